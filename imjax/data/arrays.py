@@ -1,0 +1,85 @@
+"""Writing the arrays of a packed set image by image, so that no set needs to fit in memory."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from imjax.data.options import DataOptions
+from imjax.data.raw import Sample
+from imjax.data.spec import VOID, DatasetSpec
+
+
+class SplitWriter:
+    """Two growing .npy files and what the manifest says of them.
+
+    Plain writes, not a memory map: a full disk is then an exception and not a bus error.
+    """
+
+    def __init__(self, folder: Path, options: DataOptions, spec: DatasetSpec, samples: list[Sample]) -> None:
+        folder.mkdir()
+        per = max(options.crops, 1)
+        self.names = [s.name + (f"#{i}" if options.crops else "") for s in samples for i in range(per)]
+        self.sources = [s.source for s in samples for _ in range(per)]
+        planes = (len(spec.classes),) if spec.kind == "multilabel" else ()
+        n, size = len(self.names), options.size
+        self.images = ArrayWriter(folder / "images.npy", (n, *size, spec.channels))
+        self.labels = ArrayWriter(folder / "labels.npy", (n, *size, *planes))
+        self.spec, self.counts = spec, np.zeros(256, np.int64)
+
+    def add(self, image: np.ndarray, label: np.ndarray) -> None:
+        """Append one packed pair, uint8 of the packed shape; OSError on a full disk."""
+        self.images.add(image)
+        self.labels.add(label)
+        if self.spec.kind == "multilabel":
+            self.counts[: label.shape[-1]] += (label == 1).sum(axis=(0, 1))
+            self.counts[VOID] += (label == VOID).any(axis=-1).sum()
+        else:
+            self.counts += np.bincount(label.ravel(), minlength=256)
+
+    def close(self) -> None:
+        """Close both files; harmless when called twice."""
+        self.images.file.close()
+        self.labels.file.close()
+
+    def facts(self) -> dict[str, Any]:
+        """The split's entry in the manifest: counts, shapes, class pixels and shares, checksums, names."""
+        classes = self.spec.classes if len(self.spec.classes) > 1 else ("background", *self.spec.classes)
+        pixels = {name: int(self.counts[i]) for i, name in enumerate(classes)} | {
+            "void": int(self.counts[VOID])
+        }
+        total = max(int(np.prod(self.labels.shape[:3])), 1)
+        return {
+            "count": len(self.names),
+            "shapes": {"images": self.images.shape, "labels": self.labels.shape},
+            "pixels": pixels,
+            "shares": {name: round(n / total, 6) for name, n in pixels.items()},
+            "sha256": {"images": self.images.hash.hexdigest(), "labels": self.labels.hash.hexdigest()},
+            "names": self.names,
+            "sources": self.sources,
+        }
+
+
+class ArrayWriter:
+    """One uint8 .npy file written array by array, hashed on the way."""
+
+    def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
+        self.shape, self.hash = shape, hashlib.sha256()
+        self.file = path.open("w+b")
+        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(self.file, header)
+        self.file.seek(0)
+        self.hash.update(self.file.read())
+
+    def add(self, array: np.ndarray) -> None:
+        assert array.dtype == np.uint8 and array.shape == self.shape[1:], (
+            array.dtype,
+            array.shape,
+            self.shape,
+        )
+        data = array.tobytes()
+        self.file.write(data)
+        self.hash.update(data)

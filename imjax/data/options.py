@@ -1,0 +1,27 @@
+"""What decides the packed arrays, as one value."""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class DataOptions:
+    """Everything that changes what `pack.prepare` writes."""
+
+    dataset: str
+    """A name of `readers.names()`."""
+    dir: str = ""
+    """Folder with the original download; unused by the synthetic set."""
+    size: tuple[int, int] = (256, 256)
+    """Height and width of the packed images, multiples of 16."""
+    crops: int = 0
+    """Random square crops per image; 0 packs the whole image."""
+    label_fraction: float = 0.1
+    """Share of the training images that counts as labelled."""
+    val_fraction: float = 0.1
+    """Share held out for validation where the original has no validation part."""
+    split_seed: int = 0
+    synthetic_train: int = 400
+    synthetic_val: int = 80
+    synthetic_test: int = 80

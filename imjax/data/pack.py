@@ -1,0 +1,247 @@
+"""Original download -> packed, verified arrays in a cache folder, and back as memory maps.
+
+A packed set is `<cache>/<dataset>-<hash>/{labelled,unlabelled,val,test}/{images,labels}.npy` and
+`manifest.json`. It is written to a temporary folder that is renamed last, so a folder of that name is whole.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from imjax import __version__
+from imjax.data import readers
+from imjax.data.arrays import SplitWriter
+from imjax.data.crops import cut
+from imjax.data.options import DataOptions
+from imjax.data.raw import Reader, Sample
+from imjax.data.spec import DatasetSpec
+from imjax.data.splits import SPLITS, overlaps, split
+from imjax.errors import UserError
+from imjax.log import logger
+
+FORMAT = 1
+"""Raised whenever the same options and files would be packed differently."""
+
+Progress = Callable[[list[tuple[str, Sample]], str], Iterable[tuple[str, Sample]]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Read-only memory maps, and per image its name and source."""
+
+    images: np.ndarray
+    """uint8 `[n, h, w, c]`, RGB 0..255."""
+    labels: np.ndarray
+    """uint8 `[n, h, w]` or `[n, h, w, k]`, see `DatasetSpec`."""
+    names: tuple[str, ...]
+    sources: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Packed:
+    """A packed set: what it is, how it was made, and its four splits by name."""
+
+    spec: DatasetSpec
+    manifest: dict[str, Any]
+    splits: dict[str, Split]
+
+
+def default_cache() -> Path:
+    """Where packed sets go unless told: the user's cache folder, whatever the platform."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or Path.home() / ".cache"
+    return Path(base) / "imjax"
+
+
+def show(items: list[tuple[str, Sample]], what: str) -> Iterator[tuple[str, Sample]]:
+    """Pass `items` through with a progress bar, or one log line when stderr is no terminal."""
+    if not sys.stderr.isatty():
+        logger.info("%s: %d images", what, len(items))
+    yield from tqdm(items, desc=what, unit="image", disable=None)
+
+
+def prepare(options: DataOptions, cache: Path, progress: Progress = show) -> Path:
+    """Pack a dataset, or find it packed already (Vorndran & Roeck 2024, data preparation).
+
+    Every file is read and checked here, once; nothing is left behind if one of them is bad.
+
+    Args:
+        options: what to pack; the folder's name has a hash of them and of the files' names, sizes, times.
+        cache: parent of the packed folder, outside of the data.
+        progress: wraps the images while they are packed.
+
+    Returns:
+        The packed folder, for `load`.
+
+    Raises:
+        UserError: option out of range, missing or bad file, too few images, or no room or right to write.
+    """
+    _check(options, cache)
+    reader, raw = readers.make(options), Path(options.dir)
+    parts = reader.scan(raw)
+    digest = _digest(options, raw, parts)
+    target = cache / f"{options.dataset}-{digest[:12]}"
+    if (target / "manifest.json").is_file():
+        return target
+    chosen = _assign(options, parts)
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".partial-{target.name}-", dir=cache))
+        try:
+            _write(options, reader, chosen, partial, digest, progress)
+            _publish(partial, target)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or cache}: {error.strerror or error}; expected a folder with room for "
+            f"{_bytes(options, reader.spec, chosen) / 2**20:.0f} MiB, free some or name another cache folder"
+        ) from error
+    return target
+
+
+def load(root: Path, verify: bool = True) -> Packed:
+    """Open a packed set.
+
+    Args:
+        root: what `prepare` returned.
+        verify: compare every array with its checksum (about a second per GB).
+
+    Raises:
+        UserError: a file is missing or not as it was written.
+    """
+    path = root / "manifest.json"
+    try:
+        manifest = json.loads(path.read_text())
+        spec, entries = _spec(manifest["spec"]), manifest["splits"]
+        splits = {name: _open(root / name, entries[name], verify) for name in SPLITS}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        where = getattr(error, "filename", None) or path
+        raise _damaged(where, root, str(error)) from error
+    return Packed(spec, manifest, splits)
+
+
+def _check(options: DataOptions, cache: Path) -> None:
+    if any(side < 16 or side % 16 for side in options.size):
+        raise UserError(f"size = {options.size}, expected height and width to be multiples of 16")
+    if options.crops < 0:
+        raise UserError(f"crops = {options.crops}, expected 0 (whole images) or more")
+    if options.dir and cache.resolve().is_relative_to(Path(options.dir).resolve()):
+        raise UserError(
+            f"{cache}: the cache folder lies inside the data {options.dir}, expected one outside of it"
+        )
+
+
+def _digest(options: DataOptions, raw: Path, parts: dict[str, list[Sample]]) -> str:
+    listing = []
+    for part, samples in parts.items():
+        for sample in samples:
+            listing.append([part, sample.name, sample.source])
+            for path in filter(None, (sample.image, sample.mask)):
+                stat = path.stat()
+                listing.append([path.relative_to(raw).as_posix(), stat.st_size, stat.st_mtime_ns])
+    # The folder itself is left out: the same files elsewhere (another mount) are the same set.
+    facts = [FORMAT, dataclasses.asdict(dataclasses.replace(options, dir="")), listing]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def _assign(options: DataOptions, parts: dict[str, list[Sample]]) -> dict[str, list[Sample]]:
+    """Samples by split, in the order of their names."""
+    sources = {part: [s.source for s in samples] for part, samples in parts.items()}
+    allotted = split(sources, options.label_fraction, options.val_fraction, options.split_seed)
+    where = {source: name for name, members in allotted.items() for source in members}
+    out: dict[str, list[Sample]] = {name: [] for name in SPLITS}
+    for sample in sorted(itertools.chain(*parts.values()), key=lambda s: s.name):
+        out[where[sample.source]].append(sample)
+    return out
+
+
+def _write(
+    options: DataOptions,
+    reader: Reader,
+    chosen: dict[str, list[Sample]],
+    folder: Path,
+    digest: str,
+    progress: Progress,
+) -> None:
+    writers = {
+        name: SplitWriter(folder / name, options, reader.spec, samples) for name, samples in chosen.items()
+    }
+    try:
+        todo = [(name, sample) for name, samples in chosen.items() for sample in samples]
+        for name, sample in progress(todo, f"preparing {options.dataset}"):
+            for image, label in cut(*reader.load(sample), sample.source + "/" + sample.name, options):
+                writers[name].add(image, label)
+    finally:
+        for writer in writers.values():
+            writer.close()
+    manifest = {
+        "format": FORMAT,
+        "imjax": __version__,
+        "hash": digest,
+        "options": dataclasses.asdict(options),
+        "spec": dataclasses.asdict(reader.spec),
+        "splits": {name: writer.facts() for name, writer in writers.items()},
+        "common_sources": overlaps({name: [s.source for s in samples] for name, samples in chosen.items()}),
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1))
+
+
+def _publish(partial: Path, target: Path) -> None:
+    if target.exists() and not (target / "manifest.json").is_file():
+        shutil.rmtree(
+            target
+        )  # someone deleted files of it; never a set in the making, those have other names
+    try:
+        partial.rename(target)
+    except OSError:
+        if not (target / "manifest.json").is_file():  # else another run has just packed the same
+            raise
+
+
+def _open(folder: Path, entry: dict[str, Any], verify: bool) -> Split:
+    arrays = {}
+    for kind, digest in entry["sha256"].items():
+        path = folder / f"{kind}.npy"
+        if verify and _sha256(path) != digest:
+            raise _damaged(path, folder.parent, "its checksum is not the one in manifest.json")
+        arrays[kind] = np.load(path, mmap_mode="r")
+        if list(arrays[kind].shape) != entry["shapes"][kind]:
+            raise _damaged(path, folder.parent, f"shape {arrays[kind].shape} is not {entry['shapes'][kind]}")
+    return Split(arrays["images"], arrays["labels"], tuple(entry["names"]), tuple(entry["sources"]))
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _damaged(path: Path | str, root: Path, why: str) -> UserError:
+    return UserError(f"{path}: damaged ({why}); delete the folder {root} and prepare it again")
+
+
+def _spec(fields: dict[str, Any]) -> DatasetSpec:
+    return DatasetSpec(**{name: _tuples(value) for name, value in fields.items()})
+
+
+def _tuples(value: Any) -> Any:
+    """JSON knows lists only."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def _bytes(options: DataOptions, spec: DatasetSpec, chosen: dict[str, list[Sample]]) -> int:
+    planes = spec.channels + (len(spec.classes) if spec.kind == "multilabel" else 1)
+    images = sum(map(len, chosen.values())) * max(options.crops, 1)
+    return images * options.size[0] * options.size[1] * planes

@@ -1,0 +1,125 @@
+"""Original files as downloaded: samples, checked decoding, and the message when data is missing."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import cv2
+import numpy as np
+
+from imjax.data.spec import DatasetSpec
+from imjax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """One original image and its mask, by path."""
+
+    name: str
+    """Unique within its part."""
+    source: str
+    """What may not fall on both sides of a split, e.g. the scene that several images show."""
+    image: Path | None = None
+    """None where the sample is generated."""
+    mask: Path | None = None
+    """None where there is no truth."""
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """One dataset's original layout."""
+
+    @property
+    def spec(self) -> DatasetSpec:
+        """What the labels mean."""
+        ...
+
+    def scan(self, raw: Path) -> dict[str, list[Sample]]:
+        """Samples by part (`train_val` and `test`, or `train`, `val` and `test`), sorted by name.
+
+        Raises:
+            UserError: folder or layout missing, empty folder, image without mask or the reverse.
+        """
+        ...
+
+    def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
+        """Image uint8 `[h, w, c]` and label uint8 (see `DatasetSpec`) at the original size.
+
+        Raises:
+            UserError: damaged file, unequal sizes, or a value that is no class.
+        """
+        ...
+
+
+def read_image(path: Path) -> np.ndarray:
+    """Decode an image file to RGB uint8 `[h, w, 3]`; UserError as for `read_raw`."""
+    # Masks are drawn on the pixels as stored, hence no turning by the EXIF flag.
+    return _decode(path, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+
+
+def read_index(path: Path) -> np.ndarray:
+    """Decode an 8-bit single-channel mask, uint8 `[h, w]`.
+
+    Raises:
+        UserError: missing, damaged, or not 8-bit single-channel.
+    """
+    mask = _decode(path, cv2.IMREAD_UNCHANGED)
+    if mask.ndim != 2 or mask.dtype != np.uint8:
+        raise UserError(f"{path}: {mask.dtype} array {mask.shape}, expected an 8-bit single-channel mask")
+    return mask
+
+
+def check_same_size(image: np.ndarray, mask: np.ndarray, sample: Sample) -> None:
+    """UserError naming both files when height or width differ."""
+    if image.shape[:2] != mask.shape[:2]:
+        raise UserError(
+            f"{sample.mask}: mask is {_size(mask)} but its image {sample.image} is {_size(image)}; "
+            "expected equal sizes, correct or remove the pair"
+        )
+
+
+def missing(spec: DatasetSpec, raw: Path, what: str) -> UserError:
+    """The error for data that is not where it should be: what, whence, layout and commands."""
+    layout = "\n".join("    " + line for line in spec.layout.splitlines())
+    return UserError(
+        f"{spec.title}: {what}\n"
+        f"  Get the data from {spec.source}\n"
+        f"  and lay it out under {raw} as\n{layout}\n"
+        f"  then: python -m imjax.prepare --dataset={spec.name} --raw=DIR --out=DIR\n"
+        "  No data at hand? python -m imjax.main --config=configs/demo.py --workdir=runs/demo"
+    )
+
+
+def _size(array: np.ndarray) -> str:
+    return f"{array.shape[1]}x{array.shape[0]} (w x h)"
+
+
+def _decode(path: Path, flags: int) -> np.ndarray:
+    if not path.is_file():
+        raise UserError(f"{path}: file not found; put it back or remove its entry")
+    data = path.read_bytes()
+    if not _complete(data):
+        raise UserError(f"{path}: truncated after {len(data)} bytes; download or copy the file again")
+    array = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+    if array is None:
+        raise UserError(f"{path}: {len(data)} bytes that are no readable image; replace the file")
+    return array
+
+
+def _complete(data: bytes) -> bool:
+    """Whether the file has its end: many an OpenCV version fills what a cut file lacks with grey or black."""
+    if data[:2] == b"\xff\xd8":
+        # Neither marker can occur inside the compressed pixels, so the last scan must be followed by an end.
+        return data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda")
+    if data[:4] == b"\x89PNG":
+        return b"IEND" in data[-64:]
+    if data[:2] == b"BM" and len(data) >= 54:
+        start, width, height, compression = (
+            int.from_bytes(data[i : i + 4], "little") for i in (10, 18, 22, 30)
+        )
+        bits = int.from_bytes(data[28:30], "little")
+        rows = min(height, 2**32 - height)  # a negative height means rows from the top
+        return compression != 0 or len(data) >= start + (width * bits + 31) // 32 * 4 * rows
+    return bool(data)

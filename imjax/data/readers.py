@@ -1,0 +1,47 @@
+"""The datasets by name. A new one is a module with a `raw.Reader` and a line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from imjax.data import camvid, suim, synthetic
+from imjax.data.options import DataOptions
+from imjax.data.raw import Reader
+from imjax.data.spec import DatasetSpec
+from imjax.errors import UserError
+
+
+def _synthetic(options: DataOptions) -> synthetic.Synthetic:
+    counts = options.synthetic_train, options.synthetic_val, options.synthetic_test
+    return synthetic.Synthetic(*counts, size=options.size)
+
+
+READERS: dict[str, Callable[[DataOptions], Reader]] = {
+    "camvid": lambda options: camvid.Camvid(),
+    "suim": lambda options: suim.Suim(),
+    "synthetic": _synthetic,
+}
+
+# What the published preparation of a set uses where the user says nothing.
+DEFAULTS: dict[str, dict[str, object]] = {
+    "camvid": {"size": (352, 480), "crops": 0},
+    "suim": {"size": (256, 256), "crops": 2},
+    "synthetic": {"size": (64, 64), "crops": 0},
+}
+
+
+def make(options: DataOptions) -> Reader:
+    """The reader of `options.dataset`; UserError with the known names when there is none."""
+    if options.dataset not in READERS:
+        raise UserError(f"dataset {options.dataset!r} is not known, expected one of {', '.join(names())}")
+    return READERS[options.dataset](options)
+
+
+def names() -> list[str]:
+    """Names of the datasets, sorted."""
+    return sorted(READERS)
+
+
+def spec(name: str) -> DatasetSpec:
+    """Facts about a dataset, without its data; UserError as for `make`."""
+    return make(DataOptions(name)).spec

@@ -1,0 +1,52 @@
+"""What a dataset is, as values: the rest of the code never asks for a dataset's name."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+LabelKind = Literal["binary", "multiclass", "multilabel"]
+
+VOID = 255
+"""Label value of pixels that no loss and no metric counts."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DatasetSpec:
+    """Facts about one dataset.
+
+    Labels are uint8: `[h, w]` class indices (multiclass) or 0/1 (binary), `[h, w, k]` 0/1
+    (multilabel); `VOID` marks pixels to ignore.
+    """
+
+    name: str
+    title: str
+    kind: LabelKind
+    classes: tuple[str, ...]
+    """One name per network output. With `reserved`, entry 0 is the inconsistent class."""
+    palette: tuple[tuple[int, int, int], ...]
+    """RGB, one colour per entry of `classes`."""
+    channels: int = 3
+    reserved: bool = False
+    """Class 0 never occurs in the truth; it labels inconsistent pixels (method.md 1.3)."""
+    free_rotation: bool = False
+    """Up and down do not matter: vertical flips and right-angle rotations are allowed."""
+    target_scale: tuple[float, ...] = (1.0,)
+    """Binary, multilabel: factor on the target of the squared error, one or one per output (1.5)."""
+    dilate_channels: tuple[int, ...] = ()
+    """Multilabel channels that are dilated when the inconsistency mask is eroded (method.md 1.3)."""
+    detection_shares: tuple[float, ...] = ()
+    """Multilabel: share of the image from which EvalNet counts a channel as present (method.md 1.6)."""
+    monitor: Literal["soft_iou", "soft_miou", "loss"] = "soft_miou"
+    """Validation figure that picks the best epoch and ranks the candidates (method.md 1.5)."""
+    headline: str = "miou"
+    """Test metric of tables and curves."""
+    source: str = ""
+    """Where the data is had, for the message that says it is missing."""
+    layout: str = ""
+    """The folder tree expected under the data folder, one path per line."""
+
+    @property
+    def outputs(self) -> int:
+        """Number of network outputs."""
+        return len(self.classes)

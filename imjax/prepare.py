@@ -1,0 +1,98 @@
+"""Pack a dataset for training: every file checked, split by source image, verified by checksum.
+
+  python -m imjax.prepare --dataset=suim --raw=SUIM --out=cache
+
+prints the folder it made. Training does this by itself when needed; do it beforehand to check the data.
+Without data, --write_synthetic makes a stand-in in the original layout:
+
+  python -m imjax.prepare --dataset=suim --write_synthetic=fake_suim
+  python -m imjax.prepare --dataset=suim --raw=fake_suim --out=cache
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from absl import flags
+
+from imjax import door, log
+from imjax.data import fixtures, pack, readers
+from imjax.data.options import DataOptions
+from imjax.errors import UserError
+
+FLAGS = flags.FLAGS
+FIXTURE_COUNTS = {"train_val": 40, "train": 30, "val": 10, "test": 10}
+
+
+def define_flags() -> None:
+    """Declare this command's flags, once, when it runs and not when it is imported."""
+    flags.DEFINE_string("dataset", None, f"Which dataset: {', '.join(readers.names())}.")
+    flags.DEFINE_string("raw", None, "Folder with the original download (not needed for synthetic).")
+    flags.DEFINE_string("out", None, "Where the packed folder goes (default: your cache folder).")
+    flags.DEFINE_list("size", None, "Height,width of the packed images, multiples of 16, e.g. 256,256.")
+    flags.DEFINE_integer("crops", None, "Random square crops per image; 0 packs whole images.")
+    flags.DEFINE_float("label_fraction", 0.1, "Share of the training images that counts as labelled.")
+    flags.DEFINE_float("val_fraction", 0.1, "Share held out for validation where the original has none.")
+    flags.DEFINE_integer("split_seed", 0, "Seed of the split and of the crops.")
+    flags.DEFINE_string(
+        "write_synthetic", None, "Write synthetic data in the original layout there, and stop."
+    )
+
+
+def main(arguments: list[str]) -> None:
+    """Check, pack and describe one dataset; UserError for what the caller can mend."""
+    del arguments
+    log.show()
+    if FLAGS.dataset is None:
+        raise UserError(f"--dataset is missing, expected one of {', '.join(readers.names())}")
+    if FLAGS.write_synthetic:
+        fixtures.write_synthetic(FLAGS.dataset, Path(FLAGS.write_synthetic), FIXTURE_COUNTS)
+        print(f"synthetic data in the layout of {FLAGS.dataset}: {FLAGS.write_synthetic}")
+        return
+    options = _options()
+    out = Path(FLAGS.out) if FLAGS.out else pack.default_cache()
+    packed = pack.load(root := pack.prepare(options, out))
+    print(summary(packed))
+    print(f"folder: {root}")
+
+
+def summary(packed: pack.Packed) -> str:
+    """Table of a packed set: images, sources and class shares in per cent of the pixels, by split."""
+    entries = packed.manifest["splits"]
+    rows = [["", *entries]]
+    rows.append(["images", *(str(entry["count"]) for entry in entries.values())])
+    rows.append(["sources", *(str(len(set(entry["sources"]))) for entry in entries.values())])
+    for name in next(iter(entries.values()))["shares"]:
+        rows.append([f"% {name}", *(f"{100 * entry['shares'][name]:.1f}" for entry in entries.values())])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
+    height, width = packed.manifest["options"]["size"]
+    return "\n".join([f"{packed.spec.title}, {width}x{height} (w x h)", *lines])
+
+
+def _options() -> DataOptions:
+    readers.spec(FLAGS.dataset)
+    if FLAGS.raw is None and FLAGS.dataset != "synthetic":
+        raise UserError("--raw is missing, expected the folder with the original download")
+    defaults = readers.DEFAULTS[FLAGS.dataset]
+    size = _size(FLAGS.size) if FLAGS.size else defaults["size"]
+    return DataOptions(
+        dataset=FLAGS.dataset,
+        dir=FLAGS.raw or "",
+        size=size,
+        crops=defaults["crops"] if FLAGS.crops is None else FLAGS.crops,
+        label_fraction=FLAGS.label_fraction,
+        val_fraction=FLAGS.val_fraction,
+        split_seed=FLAGS.split_seed,
+    )
+
+
+def _size(fields: list[str]) -> tuple[int, int]:
+    if len(fields) != 2 or not all(field.strip().isdigit() for field in fields):
+        raise UserError(f"--size={','.join(fields)}, expected HEIGHT,WIDTH such as 256,256")
+    return int(fields[0]), int(fields[1])
+
+
+if __name__ == "__main__":
+    define_flags()
+    door.run(main)

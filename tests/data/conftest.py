@@ -1,0 +1,40 @@
+"""Originals to read: the real samples where they are, synthetic ones in the same layout everywhere."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from imjax.data import fixtures
+
+REAL = Path(__file__).resolve().parents[3] / "shared" / "data"
+COUNTS = {"train_val": 6, "train": 4, "val": 2, "test": 2}
+
+
+@pytest.fixture(scope="session")
+def real():
+    """Folder of the real samples, by dataset."""
+    if not REAL.is_dir():
+        pytest.skip(f"no real samples in {REAL}")
+    return REAL
+
+
+@pytest.fixture(scope="session")
+def originals(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("originals")
+    for dataset in ("suim", "camvid"):
+        fixtures.write_synthetic(dataset, folder / dataset, COUNTS, seed=0, size=(96, 128))
+    return folder
+
+
+@pytest.fixture
+def suim_raw(originals, tmp_path):
+    """A copy of the synthetic SUIM folder that a test may damage."""
+    return shutil.copytree(originals / "suim", tmp_path / "suim")
+
+
+@pytest.fixture
+def camvid_raw(originals, tmp_path):
+    return shutil.copytree(originals / "camvid", tmp_path / "camvid")

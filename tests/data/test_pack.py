@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+
+import cv2
+import numpy as np
+import pytest
+
+from imjax.data import crops, pack, readers
+from imjax.data.options import DataOptions
+from imjax.data.spec import VOID
+from imjax.errors import UserError
+
+SMALL = DataOptions("synthetic", size=(32, 48), synthetic_train=10, synthetic_val=3, synthetic_test=2)
+
+
+def suim(raw, **changes) -> DataOptions:
+    return dataclasses.replace(DataOptions("suim", str(raw), size=(32, 32), crops=2), **changes)
+
+
+def fails(options: DataOptions, cache) -> str:
+    """The error's text; nothing that looks complete may remain."""
+    with pytest.raises(UserError) as info:
+        pack.prepare(options, cache)
+    assert not cache.exists() or list(cache.iterdir()) == []
+    return str(info.value)
+
+
+def test_round_trip(tmp_path):
+    root = pack.prepare(SMALL, tmp_path)
+    packed = pack.load(root)
+    assert packed.spec == readers.spec("synthetic") and root.name.startswith("synthetic-")
+    assert {name: len(s.images) for name, s in packed.splits.items()} == {
+        "labelled": 1,
+        "unlabelled": 9,
+        "val": 3,
+        "test": 2,
+    }
+    reader = readers.make(SMALL)
+    for part, samples in reader.scan(tmp_path).items():
+        for sample in samples:
+            (found,) = [s for s in packed.splits.values() if sample.name in s.names]
+            i = found.names.index(sample.name)
+            image, label = reader.load(sample)
+            assert (found.images[i] == image).all() and (found.labels[i] == label).all(), part
+    test = packed.splits["test"]
+    assert isinstance(test.images, np.memmap) and not test.images.flags.writeable
+    assert test.images.shape == (2, 32, 48, 3) and test.labels.dtype == np.uint8
+
+
+def test_manifest(tmp_path):
+    packed = pack.load(pack.prepare(SMALL, tmp_path))
+    entry, split = packed.manifest["splits"]["unlabelled"], packed.splits["unlabelled"]
+    assert entry["pixels"]["background"] == (split.labels == 1).sum()
+    assert sum(entry["pixels"].values()) == split.labels.size and sum(
+        entry["shares"].values()
+    ) == pytest.approx(1)
+    assert entry["count"] == 9 and set(entry["sha256"]) == {"images", "labels"}
+    assert len(packed.manifest["common_sources"]) == 6 and not any(packed.manifest["common_sources"].values())
+    assert packed.manifest["options"]["synthetic_train"] == 10
+
+
+def test_crops_of_one_source_stay_together(originals, tmp_path):
+    packed = pack.load(pack.prepare(suim(originals / "suim"), tmp_path))
+    sources = {name: set(split.sources) for name, split in packed.splits.items()}
+    assert sum(map(len, sources.values())) == len(set().union(*sources.values())) == 8
+    for split in packed.splits.values():
+        assert all(split.sources.count(source) == 2 for source in split.sources)
+        assert len(set(split.names)) == len(split.names) == len(split.images)
+        assert split.images.shape[1:] == (32, 32, 3)
+
+
+def test_real_suim(real, tmp_path):
+    packed = pack.load(pack.prepare(suim(real / "suim", size=(64, 64)), tmp_path))
+    assert {n: len(s.images) for n, s in packed.splits.items()} == {
+        "labelled": 2,
+        "unlabelled": 4,
+        "val": 2,
+        "test": 4,
+    }
+
+
+def test_void_is_counted_and_kept(originals, tmp_path):
+    options = DataOptions("camvid", str(originals / "camvid"), size=(96, 128))
+    packed = pack.load(pack.prepare(options, tmp_path))
+    # The fixture's frame: 4 pixels on each side of 96 x 128.
+    assert (packed.splits["test"].labels[0] == VOID).sum() == 96 * 128 - 88 * 120
+    assert packed.manifest["splits"]["test"]["pixels"]["void"] == 2 * (96 * 128 - 88 * 120)
+
+
+def test_same_again_is_reused_and_bit_equal(tmp_path):
+    root = pack.prepare(SMALL, tmp_path)
+    stamp = (root / "manifest.json").stat().st_mtime_ns
+    assert pack.prepare(SMALL, tmp_path) == root and (root / "manifest.json").stat().st_mtime_ns == stamp
+    other = pack.prepare(SMALL, tmp_path / "elsewhere")
+    for file in root.rglob("*.*"):
+        assert file.read_bytes() == (other / file.relative_to(root)).read_bytes()
+
+
+def test_folder_changes_with_options_and_files(suim_raw, tmp_path):
+    cache = tmp_path / "cache"
+    roots = [pack.prepare(suim(suim_raw), cache), pack.prepare(suim(suim_raw, split_seed=1), cache)]
+    os.utime(next((suim_raw / "TEST" / "images").iterdir()), (0, 0))
+    roots.append(pack.prepare(suim(suim_raw), cache))
+    assert len(set(roots)) == 3
+
+
+def test_last_bad_file_leaves_nothing(suim_raw, tmp_path):
+    path = max((suim_raw / "TEST" / "images").iterdir())
+    path.write_bytes(path.read_bytes()[:-50])
+    assert path.name in fails(suim(suim_raw), tmp_path / "cache")
+
+
+def test_interrupt_leaves_nothing(tmp_path):
+    def stop(items, what):
+        yield items[0]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pack.prepare(SMALL, tmp_path, progress=stop)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_full_disk_is_one_line(tmp_path, monkeypatch):
+    def full(self, array):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("imjax.data.arrays.ArrayWriter.add", full)
+    line = fails(SMALL, tmp_path / "cache")
+    assert "No space left" in line and "MiB" in line and "\n" not in line
+
+
+def test_incomplete_folder_is_made_anew(tmp_path):
+    root = pack.prepare(SMALL, tmp_path)
+    (root / "manifest.json").unlink()
+    assert pack.prepare(SMALL, tmp_path) == root
+    pack.load(root)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"size": (32, 40)}, "multiples of 16"),
+        ({"size": (0, 32)}, "multiples of 16"),
+        ({"crops": -1}, "crops = -1"),
+        ({"dataset": "cats"}, "'cats' is not known"),
+        ({"synthetic_test": 0}, "0 source images left for test"),
+    ],
+)
+def test_bad_options(tmp_path, changes, says):
+    assert says in fails(dataclasses.replace(SMALL, **changes), tmp_path / "cache")
+
+
+def test_cache_inside_the_data(suim_raw):
+    assert "inside the data" in fails(suim(suim_raw), suim_raw / "cache")
+
+
+def damage(root, file: str) -> str:
+    path = root / file
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(UserError) as info:
+        pack.load(root)
+    return str(info.value)
+
+
+def test_damaged_array(tmp_path):
+    root = pack.prepare(SMALL, tmp_path)
+    line = damage(root, "val/labels.npy")
+    assert "val/labels.npy" in line and f"delete the folder {root}" in line and "\n" not in line
+
+
+def test_missing_array_and_cut_manifest(tmp_path):
+    root = pack.prepare(SMALL, tmp_path)
+    (root / "test" / "images.npy").unlink()
+    with pytest.raises(UserError, match=r"test/images\.npy.*delete the folder"):
+        pack.load(root)
+    path = root / "manifest.json"
+    path.write_text(path.read_text()[:100])
+    with pytest.raises(UserError, match=r"manifest\.json.*delete the folder"):
+        pack.load(root)
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(path.read_text())
+
+
+def test_crops_are_squares_of_the_stated_sides():
+    # A picture of its own coordinates: the span of a crop's values is its side.
+    height, width = 700, 900
+    image = np.zeros((height, width, 3), np.uint8)
+    label = np.broadcast_to((np.arange(width) // 4).astype(np.uint8), (height, width)).copy()
+    options = DataOptions("suim", size=(256, 256), crops=40)
+    spans = [4 * (int(y.max()) - int(y.min()) + 1) for _, y in crops.cut(image, label, "a", options)]
+    assert min(spans) >= 256 - 4 and max(spans) <= 512 + 8 and max(spans) - min(spans) > 150
+    small = image[:100, :300], label[:100, :300]
+    for _, y in crops.cut(*small, "a", options):
+        assert 100 - 4 <= 4 * (int(y.max()) - int(y.min()) + 1) <= 100 + 8
+
+
+def test_resizing_mixes_no_labels_and_stays_aligned():
+    label = np.zeros((90, 120), np.uint8)
+    label[30:60, 40:80] = 8
+    small = crops.resize_label(label, (30, 40))
+    expected = np.zeros((30, 40), np.uint8)
+    expected[10:20, 13:27] = (
+        8  # columns 40..79 of 120 are 13.3..26.7 of 40: centres 13 (x 3 + 1 = 40) to 26 (79)
+    )
+    np.testing.assert_array_equal(small, expected)
+    checks = np.indices((90, 120)).sum(axis=0).astype(np.uint8) % 2 * 8
+    assert set(np.unique(crops.resize_label(checks, (64, 64)))) == {0, 8}
+    planes = np.stack([label // 8] * 5, axis=-1)
+    assert crops.resize_label(planes, (30, 40)).shape == (30, 40, 5)
+    grey = np.full((90, 120, 1), 7, np.uint8)
+    assert crops.resize_image(grey, (30, 40)).shape == (30, 40, 1)
+    assert (crops.resize_image(grey, (180, 240)) == cv2.resize(grey, (240, 180))[..., None]).all()
+
+
+def test_default_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert pack.default_cache() == tmp_path / "imjax"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "local"))
+    assert pack.default_cache() == tmp_path / "local" / "imjax"

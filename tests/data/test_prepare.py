@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def command(*flags: str) -> subprocess.CompletedProcess:
+    line = [sys.executable, "-m", "imjax.prepare", *flags]
+    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+
+def test_write_then_prepare_then_find_again(tmp_path):
+    raw, out = f"{tmp_path}/raw", f"{tmp_path}/out"
+    assert command("--dataset=camvid", f"--write_synthetic={raw}").returncode == 0
+    flags = ("--dataset=camvid", f"--raw={raw}", f"--out={out}", "--size=32,48")
+    done = command(*flags)
+    assert done.returncode == 0, done.stderr
+    assert "unlabelled" in done.stdout and "bicyclist" in done.stdout and "48x32" in done.stdout
+    folder = Path(done.stdout.splitlines()[-1].removeprefix("folder: "))
+    assert folder.parent == Path(out) and (folder / "manifest.json").is_file()
+    assert command(*flags).stdout == done.stdout
+
+
+def test_help_and_mistakes():
+    shown = command("--help")
+    assert "--raw" in shown.stdout and "original download" in shown.stdout
+    for flags, says in (
+        ((), "--dataset is missing"),
+        (("--dataset=synthetic", "--size=64"), "HEIGHT,WIDTH"),
+        (("--dataset=suim", "--raw=/no/such/folder"), "/no/such/folder/train_val/images not found"),
+    ):
+        done = command(*flags)
+        assert done.returncode == 2 and says in done.stderr and "Traceback" not in done.stderr

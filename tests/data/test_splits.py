@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import pytest
+
+from imjax.data.splits import SPLITS, overlaps, split
+from imjax.errors import UserError
+
+NAMES = [f"s{i:04d}" for i in range(1525)]
+TEST = [f"t{i:03d}" for i in range(110)]
+
+
+def test_published_suim_counts():
+    out = split({"train_val": NAMES, "test": TEST}, 0.1, 0.1, seed=0)
+    # 1525 / 10 = 152.5 -> 152 (half to even); of the other 1373, 137 are labelled.
+    assert [len(out[name]) for name in SPLITS] == [137, 1236, 152, 110]
+    assert sorted(sum(out.values(), [])) == sorted(NAMES + TEST)
+    assert not any(overlaps(out).values()) and len(overlaps(out)) == 6
+
+
+def test_order_and_copies_of_names_do_not_matter():
+    shuffled = NAMES[::-1] + NAMES[:7]
+    parts = {"train_val": NAMES, "test": TEST}
+    assert split(parts, 0.1, 0.1, 3) == split({**parts, "train_val": shuffled}, 0.1, 0.1, 3)
+    assert split(parts, 0.1, 0.1, 3) != split(parts, 0.1, 0.1, 4)
+
+
+def test_val_does_not_depend_on_label_fraction():
+    parts = {"train_val": NAMES, "test": TEST}
+    assert split(parts, 0.1, 0.1, 0)["val"] == split(parts, 0.5, 0.1, 0)["val"]
+    assert set(split(parts, 0.1, 0.1, 0)["labelled"]) < set(split(parts, 0.5, 0.1, 0)["labelled"])
+
+
+def test_official_parts_stay():
+    out = split({"train": NAMES, "val": ["v"], "test": TEST}, 1.0, 0.1, seed=0)
+    assert out == {"labelled": NAMES, "unlabelled": [], "val": ["v"], "test": TEST}
+
+
+def test_images_without_mask_are_unlabelled():
+    out = split({"train": ["a"], "val": ["v"], "test": ["t"], "unlabelled": ["u"]}, 0.1, 0.1, 0)
+    assert out == {"labelled": ["a"], "unlabelled": ["u"], "val": ["v"], "test": ["t"]}
+
+
+def test_smallest_sets_fill_every_split():
+    out = split({"train_val": list("abcd"), "test": list("xy")}, 0.1, 0.1, 0)
+    assert [len(out[name]) for name in SPLITS] == [1, 2, 1, 2]
+    out = split({"train_val": list("abc"), "test": ["x"]}, 0.99, 0.1, 0)
+    assert [len(out[name]) for name in SPLITS] == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("parts", "says"),
+    [
+        ({"train_val": ["a", "b"], "test": ["x"]}, "1 source images left for training, expected at least 2"),
+        ({"train_val": [], "test": ["x"]}, "0 source images left for training"),
+        ({"train": ["a", "b"], "val": [], "test": ["x"]}, "0 source images left for validation"),
+        ({"train_val": list("abc"), "test": []}, "0 source images left for test"),
+        ({"train_val": list("abc"), "test": ["a"]}, "'a' is in"),
+    ],
+)
+def test_too_few_or_shared(parts, says):
+    with pytest.raises(UserError, match=says):
+        split(parts, 0.1, 0.1, 0)
+
+
+@pytest.mark.parametrize(("label", "val"), [(0.0, 0.1), (1.1, 0.1), (0.1, 0.0), (0.1, 1.0)])
+def test_fractions_out_of_range(label, val):
+    with pytest.raises(UserError, match="fraction = "):
+        split({"train_val": NAMES, "test": TEST}, label, val, 0)
