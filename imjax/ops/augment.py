@@ -1,0 +1,195 @@
+"""Augmentation of one image and its label, and the photometric views of one image.
+
+Vorndran & Roeck 2024 (arXiv 2401.14387); order and ranges in method.md 1.8. Geometry acts on image and
+label alike, photometry on the image only. Strengths are traced, so that generations share one program.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt8
+
+from imjax.ops.vote import Label
+
+Image = UInt8[Array, "h w c"]
+
+
+class Strength(NamedTuple):
+    """How strong the photometry may get; all zero leaves images as they are. Scalars, traced."""
+
+    max_blur: Int[Array, ""] | int
+    """Largest blur radius, 0..3: kernel sizes up to 2·max_blur + 1."""
+    max_noise: Int[Array, ""] | int
+    """Noise lies in [-max_noise, max_noise) grey levels, at most 255."""
+    gain: Float[Array, ""] | float
+    """Contrast factor in 1 ± gain."""
+    offset: Float[Array, ""] | float
+    """Brightness shift in ± offset grey levels."""
+
+
+def _gaussian_weights() -> np.ndarray:
+    """Centre and three outer weights for radii 0..3, `[4, 4]`, in 1/256 as OpenCV has them for 8 bits."""
+    table = np.zeros((4, 4), np.uint16)
+    for radius in range(4):
+        size = 2 * radius + 1
+        sigma = 0.3 * ((size - 1) / 2 - 1) + 0.8
+        offsets = np.arange(radius + 1)
+        bell = np.exp(-(offsets**2) / (2 * sigma**2))
+        bell /= 2 * bell.sum() - bell[0]
+        table[radius, : radius + 1] = np.rint(256 * bell)
+        table[radius, 0] = 256 - 2 * table[radius, 1:].sum()
+    return table
+
+
+_WEIGHTS = _gaussian_weights()
+
+
+def _smooth(image: UInt8[Array, "rows columns"], weights: Array, axis: int, step: int) -> Array:
+    """Symmetric 7-tap weighted mean along `axis`, taps `step` apart, border reflected; rounded to uint8."""
+    length = image.shape[axis]
+
+    def part(values: Array, start: int, size: int) -> Array:
+        return jax.lax.slice_in_dim(values, start, start + size, axis=axis)
+
+    before = [part(image, i * step, step) for i in (3, 2, 1)]
+    after = [part(image, length - i * step, step) for i in (2, 3, 4)]
+    padded = jnp.concatenate([*before, image, *after], axis)
+    # Without the barrier XLA recomputes the padding, and all that is before it, for each of the taps.
+    padded = jax.lax.optimization_barrier(padded)
+    taps = [part(padded, i * step, length).astype(jnp.uint16) for i in range(7)]
+    # The weights sum to 256: 16 bits hold every sum.
+    total = weights[0] * taps[3]
+    for reach in (1, 2, 3):
+        total += weights[reach] * (taps[3 - reach] + taps[3 + reach])
+    return ((total + 128) >> 8).astype(jnp.uint8)
+
+
+def blur(image: Image, radius: Int[Array, ""]) -> Image:
+    """Gaussian blur with kernel size 1, 3, 5, 7 for a traced radius 0, 1, 2, 3.
+
+    σ = 0.3((size−1)/2−1) + 0.8; the border is reflected without repeating the edge. Within 1 grey level of
+    `cv2.GaussianBlur`.
+
+    Raises:
+        ValueError: a side is shorter than the 4 pixels that the reflection needs.
+    """
+    h, w, c = image.shape
+    if min(h, w) < 4:
+        raise ValueError(f"blur: image of {h}×{w} pixels, expected at least 4×4")
+    weights = jnp.asarray(_WEIGHTS)[radius]
+    # Columns and channels as one axis: loops over 3 channels would not vectorise on a CPU.
+    flat = _smooth(image.reshape(h, w * c), weights, axis=1, step=c)
+    return _smooth(flat, weights, axis=0, step=1).reshape(h, w, c)
+
+
+def _mix(x: Array) -> Array:
+    """A bijection of uint32 that looks random (lowbias32: shifts and two multiplications)."""
+    x = (x ^ (x >> 16)) * jnp.uint32(0x7FEB352D)
+    x = (x ^ (x >> 15)) * jnp.uint32(0x846CA68B)
+    return x ^ (x >> 16)
+
+
+def add_noise(key: PRNGKeyArray, image: Image, max_noise: Int[Array, ""] | int) -> Image:
+    """Add uniform integers in [−max_noise, max_noise) per pixel and channel, clipped to 0..255."""
+    # A hash of the pixel's number, keyed by 64 random bits: `jax.random.bits` for every pixel takes 40 times
+    # as long on a CPU, several times all the rest of the augmentation.
+    words = jax.random.bits(key, (2,), jnp.uint32)
+    counter = jax.lax.iota(jnp.uint32, image.size).reshape(image.shape)
+    bits = _mix(_mix(counter ^ words[0]) + words[1]) >> 16
+    # Multiply and shift: 16 random bits to a range without division, uneven by less than 1 %.
+    noise = (bits * jnp.asarray(2 * max_noise, jnp.uint32)) >> 16
+    shifted = image.astype(jnp.int16) + noise.astype(jnp.int16) - jnp.asarray(max_noise, jnp.int16)
+    return jnp.clip(shifted, 0, 255).astype(jnp.uint8)
+
+
+def gain_offset(image: Image, gain: Float[Array, ""] | float, offset: Float[Array, ""] | float) -> Image:
+    """saturate(|gain·x + offset|), rounded half to even: `cv2.convertScaleAbs`."""
+    return jnp.clip(jnp.round(jnp.abs(gain * image.astype(jnp.float32) + offset)), 0, 255).astype(jnp.uint8)
+
+
+def _random_gain_offset(key: PRNGKeyArray, image: Image, strength: Strength) -> Image:
+    """With probability 1/2 `gain_offset` with gain in 1 ± gain and offset in ± offset."""
+    apply, gain, offset = jax.random.uniform(key, (3,), minval=-1.0, maxval=1.0)
+    apply = apply < 0
+    gain = jnp.where(apply, 1 + gain * strength.gain, 1.0)
+    return gain_offset(image, gain, jnp.where(apply, offset * strength.offset, 0.0))
+
+
+def _random_blur(key: PRNGKeyArray, image: Image, strength: Strength) -> Image:
+    """`blur` with a radius drawn uniformly from 0..max_blur."""
+    return blur(image, jax.random.randint(key, (), 0, jnp.asarray(strength.max_blur) + 1))
+
+
+def flip_rotate(
+    image: Image,
+    label: Label,
+    vertical: Bool[Array, ""] | bool,
+    horizontal: Bool[Array, ""] | bool,
+    quarter_turns: Int[Array, ""] | int,
+) -> tuple[Image, Label]:
+    """Flip upside down, then mirror, then rotate counter-clockwise, image and label alike.
+
+    Args:
+        vertical: swap top and bottom.
+        horizontal: swap left and right.
+        quarter_turns: 0..3 (`np.rot90`); must be even where h differs from w, an odd number there acts as
+            the even one below it.
+    """
+    # Half a turn is both flips, and flips commute with it: one rotation remains to be chosen.
+    half = jnp.asarray(quarter_turns) >= 2
+    odd = jnp.asarray(quarter_turns) % 2 == 1
+    vertical, horizontal = vertical ^ half, horizontal ^ half
+
+    def move(x: Array) -> Array:
+        x = jnp.where(vertical, x[::-1], x)
+        x = jnp.where(horizontal, x[:, ::-1], x)
+        return jnp.where(odd, jnp.rot90(x), x) if x.shape[0] == x.shape[1] else x
+
+    return move(image), move(label)
+
+
+def random_flip_rotate(
+    key: PRNGKeyArray, image: Image, label: Label, *, free_rotation: bool
+) -> tuple[Image, Label]:
+    """Mirror with probability 1/2; with `free_rotation` (static) also flip upside down with 1/2 and rotate.
+
+    Rotations are uniform over 0, 90, 180, 270 degrees, or 0 and 180 where h differs from w.
+    """
+    bits = jax.random.bits(key, (), jnp.uint8)
+    horizontal, vertical, turns = (bits & 1) == 1, (bits & 2) == 2, (bits >> 2 & 3).astype(jnp.int32)
+    if not free_rotation:
+        vertical, turns = False, 0
+    elif image.shape[0] != image.shape[1]:
+        turns &= 2
+    return flip_rotate(image, label, vertical, horizontal, turns)
+
+
+def augment(
+    key: PRNGKeyArray, image: Image, label: Label, strength: Strength, *, free_rotation: bool
+) -> tuple[Image, Label]:
+    """One augmented copy of a pair: flips and rotation, gain and offset, blur, noise.
+
+    Args:
+        key: one key per copy.
+        image: `[h, w, c]` uint8.
+        label: `[h, w]` or `[h, w, k]` uint8; geometry only.
+        strength: traced limits of the photometry.
+        free_rotation: static; `DatasetSpec.free_rotation`.
+    """
+    geometry, contrast, radius, noise = jax.random.split(key, 4)
+    image, label = random_flip_rotate(geometry, image, label, free_rotation=free_rotation)
+    image = _random_gain_offset(contrast, image, strength)
+    image = _random_blur(radius, image, strength)
+    return add_noise(noise, image, strength.max_noise), label
+
+
+def perturb(key: PRNGKeyArray, image: Image, strength: Strength) -> Image:
+    """A photometric view of an image, for consistency and input ensembles: blur, noise, gain and offset."""
+    radius, noise, contrast = jax.random.split(key, 3)
+    image = _random_blur(radius, image, strength)
+    image = add_noise(noise, image, strength.max_noise)
+    return _random_gain_offset(contrast, image, strength)

@@ -1,0 +1,133 @@
+"""Inconsistency masks (IM): where the members of an ensemble disagree about one image.
+
+Vorndran & Roeck 2024 (arXiv 2401.14387), Inconsistency Masks; rules in method.md 1.3. Repeating a member
+changes nothing, so a varying number of members is drawn into a fixed n by repeating the first.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Int32, UInt8
+
+from imjax.ops import morphology
+from imjax.ops.vote import Kind, Label
+
+Members = UInt8[Array, "n h w"] | UInt8[Array, "n h w k"]
+
+
+class Pair(NamedTuple):
+    """What n members make of one image."""
+
+    label: Label
+    """Consensus, 0 where the members disagree; not yet blocked by a dilated IM."""
+    inconsistent: Bool[Array, "h w"]
+    """The IM, after morphology."""
+    size: Int32[Array, ""]
+    """Pixels of the IM; multilabel: summed over the channels, so a pixel may count several times."""
+    keep: Bool[Array, ""]
+    """False: the pair is no use for training."""
+
+
+def multiclass(labels: UInt8[Array, "n h w"]) -> tuple[UInt8[Array, "h w"], Bool[Array, "h w"]]:
+    """Consensus class (0 where the members differ) and IM of n class maps."""
+    inconsistent = (labels != labels[:1]).any(0)
+    return jnp.where(inconsistent, 0, labels[0]), inconsistent
+
+
+def binary(masks: UInt8[Array, "n h w"]) -> tuple[UInt8[Array, "h w"], Bool[Array, "h w"]]:
+    """Consensus (1 where all members say 1) and IM (neither all 0 nor all 1) of n masks of 0 and 1."""
+    everyone, anyone = masks.astype(bool).all(0), masks.astype(bool).any(0)
+    return everyone.astype(jnp.uint8), anyone & ~everyone
+
+
+def multilabel(masks: UInt8[Array, "n h w k"]) -> tuple[UInt8[Array, "h w k"], Bool[Array, "h w k"]]:
+    """`binary` for each of the k channels: consensus and IM per channel."""
+    return jax.vmap(binary, in_axes=-1, out_axes=-1)(masks)
+
+
+def block(
+    image: UInt8[Array, "h w c"],
+    label: Label,
+    inconsistent: Bool[Array, "h w"],
+    *,
+    block_input: bool = True,
+    block_output: bool = True,
+) -> tuple[UInt8[Array, "h w c"], Label]:
+    """Set image pixels (`block_input`) and label pixels (`block_output`) under the IM to 0."""
+    if block_input:
+        image = jnp.where(inconsistent[..., None], 0, image)
+    if block_output:
+        label = jnp.where(inconsistent if label.ndim == 2 else inconsistent[..., None], 0, label)
+    return image, label
+
+
+def keep_binary(consensus: UInt8[Array, "h w"], size: Int32[Array, ""]) -> Bool[Array, ""]:
+    """True if the consensus has foreground, and more of it than the IM has pixels."""
+    foreground = jnp.sum(consensus != 0, dtype=jnp.int32)
+    return (foreground > size) & (foreground > 0)
+
+
+def same_classes(labels: Members, classes: int) -> Bool[Array, ""]:
+    """True if every member predicts the same set of classes (`[n, h, w, k]`: of channels) in the image."""
+    if labels.ndim == 4:
+        present = labels.astype(bool).any((1, 2))
+    else:
+        present = (labels[..., None] == jnp.arange(classes, dtype=jnp.uint8)).any((1, 2))
+    return (present == present[:1]).all()
+
+
+def _dilate_label(kind: Kind, label: Array, channels: tuple[int, ...]) -> Array:
+    """3×3 grey dilation of a multiclass label, or of the named channels of a multilabel one."""
+    if kind == "multiclass":
+        return morphology.dilate_classes(label, 3)
+    for channel in channels:
+        label = label.at[..., channel].set(morphology.dilate_classes(label[..., channel], 3))
+    return label
+
+
+def mask_pair(
+    kind: Kind,
+    members: Members,
+    *,
+    classes: int,
+    erode: morphology.Size = 0,
+    dilate: morphology.Size = 0,
+    dilate_channels: tuple[int, ...] = (),
+    need_same_classes: bool = False,
+) -> Pair:
+    """Consensus label, IM, its size and the verdict on the pair, for any kind of label.
+
+    Args:
+        kind: static.
+        members: labels of the n members; binary and multiclass `[n, h, w]`, multilabel `[n, h, w, k]`.
+        classes: number of classes; binary: 2; multilabel: k.
+        erode, dilate: square kernels for the IM, in this order, per channel for multilabel. A Python int is
+            static; a traced size must be one of `morphology.CHOICES`.
+        dilate_channels: multilabel channels that are dilated by 3 when the IM is eroded (HeLa: alive, dead).
+            A multiclass label always is, so that eroded rims get a class; a binary one never.
+        need_same_classes: drop the pair when the members' sets of predicted classes differ.
+
+    Raises:
+        ValueError: a static kernel size that is even or negative.
+    """
+    consensus = {"binary": binary, "multiclass": multiclass, "multilabel": multilabel}[kind]
+    label, inconsistent = consensus(members)
+
+    def reshape_im(mask: Array) -> Array:
+        return morphology.dilate_by_choice(morphology.erode_by_choice(mask, erode), dilate)
+
+    if kind == "multilabel":
+        inconsistent = jax.vmap(reshape_im, in_axes=-1, out_axes=-1)(inconsistent)
+    else:
+        inconsistent = reshape_im(inconsistent)
+    size = jnp.sum(inconsistent, dtype=jnp.int32)
+    keep = keep_binary(label, size) if kind == "binary" else jnp.bool_(True)
+    if need_same_classes:
+        keep &= same_classes(members, classes)
+    if kind != "binary" and not (isinstance(erode, int) and erode <= 1):
+        label = jnp.where(erode > 1, _dilate_label(kind, label, dilate_channels), label)
+    union = inconsistent.any(-1) if kind == "multilabel" else inconsistent
+    return Pair(label, union, size, keep)

@@ -1,0 +1,46 @@
+"""From probabilities to labels: one net's label, and the vote of several nets or views.
+
+Vorndran & Roeck 2024 (arXiv 2401.14387): Model Ensemble and Input Ensemble; rules in method.md 1.2, 1.3.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, UInt8
+
+Kind = Literal["binary", "multiclass", "multilabel"]
+Label = UInt8[Array, "h w"] | UInt8[Array, "h w k"]
+
+
+def harden(kind: Kind, probabilities: Float[Array, "h w k"]) -> Label:
+    """Label of one net.
+
+    Binary (k = 1): p > 0.5, `[h, w]`. Multiclass: argmax, `[h, w]`. Multilabel: p ≥ 0.5, `[h, w, k]`.
+
+    Raises:
+        ValueError: binary with k other than 1.
+    """
+    if kind == "binary":
+        if probabilities.shape[-1] != 1:
+            raise ValueError(f"harden: binary needs one output, got {probabilities.shape[-1]}")
+        return (probabilities[..., 0] > 0.5).astype(jnp.uint8)
+    if kind == "multiclass":
+        return probabilities.argmax(-1).astype(jnp.uint8)
+    return (probabilities >= 0.5).astype(jnp.uint8)
+
+
+def soft(kind: Kind, probabilities: Float[Array, "n h w k"]) -> Label:
+    """`harden` of the members' mean probability: argmax, or the threshold of the kind."""
+    return harden(kind, probabilities.mean(0))
+
+
+def hard(probabilities: Float[Array, "n h w 1"]) -> UInt8[Array, "h w"]:
+    """Binary vote by unanimity: 1 where every member says p > 0.5."""
+    return (probabilities[..., 0] > 0.5).all(0).astype(jnp.uint8)
+
+
+def vote(kind: Kind, probabilities: Float[Array, "n h w k"]) -> Label:
+    """The ensemble's label: `hard` for binary, `soft` for multiclass and multilabel."""
+    return hard(probabilities) if kind == "binary" else soft(kind, probabilities)
