@@ -1,0 +1,70 @@
+"""EvalNet(α): predicts how well a mask fits an image (Vorndran & Roeck, arXiv 2401.14387; method.md 1.4)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from imjax.data.spec import LabelKind
+from imjax.models.layers import Conv, Norm, max_pool, scale_input
+
+BLOCKS = (16, 32, 64, 128, 256)
+
+
+class EvalNet(nn.Module):
+    """Image branch and mask branch, joined, down to one IoU (binary) or IoU and detection per output.
+
+    Attributes:
+        kind: of the labels; it decides how the mask enters and which heads there are.
+        outputs: classes or channels of the mask.
+        alpha: width multiplier.
+        momentum, dtype: as in `UNet`.
+    """
+
+    kind: LabelKind
+    outputs: int
+    alpha: float = 1.0
+    momentum: float = 0.99
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, images: jax.Array, masks: jax.Array, train: bool = False
+    ) -> tuple[jax.Array, jax.Array | None]:
+        """Score masks.
+
+        Args:
+            images: uint8 `[b, h, w, c]`, h and w at least 64.
+            masks: uint8 labels, `[b, h, w]` (binary, multiclass) or `[b, h, w, k]` (multilabel).
+            train: normalise by the batch.
+
+        Returns:
+            Float32 logits `[b, k]` of the IoU (k = 1 for binary), and of the detection or None.
+        """
+
+        def conv(x, size, base):
+            return Conv(size, int(base * self.alpha), self.dtype)(x)
+
+        def block(x, base):
+            return max_pool(Norm(self.momentum, self.dtype)(conv(conv(x, 3, base), 1, base), train))
+
+        def branch(x):
+            return block(Norm(self.momentum, self.dtype)(conv(x, 1, 16), train), 16)
+
+        x = jnp.concatenate([branch(scale_input(images, self.dtype)), branch(self._planes(masks))], -1)
+        for base in BLOCKS:
+            x = block(x, base)
+        x = x.mean((1, 2)).astype(jnp.float32)
+        heads = 1 if self.kind == "binary" else self.outputs
+        iou = nn.Dense(heads, name="iou")(x)
+        return iou, None if self.kind == "binary" else nn.Dense(heads, name="detection")(x)
+
+    def _planes(self, masks: jax.Array) -> jax.Array:
+        """Labels as planes of 0 and 1, `[b, h, w, k]`."""
+        if self.kind == "multiclass":
+            return jax.nn.one_hot(masks, self.outputs, dtype=self.dtype)
+        planes = masks if self.kind == "multilabel" else masks[..., None]
+        return planes.astype(self.dtype)
