@@ -1,0 +1,272 @@
+"""The run's configuration: ml_collections at the door, frozen dataclasses behind it.
+
+Each field is read somewhere in `imjax/` (a test holds this), so that a key that does nothing is an
+unknown key, and unknown keys fail with the nearest valid names.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from imjax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """The dataset and how it is cut."""
+
+    dataset: str
+    """Name of a reader (`imjax.data.readers`)."""
+    dir: str
+    """The data as the user has it."""
+    cache: str
+    """Where packed arrays go; empty: the user's cache folder."""
+    height: int
+    width: int
+    crops: int
+    """Random crops per image, for datasets that are cropped."""
+    label_fraction: float
+    """Share of the training images whose labels are used."""
+    val_fraction: float
+    """Share of the training images that becomes val, where the dataset brings none."""
+    split_seed: int
+    synthetic_train: int
+    """Numbers of scenes of the synthetic dataset."""
+    synthetic_val: int
+    synthetic_test: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """U-Net(α), method.md 1.4."""
+
+    alpha: float
+    """Width of nets that do not grow."""
+    growing_alpha: tuple[float, ...]
+    """Width per generation of the methods that grow."""
+    dropout: float
+    momentum: float
+    """Of batch normalisation's running statistics."""
+    dtype: str
+    """Compute type: `auto` (bfloat16 on accelerators, float32 on CPU), `float32` or `bfloat16`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Train:
+    """One training stage, method.md 1.5."""
+
+    epochs: int
+    steps_per_epoch: int
+    """0: the published rule, ⌊images / batch_size⌋."""
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    """Taken off the weights as it is at each step, not times the learning rate."""
+    adam_epsilon: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Augment:
+    """Strength per generation, method.md 1.7."""
+
+    blur: tuple[int, ...]
+    noise: tuple[int, ...]
+    gain: tuple[float, ...]
+    offset: tuple[float, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Aldt:
+    """The augmented labelled set, made once."""
+
+    copies: int
+    blur: int
+    noise: int
+    gain: float
+    offset: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Mask:
+    """Inconsistency mask, method.md 1.3."""
+
+    members: int
+    """Nets that label: the best n of the last generation."""
+    erode: int
+    dilate: int
+    """Sizes of the square kernels; 0 = off."""
+    block_input: bool
+    block_output: bool
+    same_classes: bool
+    """Drop an image when the members' sets of predicted classes differ."""
+
+
+@dataclasses.dataclass(frozen=True)
+class EvalNetData:
+    """The pairs that EvalNets learn from, method.md 1.6."""
+
+    passes: int
+    val_passes: int
+    fewest: int
+    """Candidates drawn per pair: from `fewest` to `most`."""
+    most: int
+    kernels: tuple[int, ...]
+    """Sizes that erosion and dilation are drawn from."""
+    blur: int
+    noise: int
+    gain: float
+    offset: float
+
+
+@dataclasses.dataclass(frozen=True)
+class EvalNet:
+    """EvalNets and their use, method.md 1.4 to 1.6."""
+
+    alpha: float
+    candidates: int
+    top: int
+    lowest: float
+    """MIN of the copy counts: pairs up to this score get one copy."""
+    highest: float
+    """MAX: pairs above it get five."""
+    pairs: EvalNetData
+    train: Train
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """A whole run."""
+
+    method: str
+    """Name of a recipe (`imjax.methods.recipes`)."""
+    seed: int
+    generations: int
+    start_candidates: int
+    """Nets trained from different seeds for LDT, ALDT and FDT."""
+    candidates: int
+    """The same per generation."""
+    top: int
+    """Candidates, best on val first, whose mean is reported."""
+    baselines: tuple[str, ...]
+    """Start methods to train beside the method, for comparison: `ldt`, `aldt`, `fdt`."""
+    members_per_chunk: int
+    """Most members a device trains at once; 0 = automatic."""
+    resident_mib: int
+    """Sets up to this size stay on the device; larger ones stream from the host."""
+    predict_batch: int
+    data: Data
+    model: Model
+    train: Train
+    augment: Augment
+    aldt: Aldt
+    mask: Mask
+    evalnet: EvalNet
+
+
+def freeze(values: Mapping[str, Any], cls: type = Config, path: str = "") -> Any:
+    """ConfigDict (or nested mapping) → dataclass.
+
+    Raises:
+        UserError: an unknown or missing key or a wrong type, with the full path of the key, the value,
+            and the nearest valid names.
+    """
+    hints = typing.get_type_hints(cls)
+    for key in values:
+        if key not in hints:
+            raise UserError(f"config key {path + key!r} is unknown{_nearest(key, hints)}")
+    for key in hints:
+        if key not in values:
+            raise UserError(f"config key {path + key!r} is missing; see imjax/config.py for what it means")
+    return cls(**{key: _convert(values[key], hint, path + key) for key, hint in hints.items()})
+
+
+def _nearest(key: str, names: Mapping[str, Any]) -> str:
+    close = difflib.get_close_matches(key, names, n=3, cutoff=0.5)
+    return f": did you mean {' or '.join(close)}?" if close else f"; valid here: {', '.join(names)}"
+
+
+def _convert(value: Any, hint: Any, path: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        if not isinstance(value, Mapping):
+            raise UserError(f"config key {path!r} is {value!r}; expected a group of keys")
+        return freeze(value, hint, path + ".")
+    if typing.get_origin(hint) is tuple:
+        if not isinstance(value, tuple | list):
+            raise UserError(f"config key {path!r} is {value!r}; expected a tuple")
+        return tuple(_convert(v, typing.get_args(hint)[0], f"{path}[{i}]") for i, v in enumerate(value))
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    # bool is an int to Python, but `seed=True` is a slip.
+    if not isinstance(value, hint) or (hint is not bool and isinstance(value, bool)):
+        raise UserError(f"config key {path!r} is {value!r}; expected {hint.__name__}")
+    return value
+
+
+def check(config: Config) -> Config:
+    """Reject values that cannot work, before anything is computed; returns the config.
+
+    Raises:
+        UserError: names the key, its value and what was expected.
+    """
+    size = {"data.height": config.data.height, "data.width": config.data.width}
+    at_least_one = {
+        "candidates": config.candidates,
+        "start_candidates": config.start_candidates,
+        "top": config.top,
+        "predict_batch": config.predict_batch,
+        "mask.members": config.mask.members,
+        "train.epochs": config.train.epochs,
+        "train.batch_size": config.train.batch_size,
+        "evalnet.candidates": config.evalnet.candidates,
+        "evalnet.top": config.evalnet.top,
+    }
+    for key, value in size.items():
+        if value <= 0 or value % 16:
+            raise UserError(
+                f"config key {key!r} is {value}; expected a multiple of 16 (U-Net halves 4 times)"
+            )
+    for key, value in at_least_one.items():
+        if value < 1:
+            raise UserError(f"config key {key!r} is {value}; expected at least 1")
+    if not 0 < config.data.label_fraction <= 1:
+        raise UserError(f"config key 'data.label_fraction' is {config.data.label_fraction}; expected 0 to 1")
+    if config.model.dtype not in ("auto", "float32", "bfloat16"):
+        raise UserError(
+            f"config key 'model.dtype' is {config.model.dtype!r}; expected auto, float32 or bfloat16"
+        )
+    if not config.evalnet.lowest < config.evalnet.highest:
+        raise UserError(
+            f"config key 'evalnet.lowest' is {config.evalnet.lowest}; "
+            f"expected less than evalnet.highest = {config.evalnet.highest}"
+        )
+    fewest = min(config.candidates, config.start_candidates)
+    if config.mask.members > fewest:
+        raise UserError(
+            f"config key 'mask.members' is {config.mask.members}; only {fewest} candidates are trained"
+        )
+    schedules = {"model.growing_alpha": config.model.growing_alpha} | {
+        f"augment.{f.name}": getattr(config.augment, f.name) for f in dataclasses.fields(Augment)
+    }
+    for key, values in schedules.items():
+        if len(values) < config.generations:
+            raise UserError(
+                f"config key {key!r} has {len(values)} entries; "
+                f"expected one per generation ({config.generations})"
+            )
+    return config
+
+
+def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
+    """Dataclass → flat dict with dotted keys, tuples as strings (for hparams and comparisons)."""
+    flat: dict[str, Any] = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            flat |= flatten(value, f"{prefix}{field.name}.")
+        else:
+            flat[prefix + field.name] = str(value) if isinstance(value, tuple) else value
+    return flat

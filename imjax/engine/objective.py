@@ -1,0 +1,129 @@
+"""What a training run optimises and watches, as pure functions of one model.
+
+The training loop knows nothing else of a task: U-Nets and EvalNets (and any later kind) differ only in
+the `Objective` they hand to it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+
+from imjax import losses, metrics
+from imjax.data.spec import VOID, DatasetSpec
+
+Variables = dict[str, Any]
+Batch = dict[str, jax.Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class Objective:
+    """Functions of one model; batches are dicts of arrays with a leading axis b."""
+
+    init: Callable[[jax.Array], Variables]
+    """key → `{"params", "batch_stats"}`."""
+    loss: Callable[[Variables, Batch, jax.Array], tuple[jax.Array, Any]]
+    """variables, batch, key → scalar loss and the new batch statistics."""
+    watch: Callable[[Variables, Batch], dict[str, jax.Array]]
+    """variables, validation batch (`"counted"` `[b]` is False for padding) → scalars; has `monitor`."""
+    monitor: str
+    """The scalar that picks the best epoch and ranks the members."""
+    larger_is_better: bool
+
+
+def make_optimizer(learning_rate: float, weight_decay: float, epsilon: float) -> optax.GradientTransformation:
+    """AdamW whose decay is taken off the weights as it is, not times the learning rate (method.md 1.5)."""
+    return optax.chain(
+        optax.scale_by_adam(eps=epsilon),
+        optax.scale(-learning_rate),
+        optax.add_decayed_weights(-weight_decay),
+    )
+
+
+def forward(net: nn.Module, variables: Variables, *inputs: jax.Array) -> Any:
+    """The net's prediction with its running statistics."""
+    return net.apply(variables, *inputs)
+
+
+def _forward_train(net: nn.Module, variables: Variables, key: jax.Array, *inputs: jax.Array) -> tuple:
+    outputs, changed = net.apply(
+        variables, *inputs, train=True, mutable=["batch_stats"], rngs={"dropout": key}
+    )
+    return outputs, changed["batch_stats"]
+
+
+def segmentation(net: nn.Module, spec: DatasetSpec, example: Batch) -> Objective:
+    """Supervised segmentation: `image` uint8 `[b, h, w, c]`, `label` uint8 as `DatasetSpec` says.
+
+    Loss: cross-entropy (multiclass) or MSE on the sigmoid (binary, multilabel). Watched: the loss and
+    the soft IoU of the batch (method.md 1.5).
+    """
+
+    def supervised(logits, label):
+        if spec.kind == "multiclass":
+            return losses.cross_entropy(logits, label)
+        return losses.mse_sigmoid(logits, label, spec.target_scale)
+
+    def soft(logits, label):
+        if spec.monitor == "soft_miou":
+            return metrics.soft_miou(jax.nn.softmax(logits), label)
+        return metrics.soft_iou(jax.nn.sigmoid(logits), label)
+
+    def loss(variables, batch, key):
+        logits, stats = _forward_train(net, variables, key, batch["image"])
+        return supervised(logits, batch["label"]), stats
+
+    def watch(variables, batch):
+        logits = forward(net, variables, batch["image"])
+        shape = (-1,) + (1,) * (batch["label"].ndim - 1)
+        label = jnp.where(batch["counted"].reshape(shape), batch["label"], VOID)
+        out = {"loss": supervised(logits, label)}
+        if spec.monitor != "loss":
+            out[spec.monitor] = soft(logits, label)
+        return out
+
+    return Objective(
+        lambda key: net.init(key, jnp.asarray(example["image"])),
+        loss,
+        watch,
+        spec.monitor,
+        spec.monitor != "loss",
+    )
+
+
+def scoring(net: nn.Module, binary: bool, example: Batch) -> Objective:
+    """EvalNet: how good is this mask for this image (method.md 1.4, 1.5).
+
+    Batches: `image` uint8 `[b, h, w, c]`, `mask` uint8, `iou` and `detection` float32 `[b, k]`. Binary
+    nets have the one IoU head and are watched by their mean absolute error, others by their loss.
+    """
+
+    def measured(outputs, batch):
+        return losses.score_loss(outputs[0], batch["iou"], outputs[1], None if binary else batch["detection"])
+
+    def loss(variables, batch, key):
+        outputs, stats = _forward_train(net, variables, key, batch["image"], batch["mask"])
+        return measured(outputs, batch), stats
+
+    def watch(variables, batch):
+        outputs = forward(net, variables, batch["image"], batch["mask"])
+        # One image at a time, so that padding can be left out of the mean.
+        rows = jax.tree.map(lambda x: x[:, None], (outputs, batch))
+        weight = batch["counted"] / jnp.maximum(batch["counted"].sum(), 1)
+        error = jnp.abs(jax.nn.sigmoid(outputs[0]) - batch["iou"]).mean(-1)
+        return {"loss": (jax.vmap(measured)(*rows) * weight).sum(), "mae": (error * weight).sum()}
+
+    monitor = "mae" if binary else "loss"
+    return Objective(
+        lambda key: net.init(key, *(jnp.asarray(example[name]) for name in ("image", "mask"))),
+        loss,
+        watch,
+        monitor,
+        False,
+    )

@@ -1,0 +1,115 @@
+"""Scalars and images of a run: `metrics.jsonl`, and the same through clu to TensorBoard."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from imjax.log import logger
+
+
+class Writer:
+    """Appends to `D/metrics.jsonl` and `D/events.out.*`.
+
+    Without tensorflow and tensorboard, which `clu.metric_writers` needs at import, the events are left
+    out and that is said once.
+    """
+
+    def __init__(self, workdir: Path):
+        self._path = workdir / "metrics.jsonl"
+        self._file = self._path.open("a", encoding="utf-8")
+        self._events = _events(workdir)
+
+    def scalar(
+        self,
+        stage: str,
+        generation: int | None,
+        step: int,
+        split: str,
+        name: str,
+        value: float,
+        member: int | None = None,
+    ) -> None:
+        """Write one figure; a value that is not finite becomes null in the json."""
+
+        line = {
+            "step": int(step),
+            "stage": stage,
+            "generation": generation,
+            "member": member,
+            "split": split,
+            "name": name,
+            "value": value if math.isfinite(value) else None,
+        }
+        self._file.write(json.dumps(line) + "\n")
+        if self._events is not None:
+            tag = f"{stage}/{split}/{name}" + ("" if member is None else f"/{member}")
+            self._events.write_scalars(int(step), {tag: value})
+
+    def members(
+        self, stage: str, generation: int | None, step: int, split: str, name: str, values: np.ndarray
+    ) -> None:
+        """Write one figure per member, `values` `[member]`."""
+        for member, value in enumerate(values):
+            self.scalar(stage, generation, step, split, name, float(value), member)
+
+    def images(self, stage: str, generation: int | None, panels: Mapping[str, np.ndarray]) -> None:
+        """Write uint8 RGB images `[n, h, w, 3]`, to the events only."""
+        if self._events is not None:
+            tagged = {f"{stage}/{name}": array for name, array in panels.items()}
+            self._events.write_images(generation or 0, tagged)
+
+    def hparams(self, values: Mapping[str, Any]) -> None:
+        """Write the flat configuration, to the events only."""
+        if self._events is not None:
+            self._events.write_hparams(dict(values))
+
+    def rewind(self, stage: str, step: int) -> None:
+        """Forget what the stage wrote after `step`: it goes on from there and will write it again."""
+        self._file.close()
+        kept = []
+        for text in self._path.read_text(encoding="utf-8").splitlines():
+            line = _parsed(text)
+            if line and not (line["stage"] == stage and line["step"] > step):
+                kept.append(text + "\n")
+        temporary = self._path.with_suffix(".tmp")
+        temporary.write_text("".join(kept), encoding="utf-8")
+        os.replace(temporary, self._path)
+        self._file = self._path.open("a", encoding="utf-8")
+
+    def flush(self) -> None:
+        """Make what was written visible."""
+        self._file.flush()
+        if self._events is not None:
+            self._events.flush()
+
+    def close(self) -> None:
+        """Flush and release the files."""
+        self._file.close()
+        if self._events is not None:
+            self._events.close()
+
+
+def _parsed(text: str) -> dict[str, Any] | None:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        # The line that was being written when the run was killed.
+        return None
+
+
+def _events(workdir: Path) -> Any | None:
+    # tensorflow talks a lot while it loads.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        from clu import metric_writers
+    except ImportError as error:
+        logger.warning("no TensorBoard events (%s); metrics.jsonl has every figure", error)
+        return None
+    return metric_writers.SummaryWriter(str(workdir))

@@ -1,0 +1,145 @@
+"""The training loop on a least-squares task whose every step can be worked out in numpy."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from imjax.config import Train
+from imjax.engine.checkpoints import Checkpoints
+from imjax.engine.fit import fit, steps_per_epoch
+from imjax.engine.members import Members
+from imjax.engine.monitor import Monitor
+from imjax.engine.objective import Objective, make_optimizer
+from imjax.engine.source import Source
+from imjax.engine.writers import Writer
+from imjax.errors import Stopped, TrainingError
+
+OPTIONS = Train(
+    epochs=4, steps_per_epoch=5, batch_size=3, learning_rate=0.1, weight_decay=1e-3, adam_epsilon=1e-7
+)
+X = np.linspace(-1, 1, 8, dtype=np.float32)
+DATA = {"x": X, "y": 3 * X + 1}
+
+
+def line(blow_up=False):
+    def init(key):
+        start = {"w": jax.random.normal(key, ()), "b": jnp.zeros(())}
+        return {"params": start, "batch_stats": {"seen": jnp.zeros(())}}
+
+    def error(variables, batch):
+        p = variables["params"]
+        return jnp.square(p["w"] * batch["x"] + p["b"] - batch["y"])
+
+    def loss(variables, batch, key):
+        value = error(variables, batch).mean()
+        seen = variables["batch_stats"]["seen"] + 1
+        return jnp.where(blow_up & (seen > 7), jnp.nan, value), {"seen": seen}
+
+    def watch(variables, batch):
+        return {"loss": (error(variables, batch) * batch["counted"]).sum() / batch["counted"].sum()}
+
+    return Objective(init, loss, watch, "loss", larger_is_better=False)
+
+
+class StopAfter:
+    """True from the n-th time it is asked."""
+
+    def __init__(self, n):
+        self.left = n
+
+    def __call__(self):
+        self.left -= 1
+        return self.left < 0
+
+
+def train(folder, objective=None, stopping=lambda: False, members=None, resident=64, options=OPTIONS):
+    folder.mkdir(exist_ok=True)
+    members = members or Members(3)
+    writer, checkpoints = Writer(folder), Checkpoints(folder / "checkpoints")
+    try:
+        return fit(
+            objective or line(),
+            options,
+            members,
+            Source(DATA, members, resident),
+            Source(DATA, members, resident),
+            seed=1,
+            stage="line",
+            predict_batch=5,
+            checkpoints=checkpoints,
+            monitor=Monitor(writer, "line", "1/1", None, stopping),
+        )
+    finally:
+        checkpoints.close()
+        writer.close()
+
+
+def assert_same(a, b):
+    jax.tree.map(np.testing.assert_array_equal, a.variables, b.variables)
+    np.testing.assert_array_equal(a.value, b.value)
+    np.testing.assert_array_equal(a.epoch, b.epoch)
+
+
+def test_learns_and_ranks_by_val_loss(tmp_path):
+    fitted = train(tmp_path, options=Train(**{**vars(OPTIONS), "epochs": 40}))
+    assert (fitted.value < 0.05).all()
+    assert list(fitted.value[fitted.ranked()]) == sorted(fitted.value)
+
+
+def test_stopped_anywhere_and_resumed_is_bit_identical(tmp_path):
+    whole = train(tmp_path / "whole")
+    for stop_at in (0, 3, 4, 12):
+        folder = tmp_path / str(stop_at)
+        with pytest.raises(Stopped):
+            train(folder, stopping=StopAfter(stop_at))
+        assert_same(train(folder), whole)
+    # Resuming does not repeat lines of the metrics either.
+    lines = [
+        [json.loads(t) for t in (tmp_path / f / "metrics.jsonl").read_text().splitlines()]
+        for f in ("whole", "12")
+    ]
+    assert lines[0] == lines[1]
+
+
+def test_layouts_give_the_same_numbers(tmp_path):
+    one = train(tmp_path / "1", members=Members(3, 1, jax.devices()[:1]))
+    four = train(tmp_path / "4", members=Members(3, 1, jax.devices()))
+    batched = train(tmp_path / "v", members=Members(3, 3, jax.devices()[:1]))
+    streamed = train(tmp_path / "s", resident=0)
+    assert_same(one, four)
+    assert_same(one, streamed)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), one.variables, batched.variables)
+
+
+def test_best_epoch_is_kept_not_the_last(tmp_path):
+    # A rate this high overshoots: the last epoch is not the best of all members.
+    options = Train(**{**vars(OPTIONS), "learning_rate": 2.0, "epochs": 6})
+    fitted = train(tmp_path, options=options)
+    lines = [json.loads(text) for text in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    for member in range(3):
+        watched = [x["value"] for x in lines if x["split"] == "val" and x["member"] == member]
+        assert len(watched) == 6
+        assert fitted.value[member] == np.float32(min(watched))
+        assert fitted.epoch[member] == 1 + int(np.argmin(watched))
+    assert (fitted.epoch < 6).any()
+
+
+def test_a_loss_that_is_not_finite_names_stage_step_and_member(tmp_path):
+    with pytest.raises(TrainingError, match=r"stage line, step 7, member 0"):
+        train(tmp_path, line(blow_up=True))
+
+
+def test_decay_is_not_multiplied_by_the_learning_rate():
+    tx = make_optimizer(learning_rate=0.5, weight_decay=0.01, epsilon=1e-7)
+    weight = jnp.float32(2.0)
+    update, _ = tx.update(jnp.float32(3.0), tx.init(weight), weight)
+    # First Adam step has size 1: 2 − 0.5·1 − 0.01·2 = 1.48.
+    np.testing.assert_allclose(weight + update, 1.48, rtol=1e-5)
+
+
+def test_published_rule_for_steps():
+    rule = Train(**{**vars(OPTIONS), "steps_per_epoch": 0, "batch_size": 32})
+    assert [steps_per_epoch(rule, n) for n in (3, 32, 100)] == [1, 1, 3]
