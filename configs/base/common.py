@@ -1,0 +1,78 @@
+"""What every configuration starts from: the published protocol (Vorndran & Roeck, arXiv 2401.14387)."""
+
+from ml_collections import ConfigDict
+
+
+def train() -> ConfigDict:
+    """One training stage as published: 50 epochs of ⌊images / 32⌋ steps, AdamW, constant rate."""
+    return ConfigDict(
+        dict(
+            epochs=50,
+            steps_per_epoch=0,
+            batch_size=32,
+            learning_rate=0.003,
+            weight_decay=1e-4,
+            adam_epsilon=1e-7,
+        )
+    )
+
+
+def common() -> ConfigDict:
+    """Everything but the dataset's own figures."""
+    config = ConfigDict()
+    config.method = "aim_pp"
+    config.seed = 0
+    config.generations = 5
+    config.start_candidates = 10
+    config.candidates = 5
+    config.top = 4
+    config.baselines = ()
+    config.members_per_chunk = 0
+    config.resident_mib = 4096
+    config.predict_batch = 32
+    config.data = dict(
+        dataset="",
+        dir="",
+        cache="",
+        height=256,
+        width=256,
+        crops=0,
+        label_fraction=0.1,
+        val_fraction=0.1,
+        split_seed=0,
+        synthetic_train=400,
+        synthetic_val=80,
+        synthetic_test=80,
+    )
+    config.model = dict(
+        alpha=1.0, growing_alpha=(1.0, 1.25, 1.5, 1.75, 2.0), dropout=0.0, momentum=0.99, dtype="auto"
+    )
+    config.train = train()
+    config.augment = dict(
+        blur=(0, 1, 1, 2, 3),
+        noise=(5, 10, 15, 20, 25),
+        gain=(0.1, 0.2, 0.3, 0.4, 0.5),
+        offset=(5.0, 10.0, 15.0, 20.0, 25.0),
+    )
+    config.aldt = dict(copies=9, blur=3, noise=25, gain=0.5, offset=25.0)
+    config.mask = dict(members=2, erode=0, dilate=0, block_input=True, block_output=True, same_classes=False)
+    config.evalnet = dict(
+        alpha=2.0,
+        candidates=5,
+        top=4,
+        lowest=0.43,
+        highest=0.51,
+        pairs=dict(
+            passes=10,
+            val_passes=3,
+            fewest=2,
+            most=4,
+            kernels=(0, 3, 5),
+            blur=1,
+            noise=10,
+            gain=0.2,
+            offset=10.0,
+        ),
+        train=train(),
+    )
+    return config

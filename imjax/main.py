@@ -1,0 +1,112 @@
+"""The whole run: `python -m imjax.main --config=configs/suim_aim_pp.py --workdir=runs/suim_aim_pp`.
+
+Data are prepared if they are not yet, every stage that is not done is run, and a table and `report.html`
+close it. The same command goes on where a stopped run was. A preset follows the config after a colon
+(`configs/suim_aim_pp.py:tiny`), and any key can be set: `--config.data.dir=/data/suim`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from absl import flags
+from ml_collections import config_flags
+
+from imjax import door, log
+from imjax.config import Config, check, flatten, freeze
+from imjax.errors import UserError
+
+FLAGS = flags.FLAGS
+
+
+def define_flags() -> None:
+    """Declare this command's flags, once, when it runs and not when it is imported."""
+    config_flags.DEFINE_config_file("config", None, "Configuration file, e.g. configs/demo.py:tiny.")
+    flags.DEFINE_string("workdir", None, "Folder of the run: results, figures, nets. Made if missing.")
+    flags.DEFINE_bool("plan", False, "Print the stages of the run and stop.")
+
+
+def main(_: list[str]) -> None:
+    """Read the flags and run, or print the plan."""
+    config = check(freeze(_config_values()))
+    from imjax.selftrain import plan
+
+    stages = plan.make_plan(config)
+    if FLAGS.plan:
+        print(plan.describe(stages))
+        return
+    if FLAGS.workdir is None:
+        raise UserError("--workdir is missing; name the folder that the run may write to")
+    run(config, stages, Path(FLAGS.workdir))
+
+
+def _config_values() -> dict:
+    try:
+        if FLAGS.config is None:
+            raise UserError("--config is missing; try --config=configs/demo.py --workdir=runs/demo")
+        return FLAGS.config.to_dict()
+    except OSError as error:
+        raise UserError(
+            f"--config: {str(error).splitlines()[-1].strip()}; see configs/ for what there is"
+        ) from error
+
+
+def run(config: Config, stages: tuple, workdir: Path) -> None:
+    """One run, from data to report.
+
+    Args:
+        config: checked.
+        stages: its plan.
+        workdir: the run's folder.
+
+    Raises:
+        UserError: the data or the workdir do not fit.
+    """
+    from imjax.data import pack
+    from imjax.engine import devices
+
+    log.show()
+    stopping = devices.stop_on_sigterm()
+    cache = Path(config.data.cache or pack.default_cache())
+    packed_root = pack.prepare(_data_options(config), cache)
+    packed = pack.load(packed_root)
+    devices.configure(cache, max(config.candidates, config.start_candidates, config.evalnet.candidates))
+
+    from imjax.engine.writers import Writer
+    from imjax.report import write_report
+    from imjax.selftrain import results, runner
+    from imjax.selftrain import workdir as workdirs
+    from imjax.selftrain.context import Context
+    from imjax.selftrain.store import Store
+
+    workdirs.open_workdir(workdir, config, packed)
+    writer = Writer(workdir)
+    writer.hparams(flatten(config))
+    try:
+        store = Store(workdir, stages, packed.manifest["hash"], config.seed)
+        rows = runner.run(stages, Context(config, packed, store), writer, stopping)
+    finally:
+        writer.close()
+    results.write(workdir, rows)
+    write_report([workdir], workdir / "report.html")
+    print(results.table(rows, packed.spec.headline, config.top))
+    print(f"\nresults: {workdir / 'results.csv'}\nreport:  {workdir / 'report.html'}")
+
+
+def _data_options(config: Config):
+    from imjax.data.options import DataOptions
+
+    d = config.data
+    return DataOptions(
+        dataset=d.dataset, dir=d.dir, size=(d.height, d.width), crops=d.crops,
+        label_fraction=d.label_fraction, val_fraction=d.val_fraction, split_seed=d.split_seed,
+        synthetic_train=d.synthetic_train, synthetic_val=d.synthetic_val, synthetic_test=d.synthetic_test,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    from imjax.engine.devices import use_huge_pages
+
+    use_huge_pages()
+    define_flags()
+    door.run(main)

@@ -1,0 +1,86 @@
+"""Image panels: what a person looks at to see whether labels and predictions make sense."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from flax import linen as nn
+
+from imjax.data.spec import VOID, DatasetSpec
+from imjax.engine.monitor import Monitor
+from imjax.ops import inconsistency
+from imjax.selftrain.context import Context
+
+COUNT = 4
+"""Images per stage, the same ones in every generation."""
+
+VOID_COLOUR = (0, 0, 0)
+
+
+def colour(spec: DatasetSpec, labels: np.ndarray) -> np.ndarray:
+    """Labels → uint8 RGB `[..., h, w, 3]` in the dataset's colours; void is black.
+
+    Multilabel channels are painted over one another in their order.
+    """
+    table = np.zeros((256, 3), np.uint8)
+    table[VOID] = VOID_COLOUR
+    if spec.kind == "multiclass":
+        table[: spec.outputs] = spec.palette
+        return table[labels]
+    channels = labels[..., None] if spec.kind == "binary" else labels
+    out = np.zeros((*channels.shape[:-1], 3), np.uint8)
+    for channel, rgb in enumerate(spec.palette):
+        out[channels[..., channel] == 1] = rgb
+    return out
+
+
+def of_labels(context: Context, pair: inconsistency.Pair, out: Path, monitor: Monitor) -> None:
+    """Image, truth, pseudo-label and inconsistency mask of a few unlabelled images."""
+    data, spec = context.packed.splits["unlabelled"], context.packed.spec
+    chosen = _chosen(len(data.images))
+    masks = np.where(pair.inconsistent[chosen], 255, 0).astype(np.uint8)
+    _write(
+        {
+            "image": _rgb(data.images[chosen]),
+            "truth": colour(spec, data.labels[chosen]),
+            "pseudo-label": colour(spec, pair.label[chosen]),
+            "inconsistency mask": np.repeat(masks[..., None], 3, -1),
+        },
+        out,
+        monitor,
+    )
+
+
+def of_training(
+    context: Context, net: nn.Module, variables: Any, ranked: list[int], out: Path, monitor: Monitor
+) -> None:
+    """Image, truth and the best candidate's prediction of a few test images."""
+    data, spec = context.packed.splits["test"], context.packed.spec
+    chosen = _chosen(len(data.images))
+    best = jax.tree.map(lambda leaf: leaf[ranked[:1]], variables)
+    predicted = context.predicted_labels(net, best, data.images[chosen])[0]
+    _write(
+        {
+            "image": _rgb(data.images[chosen]),
+            "truth": colour(spec, data.labels[chosen]),
+            "prediction": colour(spec, predicted),
+        },
+        out,
+        monitor,
+    )
+
+
+def _write(panels: dict[str, np.ndarray], out: Path, monitor: Monitor) -> None:
+    np.savez_compressed(out / "panels.npz", **panels)
+    monitor.images(panels)
+
+
+def _chosen(count: int) -> np.ndarray:
+    return np.unique(np.linspace(0, count - 1, COUNT).round().astype(int))
+
+
+def _rgb(images: np.ndarray) -> np.ndarray:
+    return np.repeat(images, 3, -1) if images.shape[-1] == 1 else np.asarray(images)

@@ -1,0 +1,65 @@
+"""Run a plan: skip what is done, run the rest in order, commit each stage as a whole."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from imjax.engine.monitor import Monitor
+from imjax.engine.writers import Writer
+from imjax.errors import Stopped
+from imjax.log import logger
+from imjax.selftrain import labelling, results, scoring, training
+from imjax.selftrain.context import Context
+from imjax.selftrain.plan import EvalNetStage, LabelStage, PairsStage, Stage, TrainStage
+
+RUN: dict[type, Callable[[Any, Context, Path, Monitor], dict[str, Any]]] = {
+    TrainStage: training.run,
+    PairsStage: scoring.make_pairs,
+    EvalNetStage: scoring.train,
+    LabelStage: labelling.run,
+}
+
+
+def run(
+    stages: Sequence[Stage], context: Context, writer: Writer, stopping: Callable[[], bool] = lambda: False
+) -> list[dict[str, Any]]:
+    """Run every stage that is not done.
+
+    Args:
+        stages: the plan.
+        context: configuration, data and folders.
+        writer: of the run's figures.
+        stopping: True once the run should save itself and stop.
+
+    Returns:
+        All rows of results.csv.
+
+    Raises:
+        Stopped: after the stage that was running saved itself.
+        TrainingError: from a training stage.
+    """
+    for number, stage in enumerate(stages, 1):
+        position = f"{number}/{len(stages)}"
+        if context.store.is_done(stage.name):
+            logger.info("stage %s %s: done before", position, stage.name)
+            continue
+        if stopping():
+            raise Stopped(f"before stage {stage.name}")
+        monitor = Monitor(writer, stage.name, position, stage.generation, stopping)
+        _one(stage, context, monitor)
+        writer.flush()
+        results.write(context.store.workdir, results.collect(context.store, stages))
+    return results.collect(context.store, stages)
+
+
+def _one(stage: Stage, context: Context, monitor: Monitor) -> None:
+    start = time.monotonic()
+    folder = context.store.begin(stage.name)
+    facts = RUN[type(stage)](stage, context, folder, monitor)
+    context.store.commit(stage.name, folder, facts | {"seconds": round(time.monotonic() - start, 1)})
+    # The nets are in the stage's folder now.
+    shutil.rmtree(context.store.checkpoints(stage.name), ignore_errors=True)

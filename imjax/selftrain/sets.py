@@ -1,0 +1,100 @@
+"""Training sets of the stages, built in memory from packed data and label stages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from imjax import rng
+from imjax.data.pack import Packed
+from imjax.ops import augment, inconsistency
+from imjax.selftrain.plan import Strength
+
+Pairs = dict[str, np.ndarray]
+"""`image` uint8 `[n, h, w, c]` and `label` uint8 `[n, h, w]` or `[n, h, w, k]`."""
+
+
+def over_images(function: Callable, *arrays: np.ndarray, batch: int = 64) -> Any:
+    """Run a function of one image over arrays with a leading image axis, on the default device.
+
+    The function is jitted and vmapped here; the last batch is padded, so that one shape is compiled.
+    """
+    mapped = jax.jit(jax.vmap(function))
+    n = len(arrays[0])
+    batch = min(batch, n)
+    parts = []
+    for start in range(0, n, batch):
+        chosen = np.minimum(np.arange(start, start + batch), n - 1)
+        result = mapped(*(a[chosen] for a in arrays))
+        parts.append(jax.tree.map(lambda leaf: np.asarray(leaf)[: n - start], result))  # noqa: B023
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+
+
+def of_split(packed: Packed, *names: str) -> Pairs:
+    """Whole splits, one after the other, with their true labels."""
+    splits = [packed.splits[name] for name in names]
+    return join(*({"image": s.images, "label": s.labels} for s in splits))
+
+
+def join(*parts: Pairs) -> Pairs:
+    """Sets one after the other."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def augmented(
+    pairs: Pairs, copies: np.ndarray, strength: Strength, free_rotation: bool, key: jax.Array
+) -> Pairs:
+    """Augmented copies of pairs (method.md 1.8), without the originals.
+
+    Args:
+        pairs: n pairs.
+        copies: how many of each, integers `[n]`.
+        strength: of the photometry.
+        free_rotation: whether up and down do not matter.
+        key: each copy draws from its own fold of it.
+    """
+    chosen = np.repeat(np.arange(len(copies)), copies)
+    if not len(chosen):
+        return {name: array[:0] for name, array in pairs.items()}
+    power = augment.Strength(strength.blur, strength.noise, strength.gain, strength.offset)
+    raw = jax.random.key_data(key)
+
+    def one(image, label, number):
+        own = jax.random.fold_in(jax.random.wrap_key_data(raw), number)
+        return augment.augment(own, image, label, power, free_rotation=free_rotation)
+
+    numbers = np.arange(len(chosen), dtype=np.uint32)
+    image, label = over_images(one, pairs["image"][chosen], pairs["label"][chosen], numbers)
+    return {"image": image, "label": label}
+
+
+def blocked(images: np.ndarray, labels: np.ndarray, masks: np.ndarray, inputs: bool, outputs: bool) -> Pairs:
+    """Cut the inconsistent pixels out of images and pseudo-labels.
+
+    Args:
+        images: uint8 `[n, h, w, c]`.
+        labels: uint8 pseudo-labels.
+        masks: bool `[n, h, w]`, True where the members disagree.
+        inputs, outputs: whether images and labels are cut.
+    """
+
+    def one(image, label, mask):
+        return inconsistency.block(image, label, mask, block_input=inputs, block_output=outputs)
+
+    image, label = over_images(one, images, labels, masks)
+    return {"image": image, "label": label}
+
+
+def labelled(packed: Packed, start: str, aldt: Strength, aldt_copies: int, seed: int) -> Pairs:
+    """The labelled part of a training set (method.md 1.1): `ldt`, `aldt`, or everything for `fdt`."""
+    if start == "fdt":
+        return of_split(packed, "labelled", "unlabelled")
+    pairs = of_split(packed, "labelled")
+    if start == "ldt":
+        return pairs
+    copies = np.full(len(pairs["image"]), aldt_copies)
+    extra = augmented(pairs, copies, aldt, packed.spec.free_rotation, rng.key(seed, "aldt"))
+    return join(pairs, extra)
