@@ -1,0 +1,65 @@
+"""How methods, metrics and stages are called on the page."""
+
+from __future__ import annotations
+
+import re
+
+METHODS = {
+    "fdt": "FDT",
+    "ldt": "LDT",
+    "aldt": "ALDT",
+    "model_ensemble": "Model Ensemble",
+    "input_ensemble": "Input Ensemble",
+    "consistency": "Consistency Loss",
+    "noisy_student": "Noisy Student",
+    "evalnet": "EvalNet",
+    "im": "IM",
+    "im_p": "IM+",
+    "aim_p": "AIM+",
+    "im_pp": "IM++",
+    "aim_pp": "AIM++",
+    "gt_im_pp": "GT-IM++",
+}
+
+METRICS = {
+    "iou": "IoU",
+    "dice": "Dice",
+    "miou": "mIoU",
+    "mpa": "mPA",
+    "miou_ad": "mIoU alive/dead",
+    "mcce": "cell count error",
+    "miou_dataset": "mIoU, dataset",
+    "iou_dataset": "IoU, dataset",
+    "dice_dataset": "Dice, dataset",
+    "soft_iou": "soft IoU",
+    "soft_miou": "soft mIoU",
+    "hd95": "HD95",
+    "assd": "ASSD",
+}
+
+DESCENDING = frozenset({"mcce", "hd95", "assd", "loss", "mae"})
+"""Metrics where less is better."""
+
+
+def method(name: str) -> str:
+    """Title of a method."""
+    return METHODS.get(name, name)
+
+
+def metric(name: str) -> str:
+    """Title of a metric."""
+    return METRICS.get(name, name)
+
+
+def entry(name: str, generation: int | None) -> str:
+    """Title of a method at a generation."""
+    return method(name) if generation is None else f"{method(name)}, gen. {generation}"
+
+
+def stage(name: str) -> str:
+    """Title of a stage: `train_g0` → `Generation 0, training`."""
+    if match := re.fullmatch(r"(train|label)_g(\d+)", name):
+        return f"Generation {match[2]}, {'training' if match[1] == 'train' else 'labelling'}"
+    if name.startswith("train_"):
+        return f"{method(name.removeprefix('train_'))}, training"
+    return {"pairs": "EvalNet, pairs", "evalnet": "EvalNet, training"}.get(name, name)

@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import base64
+import json
+import re
+import subprocess
+import sys
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from imjax.errors import UserError
+from imjax.report import charts, runs, scores, tables, write_report
+
+ROOT = Path(__file__).resolve().parents[2]
+START = {("ldt", None): [0.40, 0.44, 0.30]}
+FIRST = START | {("im_pp", 0): [0.50, 0.48]}
+WHOLE = FIRST | {("im_pp", 1): [0.55, 0.57]}
+
+
+class Page(HTMLParser):
+    """Cells of every table row, addresses, and tags that were not closed."""
+
+    VOID = {"meta", "img"}
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.rows: list[list[str]] = []
+        self.addresses: list[str] = []
+        self.tags: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.addresses += [value for name, value in attrs if name in ("src", "href")]
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] in ("td", "th"):
+            self.rows[-1][-1] += data
+
+
+def page(workdirs, out) -> tuple[str, Page]:
+    write_report(workdirs, out)
+    text = out.read_text(encoding="utf-8")
+    parsed = Page(text)
+    assert parsed.open == []
+    return text, parsed
+
+
+def row(parsed: Page, title: str) -> list[str]:
+    return next(cells for cells in parsed.rows if cells[0] == title)
+
+
+def test_table_has_the_figures_and_the_published_ones(tmp_path, make_run):
+    text, parsed = page([make_run(tmp_path / "run", WHOLE)], tmp_path / "report.html")
+    # suim,im_pp,1,miou is 0.461 in the paper; mean of the best 2 is (0.55 + 0.57) / 2.
+    paper = scores.published()["suim", "im_pp", 1, "miou"]
+    expected = ["IM++, gen. 1", "0.5500", "0.5600", f"{paper:.3f}", f"{0.55 - paper:+.3f}", "0.2750"]
+    assert row(parsed, "IM++, gen. 1") == expected
+    assert row(parsed, "LDT")[1:3] == ["0.4000", "0.4200"]
+    assert row(parsed, "diver") == ["diver", "0.100", "0.125", "0.138"]
+    assert "+0.150 against LDT, its start (0.400)" in text
+    assert "Generation 1, training" in text and "4 min 18 s" not in text
+    assert row(parsed, "all stages")[2] == "6 min 23 s"  # 3 × 125.0 + 2 × 3.8
+
+
+def test_masks_stand_beside_the_nets_that_made_them(tmp_path, make_run):
+    _, parsed = page([make_run(tmp_path / "run", WHOLE)], tmp_path / "report.html")
+    # 16, 8 and 4 of 8 × 8 pixels.
+    sizes = ["16 (25.0 %)", "8 (12.5 %)", "4 (6.2 %)"]
+    table = parsed.rows[parsed.rows.index(next(r for r in parsed.rows if r[0] == "nets")) :]
+    assert table[1] == ["LDT", *sizes, "50.0 %", "2.50", "–", "0.750"]
+    assert table[2][1] == "15 (23.4 %)"
+    assert table[3] == ["generation 1", "–", *sizes[1:], "–", "–", "–", "–"]
+
+
+def test_seeds_are_averaged(tmp_path, make_run):
+    # 0.50, 0.53, 0.56: mean 0.53, deviations −0.03, 0, 0.03, sd √(0.0018 / 2) = 0.03.
+    folders = [
+        make_run(tmp_path / str(seed), {("im_pp", 0): [value, 0.4]}, seed=seed, generations=1)
+        for seed, value in enumerate((0.50, 0.53, 0.56))
+    ]
+    text, parsed = page(folders, tmp_path / "report.html")
+    assert row(parsed, "IM++, gen. 0")[1] == "0.530 ± 0.030 (3)"
+    # The means of the best 2: 0.45, 0.465, 0.48.
+    assert row(parsed, "IM++, gen. 0")[2] == "0.465 ± 0.015 (3)"
+    assert 'class="caution"' not in text
+
+
+def test_one_seed_twice_counts_once(tmp_path, make_run):
+    a = make_run(tmp_path / "a", START, method="ldt")
+    same = make_run(tmp_path / "b", FIRST, generations=1)
+    text, parsed = page([a, same], tmp_path / "report.html")
+    assert row(parsed, "LDT")[1] == "0.4000" and "with other figures" not in text
+    other = make_run(tmp_path / "c", {("ldt", None): [0.1]}, method="ldt", top=1)
+    text, parsed = page([a, other], tmp_path / "report.html")
+    assert row(parsed, "LDT")[1] == "0.4000"
+    assert "with other figures" in text and "top (2 / 1)" in text
+
+
+def test_runs_that_are_not_finished(tmp_path, make_run):
+    running = make_run(tmp_path / "running", FIRST)
+    text, parsed = page([running], tmp_path / "report.html")
+    assert "1 of 2 generations are finished" in text and row(parsed, "IM++, gen. 0")
+    begun = make_run(tmp_path / "begun", START, method="ldt")
+    (begun / "results.csv").unlink()
+    (begun / "stages/01_train_ldt/DONE.json").unlink()
+    text, _ = page([begun], tmp_path / "report.html")
+    assert "No test mIoU yet" in text and "LDT, training (not finished)" in text
+    (begun / "metrics.jsonl").unlink()
+    text, _ = page([begun], tmp_path / "report.html")
+    assert "No epoch is finished yet" in text and "Nothing to draw yet" in text
+
+
+def test_all_is_inside_and_escaped(tmp_path, make_run):
+    evil = "<script>alert(1)</script> $x_1$"
+    spec = {
+        "name": "mine", "title": evil, "kind": "multiclass", "classes": ["inconsistent", "diver"],
+        "palette": [[255, 255, 255], [0, 0, 255]], "headline": "miou",
+    }  # fmt: skip
+    folder = make_run(tmp_path / "<img src=x>", {(evil, 0): [0.5]}, method=evil, spec=spec, generations=1)
+    text, parsed = page([folder], tmp_path / "report.html")
+    assert "script" not in parsed.tags and "&lt;script&gt;" in text and "&lt;img src=x&gt;" in text
+    assert parsed.addresses and all(address.startswith("data:image/") for address in parsed.addresses)
+    assert not re.search(r"""(src|href|url)\s*[=(]\s*["']?https?:""", text)
+    for address in parsed.addresses:
+        kind, data = address.split(",", 1)
+        if kind == "data:image/svg+xml;base64":
+            assert b"<script" not in base64.b64decode(data)
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_other_kinds_of_labels(tmp_path, make_run):
+    spec = {
+        "name": "isic2018", "title": "ISIC", "kind": "binary", "classes": ["lesion"],
+        "palette": [[0, 0, 255]], "headline": "iou", "monitor": "soft_iou",
+    }  # fmt: skip
+    folder = make_run(tmp_path / "run", START, method="ldt", spec=spec)
+    table = (folder / "results.csv").read_text().replace(",miou,", ",iou,").replace(",diver,", ",,")
+    (folder / "results.csv").write_text(table)
+    text, parsed = page([folder], tmp_path / "report.html")
+    assert row(parsed, "LDT")[1:5] == ["0.4000", "0.4200", "0.655", "−0.255"]
+    assert "background" in text and "<h2>Classes</h2>" not in text
+
+
+def test_missing_figures_are_dashes():
+    assert tables.figure(None) == "–" and tables.signed(None) == "–"
+    assert scores.spread([None, None]) is None
+    assert scores.spread([None, 0.5]) == scores.Spread(0.5, None, 1)
+    assert tables.duration(59.94) == "59.9 s" and tables.duration(7500.0) == "2 h 05 min"
+
+
+def test_a_page_of_many_runs_stays_small(tmp_path, make_run):
+    wide = {("ldt", None): [0.3] * 10} | {("im_pp", g): [0.4] * 5 for g in range(3)}
+    folder = make_run(tmp_path / "run", wide, size=256, epochs=50, generations=3)
+    for path in folder.glob("stages/*/panels.npz"):
+        path.unlink()
+    write_report([folder], tmp_path / "report.html")
+    assert (tmp_path / "report.html").stat().st_size < 300_000
+
+
+def test_charts_keep_every_digit_of_their_labels(tmp_path, make_run):
+    # Equal figures but for the fourth digit, so that the axis needs four.
+    run = runs.read(make_run(tmp_path / "run", {("ldt", None): [0.5251, 0.5257]}, method="ldt"))
+    chart = charts.over_generations(run.spec, scores.entries([run]), {})
+    svg = base64.b64decode(chart.src.split(",")[1]).decode()
+    assert re.search(r">0\.525[1-7]<", svg) and "published" not in svg
+
+
+def test_charts_leave_matplotlib_as_it_was(tmp_path, make_run):
+    import matplotlib
+
+    before = dict(matplotlib.rcParams)
+    run = runs.read(make_run(tmp_path / "run", WHOLE))
+    first = charts.over_generations(run.spec, scores.entries([run]), scores.published())
+    assert first == charts.over_generations(run.spec, scores.entries([run]), scores.published())
+    assert dict(matplotlib.rcParams) == before
+
+
+@pytest.mark.parametrize("text", [None, "{", "[]", "{}", json.dumps({"config": {}, "spec": {}})])
+def test_a_folder_that_is_no_run(tmp_path, text):
+    if text is not None:
+        (tmp_path / "config.json").write_text(text)
+    with pytest.raises(UserError, match="config.json") as caught:
+        write_report([tmp_path], tmp_path / "report.html")
+    assert "\n" not in str(caught.value)
+
+
+def test_damaged_results(tmp_path, make_run):
+    folder = make_run(tmp_path / "run", START, method="ldt")
+    (folder / "results.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(UserError, match="results.csv"):
+        write_report([folder], tmp_path / "report.html")
+
+
+def test_the_command(tmp_path, make_run):
+    a = make_run(tmp_path / "a", START, method="ldt")
+    b = make_run(tmp_path / "b", START, method="ldt", seed=1)
+    c = make_run(tmp_path / "c,d", START, method="ldt", seed=2)
+    out = tmp_path / "new" / "report.html"
+
+    def command(*flags: str) -> subprocess.CompletedProcess:
+        line = [sys.executable, "-X", "importtime", "-m", "imjax.report", *flags]
+        return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+    start = time.monotonic()
+    done = command(f"--workdir={a},{b}", f"--workdir={c}", f"--out={out}")
+    assert done.returncode == 0 and f"report: {out}" in done.stdout, done.stderr[-2000:]
+    assert not re.search(r"\| +(jax|imjax\.engine|matplotlib\.pyplot)$", done.stderr, re.M)
+    assert time.monotonic() - start < 30
+    assert "0.400 ± 0.000 (3)" in out.read_text()
+    refused = command(f"--workdir={tmp_path / 'none'}", f"--out={out}")
+    assert refused.returncode == 2 and "Traceback" not in refused.stderr
+    assert f"imjax: {tmp_path / 'none' / 'config.json'}" in refused.stderr.splitlines()[-1]
