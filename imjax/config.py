@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from imjax.errors import UserError
+
+KERNELS = (0, 3, 5)
+"""Sizes that EvalNet's data may draw for erosion and dilation (method.md 1.6)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,52 +216,47 @@ def check(config: Config) -> Config:
     Raises:
         UserError: names the key, its value and what was expected.
     """
-    size = {"data.height": config.data.height, "data.width": config.data.width}
-    at_least_one = {
-        "candidates": config.candidates,
-        "start_candidates": config.start_candidates,
-        "top": config.top,
-        "predict_batch": config.predict_batch,
-        "mask.members": config.mask.members,
-        "train.epochs": config.train.epochs,
-        "train.batch_size": config.train.batch_size,
-        "evalnet.candidates": config.evalnet.candidates,
-        "evalnet.top": config.evalnet.top,
-    }
-    for key, value in size.items():
-        if value <= 0 or value % 16:
-            raise UserError(
-                f"config key {key!r} is {value}; expected a multiple of 16 (U-Net halves 4 times)"
-            )
-    for key, value in at_least_one.items():
-        if value < 1:
-            raise UserError(f"config key {key!r} is {value}; expected at least 1")
-    if not 0 < config.data.label_fraction <= 1:
-        raise UserError(f"config key 'data.label_fraction' is {config.data.label_fraction}; expected 0 to 1")
-    if config.model.dtype not in ("auto", "float32", "bfloat16"):
-        raise UserError(
-            f"config key 'model.dtype' is {config.model.dtype!r}; expected auto, float32 or bfloat16"
-        )
-    if not config.evalnet.lowest < config.evalnet.highest:
-        raise UserError(
-            f"config key 'evalnet.lowest' is {config.evalnet.lowest}; "
-            f"expected less than evalnet.highest = {config.evalnet.highest}"
-        )
-    fewest = min(config.candidates, config.start_candidates)
-    if config.mask.members > fewest:
-        raise UserError(
-            f"config key 'mask.members' is {config.mask.members}; only {fewest} candidates are trained"
-        )
-    schedules = {"model.growing_alpha": config.model.growing_alpha} | {
-        f"augment.{f.name}": getattr(config.augment, f.name) for f in dataclasses.fields(Augment)
-    }
-    for key, values in schedules.items():
-        if len(values) < config.generations:
-            raise UserError(
-                f"config key {key!r} has {len(values)} entries; "
-                f"expected one per generation ({config.generations})"
-            )
+    for key, valid, expected in (*_single_rules(), *_joint_rules(config)):
+        value = functools.reduce(getattr, key.split("."), config)
+        if not valid(value):
+            raise UserError(f"config key {key!r} is {value!r}; expected {expected}")
     return config
+
+
+Rule = tuple[str, Callable[[Any], bool], str]
+"""Key, whether its value will do, and what is expected."""
+
+
+def _single_rules() -> Iterator[Rule]:
+    """What each key alone must be."""
+    for key in ("data.height", "data.width"):
+        yield key, lambda v: v > 0 and v % 16 == 0, "a multiple of 16 (U-Net halves 4 times)"
+    counts = ("candidates", "start_candidates", "top", "predict_batch", "mask.members", "train.epochs",
+              "train.batch_size", "evalnet.candidates", "evalnet.top", "evalnet.train.epochs",
+              "evalnet.train.batch_size", "evalnet.pairs.passes", "evalnet.pairs.val_passes")  # fmt: skip
+    for key in counts:
+        yield key, lambda v: v >= 1, "at least 1"
+    for key in ("seed", "generations", "members_per_chunk", "resident_mib", "aldt.copies", "data.crops"):
+        yield key, lambda v: v >= 0, "at least 0"
+    yield "data.label_fraction", lambda v: 0 < v <= 1, "more than 0, at most 1"
+    yield "data.val_fraction", lambda v: 0 < v < 1, "more than 0, less than 1"
+    yield "model.dtype", lambda v: v in ("auto", "float32", "bfloat16"), "auto, float32 or bfloat16"
+    for key in ("mask.erode", "mask.dilate"):
+        yield key, lambda v: v == 0 or (v > 0 and v % 2 == 1), "0 or an odd size of a square kernel"
+    yield "evalnet.pairs.kernels", lambda v: v and set(v) <= set(KERNELS), f"sizes of {KERNELS}"
+    yield "baselines", lambda v: set(v) <= {"ldt", "aldt", "fdt"}, "some of ldt, aldt, fdt"
+
+
+def _joint_rules(config: Config) -> Iterator[Rule]:
+    """What keys must be beside others."""
+    highest = config.evalnet.highest
+    yield "evalnet.lowest", lambda v: v < highest, f"less than evalnet.highest = {highest}"
+    fewest = min(config.candidates, config.start_candidates)
+    yield "mask.members", lambda v: v <= fewest, f"at most the {fewest} candidates that are trained"
+    schedules = ("model.growing_alpha", *(f"augment.{field.name}" for field in dataclasses.fields(Augment)))
+    for key in schedules:
+        number = config.generations
+        yield key, lambda v, n=number: len(v) >= n, f"an entry for each of the {number} generations"
 
 
 def flatten(config: Any, prefix: str = "") -> dict[str, Any]:

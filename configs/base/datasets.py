@@ -54,11 +54,12 @@ def synthetic(method: str, preset: str | None) -> ConfigDict:
     config = common()
     config.method = method
     config.generations = 3
-    config.start_candidates = config.candidates = config.top = 4
+    config.start_candidates = config.top = 4
+    config.candidates = 2
     config.baselines = ("ldt",)
-    config.data.update(dataset="synthetic", height=64, width=64)
+    config.data.update(dataset="synthetic", height=64, width=64, synthetic_train=240)
     config.model.update(alpha=0.5, growing_alpha=(0.5, 0.625, 0.75), momentum=0.95)
-    presets.equal_steps(config, epochs=10, steps=30, batch=8)
-    config.evalnet.update(alpha=0.5, candidates=4, top=4)
+    presets.equal_steps(config, epochs=10, steps=45, batch=8)
+    config.evalnet.update(alpha=0.5, candidates=2, top=2, lowest=0.6, highest=0.8)
     config.evalnet.train.update(epochs=8, steps_per_epoch=25, batch_size=8)
     return presets.apply(config, preset or "", {"tiny": presets.tiny})

@@ -91,7 +91,7 @@ def scene(draw: np.random.Generator, size: tuple[int, int]) -> tuple[np.ndarray,
         shape, textures = OBJECTS[kind]
         where, texture = _object(draw, size, shape, str(draw.choice(textures)))
         # Tied to the class only loosely: hues of different classes overlap.
-        hue = 72.0 * kind + draw.normal(0, 42)
+        hue = 72.0 * kind + draw.normal(0, 12)
         canvas[where] = _paint(draw, texture, hue)[where]
         label[where] = kind
     return _photograph(draw, canvas), label
@@ -112,7 +112,7 @@ def _object(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Where the object is, bool `[h, w]`, and its texture, float `[h, w]` in about -1..1."""
     u, v = _turned(draw, size, centre=draw.uniform(0.1, 0.9, 2))
-    radius = draw.uniform(0.16, 0.3)
+    radius = draw.uniform(0.18, 0.32)
     x, y = u / radius, v / (radius * draw.uniform(0.6, 1.0))
     if shape == "ellipse":
         where = x**2 + y**2 < 1
@@ -170,5 +170,5 @@ def _photograph(draw: np.random.Generator, canvas: np.ndarray) -> np.ndarray:
     lit = canvas * (draw.uniform(0.65, 1.2) + draw.uniform(0, 0.5) * u[..., None])
     sigma = draw.uniform(0.2, 0.9) * min(canvas.shape[:2]) / 64
     blurred = cv2.GaussianBlur(lit, (0, 0), sigma)
-    noise = draw.standard_normal(canvas.shape, np.float32) * np.float32(draw.uniform(3, 10))
+    noise = draw.standard_normal(canvas.shape, np.float32) * np.float32(draw.uniform(2, 8))
     return np.clip(blurred + noise, 0, 255).astype(np.uint8)

@@ -1,0 +1,54 @@
+"""Whole runs through the command, on two CPU devices as on a two-core machine."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+COUNTS = {"train": 60, "val": 8, "test": 12}
+TINY = tuple(f"--config.data.synthetic_{part}={count}" for part, count in COUNTS.items())
+
+
+class Command:
+    """`python -m imjax.main` with a cache of its own."""
+
+    def __init__(self, cache: Path):
+        self._environment = dict(os.environ, XDG_CACHE_HOME=str(cache))
+        del self._environment["XLA_FLAGS"]
+
+    def start(self, config: str, workdir: Path, *flags: str) -> subprocess.Popen:
+        """Start a run and return at once."""
+        command = [sys.executable, "-m", "imjax.main", f"--config={config}", f"--workdir={workdir}", *flags]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen(command, cwd=ROOT, env=self._environment, text=True, **pipes)
+
+    def __call__(self, config: str, workdir: Path, *flags: str) -> tuple[int, str, str]:
+        """Run to the end; exit code, stdout, stderr."""
+        process = self.start(config, workdir, *flags)
+        out, err = process.communicate(timeout=600)
+        return process.returncode, out, err
+
+
+@pytest.fixture(scope="session")
+def command(tmp_path_factory):
+    return Command(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """Flags that make the synthetic set small."""
+    return TINY
+
+
+@pytest.fixture(scope="session")
+def demo(command, tmp_path_factory):
+    """A finished tiny AIM++ run: its folder and what it printed."""
+    workdir = tmp_path_factory.mktemp("demo") / "run"
+    code, out, err = command("configs/demo.py:tiny", workdir, *TINY)
+    assert code == 0, err
+    return workdir, out

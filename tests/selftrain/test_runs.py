@@ -1,0 +1,203 @@
+"""Whole tiny runs through `python -m imjax.main`: files, figures, resuming, refusals."""
+
+import csv
+import json
+import math
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from imjax.data import fixtures
+
+REAL = Path(__file__).resolve().parents[3] / "shared" / "data"
+
+
+def rows_of(workdir):
+    with (workdir / "results.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def figures(rows, method, generation, metric="miou", split="test"):
+    wanted = {"method": method, "generation": generation, "metric": metric, "split": split, "class": ""}
+    return [float(r["value"]) for r in rows if all(r[k] == v for k, v in wanted.items())]
+
+
+def test_files_of_a_run(demo):
+    workdir, out = demo
+    for name in ("config.json", "metrics.jsonl", "results.csv", "report.html"):
+        assert (workdir / name).stat().st_size > 0
+    assert list(workdir.glob("events.out.*"))
+    stages = sorted(path.name for path in (workdir / "stages").iterdir())
+    assert stages == [
+        "00_train_ldt", "01_train_aldt", "02_pairs", "03_evalnet",
+        "04_label_g0", "05_train_g0", "06_label_g1", "07_train_g1",
+    ]  # fmt: skip
+    assert all((workdir / "stages" / name / "DONE.json").exists() for name in stages)
+    assert not list((workdir / "checkpoints").iterdir())
+    assert "aim_pp  1" in out and "report.html" in out
+
+
+def test_results_have_every_candidate_ranked_on_val(demo):
+    rows = rows_of(demo[0])
+    assert set(rows[0]) == {
+        "dataset", "method", "seed", "generation", "member", "rank", "split", "metric", "class", "value"
+    }  # fmt: skip
+    for method, generation in (("ldt", ""), ("aldt", ""), ("aim_pp", "0"), ("aim_pp", "1")):
+        for metric in ("miou", "mpa", "miou_dataset", "dice_dataset"):
+            for split in ("val", "test"):
+                values = figures(rows, method, generation, metric, split)
+                assert len(values) == 2 and all(0 < v <= 1 for v in values)
+    train = json.loads((demo[0] / "stages" / "01_train_aldt" / "train.json").read_text())
+    value = np.array(train["value"])
+    assert list(value[train["ranked"]]) == sorted(value, reverse=True)
+    first = [r["member"] for r in rows if r["method"] == "aldt" and r["rank"] == "1"]
+    assert set(first) == {str(train["ranked"][0])}
+
+
+def test_better_than_chance(demo):
+    # Guessing a class per pixel uniformly gets a pixel accuracy of 1/6.
+    rows = rows_of(demo[0])
+    assert max(figures(rows, "aim_pp", "1", "mpa")) > 0.4
+
+
+def test_metrics_are_the_loops_figures(demo):
+    lines = [json.loads(text) for text in (demo[0] / "metrics.jsonl").read_text().splitlines()]
+    losses = [x for x in lines if x["stage"] == "train_aldt" and x["split"] == "train" and x["member"] == 0]
+    assert [x["step"] for x in losses] == [12, 24, 36, 48]
+    assert losses[-1]["value"] < losses[0]["value"]
+    sizes = {(x["stage"], x["split"]) for x in lines if x["name"] == "inconsistent_pixels"}
+    assert {("train_g1", "val"), ("train_g1", "test"), ("label_g1", "unlabelled")} <= sizes
+
+
+def test_pseudo_labels_are_blocked_consistently(demo):
+    data = np.load(demo[0] / "stages" / "04_label_g0" / "labels.npz")
+    assert (data["label"][data["inconsistent"]] == 0).all()
+    assert ((data["copies"] >= 1) & (data["copies"] <= 5)).all() and data["keep"].all()
+    done = json.loads((demo[0] / "stages" / "05_train_g0" / "DONE.json").read_text())
+    # 6 labelled ×10, 54 blocked pairs, and their copies.
+    assert done["pairs"] == 60 + 54 + data["copies"].sum()
+
+
+def test_the_same_command_again_does_nothing(demo, command, tiny):
+    workdir, _ = demo
+    before = (workdir / "results.csv").read_bytes()
+    code, out, err = command("configs/demo.py:tiny", workdir, *tiny)
+    assert code == 0 and err.count("done before") == 8 and "aim_pp" in out
+    assert (workdir / "results.csv").read_bytes() == before
+
+
+def test_killed_and_resumed_is_bit_identical(demo, command, tiny, tmp_path):
+    workdir = tmp_path / "run"
+    # Inside a training stage, inside another one after a SIGTERM, then to the end.
+    interrupt(command, workdir, tiny, "01_train_aldt", signal.SIGKILL)
+    code, err = interrupt(command, workdir, tiny, "05_train_g0", signal.SIGTERM)
+    assert code == 0 and "give the same command again to go on" in err
+    code, _, err = command("configs/demo.py:tiny", workdir, *tiny)
+    assert code == 0 and "going on from" in err
+    assert (workdir / "results.csv").read_bytes() == (demo[0] / "results.csv").read_bytes()
+    assert (workdir / "metrics.jsonl").read_text() == (demo[0] / "metrics.jsonl").read_text()
+
+
+def interrupt(command, workdir, tiny, stage, how):
+    """Send a signal once the stage has a checkpoint; exit code and stderr."""
+    process = command.start("configs/demo.py:tiny", workdir, *tiny)
+    deadline = time.monotonic() + 300
+    while not list((workdir / "checkpoints").glob(f"{stage}-*/[0-9]*")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(how)
+    _, err = process.communicate(timeout=120)
+    return process.returncode, err
+
+
+def test_other_configuration_in_the_same_folder_is_refused(demo, command, tiny):
+    code, _, err = command("configs/demo.py:tiny", demo[0], *tiny, "--config.seed=1")
+    assert code == 2 and "seed: 0 → 1" in err and "Traceback" not in err
+
+
+@pytest.mark.parametrize("method", ["fdt", "im", "im_p", "im_pp", "aim_p"])
+def test_every_method_on_suims_layout(method, command, tmp_path):
+    fixtures.write_synthetic("suim", tmp_path / "suim", {"train_val": 24, "test": 4}, size=(96, 96))
+    code, _, err = command(
+        f"configs/suim_{method}.py:tiny", tmp_path / "run", f"--config.data.dir={tmp_path / 'suim'}"
+    )
+    assert code == 0, err
+    last = "" if method == "fdt" else "1"
+    values = figures(rows_of(tmp_path / "run"), method, last, "mpa")
+    assert all(math.isfinite(v) for v in values) and max(values) > 1 / 8
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="no real samples beside the checkout")
+def test_real_suim_samples(command, tmp_path):
+    code, out, err = command(
+        "configs/suim_aim_pp.py:tiny", tmp_path / "run", f"--config.data.dir={REAL / 'suim'}"
+    )
+    assert code == 0, err
+    assert "aim_pp  1" in out
+
+
+def test_missing_data_says_what_to_do(command, tmp_path):
+    code, out, err = command(
+        "configs/suim_aim_pp.py", tmp_path / "run", f"--config.data.dir={tmp_path / 'none'}"
+    )
+    assert code == 2 and not out and "Traceback" not in err
+    for part in ("none", "SUIM", "train_val/images", "imjax.prepare --dataset=suim", "configs/demo.py"):
+        assert part in err
+    assert not (tmp_path / "run").exists()
+
+
+def damage_no_mask(root):
+    next((root / "train_val/masks").glob("*.bmp")).unlink()
+
+
+def damage_no_image(root):
+    next((root / "train_val/images").glob("*.jpg")).unlink()
+
+
+def damage_truncated(root):
+    path = next((root / "TEST/images").glob("*.jpg"))
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def damage_empty(root):
+    shutil.rmtree(root / "train_val")
+    (root / "train_val/images").mkdir(parents=True)
+    (root / "train_val/masks").mkdir()
+
+
+@pytest.mark.parametrize("damage", [damage_no_mask, damage_no_image, damage_truncated, damage_empty])
+def test_bad_files_are_named_before_any_training(damage, command, tmp_path):
+    root = tmp_path / "suim"
+    fixtures.write_synthetic("suim", root, {"train_val": 6, "test": 2}, size=(96, 96))
+    damage(root)
+    code, out, err = command("configs/suim_ldt.py:tiny", tmp_path / "run", f"--config.data.dir={root}")
+    assert code == 2 and not out and "Traceback" not in err
+    assert str(root) in err and "train_ldt" not in err and not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "part"),
+    [
+        (("--config.trian.epochs=1",), 'Did you mean "train"'),
+        (("--config.train.epochs=many",), "--config.train.epochs=many"),
+        (("--config.data.height=50",), "multiple of 16"),
+        (("positional",), "positional"),
+    ],
+)
+def test_wrong_flags_get_one_line(flags, part, command, tmp_path):
+    code, out, err = command("configs/demo.py:tiny", tmp_path / "run", *flags)
+    assert code == 2 and part in err and len(err.strip().splitlines()) == 1, err
+
+
+def test_wrong_preset_names_the_presets(command, tmp_path):
+    code, _, err = command("configs/suim_ldt.py:huge", tmp_path / "run")
+    assert code == 2 and "there are: small, tiny" in err and len(err.strip().splitlines()) == 1
+
+
+def test_plan_prints_and_stops(command, tmp_path):
+    code, out, _ = command("configs/suim_aim_pp.py", tmp_path / "run", "--plan")
+    assert code == 0 and "03_label_g0" in out and not (tmp_path / "run").exists()

@@ -1,0 +1,195 @@
+"""Configurations: every file builds, every key is read, and slips get one clear line."""
+
+import ast
+import dataclasses
+import importlib.util
+import typing
+from pathlib import Path
+
+import jax
+import pytest
+
+from imjax.config import Config, check, flatten, freeze
+from imjax.data import readers
+from imjax.errors import UserError
+from imjax.methods.recipes import RECIPES
+from imjax.models.unet import UNet
+from imjax.selftrain.plan import LabelStage, TrainStage, describe, make_plan
+
+ROOT = Path(__file__).parents[1]
+LEAVES = sorted((ROOT / "configs").glob("*.py"))
+
+
+def load(path, preset=None):
+    spec = importlib.util.spec_from_file_location("leaf", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.get_config(preset)
+
+
+def leaf(name, preset=None):
+    return load(ROOT / "configs" / f"{name}.py", preset)
+
+
+def frozen(name, preset=None):
+    return check(freeze(leaf(name, preset).to_dict()))
+
+
+def test_a_leaf_for_every_cell():
+    cells = {f"{d}_{m}" for d in ("suim", "camvid") for m in RECIPES}
+    assert cells | {"demo"} == {path.stem for path in LEAVES}
+
+
+@pytest.mark.parametrize("preset", ["", "small", "tiny"])
+@pytest.mark.parametrize("path", LEAVES, ids=lambda p: p.stem)
+def test_every_config_builds_a_plan_and_nets_that_fit(path, preset):
+    if path.stem == "demo" and preset == "small":
+        return
+    config = check(freeze(load(path, preset).to_dict()))
+    stages = make_plan(config)
+    assert len(path.read_text().splitlines()) <= 40
+    spec = readers.spec(config.data.dataset)
+    images = jax.ShapeDtypeStruct((2, config.data.height, config.data.width, spec.channels), "uint8")
+    for alpha in {stage.alpha for stage in stages if isinstance(stage, TrainStage)}:
+        net = UNet(spec.outputs, alpha)
+        variables = jax.eval_shape(net.init, jax.random.key(0), images)
+        logits = jax.eval_shape(net.apply, variables, images)
+        assert logits.shape == (*images.shape[:3], spec.outputs)
+
+
+def test_every_key_is_read_somewhere():
+    attributes = {
+        node.attr
+        for path in (ROOT / "imjax").rglob("*.py")
+        if path.name != "config.py"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute)
+    }
+
+    def names(cls):
+        for name, hint in typing.get_type_hints(cls).items():
+            yield name
+            if dataclasses.is_dataclass(hint):
+                yield from names(hint)
+
+    assert set(names(Config)) <= attributes
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"trian": 1}, r"'trian' is unknown: did you mean train\?"),
+        ({"train": {"epoch": 1}}, r"'train.epoch' is unknown: did you mean epochs"),
+        ({"seed": "0"}, r"'seed' is '0'; expected int"),
+        ({"seed": True}, r"'seed' is True; expected int"),
+        ({"mask": {"block_input": 1}}, r"'mask.block_input' is 1; expected bool"),
+        ({"augment": {"blur": (0, 0.5)}}, r"'augment.blur\[1\]' is 0.5; expected int"),
+        ({"baselines": "ldt"}, r"'baselines' is 'ldt'; expected a tuple"),
+        ({"model": 3}, r"'model' is 3; expected a group"),
+        ({"data": {"height": 250}}, r"'data.height' is 250; expected a multiple of 16"),
+        ({"candidates": 0}, r"'candidates' is 0; expected at least 1"),
+        ({"mask": {"members": 6}}, r"'mask.members' is 6; expected at most the 5 candidates"),
+        ({"generations": 9}, r"'model.growing_alpha' is .*; expected an entry for each of the 9"),
+        ({"evalnet": {"lowest": 0.9}}, r"'evalnet.lowest' is 0.9; expected less than evalnet.highest"),
+        ({"evalnet": {"pairs": {"kernels": (0, 7)}}}, r"'evalnet.pairs.kernels' is \(0, 7\); expected sizes"),
+        ({"mask": {"erode": 2}}, r"'mask.erode' is 2; expected 0 or an odd size"),
+        ({"data": {"label_fraction": 0.0}}, r"'data.label_fraction' is 0.0; expected more than 0"),
+        ({"baselines": ("im",)}, r"'baselines' is \('im',\); expected some of ldt, aldt, fdt"),
+        ({"model": {"dtype": "half"}}, r"'model.dtype' is 'half'; expected auto, float32 or bfloat16"),
+    ],
+)
+def test_slips(change, message):
+    values = leaf("suim_aim_pp").to_dict()
+
+    def update(target, new):
+        for key, value in new.items():
+            if isinstance(value, dict):
+                update(target[key], value)
+            else:
+                target[key] = value
+
+    update(values, change)
+    with pytest.raises(UserError, match=message):
+        check(freeze(values))
+
+
+def test_a_missing_key_is_named():
+    values = leaf("suim_aim_pp").to_dict()
+    del values["aldt"]["noise"]
+    with pytest.raises(UserError, match="'aldt.noise' is missing"):
+        freeze(values)
+
+
+def test_integers_pass_for_floats():
+    values = leaf("suim_aim_pp").to_dict()
+    values["train"]["learning_rate"] = 1
+    assert freeze(values).train.learning_rate == 1.0
+
+
+def test_flat_keys():
+    flat = flatten(frozen("suim_aim_pp"))
+    assert flat["evalnet.pairs.kernels"] == "(0, 3, 5)" and flat["train.weight_decay"] == 1e-4
+
+
+def test_suim_is_the_published_protocol():
+    config = frozen("suim_aim_pp")
+    assert (config.data.height, config.data.width, config.data.crops) == (256, 256, 2)
+    assert (config.start_candidates, config.candidates, config.top, config.generations) == (10, 5, 4, 5)
+    t = config.train
+    assert (t.epochs, t.steps_per_epoch, t.batch_size, t.learning_rate) == (50, 0, 32, 0.003)
+    assert (t.weight_decay, t.adam_epsilon) == (1e-4, 1e-7)
+    assert config.model.growing_alpha == (1.0, 1.25, 1.5, 1.75, 2.0)
+    assert (config.evalnet.lowest, config.evalnet.highest, config.evalnet.alpha) == (0.43, 0.51, 2.0)
+
+
+def test_plan_of_aim_pp():
+    stages = make_plan(frozen("suim_aim_pp"))
+    names = ["train_aldt", "pairs", "evalnet"]
+    names += [name for g in range(5) for name in (f"label_g{g}", f"train_g{g}")]
+    assert [stage.name for stage in stages] == names
+    # Every stage reads only what came before.
+    for i, stage in enumerate(stages):
+        assert set(stage.inputs) <= set(names[:i])
+    labels = [stage for stage in stages if isinstance(stage, LabelStage)]
+    assert [s.nets for s in labels] == ["train_aldt", "train_g0", "train_g1", "train_g2", "train_g3"]
+    trains = [stage for stage in stages if isinstance(stage, TrainStage) and stage.pseudo]
+    assert [(s.alpha, s.strength.blur, s.strength.noise) for s in trains] == [
+        (1.0, 0, 5), (1.25, 1, 10), (1.5, 1, 15), (1.75, 2, 20), (2.0, 3, 25),
+    ]  # fmt: skip
+    assert all(s.originals and s.start == "aldt" for s in trains)
+    assert "label_g4" in describe(stages)
+
+
+@pytest.mark.parametrize(
+    ("method", "start", "originals", "augmented", "evalnet", "grows"),
+    [
+        ("im", "ldt", True, False, False, False),
+        ("im_p", "ldt", False, True, False, True),
+        ("aim_p", "aldt", True, True, False, True),
+        ("im_pp", "ldt", False, True, True, True),
+        ("aim_pp", "aldt", True, True, True, True),
+    ],
+)
+def test_methods_differ_by_their_switches(method, start, originals, augmented, evalnet, grows):
+    stages = make_plan(frozen(f"suim_{method}"))
+    last = stages[-1]
+    assert (last.start, last.originals, last.strength is not None) == (start, originals, augmented)
+    assert any(stage.name == "evalnet" for stage in stages) == evalnet
+    assert (last.alpha == 2.0) == grows
+
+
+@pytest.mark.parametrize("method", ["fdt", "ldt", "aldt"])
+def test_start_methods_are_one_stage(method):
+    assert [stage.name for stage in make_plan(frozen(f"suim_{method}"))] == [f"train_{method}"]
+
+
+def test_baselines_come_first_and_once():
+    values = leaf("suim_aim_pp").to_dict() | {"baselines": ("ldt", "aldt")}
+    names = [stage.name for stage in make_plan(freeze(values))]
+    assert names[:3] == ["train_ldt", "train_aldt", "pairs"]
+
+
+def test_unknown_method_names_the_nearest():
+    values = leaf("suim_aim_pp").to_dict() | {"method": "aim_ppp"}
+    with pytest.raises(UserError, match="did you mean aim_pp"):
+        make_plan(freeze(values))
