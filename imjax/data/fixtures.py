@@ -13,8 +13,8 @@ from imjax.data import camvid, suim, synthetic
 from imjax.errors import UserError
 
 # Target class of each synthetic class (index: synthetic class; 0 does not occur).
-SUIM_CLASSES = np.array([0, 1, 2, 4, 6, 7, 8], np.uint8)
-CAMVID_CLASSES = np.array([0, 2, 4, 5, 9, 10, 11], np.uint8)
+SUIM_CLASSES = np.array([0, 1, 2, 4, 7], np.uint8)
+CAMVID_CLASSES = np.array([0, 2, 4, 9, 10], np.uint8)
 
 
 def write_synthetic(

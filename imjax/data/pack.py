@@ -32,7 +32,7 @@ from imjax.data.splits import SPLITS, overlaps, split
 from imjax.errors import UserError
 from imjax.log import logger
 
-FORMAT = 3
+FORMAT = 1
 """Raised whenever the same options and files would be packed differently."""
 
 Progress = Callable[[list[tuple[str, Sample]], str], Iterable[tuple[str, Sample]]]

@@ -127,7 +127,7 @@ def test_best_epoch_is_kept_not_the_last(tmp_path):
     fitted = train(tmp_path, drift)
     lines = [json.loads(text) for text in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     watched = [x["value"] for x in lines if x["split"] == "val" and x["member"] == 0]
-    np.testing.assert_allclose(watched, [0.25, 0, 0.25, 1], atol=0.02)
+    np.testing.assert_allclose(watched, [0.25, 0, 0.25, 1], atol=0.05)
     assert list(fitted.epoch) == [2, 2, 2]
     np.testing.assert_allclose(fitted.value, min(watched))
     np.testing.assert_allclose(fitted.variables["params"]["w"], 1, atol=0.02)
