@@ -10,16 +10,17 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from imjax.config import Config
+from imjax.config import Config, Mask
 from imjax.data.pack import Packed
+from imjax.data.spec import DatasetSpec
 from imjax.engine import predict
 from imjax.engine.checkpoints import load_nets
+from imjax.engine.images import over_images
 from imjax.engine.members import Members
 from imjax.engine.source import Source
 from imjax.models.evalnet import EvalNet
 from imjax.models.unet import UNet
 from imjax.ops import inconsistency
-from imjax.selftrain.sets import over_images
 from imjax.selftrain.store import Store, read_json
 
 
@@ -81,15 +82,16 @@ class Context:
 
     def consensus(self, labels: np.ndarray) -> inconsistency.Pair:
         """Consensus of members' labels `[member, n, ...]` by the run's mask settings: leaves `[n, ...]`."""
-        spec, mask = self.packed.spec, self.config.mask
+        return over_images(
+            _consensus, np.moveaxis(labels, 0, 1), spec=self.packed.spec, mask=self.config.mask
+        )
 
-        def one(members):
-            return inconsistency.mask_pair(
-                spec.kind, members, classes=max(spec.outputs, 2), erode=mask.erode, dilate=mask.dilate,
-                dilate_channels=spec.dilate_channels, need_same_classes=mask.same_classes,
-            )  # fmt: skip
 
-        return over_images(one, np.moveaxis(labels, 0, 1))
+def _consensus(members: jax.Array, *, spec: DatasetSpec, mask: Mask) -> inconsistency.Pair:
+    return inconsistency.mask_pair(
+        spec.kind, members, classes=max(spec.outputs, 2), erode=mask.erode, dilate=mask.dilate,
+        dilate_channels=spec.dilate_channels, need_same_classes=mask.same_classes,
+    )  # fmt: skip
 
 
 def to_labels(kind: str, logits: jax.Array) -> jax.Array:

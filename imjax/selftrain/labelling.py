@@ -8,15 +8,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from imjax import metrics
-from imjax.data.spec import VOID
-from imjax.engine import predict
+from imjax.data.spec import VOID, DatasetSpec
+from imjax.engine import evaluate, predict
+from imjax.engine.images import over_images
 from imjax.engine.monitor import Monitor
 from imjax.ops import inconsistency, scores
 from imjax.selftrain import panels, sets
 from imjax.selftrain.context import Context
 from imjax.selftrain.plan import LabelStage
-from imjax.selftrain.training import confusions
 
 
 def run(stage: LabelStage, context: Context, out: Path, monitor: Monitor) -> dict[str, Any]:
@@ -65,12 +64,12 @@ def _scores(stage: LabelStage, context: Context, images: np.ndarray, pair: incon
     iou, detection = predict.per_image(
         members, judge, members.spread(variables), source, context.config.predict_batch
     )
-    binary, reserved = context.packed.spec.kind == "binary", context.packed.spec.reserved
+    return over_images(_score, np.moveaxis(iou, 0, 1), np.moveaxis(detection, 0, 1), spec=context.packed.spec)
 
-    def one(iou, detection):
-        return scores.pair_score(iou, None if binary else detection, skip_first=reserved)
 
-    return sets.over_images(one, np.moveaxis(iou, 0, 1), np.moveaxis(detection, 0, 1))
+def _score(iou: jax.Array, detection: jax.Array, *, spec: DatasetSpec) -> jax.Array:
+    known = None if spec.kind == "binary" else detection
+    return scores.pair_score(iou, known, skip_first=spec.reserved)
 
 
 def _copies(stage: LabelStage, score: np.ndarray) -> np.ndarray:
@@ -88,7 +87,7 @@ def _facts(
     void = pair.inconsistent if spec.kind != "multilabel" else pair.inconsistent[..., None]
     # Accuracy of what is left after blocking; the truth is used for this figure only.
     truth = np.where(void | (unlabelled.labels == VOID), VOID, unlabelled.labels)
-    figures = metrics.summarise(spec, confusions(context, truth.astype(np.uint8), pair.label))
+    figures = evaluate.figures(spec, truth=truth.astype(np.uint8), prediction=pair.label)
     return {
         "inconsistent_pixels": float(pair.size.mean()),
         "inconsistent_share": float(pair.inconsistent.mean()),

@@ -9,7 +9,9 @@ import jax
 import numpy as np
 
 from imjax import rng
+from imjax.data.spec import DatasetSpec
 from imjax.engine.checkpoints import load_nets, save_nets
+from imjax.engine.images import over_images
 from imjax.engine.monitor import Monitor
 from imjax.engine.objective import scoring
 from imjax.methods import evalnet
@@ -41,14 +43,6 @@ def _pairs(stage: PairsStage, context: Context, split: str, passes: int) -> dict
     net = context.unet(context.store.stage(stage.nets).alpha)
     variables = load_nets(context.store.folder(stage.nets) / "nets")
     labels = context.predicted_labels(net, variables, data.images)
-    strength = augment.Strength(settings.blur, settings.noise, settings.gain, settings.offset)
-
-    def one(key, image, truth, members, kernels):
-        return evalnet.make_pair(
-            jax.random.wrap_key_data(key), image, truth, members, kernels[0], kernels[1],
-            spec=context.packed.spec, strength=strength,
-        )  # fmt: skip
-
     parts = []
     for number in range(passes):
         draws = rng.numpy(seed, f"pairs/{split}", number)
@@ -56,11 +50,34 @@ def _pairs(stage: PairsStage, context: Context, split: str, passes: int) -> dict
         kernels = draws.choice(np.array(settings.kernels, np.int32), (len(data.images), 2))
         keys = jax.random.split(rng.key(seed, f"pairs/{split}", number), len(data.images))
         parts.append(
-            sets.over_images(
-                one, np.asarray(jax.random.key_data(keys)), data.images, data.labels, members, kernels
-            )
+            over_images(
+                _pair,
+                np.asarray(jax.random.key_data(keys)),
+                data.images,
+                data.labels,
+                members,
+                kernels,
+                shared=(sets.power(settings),),
+                spec=context.packed.spec,
+            )  # fmt: skip
         )
     return sets.join(*(part._asdict() for part in parts))
+
+
+def _pair(
+    strength: augment.Strength,
+    key: jax.Array,
+    image: jax.Array,
+    truth: jax.Array,
+    members: jax.Array,
+    kernels: jax.Array,
+    *,
+    spec: DatasetSpec,
+) -> evalnet.Pair:
+    return evalnet.make_pair(
+        jax.random.wrap_key_data(key), image, truth, members, kernels[0], kernels[1],
+        spec=spec, strength=strength,
+    )  # fmt: skip
 
 
 def _draw_members(draws: np.random.Generator, labels: np.ndarray, fewest: int, most: int) -> np.ndarray:

@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import jax
 import numpy as np
 
 from imjax import rng
 from imjax.data.pack import Packed
+from imjax.engine.images import over_images
 from imjax.ops import augment, inconsistency
 from imjax.selftrain.plan import Strength
 
 Pairs = dict[str, np.ndarray]
 """`image` uint8 `[n, h, w, c]` and `label` uint8 `[n, h, w]` or `[n, h, w, k]`."""
-
-
-def over_images(function: Callable, *arrays: np.ndarray, batch: int = 64) -> Any:
-    """Run a function of one image over arrays with a leading image axis, on the default device.
-
-    The function is jitted and vmapped here; the last batch is padded, so that one shape is compiled.
-    """
-    mapped = jax.jit(jax.vmap(function))
-    n = len(arrays[0])
-    batch = min(batch, n)
-    parts = []
-    for start in range(0, n, batch):
-        chosen = np.minimum(np.arange(start, start + batch), n - 1)
-        result = mapped(*(a[chosen] for a in arrays))
-        parts.append(jax.tree.map(lambda leaf: np.asarray(leaf)[: n - start], result))  # noqa: B023
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
 
 def of_split(packed: Packed, *names: str) -> Pairs:
@@ -57,18 +39,30 @@ def augmented(
         key: each copy draws from its own fold of it.
     """
     chosen = np.repeat(np.arange(len(copies)), copies)
-    if not len(chosen):
-        return {name: array[:0] for name, array in pairs.items()}
-    power = augment.Strength(strength.blur, strength.noise, strength.gain, strength.offset)
-    raw = jax.random.key_data(key)
-
-    def one(image, label, number):
-        own = jax.random.fold_in(jax.random.wrap_key_data(raw), number)
-        return augment.augment(own, image, label, power, free_rotation=free_rotation)
-
     numbers = np.arange(len(chosen), dtype=np.uint32)
-    image, label = over_images(one, pairs["image"][chosen], pairs["label"][chosen], numbers)
+    image, label = over_images(
+        _copy, numbers, pairs["image"][chosen], pairs["label"][chosen],
+        shared=(jax.random.key_data(key), power(strength)), free_rotation=free_rotation,
+    )  # fmt: skip
     return {"image": image, "label": label}
+
+
+def _copy(
+    key: jax.Array,
+    strength: augment.Strength,
+    number: jax.Array,
+    image: jax.Array,
+    label: jax.Array,
+    *,
+    free_rotation: bool,
+) -> tuple[jax.Array, jax.Array]:
+    own = jax.random.fold_in(jax.random.wrap_key_data(key), number)
+    return augment.augment(own, image, label, strength, free_rotation=free_rotation)
+
+
+def power(strength: Strength) -> augment.Strength:
+    """The configuration's strength as the kernels take it."""
+    return augment.Strength(strength.blur, strength.noise, strength.gain, strength.offset)
 
 
 def blocked(images: np.ndarray, labels: np.ndarray, masks: np.ndarray, inputs: bool, outputs: bool) -> Pairs:
@@ -80,11 +74,9 @@ def blocked(images: np.ndarray, labels: np.ndarray, masks: np.ndarray, inputs: b
         masks: bool `[n, h, w]`, True where the members disagree.
         inputs, outputs: whether images and labels are cut.
     """
-
-    def one(image, label, mask):
-        return inconsistency.block(image, label, mask, block_input=inputs, block_output=outputs)
-
-    image, label = over_images(one, images, labels, masks)
+    image, label = over_images(
+        inconsistency.block, images, labels, masks, block_input=inputs, block_output=outputs
+    )
     return {"image": image, "label": label}
 
 
