@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -14,7 +15,7 @@ from imjax import rng
 from imjax.config import Train
 from imjax.engine import predict
 from imjax.engine.checkpoints import Checkpoints
-from imjax.engine.members import Members
+from imjax.engine.members import Chunks, Members
 from imjax.engine.monitor import Monitor
 from imjax.engine.objective import Objective, make_optimizer
 from imjax.engine.source import Source
@@ -31,7 +32,7 @@ class State(NamedTuple):
     opt: Any
     step: jax.Array
     loss_sum: jax.Array
-    """Over the steps of this epoch."""
+    """Over the steps of this phase."""
     bad_step: jax.Array
     """First step with a loss that is not finite; -1: none."""
     best: Any
@@ -62,18 +63,32 @@ class Fitted:
         return {"ranked": self.ranked(), "value": self.value.tolist(), "epoch": self.epoch.tolist()}
 
 
-def steps_per_epoch(options: Train, images: int) -> int:
-    """As configured, or ⌊images / batch⌋ but at least 1 (method.md 1.5)."""
-    return options.steps_per_epoch or max(1, images // options.batch_size)
+def steps_per_epoch(options: Train, images: Sequence[int], least_images: int = 0) -> tuple[int, ...]:
+    """Steps of each phase of an epoch (method.md 1.5).
+
+    Args:
+        options: `steps_per_epoch` steps in all, shared out by the phases' sizes; 0: ⌊images / batch⌋ each.
+        images: in the set of each phase.
+        least_images: a phase counts as one of at least so many images.
+
+    Returns:
+        One number per phase, each at least 1.
+    """
+    sizes = [max(count, least_images) for count in images]
+    if not options.steps_per_epoch:
+        return tuple(max(1, size // options.batch_size) for size in sizes)
+    shares = [max(1, round(options.steps_per_epoch * size / sum(sizes))) for size in sizes[:-1]]
+    return (*shares, max(1, options.steps_per_epoch - sum(shares)))
 
 
 def fit(
     objective: Objective,
     options: Train,
     members: Members,
-    train: Source,
+    train: Sequence[Source],
     val: Source,
     *,
+    steps: Sequence[int],
     seed: int,
     stage: str,
     predict_batch: int,
@@ -83,53 +98,99 @@ def fit(
     """Train every member, from the last checkpoint if there is one.
 
     Args:
-        objective: what to optimise and watch.
-        options: epochs, steps, optimiser.
+        objective: what to optimise, one loss for each phase of an epoch, and what to watch.
+        options: epochs and optimiser.
         members: who trains, and where.
-        train: training set; every member sees it in its own order.
-        val: validation set, watched after each epoch.
+        train: training set of each phase; every member sees it in its own order.
+        val: validation set, watched after each phase.
+        steps: of each phase in every epoch.
         seed: the run's; initial weights, orders and dropout are functions of it, `stage` and the member.
         stage: name of the stage, for random streams and messages.
         predict_batch: validation images per call.
         checkpoints: of this stage.
-        monitor: told of progress and of each epoch's figures; says when to stop.
+        monitor: told of progress and of each phase's figures; says when to stop.
 
     Raises:
         TrainingError: a member's loss is not finite.
         Stopped: a stop was asked for; the state is saved.
     """
-    per_epoch = steps_per_epoch(options, train.count)
     tx = make_optimizer(options.learning_rate, options.weight_decay, options.adam_epsilon)
     worst = -np.inf if objective.larger_is_better else np.inf
     keys = members.spread(_member_keys(seed, stage, members.count))
     state = members.map(lambda key: _init(objective, tx, worst, jax.random.wrap_key_data(key)))(keys)
     first, state = checkpoints.restore(members, state)
-    advance = members.map(lambda s, batch, key: _advance(objective, tx, s, batch, key), donate=(0,))
-    keep = members.map(lambda s, value, epoch: _keep(objective, s, value, epoch), donate=(0,))
-    watch = members.map(lambda s, batch: objective.watch(s.variables, batch))
-    order = train.shuffled(seed, stage, options.batch_size)
-    total = options.epochs * per_epoch
+    advance = [_stepper(members, loss, tx) for loss in objective.losses.values()]
+    finish = _finisher(objective, members, val, predict_batch, stage, monitor)
+    streams = [f"{stage}/{number}" if number else stage for number in range(len(train))]
+    orders = [s.shuffled(seed, name, options.batch_size) for s, name in zip(train, streams, strict=True)]
+    total = options.epochs * sum(steps)
     with monitor.stage_progress(first, total, members.count * options.batch_size) as progress:
-        for step, batch in enumerate(train.batches(order, range(first, total)), first):
-            state = advance(state, batch, keys)
-            done = step + 1
-            if done % SYNC_STEPS == 0:
-                jax.block_until_ready(state)
-            progress.at(done, done // per_epoch)
-            if done % per_epoch == 0:
-                epoch = done // per_epoch
-                losses = _losses(members, state, stage, per_epoch)
-                watched = predict.mean(members, watch, state, val, predict_batch)
-                value = watched[objective.monitor].astype(np.float32)
-                state = keep(state, members.spread(value), members.spread(np.full(members.count, epoch)))
-                monitor.epoch(epoch, done, {"train": {"loss": losses}, "val": watched})
-                progress.loss(losses)
-                checkpoints.save(done, members, state)
-            if done < total and monitor.stopping():
-                checkpoints.save(done, members, state, wait=True)
-                raise Stopped(f"saved stage {stage} at step {done} of {total}")
+        for part in _parts(options.epochs, tuple(objective.losses), steps, first):
+            batches = train[part.phase].batches(orders[part.phase], part.own)
+            for done, batch in enumerate(batches, part.end - len(part.own) + 1):
+                state = advance[part.phase](state, batch, keys)
+                if done % SYNC_STEPS == 0:
+                    jax.block_until_ready(state)
+                progress.at(done, part.epoch - (done < part.end))
+                if done == part.end:
+                    state, losses = finish(state, part)
+                    progress.loss(losses)
+                    checkpoints.save(done, members, state)
+                if done < total and monitor.stopping():
+                    checkpoints.save(done, members, state, wait=True)
+                    raise Stopped(f"saved stage {stage} at step {done} of {total}")
     final = members.collect([(s.best, s.best_value, s.best_epoch) for s in state])
     return Fitted(*final, objective.larger_is_better)
+
+
+class _Part(NamedTuple):
+    """What is left of one phase of one epoch."""
+
+    epoch: int
+    """From 1."""
+    phase: int
+    loss: str
+    """Name of the phase's loss."""
+    own: range
+    """Steps that are left, counted within the phase over all epochs."""
+    steps: int
+    """Of the phase in this epoch, with those done before."""
+    end: int
+    """Steps of all phases done when it ends."""
+
+
+def _parts(epochs: int, losses: Sequence[str], steps: Sequence[int], first: int) -> Iterator[_Part]:
+    """Phases of all epochs in order, without the first `first` steps."""
+    end = 0
+    for epoch in range(epochs):
+        for phase, (loss, count) in enumerate(zip(losses, steps, strict=True)):
+            end += count
+            left = min(count, end - first)
+            if left > 0:
+                after = (epoch + 1) * count
+                yield _Part(epoch + 1, phase, loss, range(after - left, after), count, end)
+
+
+def _stepper(members: Members, loss: Callable, tx: optax.GradientTransformation) -> Callable:
+    return members.map(lambda s, batch, key: _advance(loss, tx, s, batch, key), donate=(0,))
+
+
+def _finisher(
+    objective: Objective, members: Members, val: Source, batch: int, stage: str, monitor: Monitor
+) -> Callable[[Chunks, _Part], tuple[Chunks, np.ndarray]]:
+    """A function that ends a phase: measure on val, report, keep each member's snapshot if it is the best."""
+    watch = members.map(lambda s, batch: objective.watch(s.variables, batch))
+    keep = members.map(lambda s, value, epoch: _keep(objective, s, value, epoch), donate=(0,))
+
+    def finish(state: Chunks, part: _Part) -> tuple[Chunks, np.ndarray]:
+        losses = _losses(members, state, stage, part.steps)
+        watched = predict.mean(members, watch, state, val, batch)
+        value = watched[objective.monitor].astype(np.float32)
+        state = keep(state, members.spread(value), members.spread(np.full(members.count, part.epoch)))
+        monitor.epoch(part.epoch, part.end, {"train": {part.loss: losses}, "val": watched})
+        return state, losses
+
+    return finish
 
 
 def _member_keys(seed: int, stage: str, count: int) -> np.ndarray:
@@ -152,7 +213,7 @@ def _init(objective: Objective, tx: optax.GradientTransformation, worst: float, 
 
 
 def _advance(
-    objective: Objective, tx: optax.GradientTransformation, state: State, batch: Any, key: jax.Array
+    loss_fn: Callable, tx: optax.GradientTransformation, state: State, batch: Any, key: jax.Array
 ) -> State:
     """One step of one member."""
     key = jax.random.fold_in(jax.random.wrap_key_data(key), state.step)
@@ -160,7 +221,7 @@ def _advance(
     params = state.variables["params"]
 
     def loss_of(params):
-        return objective.loss({"params": params} | rest, batch, key)
+        return loss_fn({"params": params} | rest, batch, key)
 
     (loss, stats), gradient = jax.value_and_grad(loss_of, has_aux=True)(params)
     update, opt = tx.update(gradient, state.opt, params)
@@ -175,7 +236,7 @@ def _advance(
 
 
 def _keep(objective: Objective, state: State, value: jax.Array, epoch: jax.Array) -> State:
-    """After an epoch: take the snapshot if it is the best so far, and start the next epoch's sums."""
+    """After a phase: take the snapshot if it is the best so far, and start the next phase's sums."""
     better = value > state.best_value if objective.larger_is_better else value < state.best_value
     choose = lambda new, old: jnp.where(better, new, old)  # noqa: E731
     return state._replace(
@@ -186,8 +247,8 @@ def _keep(objective: Objective, state: State, value: jax.Array, epoch: jax.Array
     )
 
 
-def _losses(members: Members, state: Any, stage: str, per_epoch: int) -> np.ndarray:
-    """Mean loss of the epoch per member; raises `TrainingError` where one is not finite."""
+def _losses(members: Members, state: Any, stage: str, steps: int) -> np.ndarray:
+    """Mean loss of the phase per member; raises `TrainingError` where one is not finite."""
     sums, bad = members.collect([(s.loss_sum, s.bad_step) for s in state])
     if (bad >= 0).any():
         member = int(np.flatnonzero(bad >= 0)[0])
@@ -195,4 +256,4 @@ def _losses(members: Members, state: Any, stage: str, per_epoch: int) -> np.ndar
             f"stage {stage}, step {bad[member]}, member {member}: the loss is not finite; "
             "lower train.learning_rate (the run goes on from the last checkpoint)"
         )
-    return sums / per_epoch
+    return sums / steps

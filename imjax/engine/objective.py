@@ -20,6 +20,7 @@ from imjax.data.spec import VOID, DatasetSpec
 
 Variables = dict[str, Any]
 Batch = dict[str, jax.Array]
+Loss = Callable[[Variables, Batch, jax.Array], tuple[jax.Array, Any]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,8 +29,9 @@ class Objective:
 
     init: Callable[[jax.Array], Variables]
     """key → `{"params", "batch_stats"}`."""
-    loss: Callable[[Variables, Batch, jax.Array], tuple[jax.Array, Any]]
-    """variables, batch, key → scalar loss and the new batch statistics."""
+    losses: dict[str, Loss]
+    """One for each phase of an epoch, in order, by name: variables, batch, key → scalar loss and the new
+    batch statistics."""
     watch: Callable[[Variables, Batch], dict[str, jax.Array]]
     """variables, validation batch (`"counted"` `[b]` is False for padding) → scalars; has `monitor`."""
     monitor: str
@@ -90,7 +92,7 @@ def segmentation(net: nn.Module, spec: DatasetSpec, example: Batch) -> Objective
 
     return Objective(
         lambda key: net.init(key, jnp.asarray(example["image"])),
-        loss,
+        {"loss": loss},
         watch,
         spec.monitor,
         spec.monitor != "loss",
@@ -122,7 +124,7 @@ def scoring(net: nn.Module, binary: bool, example: Batch) -> Objective:
     monitor = "mae" if binary else "loss"
     return Objective(
         lambda key: net.init(key, *(jnp.asarray(example[name]) for name in ("image", "mask"))),
-        loss,
+        {"loss": loss},
         watch,
         monitor,
         False,

@@ -9,9 +9,10 @@ import jax
 import numpy as np
 from clu import parameter_overview
 
-from imjax import metrics, rng
+from imjax import rng
+from imjax.engine import evaluate
 from imjax.engine.checkpoints import Checkpoints, save_nets
-from imjax.engine.fit import Fitted, fit
+from imjax.engine.fit import Fitted, fit, steps_per_epoch
 from imjax.engine.monitor import Monitor
 from imjax.engine.objective import Objective, segmentation
 from imjax.log import logger
@@ -61,8 +62,9 @@ def fit_stage(
             objective,
             stage.train,
             members,
-            context.source(train, members),
+            [context.source(train, members)],
             context.source(val, members),
+            steps=steps_per_epoch(stage.train, [len(next(iter(train.values())))]),
             seed=context.config.seed,
             stage=stage.name,
             predict_batch=context.config.predict_batch,
@@ -116,10 +118,10 @@ def _measure(
         data = context.packed.splits[split]
         labels = context.predicted_labels(net, fitted.variables, data.images)
         for rank, member in enumerate(ranked, 1):
-            figures = metrics.summarise(spec, confusions(context, data.labels, labels[member]))
+            figures = evaluate.figures(spec, truth=data.labels, prediction=labels[member])
             rows += [_row(stage, context, member, rank, split, key, value) for key, value in figures.items()]
-        best = labels[np.array(ranked[: stage.mask.members])]
-        monitor.scalar(split, "inconsistent_pixels", float(context.consensus(best).size.mean()))
+        ensemble = labels[np.array(ranked[: stage.mask.members])]
+        monitor.scalar(split, "inconsistent_pixels", float(context.consensus(ensemble).size.mean()))
     best = {
         row["metric"]: row["value"]
         for row in rows
@@ -129,17 +131,6 @@ def _measure(
         monitor.scalar("test", metric, value)
     monitor.log(f"test {spec.headline} {best[spec.headline]:.4f} (best on val of {stage.candidates})")
     return rows
-
-
-def confusions(context: Context, truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-    """Confusion matrices per image, as `metrics.summarise` takes them."""
-    spec = context.packed.spec
-    if spec.kind == "multilabel":
-        one = lambda t, p: metrics.channel_confusion(truth=t, prediction=p)  # noqa: E731
-    else:
-        k = max(spec.outputs, 2)
-        one = lambda t, p: metrics.confusion(truth=t, prediction=p, classes=k)  # noqa: E731
-    return sets.over_images(one, truth, prediction)
 
 
 def _row(

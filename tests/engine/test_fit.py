@@ -41,7 +41,7 @@ def line(blow_up=False):
     def watch(variables, batch):
         return {"loss": (error(variables, batch) * batch["counted"]).sum() / batch["counted"].sum()}
 
-    return Objective(init, loss, watch, "loss", larger_is_better=False)
+    return Objective(init, {"loss": loss}, watch, "loss", larger_is_better=False)
 
 
 class StopAfter:
@@ -57,15 +57,17 @@ class StopAfter:
 
 def train(folder, objective=None, stopping=lambda: False, members=None, resident=64, options=OPTIONS):
     folder.mkdir(exist_ok=True)
-    members = members or Members(3)
+    members, objective = members or Members(3), objective or line()
+    sources = [Source(DATA, members, resident) for _ in objective.losses]
     writer, checkpoints = Writer(folder), Checkpoints(folder / "checkpoints")
     try:
         return fit(
-            objective or line(),
+            objective,
             options,
             members,
+            sources,
             Source(DATA, members, resident),
-            Source(DATA, members, resident),
+            steps=steps_per_epoch(options, [source.count for source in sources]),
             seed=1,
             stage="line",
             predict_batch=5,
@@ -119,7 +121,7 @@ def test_best_epoch_is_kept_not_the_last(tmp_path):
     start = {"params": {"w": jnp.zeros(())}, "batch_stats": {}}
     drift = Objective(
         lambda key: start,
-        lambda variables, batch, key: (-variables["params"]["w"], {}),
+        {"loss": lambda variables, batch, key: (-variables["params"]["w"], {})},
         lambda variables, batch: {"loss": jnp.square(variables["params"]["w"] - 1)},
         "loss",
         larger_is_better=False,
@@ -148,4 +150,48 @@ def test_decay_is_not_multiplied_by_the_learning_rate():
 
 def test_published_rule_for_steps():
     rule = Train(**{**vars(OPTIONS), "steps_per_epoch": 0, "batch_size": 32})
-    assert [steps_per_epoch(rule, n) for n in (3, 32, 100)] == [1, 1, 3]
+    assert [steps_per_epoch(rule, [n]) for n in (3, 32, 100)] == [(1,), (1,), (3,)]
+    # EvalNet: at least a third of the full set's steps; 960 / 3 / 32 = 10.
+    assert steps_per_epoch(rule, [100], least_images=320) == (10,)
+    assert steps_per_epoch(rule, [64, 640]) == (2, 20)
+
+
+def test_a_fixed_number_of_steps_is_shared_out_by_size():
+    rule = Train(**{**vars(OPTIONS), "steps_per_epoch": 20})
+    assert steps_per_epoch(rule, [7]) == (20,)
+    assert steps_per_epoch(rule, [10, 90]) == (2, 18)
+    assert steps_per_epoch(rule, [1, 999]) == (1, 19)
+
+
+def two_phases():
+    # Each loss moves its own weight by the rate, 0.1 a step, and counts in the batch statistics.
+    def push(name):
+        def loss(variables, batch, key):
+            return -variables["params"][name], {"seen": variables["batch_stats"]["seen"] + 1}
+
+        return loss
+
+    start = {"params": {"a": jnp.zeros(()), "b": jnp.zeros(())}, "batch_stats": {"seen": jnp.zeros(())}}
+    return Objective(
+        lambda key: start,
+        {"loss": push("a"), "other_loss": push("b")},
+        lambda variables, batch: {"loss": -variables["batch_stats"]["seen"]},
+        "loss",
+        larger_is_better=False,
+    )
+
+
+def test_phases_follow_one_another_in_every_epoch(tmp_path):
+    # 5 steps an epoch over two sets of 8: 2 and 3 (rounded half to even); val is watched after each phase.
+    whole = train(tmp_path / "whole", two_phases())
+    lines = [json.loads(text) for text in (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()]
+    mine = [x for x in lines if x["member"] == 0]
+    assert [x["step"] for x in mine if x["name"] == "loss" and x["split"] == "train"] == [2, 7, 12, 17]
+    assert [x["step"] for x in mine if x["name"] == "other_loss"] == [5, 10, 15, 20]
+    assert [x["value"] for x in mine if x["split"] == "val"] == [-2, -5, -7, -10, -12, -15, -17, -20]
+    assert list(whole.epoch) == [4, 4, 4]
+    for stop_at in (0, 1, 4, 6):
+        folder = tmp_path / str(stop_at)
+        with pytest.raises(Stopped):
+            train(folder, two_phases(), stopping=StopAfter(stop_at))
+        assert_same(train(folder, two_phases()), whole)
