@@ -29,6 +29,17 @@ def equal_steps(config: ConfigDict, epochs: int, steps: int, batch: int) -> None
     config.train.update(epochs=epochs, steps_per_epoch=steps, batch_size=batch)
 
 
+def street(config: ConfigDict) -> None:
+    """Augmentation of the study's street scenes, Cityscapes: small things far away bear little blur."""
+    config.augment.update(
+        blur=(0, 0, 0, 0, 1),
+        noise=(3, 6, 9, 12, 15),
+        gain=(0.05, 0.1, 0.2, 0.3, 0.4),
+        offset=(3.0, 6.0, 9.0, 12.0, 15.0),
+    )
+    config.aldt.update(blur=1, noise=15, gain=0.4, offset=15.0)
+
+
 def tiny(config: ConfigDict) -> None:
     """A smoke run of one or two minutes on two cores: every kind of stage, hardly any training."""
     config.generations = 2
