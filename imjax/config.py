@@ -84,10 +84,9 @@ class Augment:
 
 
 @dataclasses.dataclass(frozen=True)
-class Aldt:
-    """The augmented labelled set, made once."""
+class Strength:
+    """Of photometry, method.md 1.8."""
 
-    copies: int
     blur: int
     noise: int
     gain: float
@@ -95,11 +94,35 @@ class Aldt:
 
 
 @dataclasses.dataclass(frozen=True)
+class Aldt(Strength):
+    """The augmented labelled set, made once."""
+
+    copies: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Ensemble(Strength):
+    """Who labels: several nets, or several views of one net. The strength is the views'."""
+
+    members: int
+    """Nets: the best n of the last generation."""
+    views: int
+    """Of Input Ensemble."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Consistency(Augment):
+    """Consistency loss, method.md 1.2 and 1.7: strengths low, mid, high of the two views."""
+
+    level: str
+    """`low`, `mid` or `high`."""
+    epochs: int
+
+
+@dataclasses.dataclass(frozen=True)
 class Mask:
     """Inconsistency mask, method.md 1.3."""
 
-    members: int
-    """Nets that label: the best n of the last generation."""
     erode: int
     dilate: int
     """Sizes of the square kernels; 0 = off."""
@@ -110,8 +133,8 @@ class Mask:
 
 
 @dataclasses.dataclass(frozen=True)
-class EvalNetData:
-    """The pairs that EvalNets learn from, method.md 1.6."""
+class EvalNetData(Strength):
+    """The pairs that EvalNets learn from, method.md 1.6; the strength is that of every other pair."""
 
     passes: int
     val_passes: int
@@ -120,10 +143,8 @@ class EvalNetData:
     most: int
     kernels: tuple[int, ...]
     """Sizes that erosion and dilation are drawn from."""
-    blur: int
-    noise: int
-    gain: float
-    offset: float
+    val_candidates: int
+    """Method `evalnet`: nets of each start stage whose masks of val images are scored."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,6 +158,8 @@ class EvalNet:
     """MIN of the copy counts: pairs up to this score get one copy."""
     highest: float
     """MAX: pairs above it get five."""
+    threshold: float
+    """Method `evalnet` keeps masks from this score on."""
     pairs: EvalNetData
     train: Train
 
@@ -162,11 +185,15 @@ class Config:
     resident_mib: int
     """Sets up to this size stay on the device; larger ones stream from the host."""
     predict_batch: int
+    select_on_test: bool
+    """Rank candidates on test instead of val, as the published HeLa code does: for replication only."""
     data: Data
     model: Model
     train: Train
     augment: Augment
     aldt: Aldt
+    ensemble: Ensemble
+    consistency: Consistency
     mask: Mask
     evalnet: EvalNet
 
@@ -231,7 +258,8 @@ def _single_rules() -> Iterator[Rule]:
     """What each key alone must be."""
     for key in ("data.height", "data.width"):
         yield key, lambda v: v > 0 and v % 16 == 0, "a multiple of 16 (U-Net halves 4 times)"
-    counts = ("candidates", "start_candidates", "top", "predict_batch", "mask.members", "train.epochs",
+    counts = ("candidates", "start_candidates", "top", "predict_batch", "train.epochs",
+              "ensemble.members", "ensemble.views", "consistency.epochs", "evalnet.pairs.val_candidates",
               "train.batch_size", "evalnet.candidates", "evalnet.top", "evalnet.train.epochs",
               "evalnet.train.batch_size", "evalnet.pairs.passes", "evalnet.pairs.val_passes")  # fmt: skip
     for key in counts:
@@ -244,6 +272,7 @@ def _single_rules() -> Iterator[Rule]:
     for key in ("mask.erode", "mask.dilate"):
         yield key, lambda v: v == 0 or (v > 0 and v % 2 == 1), "0 or an odd size of a square kernel"
     yield "evalnet.pairs.kernels", lambda v: v and set(v) <= set(KERNELS), f"sizes of {KERNELS}"
+    yield "consistency.level", lambda v: v in ("low", "mid", "high"), "low, mid or high"
     yield "baselines", lambda v: set(v) <= {"ldt", "aldt", "fdt"}, "some of ldt, aldt, fdt"
 
 
@@ -252,11 +281,13 @@ def _joint_rules(config: Config) -> Iterator[Rule]:
     highest = config.evalnet.highest
     yield "evalnet.lowest", lambda v: v < highest, f"less than evalnet.highest = {highest}"
     fewest = min(config.candidates, config.start_candidates)
-    yield "mask.members", lambda v: v <= fewest, f"at most the {fewest} candidates that are trained"
-    schedules = ("model.growing_alpha", *(f"augment.{field.name}" for field in dataclasses.fields(Augment)))
-    for key in schedules:
+    yield "ensemble.members", lambda v: v <= fewest, f"at most the {fewest} candidates that are trained"
+    strengths = [field.name for field in dataclasses.fields(Augment)]
+    for key in ("model.growing_alpha", *(f"augment.{name}" for name in strengths)):
         number = config.generations
         yield key, lambda v, n=number: len(v) >= n, f"an entry for each of the {number} generations"
+    for name in strengths:
+        yield f"consistency.{name}", lambda v: len(v) == 3, "three entries: low, mid, high"
 
 
 def flatten(config: Any, prefix: str = "") -> dict[str, Any]:

@@ -30,6 +30,7 @@ def common() -> ConfigDict:
     config.members_per_chunk = 0
     config.resident_mib = 4096
     config.predict_batch = 32
+    config.select_on_test = False
     config.data = dict(
         dataset="",
         dir="",
@@ -55,16 +56,27 @@ def common() -> ConfigDict:
         offset=(5.0, 10.0, 15.0, 20.0, 25.0),
     )
     config.aldt = dict(copies=9, blur=3, noise=25, gain=0.5, offset=25.0)
-    config.mask = dict(members=2, erode=0, dilate=0, block_input=True, block_output=True, same_classes=False)
+    config.ensemble = dict(members=2, views=3, blur=2, noise=17, gain=0.3, offset=17.0)
+    config.consistency = dict(
+        level="mid",
+        epochs=100,
+        blur=(1, 2, 3),
+        noise=(10, 17, 25),
+        gain=(0.15, 0.3, 0.5),
+        offset=(10.0, 17.0, 25.0),
+    )
+    config.mask = dict(erode=0, dilate=0, block_input=True, block_output=True, same_classes=False)
     config.evalnet = dict(
         alpha=2.0,
         candidates=5,
         top=4,
         lowest=0.43,
         highest=0.51,
+        threshold=0.51,
         pairs=dict(
             passes=10,
             val_passes=3,
+            val_candidates=3,
             fewest=2,
             most=4,
             kernels=(0, 3, 5),

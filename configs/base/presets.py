@@ -27,6 +27,7 @@ def equal_steps(config: ConfigDict, epochs: int, steps: int, batch: int) -> None
     With few images the published 50 epochs are a few dozen steps, and LDT would merely be under-trained.
     """
     config.train.update(epochs=epochs, steps_per_epoch=steps, batch_size=batch)
+    config.consistency.epochs = epochs
 
 
 def street(config: ConfigDict) -> None:
@@ -38,6 +39,10 @@ def street(config: ConfigDict) -> None:
         offset=(3.0, 6.0, 9.0, 12.0, 15.0),
     )
     config.aldt.update(blur=1, noise=15, gain=0.4, offset=15.0)
+    config.consistency.update(
+        blur=(0, 0, 1), noise=(3, 9, 15), gain=(0.05, 0.2, 0.4), offset=(3.0, 9.0, 15.0)
+    )
+    config.ensemble.update(blur=0, noise=9, gain=0.2, offset=9.0)
 
 
 def tiny(config: ConfigDict) -> None:

@@ -16,7 +16,8 @@ import optax
 from flax import linen as nn
 
 from imjax import losses, metrics
-from imjax.data.spec import VOID, DatasetSpec
+from imjax.data.spec import VOID, DatasetSpec, LabelKind
+from imjax.ops.vote import probabilities
 
 Variables = dict[str, Any]
 Batch = dict[str, jax.Array]
@@ -73,9 +74,8 @@ def segmentation(net: nn.Module, spec: DatasetSpec, example: Batch) -> Objective
         return losses.mse_sigmoid(logits, label, spec.target_scale)
 
     def soft(logits, label):
-        if spec.monitor == "soft_miou":
-            return metrics.soft_miou(jax.nn.softmax(logits), label)
-        return metrics.soft_iou(jax.nn.sigmoid(logits), label)
+        measure = metrics.soft_miou if spec.monitor == "soft_miou" else metrics.soft_iou
+        return measure(probabilities(spec.kind, logits), label)
 
     def loss(variables, batch, key):
         logits, stats = _forward_train(net, variables, key, batch["image"])
@@ -96,6 +96,39 @@ def segmentation(net: nn.Module, spec: DatasetSpec, example: Batch) -> Objective
         watch,
         spec.monitor,
         spec.monitor != "loss",
+    )
+
+
+def with_consistency(
+    objective: Objective, net: nn.Module, kind: LabelKind, start: Variables, views: Callable
+) -> Objective:
+    """A supervised objective followed, in every epoch, by a phase of consistency (method.md 1.2).
+
+    Args:
+        objective: of the labelled phase.
+        net: the module.
+        kind: of the labels: what the probabilities are.
+        start: weights that every member starts from.
+        views: key, image uint8 `[h, w, c]` → two views of it.
+
+    The second phase takes batches of `image` alone. Its loss is the mean squared difference between the
+    probabilities of the two views; the gradient flows into both.
+    """
+
+    def loss(variables, batch, key):
+        draw, first_key, second_key = jax.random.split(key, 3)
+        keys = jax.random.split(draw, len(batch["image"]))
+        first, second = jax.vmap(views)(keys, batch["image"])
+        one, stats = _forward_train(net, variables, first_key, first)
+        other, stats = _forward_train(net, variables | {"batch_stats": stats}, second_key, second)
+        return jnp.square(probabilities(kind, one) - probabilities(kind, other)).mean(), stats
+
+    return dataclasses.replace(
+        objective,
+        init=lambda key: jax.tree.map(jnp.asarray, start),
+        losses=objective.losses | {"consistency_loss": loss},
+        monitor="loss",
+        larger_is_better=False,
     )
 
 

@@ -39,12 +39,12 @@ def sweep(
         yield members.collect(waiting[0]), waiting[1]
 
 
-def per_image(members: Members, function: Callable, variables: Chunks, source: Source, batch: int) -> Any:
-    """`sweep` of a function with leaves `[b, ...]`, joined to `[member, n, ...]`."""
+def per_image(members: Members, mapped: Callable, variables: Chunks, source: Source, batch: int) -> Any:
+    """`sweep` of a mapped function with leaves `[b, ...]`, joined to `[member, n, ...]`."""
     batch = min(batch, source.count)
     parts = [
         jax.tree.map(lambda leaf: leaf[:, :counted], part)  # noqa: B023
-        for part, counted in sweep(members, members.map(function), variables, source, batch)
+        for part, counted in sweep(members, mapped, variables, source, batch)
     ]
     return jax.tree.map(lambda *leaves: np.concatenate(leaves, 1), *parts)
 

@@ -1,45 +1,29 @@
-"""The generational methods of the Inconsistency Masks study as switches (method.md 1.2).
-
-IM, IM+, AIM+, IM++ and AIM++ are one recipe: what labels the first generation, which copies of each
-blocked pair enter the training set, and whether nets and augmentation grow.
-"""
+"""The methods by name. A new one is a module with `RECIPES` and a line here."""
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
-from typing import Literal
 
 from imjax.errors import UserError
-
-Start = Literal["ldt", "aldt", "fdt"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Recipe:
-    """One method."""
-
-    start: Start
-    """Training set of the nets that label generation 0, and of every generation beside the pseudo-labels."""
-    generations: bool = True
-    """Whether anything follows the start."""
-    originals: bool = True
-    """Blocked pairs enter as they are."""
-    copies: Literal["none", "one", "scored"] = "none"
-    """Augmented copies of each blocked pair: none, one, or as many as EvalNet's score says."""
-    grows: bool = False
-    """Nets widen and augmentation strengthens with the generation."""
-
+from imjax.methods import (
+    consistency,
+    evalnet,
+    inconsistency_masks,
+    input_ensemble,
+    model_ensemble,
+    noisy_student,
+    supervised,
+)
+from imjax.methods.base import Recipe
 
 RECIPES: dict[str, Recipe] = {
-    "fdt": Recipe("fdt", generations=False),
-    "ldt": Recipe("ldt", generations=False),
-    "aldt": Recipe("aldt", generations=False),
-    "im": Recipe("ldt"),
-    "im_p": Recipe("ldt", originals=False, copies="one", grows=True),
-    "aim_p": Recipe("aldt", copies="one", grows=True),
-    "im_pp": Recipe("ldt", originals=False, copies="scored", grows=True),
-    "aim_pp": Recipe("aldt", copies="scored", grows=True),
+    **supervised.RECIPES,
+    **model_ensemble.RECIPES,
+    **input_ensemble.RECIPES,
+    **consistency.RECIPES,
+    **noisy_student.RECIPES,
+    **evalnet.RECIPES,
+    **inconsistency_masks.RECIPES,
 }
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt8
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Shaped, UInt8
 
 from imjax.ops.vote import Label
 
@@ -124,48 +124,43 @@ def _random_blur(key: PRNGKeyArray, image: Image, strength: Strength) -> Image:
     return blur(image, jax.random.randint(key, (), 0, jnp.asarray(strength.max_blur) + 1))
 
 
-def flip_rotate(
-    image: Image,
-    label: Label,
-    vertical: Bool[Array, ""] | bool,
-    horizontal: Bool[Array, ""] | bool,
-    quarter_turns: Int[Array, ""] | int,
-) -> tuple[Image, Label]:
-    """Flip upside down, then mirror, then rotate counter-clockwise, image and label alike.
+class Move(NamedTuple):
+    """A flip and a rotation: upside down, then mirrored, then counter-clockwise. Traced."""
 
-    Args:
-        vertical: swap top and bottom.
-        horizontal: swap left and right.
-        quarter_turns: 0..3 (`np.rot90`); must be even where h differs from w, an odd number there acts as
-            the even one below it.
-    """
+    vertical: Bool[Array, ""] | bool
+    """Swap top and bottom."""
+    horizontal: Bool[Array, ""] | bool
+    """Swap left and right."""
+    quarter_turns: Int[Array, ""] | int
+    """0..3 (`np.rot90`); an odd number acts as the even one below it where h differs from w."""
+
+
+def do(x: Shaped[Array, "h w *k"], move: Move) -> Shaped[Array, "h w *k"]:
+    """Flip and rotate an image, a label or probabilities."""
     # Half a turn is both flips, and flips commute with it: one rotation remains to be chosen.
-    half = jnp.asarray(quarter_turns) >= 2
-    odd = jnp.asarray(quarter_turns) % 2 == 1
-    vertical, horizontal = vertical ^ half, horizontal ^ half
-
-    def move(x: Array) -> Array:
-        x = jnp.where(vertical, x[::-1], x)
-        x = jnp.where(horizontal, x[:, ::-1], x)
-        return jnp.where(odd, jnp.rot90(x), x) if x.shape[0] == x.shape[1] else x
-
-    return move(image), move(label)
+    half = jnp.asarray(move.quarter_turns) >= 2
+    odd = jnp.asarray(move.quarter_turns) % 2 == 1
+    x = jnp.where(move.vertical ^ half, x[::-1], x)
+    x = jnp.where(move.horizontal ^ half, x[:, ::-1], x)
+    return jnp.where(odd, jnp.rot90(x), x) if x.shape[0] == x.shape[1] else x
 
 
-def random_flip_rotate(
-    key: PRNGKeyArray, image: Image, label: Label, *, free_rotation: bool
-) -> tuple[Image, Label]:
+def undo(x: Shaped[Array, "h w *k"], move: Move) -> Shaped[Array, "h w *k"]:
+    """Take `do` back."""
+    turned = do(x, Move(False, False, -jnp.asarray(move.quarter_turns) % 4))
+    return do(turned, Move(move.vertical, move.horizontal, 0))
+
+
+def random_move(key: PRNGKeyArray, shape: tuple[int, ...], *, free_rotation: bool) -> Move:
     """Mirror with probability 1/2; with `free_rotation` (static) also flip upside down with 1/2 and rotate.
 
-    Rotations are uniform over 0, 90, 180, 270 degrees, or 0 and 180 where h differs from w.
+    Rotations are uniform over 0, 90, 180, 270 degrees, or 0 and 180 where h differs from w (`shape`).
     """
     bits = jax.random.bits(key, (), jnp.uint8)
     horizontal, vertical, turns = (bits & 1) == 1, (bits & 2) == 2, (bits >> 2 & 3).astype(jnp.int32)
     if not free_rotation:
-        vertical, turns = False, 0
-    elif image.shape[0] != image.shape[1]:
-        turns &= 2
-    return flip_rotate(image, label, vertical, horizontal, turns)
+        return Move(jnp.zeros_like(vertical), horizontal, jnp.zeros_like(turns))
+    return Move(vertical, horizontal, turns if shape[0] == shape[1] else turns & 2)
 
 
 def augment(
@@ -181,7 +176,8 @@ def augment(
         free_rotation: static; `DatasetSpec.free_rotation`.
     """
     geometry, contrast, radius, noise = jax.random.split(key, 4)
-    image, label = random_flip_rotate(geometry, image, label, free_rotation=free_rotation)
+    move = random_move(geometry, image.shape, free_rotation=free_rotation)
+    image, label = do(image, move), do(label, move)
     image = _random_gain_offset(contrast, image, strength)
     image = _random_blur(radius, image, strength)
     return add_noise(noise, image, strength.max_noise), label

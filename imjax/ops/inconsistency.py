@@ -48,6 +48,12 @@ def multilabel(masks: UInt8[Array, "n h w k"]) -> tuple[UInt8[Array, "h w k"], B
     return jax.vmap(binary, in_axes=-1, out_axes=-1)(masks)
 
 
+def whole(label: Label) -> Pair:
+    """A pair whose label stands as it is: nothing inconsistent, kept."""
+    nothing = jnp.zeros(label.shape[:2], bool)
+    return Pair(label, nothing, jnp.zeros((), jnp.int32), jnp.ones((), bool))
+
+
 def block(
     image: UInt8[Array, "h w c"],
     label: Label,

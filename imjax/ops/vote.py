@@ -7,11 +7,27 @@ from __future__ import annotations
 
 from typing import Literal
 
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Array, Float, Float32, UInt8
 
 Kind = Literal["binary", "multiclass", "multilabel"]
 Label = UInt8[Array, "h w"] | UInt8[Array, "h w k"]
+
+
+def probabilities(kind: Kind, logits: Float[Array, "*b h w k"]) -> Float32[Array, "*b h w k"]:
+    """Logits → softmax (multiclass) or sigmoid of each output."""
+    logits = logits.astype(jnp.float32)
+    return jax.nn.softmax(logits, -1) if kind == "multiclass" else jax.nn.sigmoid(logits)
+
+
+def label_of_logits(kind: Kind, logits: Float[Array, "*b h w k"]) -> UInt8[Array, ...]:
+    """`harden` of the probabilities of logits, without computing them; any leading axes."""
+    if kind == "multiclass":
+        return jnp.argmax(logits, -1).astype(jnp.uint8)
+    if kind == "binary":
+        return (logits[..., 0] > 0).astype(jnp.uint8)
+    return (logits >= 0).astype(jnp.uint8)
 
 
 def harden(kind: Kind, probabilities: Float[Array, "h w k"]) -> Label:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -18,9 +19,11 @@ from imjax.engine.checkpoints import load_nets
 from imjax.engine.images import over_images
 from imjax.engine.members import Members
 from imjax.engine.source import Source
+from imjax.methods.base import Labeller
+from imjax.methods.inconsistency_masks import consensus
 from imjax.models.evalnet import EvalNet
 from imjax.models.unet import UNet
-from imjax.ops import inconsistency
+from imjax.ops import vote
 from imjax.selftrain.store import Store, read_json
 
 
@@ -55,8 +58,8 @@ class Context:
         return read_json(self.store.folder(stage) / "train.json")["ranked"]
 
     def best_nets(self, stage: str, count: int) -> Any:
-        """Variables of the best `count` members of a finished stage, numpy leaves `[count, ...]`."""
-        chosen = self.ranked(stage)[:count]
+        """Variables of the best `count` members of a finished stage (0: all), numpy leaves `[count, ...]`."""
+        chosen = self.ranked(stage)[: count or None]
         return jax.tree.map(lambda leaf: leaf[np.array(chosen)], load_nets(self.store.folder(stage) / "nets"))
 
     def predicted_labels(self, net: nn.Module, variables: Any, images: np.ndarray) -> np.ndarray:
@@ -75,32 +78,46 @@ class Context:
         source = self.source({"image": images}, members)
 
         def function(v, batch):
-            return to_labels(kind, net.apply(v, batch["image"]))
+            return vote.label_of_logits(kind, net.apply(v, batch["image"]))
 
         batch = self.config.predict_batch
-        return predict.per_image(members, function, members.spread(variables), source, batch)
+        return predict.per_image(members, members.map(function), members.spread(variables), source, batch)
 
-    def consensus(self, labels: np.ndarray) -> inconsistency.Pair:
-        """Consensus of members' labels `[member, n, ...]` by the run's mask settings: leaves `[n, ...]`."""
-        return over_images(
-            _consensus, np.moveaxis(labels, 0, 1), spec=self.packed.spec, mask=self.config.mask
-        )
+    def inconsistent_pixels(self, labels: np.ndarray) -> float:
+        """Mean size of the inconsistency mask of members' labels `[member, n, ...]` by the run's settings."""
+        settings = {"spec": self.packed.spec, "mask": self.config.mask}
+        return float(over_images(_size, np.moveaxis(labels, 0, 1), **settings).mean())
+
+    def label(self, labeller: Labeller, net: nn.Module, variables: Any, images: np.ndarray, key: jax.Array):
+        """Pseudo-labels of images.
+
+        Args:
+            labeller: of the method.
+            net: the module.
+            variables: of the nets that label, numpy leaves `[net, ...]`.
+            images: uint8 `[n, h, w, c]`.
+            key: image i draws from its i-th fold.
+
+        Returns:
+            `inconsistency.Pair` with numpy leaves `[n, ...]`.
+        """
+        members = self.members(jax.tree.leaves(variables)[0].shape[0])
+        keys = jax.random.key_data(jax.vmap(lambda i: jax.random.fold_in(key, i))(np.arange(len(images))))
+        source = self.source({"image": images, "key": np.asarray(keys)}, members)
+
+        def look(v, batch):
+            return labeller.look(functools.partial(net.apply, v), batch)
+
+        # The nets' verdicts are put together batch by batch: probabilities of a whole set fit no memory.
+        agree = jax.jit(jax.vmap(labeller.agree, in_axes=1))
+        batch = min(self.config.predict_batch, len(images))
+        looked = predict.sweep(members, members.map(look), members.spread(variables), source, batch)
+        parts = [jax.tree.map(lambda leaf: np.asarray(leaf)[:n], agree(seen)) for seen, n in looked]  # noqa: B023
+        return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
 
-def _consensus(members: jax.Array, *, spec: DatasetSpec, mask: Mask) -> inconsistency.Pair:
-    return inconsistency.mask_pair(
-        spec.kind, members, classes=max(spec.outputs, 2), erode=mask.erode, dilate=mask.dilate,
-        dilate_channels=spec.dilate_channels, need_same_classes=mask.same_classes,
-    )  # fmt: skip
-
-
-def to_labels(kind: str, logits: jax.Array) -> jax.Array:
-    """Logits `[..., k]` → uint8 labels (method.md 1.3): argmax; p > 0.5 (binary); p ≥ 0.5 (multilabel)."""
-    if kind == "multiclass":
-        return jnp.argmax(logits, -1).astype(jnp.uint8)
-    if kind == "binary":
-        return (logits[..., 0] > 0).astype(jnp.uint8)
-    return (logits >= 0).astype(jnp.uint8)
+def _size(labels: jax.Array, *, spec: DatasetSpec, mask: Mask) -> jax.Array:
+    return consensus(spec, mask, labels).size
 
 
 def compute_type(name: str) -> Any:

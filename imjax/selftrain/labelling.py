@@ -1,4 +1,4 @@
-"""Label stages: consensus of the best nets, inconsistency masks, and how many copies each pair gets."""
+"""Label stages: pseudo-labels of the unlabelled images, which are kept, and how many copies each gets."""
 
 from __future__ import annotations
 
@@ -8,30 +8,41 @@ from typing import Any
 import jax
 import numpy as np
 
+from imjax import rng
 from imjax.data.spec import VOID, DatasetSpec
-from imjax.engine import evaluate, predict
+from imjax.engine import evaluate
 from imjax.engine.images import over_images
 from imjax.engine.monitor import Monitor
-from imjax.ops import inconsistency, scores
+from imjax.log import logger
+from imjax.methods import evalnet
+from imjax.methods.recipes import recipe
+from imjax.ops import scores
+from imjax.ops.inconsistency import Pair
 from imjax.selftrain import panels, sets
 from imjax.selftrain.context import Context
-from imjax.selftrain.plan import LabelStage
+from imjax.selftrain.scoring import make_judge
+from imjax.selftrain.stages import LabelStage
 
 
 def run(stage: LabelStage, context: Context, out: Path, monitor: Monitor) -> dict[str, Any]:
     """Label the unlabelled images and write `labels.npz` to `out`.
 
-    `labels.npz`: `label` uint8 consensus, `inconsistent` bool `[n, h, w]`, `keep` bool `[n]`, `copies`
-    int32 `[n]`, `score` float32 `[n]` (EvalNet's; nan without).
+    `labels.npz`: `label` uint8, `inconsistent` bool `[n, h, w]`, `keep` bool `[n]`, `copies` int32 `[n]`,
+    `score` float32 `[n]` (EvalNets'; nan without).
 
     Returns:
         Facts for DONE.json.
     """
-    unlabelled = context.packed.splits["unlabelled"]
+    images = context.packed.splits["unlabelled"].images
     net = context.unet(context.store.stage(stage.nets).alpha)
-    variables = context.best_nets(stage.nets, stage.mask.members)
-    pair = context.consensus(context.predicted_labels(net, variables, unlabelled.images))
-    score = _scores(stage, context, unlabelled.images, pair)
+    variables = context.best_nets(stage.nets, stage.members)
+    if stage.threshold is None:
+        labeller = recipe(stage.method).labeller(context.packed.spec, stage.ensemble, stage.mask)
+        key = rng.key(context.config.seed, "label", stage.generation)
+        pair = context.label(labeller, net, variables, images, key)
+        score = _scores(stage, context, images, pair)
+    else:
+        pair, score = _choose(stage, context, images, context.predicted_labels(net, variables, images))
     copies = _copies(stage, score)
     np.savez(
         out / "labels.npz", label=pair.label, inconsistent=pair.inconsistent, keep=pair.keep,
@@ -41,58 +52,100 @@ def run(stage: LabelStage, context: Context, out: Path, monitor: Monitor) -> dic
     for name, value in facts.items():
         monitor.scalar("unlabelled", name, value)
     monitor.log(", ".join(f"{name} {value:.4g}" for name, value in facts.items()))
+    _warn(stage, facts)
     panels.of_labels(context, pair, out, monitor)
     return {name: value for name, value in facts.items() if np.isfinite(value)}
 
 
-def _scores(stage: LabelStage, context: Context, images: np.ndarray, pair: inconsistency.Pair) -> np.ndarray:
-    """EvalNets' score of each blocked pair, float32 `[n]`; nan where the method has none."""
-    if stage.evalnets is None:
+def _scores(stage: LabelStage, context: Context, images: np.ndarray, pair: Pair) -> np.ndarray:
+    """Score of each blocked pair, float32 `[n]`: EvalNets', the true one, or nan where copies need none."""
+    spec, mask = context.packed.spec, stage.mask
+    if stage.copies not in ("scored", "oracle"):
         return np.full(len(images), np.nan, np.float32)
-    judges = context.store.stage(stage.evalnets)
-    net = context.evalnet(judges.alpha)
-    variables = context.best_nets(stage.evalnets, judges.top)
-    members = context.members(jax.tree.leaves(variables)[0].shape[0])
-    mask = stage.mask
     pairs = sets.blocked(images, pair.label, pair.inconsistent, mask.block_input, mask.block_output)
-    source = context.source({"image": pairs["image"], "mask": pairs["label"]}, members)
-
-    def judge(v, batch):
-        iou, detection = net.apply(v, batch["image"], batch["mask"])
-        return jax.nn.sigmoid(iou), jax.nn.sigmoid(iou if detection is None else detection)
-
-    iou, detection = predict.per_image(
-        members, judge, members.spread(variables), source, context.config.predict_batch
-    )
-    return over_images(_score, np.moveaxis(iou, 0, 1), np.moveaxis(detection, 0, 1), spec=context.packed.spec)
+    if stage.copies == "oracle":
+        truth = context.packed.splits["unlabelled"].labels
+        return over_images(evalnet.true_score, truth, pairs["label"], pair.inconsistent, spec=spec)
+    return make_judge(context, stage.evalnets, skip_first=spec.reserved)(pairs)
 
 
-def _score(iou: jax.Array, detection: jax.Array, *, spec: DatasetSpec) -> jax.Array:
-    known = None if spec.kind == "binary" else detection
-    return scores.pair_score(iou, known, skip_first=spec.reserved)
+def _choose(
+    stage: LabelStage, context: Context, images: np.ndarray, candidates: np.ndarray
+) -> tuple[Pair, np.ndarray]:
+    """The best-scored mask of each image, kept from a score of the threshold on (method `evalnet`).
+
+    Args:
+        candidates: uint8 masks `[candidate, n, ...]`. Masks kept in the last generation join them.
+
+    Returns:
+        Pairs with nothing inconsistent, and the scores float32 `[n]`.
+    """
+    best = score = None
+    judge = make_judge(context, stage.evalnets)
+    kept = np.load(context.store.folder(stage.kept) / "labels.npz") if stage.kept else None
+    for masks in [*candidates, *([kept["label"]] if kept else [])]:
+        found = judge({"image": images, "label": masks})
+        if best is None:
+            best, score = masks.copy(), found
+        else:
+            better = found > score
+            best[better], score[better] = masks[better], found[better]
+    keep = score >= stage.threshold
+    nothing = np.zeros(best.shape[:3], bool)
+    return Pair(best, nothing, np.zeros(len(best), np.int32), keep), score
 
 
 def _copies(stage: LabelStage, score: np.ndarray) -> np.ndarray:
     """Augmented copies per pair, int32 `[n]`."""
-    if stage.copies == "scored":
+    if stage.copies in ("scored", "oracle"):
         return np.asarray(jax.vmap(lambda s: scores.copies(s, stage.lowest, stage.highest))(score))
     return np.full(len(score), 1 if stage.copies == "one" else 0, np.int32)
 
 
-def _facts(
-    context: Context, pair: inconsistency.Pair, score: np.ndarray, copies: np.ndarray
-) -> dict[str, float]:
+def _facts(context: Context, pair: Pair, score: np.ndarray, copies: np.ndarray) -> dict[str, float]:
     """What the log, the metrics and the report say of a labelling."""
     spec, unlabelled = context.packed.spec, context.packed.splits["unlabelled"]
     void = pair.inconsistent if spec.kind != "multilabel" else pair.inconsistent[..., None]
     # Accuracy of what is left after blocking; the truth is used for this figure only.
     truth = np.where(void | (unlabelled.labels == VOID), VOID, unlabelled.labels)
     figures = evaluate.figures(spec, truth=truth.astype(np.uint8), prediction=pair.label)
-    return {
+    kept = np.where(void, np.uint8(VOID), pair.label)[pair.keep]
+    facts = {
         "inconsistent_pixels": float(pair.size.mean()),
         "inconsistent_share": float(pair.inconsistent.mean()),
         "kept_share": float(pair.keep.mean()),
         "score": float(score.mean()),
         "copies": float(copies[pair.keep].mean()) if pair.keep.any() else 0.0,
         f"pseudo_{spec.headline}": figures[spec.headline, ""],
+        "collapsed": float(collapsed(spec, kept)),
     }
+    if spec.kind != "multiclass":
+        facts["pseudo_foreground"] = foreground(kept)
+        facts["labelled_foreground"] = foreground(context.packed.splits["labelled"].labels)
+    return facts
+
+
+def collapsed(spec: DatasetSpec, labels: np.ndarray) -> bool:
+    """Whether labels (VOID where they say nothing) hold one class only, or nothing at all.
+
+    Multilabel: whether some channel is all 0 or all 1.
+    """
+    channels = np.moveaxis(labels, -1, 0) if spec.kind == "multilabel" else [labels]
+    return any(len(np.setdiff1d(np.unique(channel), [VOID])) < 2 for channel in channels)
+
+
+def foreground(labels: np.ndarray) -> float:
+    """Share of 1 among the entries of 0 or 1; 0 if there are none."""
+    counted = (labels != VOID).sum()
+    return float((labels == 1).sum() / counted) if counted else 0.0
+
+
+def _warn(stage: LabelStage, facts: dict[str, float]) -> None:
+    if not facts["kept_share"]:
+        logger.warning("%s: no pair was kept; the next nets train on the labelled set alone", stage.name)
+    elif facts["collapsed"]:
+        logger.warning(
+            "%s: the pseudo-labels have collapsed to one class; more labels or a longer start (train.epochs) "
+            "may help",
+            stage.name,
+        )

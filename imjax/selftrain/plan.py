@@ -4,104 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 
-from imjax.config import Config, EvalNetData, Mask, Train
-from imjax.methods.recipes import Start, recipe
+from imjax.config import Config, Strength
+from imjax.methods.base import Recipe
+from imjax.methods.recipes import recipe
+from imjax.selftrain.stages import EvalNetStage, LabelStage, PairsStage, Stage, TrainStage
 
+LEVELS = ("low", "mid", "high")
 
-@dataclasses.dataclass(frozen=True)
-class Strength:
-    """Of augmentation, method.md 1.7 and 1.8."""
-
-    blur: int
-    noise: int
-    gain: float
-    offset: float
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainStage:
-    """Train candidates and measure them."""
-
-    name: str
-    method: str
-    """Column `method` of results.csv."""
-    generation: int | None
-    start: Start
-    """The labelled part of the training set."""
-    pseudo: str | None
-    """Label stage whose pairs join it."""
-    originals: bool
-    """Blocked pairs as they are."""
-    strength: Strength | None
-    """Of the augmented copies of blocked pairs."""
-    aldt: Strength
-    aldt_copies: int
-    candidates: int
-    alpha: float
-    train: Train
-    mask: Mask
-    """For the mean size of the inconsistency mask on val and test."""
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Stages that this one reads."""
-        return (self.pseudo,) if self.pseudo else ()
-
-
-@dataclasses.dataclass(frozen=True)
-class PairsStage:
-    """Make EvalNet's training pairs from the candidates of a start stage."""
-
-    name: str
-    nets: str
-    pairs: EvalNetData
-    generation: int | None = None
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Stages that this one reads."""
-        return (self.nets,)
-
-
-@dataclasses.dataclass(frozen=True)
-class EvalNetStage:
-    """Train EvalNets."""
-
-    name: str
-    pairs: str
-    candidates: int
-    top: int
-    alpha: float
-    train: Train
-    generation: int | None = None
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Stages that this one reads."""
-        return (self.pairs,)
-
-
-@dataclasses.dataclass(frozen=True)
-class LabelStage:
-    """Label the unlabelled images by consensus and decide how many copies each pair gets."""
-
-    name: str
-    generation: int
-    nets: str
-    mask: Mask
-    copies: str
-    """`none`, `one` or `scored`."""
-    evalnets: str | None
-    lowest: float
-    highest: float
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Stages that this one reads."""
-        return (self.nets,) + ((self.evalnets,) if self.evalnets else ())
-
-
-Stage = TrainStage | PairsStage | EvalNetStage | LabelStage
+FULL_SHARE = 1 / 3
+"""`evalnet` keeps few pairs at first: its epochs have at least this share of the full set's steps (1.2)."""
 
 
 def make_plan(config: Config) -> tuple[Stage, ...]:
@@ -111,32 +22,54 @@ def make_plan(config: Config) -> tuple[Stage, ...]:
         UserError: the method is unknown.
     """
     chosen = recipe(config.method)
-    starts = dict.fromkeys((*config.baselines, chosen.start))
+    judged = ("ldt", "aldt") if chosen.judged == "candidates" else (chosen.start,)
+    starts = dict.fromkeys((*config.baselines, *judged))
     stages: list[Stage] = [_start(config, name) for name in starts]
-    if not chosen.generations:
-        return tuple(stages)
-    nets = f"train_{chosen.start}"
-    if chosen.copies == "scored":
-        e = config.evalnet
-        stages += [
-            PairsStage("pairs", nets, e.pairs),
-            EvalNetStage("evalnet", "pairs", e.candidates, e.top, e.alpha, e.train),
-        ]
-    for generation in range(config.generations):
-        label = LabelStage(
-            f"label_g{generation}",
-            generation,
-            nets,
-            config.mask,
-            chosen.copies,
-            "evalnet" if chosen.copies == "scored" else None,
-            config.evalnet.lowest,
-            config.evalnet.highest,
-        )
-        train = _generation(config, generation, label.name)
-        stages += [label, train]
-        nets = train.name
+    if chosen.consistency:
+        stages.append(_consistency(config))
+    if chosen.judged != "none":
+        stages += _evalnets(config, chosen, judged)
+    if chosen.generations:
+        stages += _generations(config, chosen)
     return tuple(stages)
+
+
+def _evalnets(config: Config, chosen: Recipe, starts: tuple[str, ...]) -> list[Stage]:
+    e = config.evalnet
+    nets = tuple(f"train_{start}" for start in starts)
+    pairs = PairsStage("pairs", chosen.judged, nets, e.pairs)
+    return [pairs, EvalNetStage("evalnet", "pairs", e.candidates, e.top, e.alpha, e.train)]
+
+
+def _generations(config: Config, chosen: Recipe) -> list[Stage]:
+    nets, kept = f"train_{chosen.start}", None
+    stages: list[Stage] = []
+    for generation in range(config.generations):
+        label = _label(config, chosen, generation, nets, kept)
+        train = _generation(config, chosen, generation, label.name)
+        stages += [label, train]
+        nets, kept = train.name, label.name
+    return stages
+
+
+def _label(config: Config, chosen: Recipe, generation: int, nets: str, kept: str | None) -> LabelStage:
+    chooses = chosen.judged == "candidates"
+    members = {"ensemble": config.ensemble.members, "best": 1, "all": 0}[chosen.labelled_by]
+    return LabelStage(
+        f"label_g{generation}",
+        config.method,
+        generation,
+        nets,
+        members,
+        config.ensemble,
+        config.mask,
+        chosen.copies,
+        None if chosen.judged == "none" else "evalnet",
+        config.evalnet.lowest,
+        config.evalnet.highest,
+        config.evalnet.threshold if chooses else None,
+        kept if chooses else None,
+    )
 
 
 def _start(config: Config, name: str) -> TrainStage:
@@ -146,8 +79,23 @@ def _start(config: Config, name: str) -> TrainStage:
     )  # fmt: skip
 
 
-def _generation(config: Config, generation: int, pseudo: str) -> TrainStage:
-    chosen = recipe(config.method)
+def _consistency(config: Config) -> TrainStage:
+    c = config.consistency
+    level = LEVELS.index(c.level)
+    return _train(
+        config,
+        name="train_consistency",
+        method="consistency",
+        start="ldt",
+        candidates=config.candidates,
+        alpha=config.model.alpha,
+        train=dataclasses.replace(config.train, epochs=c.epochs),
+        warm="train_ldt",
+        consistency=Strength(c.blur[level], c.noise[level], c.gain[level], c.offset[level]),
+    )
+
+
+def _generation(config: Config, chosen: Recipe, generation: int, pseudo: str) -> TrainStage:
     a = config.augment
     strength = Strength(a.blur[generation], a.noise[generation], a.gain[generation], a.offset[generation])
     return _train(
@@ -161,6 +109,7 @@ def _generation(config: Config, generation: int, pseudo: str) -> TrainStage:
         pseudo=pseudo,
         originals=chosen.originals,
         strength=None if chosen.copies == "none" else strength,
+        least_share=FULL_SHARE if chosen.judged == "candidates" else 0.0,
     )
 
 
@@ -171,10 +120,11 @@ def _train(config: Config, **settings) -> TrainStage:
         pseudo=None,
         originals=False,
         strength=None,
-        aldt=Strength(config.aldt.blur, config.aldt.noise, config.aldt.gain, config.aldt.offset),
-        aldt_copies=config.aldt.copies,
+        aldt=config.aldt,
         train=config.train,
+        ensemble=config.ensemble.members,
         mask=config.mask,
+        select_on_test=config.select_on_test,
     )
     return TrainStage(**(shared | settings))
 
@@ -196,12 +146,24 @@ def _kind(stage: Stage) -> str:
 
 def _what(stage: Stage) -> str:
     if isinstance(stage, TrainStage):
-        steps = stage.train.steps_per_epoch or "⌊images/batch⌋"
-        extra = f", copies {dataclasses.astuple(stage.strength)}" if stage.strength else ""
-        length = f"{stage.train.epochs} epochs of {steps} steps"
-        return f"{stage.candidates} U-Nets α={stage.alpha:g}, {length}{extra}"
+        return _what_trains(stage)
     if isinstance(stage, PairsStage):
+        if stage.of == "candidates":
+            return "the candidates' masks and the truth"
         return f"{stage.pairs.passes} passes over the labelled images, {stage.pairs.val_passes} over val"
     if isinstance(stage, EvalNetStage):
         return f"{stage.candidates} EvalNets α={stage.alpha:g}, the best {stage.top} score"
-    return f"consensus of the best {stage.mask.members}, copies: {stage.copies}"
+    if stage.threshold is not None:
+        return f"the best-scored mask of each image, kept from a score of {stage.threshold:g}"
+    who = "the best net" if stage.members == 1 else f"the best {stage.members} nets"
+    return f"{stage.method} by {who}, copies: {stage.copies}"
+
+
+def _what_trains(stage: TrainStage) -> str:
+    steps = stage.train.steps_per_epoch or "⌊images/batch⌋"
+    parts = [f"{stage.candidates} U-Nets α={stage.alpha:g}, {stage.train.epochs} epochs of {steps} steps"]
+    if stage.strength:
+        parts.append(f"copies {dataclasses.astuple(stage.strength)}")
+    if stage.consistency:
+        parts.append(f"views {dataclasses.astuple(stage.consistency)}")
+    return ", ".join(parts)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from imjax.selftrain.plan import Stage, TrainStage
+from imjax.selftrain.stages import Stage, TrainStage
 from imjax.selftrain.store import Store, read_json
 
 COLUMNS = ("dataset", "method", "seed", "generation", "member", "rank", "split", "metric", "class", "value")

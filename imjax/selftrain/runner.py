@@ -14,7 +14,7 @@ from imjax.errors import Stopped
 from imjax.log import logger
 from imjax.selftrain import labelling, results, scoring, training
 from imjax.selftrain.context import Context
-from imjax.selftrain.plan import EvalNetStage, LabelStage, PairsStage, Stage, TrainStage
+from imjax.selftrain.stages import EvalNetStage, LabelStage, PairsStage, Stage, TrainStage
 
 RUN: dict[type, Callable[[Any, Context, Path, Monitor], dict[str, Any]]] = {
     TrainStage: training.run,

@@ -1,7 +1,8 @@
-"""EvalNet stages: pairs with known quality from a start stage's candidates, and nets that learn it."""
+"""EvalNets: pairs of known quality from start stages' candidates, nets that learn it, their judgement."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import numpy as np
 
 from imjax import rng
 from imjax.data.spec import DatasetSpec
-from imjax.engine.checkpoints import load_nets, save_nets
+from imjax.engine import predict
+from imjax.engine.checkpoints import save_nets
 from imjax.engine.images import over_images
 from imjax.engine.monitor import Monitor
 from imjax.engine.objective import scoring
@@ -18,7 +20,7 @@ from imjax.methods import evalnet
 from imjax.ops import augment
 from imjax.selftrain import sets
 from imjax.selftrain.context import Context
-from imjax.selftrain.plan import EvalNetStage, PairsStage
+from imjax.selftrain.stages import EvalNetStage, PairsStage
 from imjax.selftrain.store import write_json
 from imjax.selftrain.training import fit_stage
 
@@ -30,21 +32,39 @@ def make_pairs(stage: PairsStage, context: Context, out: Path, monitor: Monitor)
         Facts for DONE.json.
     """
     facts = {}
-    for split, passes in (("labelled", stage.pairs.passes), ("val", stage.pairs.val_passes)):
-        pairs = _pairs(stage, context, split, passes)
+    for split in ("labelled", "val"):
+        make = _of_ensembles if stage.of == "ensembles" else _of_candidates
+        pairs = make(stage, context, split)
         np.savez(out / f"{split}.npz", **pairs)
         facts[split] = len(pairs["image"])
     monitor.log(f"{facts['labelled']} pairs to learn from, {facts['val']} to validate on")
     return facts
 
 
-def _pairs(stage: PairsStage, context: Context, split: str, passes: int) -> dict[str, np.ndarray]:
+def _labels(context: Context, nets: str, images: np.ndarray, count: int = 0) -> np.ndarray:
+    """Labels by the best `count` (0: all) candidates of a stage, `[member, n, ...]`."""
+    net = context.unet(context.store.stage(nets).alpha)
+    return context.predicted_labels(net, context.best_nets(nets, count), images)
+
+
+def _of_candidates(stage: PairsStage, context: Context, split: str) -> sets.Pairs:
+    """Each image with each candidate's mask (on val, a few of each stage's), and once with the truth."""
+    data = context.packed.splits[split]
+    count = 0 if split == "labelled" else stage.pairs.val_candidates
+    masks = [_labels(context, nets, data.images, count) for nets in stage.nets]
+    parts = [
+        over_images(evalnet.candidate_pair, data.images, data.labels, mask, spec=context.packed.spec)
+        for mask in [*np.concatenate(masks), data.labels]
+    ]
+    return sets.join(*(part._asdict() for part in parts))
+
+
+def _of_ensembles(stage: PairsStage, context: Context, split: str) -> sets.Pairs:
+    """Passes over the images, each with a drawn ensemble's blocked pair."""
     data, settings, seed = context.packed.splits[split], stage.pairs, context.config.seed
-    net = context.unet(context.store.stage(stage.nets).alpha)
-    variables = load_nets(context.store.folder(stage.nets) / "nets")
-    labels = context.predicted_labels(net, variables, data.images)
+    labels = np.concatenate([_labels(context, nets, data.images) for nets in stage.nets])
     parts = []
-    for number in range(passes):
+    for number in range(settings.passes if split == "labelled" else settings.val_passes):
         draws = rng.numpy(seed, f"pairs/{split}", number)
         members = _draw_members(draws, labels, settings.fewest, settings.most)
         kernels = draws.choice(np.array(settings.kernels, np.int32), (len(data.images), 2))
@@ -74,7 +94,7 @@ def _pair(
     *,
     spec: DatasetSpec,
 ) -> evalnet.Pair:
-    return evalnet.make_pair(
+    return evalnet.ensemble_pair(
         jax.random.wrap_key_data(key), image, truth, members, kernels[0], kernels[1],
         spec=spec, strength=strength,
     )  # fmt: skip
@@ -104,8 +124,45 @@ def train(stage: EvalNetStage, context: Context, out: Path, monitor: Monitor) ->
     example = {name: array[:1] for name, array in val.items()}
     net = context.evalnet(stage.alpha)
     objective = scoring(net, context.packed.spec.kind == "binary", example)
-    fitted = fit_stage(stage, context, objective, learn, val, monitor, stage.candidates)
+    fitted = fit_stage(stage, context, objective, [learn], val, monitor)
     save_nets(out / "nets", fitted.variables)
     write_json(out / "train.json", fitted.facts())
     monitor.log(f"val {objective.monitor} {np.sort(fitted.value)[: stage.top].mean():.4f}")
     return {"pairs": len(learn["image"])}
+
+
+def make_judge(
+    context: Context, evalnets: str, skip_first: bool = False
+) -> Callable[[sets.Pairs], np.ndarray]:
+    """The best EvalNets of a finished stage as a function.
+
+    Args:
+        context: of the run.
+        evalnets: name of the stage.
+        skip_first: class 0 does not count.
+
+    Returns:
+        Images and the labels to score → float32 `[n]`, 0..1.
+    """
+    stage, spec = context.store.stage(evalnets), context.packed.spec
+    net, variables = context.evalnet(stage.alpha), context.best_nets(evalnets, stage.top)
+    members = context.members(jax.tree.leaves(variables)[0].shape[0])
+    placed = members.spread(variables)
+
+    def look(v, batch):
+        iou, detection = net.apply(v, batch["image"], batch["mask"])
+        return jax.nn.sigmoid(iou), jax.nn.sigmoid(iou if detection is None else detection)
+
+    mapped = members.map(look)
+
+    def judge(pairs: sets.Pairs) -> np.ndarray:
+        source = context.source({"image": pairs["image"], "mask": pairs["label"]}, members)
+        seen = predict.per_image(members, mapped, placed, source, context.config.predict_batch)
+        iou, detection = (np.moveaxis(leaf, 0, 1) for leaf in seen)
+        return over_images(_score, iou, detection, spec=spec, skip_first=skip_first)
+
+    return judge
+
+
+def _score(iou: jax.Array, detection: jax.Array, *, spec: DatasetSpec, skip_first: bool) -> jax.Array:
+    return evalnet.pair_score(iou, detection, spec=spec, skip_first=skip_first)

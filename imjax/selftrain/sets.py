@@ -6,10 +6,10 @@ import jax
 import numpy as np
 
 from imjax import rng
+from imjax.config import Aldt, Strength
 from imjax.data.pack import Packed
 from imjax.engine.images import over_images
 from imjax.ops import augment, inconsistency
-from imjax.selftrain.plan import Strength
 
 Pairs = dict[str, np.ndarray]
 """`image` uint8 `[n, h, w, c]` and `label` uint8 `[n, h, w]` or `[n, h, w, k]`."""
@@ -80,13 +80,13 @@ def blocked(images: np.ndarray, labels: np.ndarray, masks: np.ndarray, inputs: b
     return {"image": image, "label": label}
 
 
-def labelled(packed: Packed, start: str, aldt: Strength, aldt_copies: int, seed: int) -> Pairs:
+def labelled(packed: Packed, start: str, aldt: Aldt, seed: int) -> Pairs:
     """The labelled part of a training set (method.md 1.1): `ldt`, `aldt`, or everything for `fdt`."""
     if start == "fdt":
         return of_split(packed, "labelled", "unlabelled")
     pairs = of_split(packed, "labelled")
     if start == "ldt":
         return pairs
-    copies = np.full(len(pairs["image"]), aldt_copies)
+    copies = np.full(len(pairs["image"]), aldt.copies)
     extra = augmented(pairs, copies, aldt, packed.spec.free_rotation, rng.key(seed, "aldt"))
     return join(pairs, extra)

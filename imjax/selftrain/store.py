@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from imjax.selftrain.plan import Stage
+from imjax.selftrain.stages import Stage
 
 
 class Store:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 from clu import parameter_overview
+from flax import linen as nn
 
 from imjax import rng
 from imjax.engine import evaluate
 from imjax.engine.checkpoints import Checkpoints, save_nets
 from imjax.engine.fit import Fitted, fit, steps_per_epoch
 from imjax.engine.monitor import Monitor
-from imjax.engine.objective import Objective, segmentation
+from imjax.engine.objective import Objective, segmentation, with_consistency
 from imjax.log import logger
+from imjax.methods import consistency
+from imjax.metrics import Figures
 from imjax.selftrain import panels, sets
 from imjax.selftrain.context import Context
-from imjax.selftrain.plan import TrainStage
+from imjax.selftrain.stages import TrainStage
 from imjax.selftrain.store import write_json
 
 
@@ -34,37 +39,62 @@ def run(stage: TrainStage, context: Context, out: Path, monitor: Monitor) -> dic
     net = context.unet(stage.alpha)
     example = {name: array[:1] for name, array in val.items()}
     objective = segmentation(net, context.packed.spec, example)
-    fitted = fit_stage(stage, context, objective, pairs, val, monitor, stage.candidates)
-    ranked = fitted.ranked()
+    phases = [pairs]
+    if stage.consistency:
+        objective = _consistent(stage, context, objective, net)
+        phases.append({"image": context.packed.splits["unlabelled"].images})
+    full = sum(len(context.packed.splits[name].names) for name in ("labelled", "unlabelled"))
+    least = int(stage.least_share * full)
+    fitted = fit_stage(stage, context, objective, phases, val, monitor, least_images=least)
     save_nets(out / "nets", fitted.variables)
-    write_json(out / "train.json", fitted.facts())
-    rows = _measure(stage, context, fitted, ranked, monitor)
-    write_json(out / "rows.json", rows)
+    measured = _measure(context, net, fitted.variables)
+    ranked = fitted.ranked()
+    if stage.select_on_test:
+        headline = [figures[context.packed.spec.headline, ""] for figures in measured["test"].figures]
+        ranked = [int(i) for i in np.argsort(-np.array(headline), kind="stable")]
+    _report(stage, context, measured, ranked, monitor)
+    write_json(out / "train.json", fitted.facts() | {"ranked": ranked})
+    write_json(out / "rows.json", _rows(stage, context, measured, ranked))
     panels.of_training(context, net, fitted.variables, ranked, out, monitor)
     return {"pairs": len(pairs["image"])}
+
+
+def _consistent(stage: TrainStage, context: Context, objective: Objective, net: nn.Module) -> Objective:
+    spec, best = context.packed.spec, context.best_nets(stage.warm, 1)
+    start = jax.tree.map(lambda leaf: leaf[0], best)
+    strength = sets.power(stage.consistency)
+
+    def views(key, image):
+        return consistency.two_views(key, image, strength, free_rotation=spec.free_rotation)
+
+    return with_consistency(objective, net, spec.kind, start, views)
 
 
 def fit_stage(
     stage: Any,
     context: Context,
     objective: Objective,
-    train: sets.Pairs,
+    phases: Sequence[dict[str, np.ndarray]],
     val: sets.Pairs,
     monitor: Monitor,
-    candidates: int,
+    least_images: int = 0,
 ) -> Fitted:
-    """`fit` with the stage's name, options and checkpoints; shared by U-Nets and EvalNets."""
-    members = context.members(candidates)
+    """`fit` with the stage's name, options and checkpoints; shared by U-Nets and EvalNets.
+
+    `phases` are the training sets of the objective's losses; see `steps_per_epoch` for `least_images`.
+    """
+    members = context.members(stage.candidates)
     overview(objective)
     checkpoints = Checkpoints(context.store.checkpoints(stage.name))
+    sources = [context.source(examples, members) for examples in phases]
     try:
-        fitted = fit(
+        return fit(
             objective,
             stage.train,
             members,
-            [context.source(train, members)],
+            sources,
             context.source(val, members),
-            steps=steps_per_epoch(stage.train, [len(next(iter(train.values())))]),
+            steps=steps_per_epoch(stage.train, [source.count for source in sources], least_images),
             seed=context.config.seed,
             stage=stage.name,
             predict_batch=context.config.predict_batch,
@@ -73,7 +103,6 @@ def fit_stage(
         )
     finally:
         checkpoints.close()
-    return fitted
 
 
 def overview(objective: Objective) -> None:
@@ -88,7 +117,7 @@ def training_set(stage: TrainStage, context: Context) -> sets.Pairs:
     parts = []
     if stage.pseudo:
         parts = _pseudo(stage, context)
-    parts.append(sets.labelled(packed, stage.start, stage.aldt, stage.aldt_copies, seed))
+    parts.append(sets.labelled(packed, stage.start, stage.aldt, seed))
     return sets.join(*parts)
 
 
@@ -108,49 +137,61 @@ def _pseudo(stage: TrainStage, context: Context) -> list[sets.Pairs]:
     return parts
 
 
-def _measure(
-    stage: TrainStage, context: Context, fitted: Fitted, ranked: list[int], monitor: Monitor
-) -> list[dict[str, Any]]:
-    """Rows of results.csv for every candidate on val and test, and the mean IM sizes there."""
-    spec, net = context.packed.spec, context.unet(stage.alpha)
-    rows = []
+@dataclasses.dataclass(frozen=True)
+class _Measured:
+    """What candidates do on one split."""
+
+    labels: np.ndarray
+    """uint8 `[member, n, ...]`."""
+    figures: list[Figures]
+    """Per member."""
+
+
+def _measure(context: Context, net: nn.Module, variables: Any) -> dict[str, _Measured]:
+    out = {}
     for split in ("val", "test"):
         data = context.packed.splits[split]
-        labels = context.predicted_labels(net, fitted.variables, data.images)
-        for rank, member in enumerate(ranked, 1):
-            figures = evaluate.figures(spec, truth=data.labels, prediction=labels[member])
-            rows += [_row(stage, context, member, rank, split, key, value) for key, value in figures.items()]
-        ensemble = labels[np.array(ranked[: stage.mask.members])]
-        monitor.scalar(split, "inconsistent_pixels", float(context.consensus(ensemble).size.mean()))
-    best = {
-        row["metric"]: row["value"]
-        for row in rows
-        if row["rank"] == 1 and row["split"] == "test" and not row["class"]
-    }
-    for metric, value in best.items():
-        monitor.scalar("test", metric, value)
-    monitor.log(f"test {spec.headline} {best[spec.headline]:.4f} (best on val of {stage.candidates})")
-    return rows
+        labels = context.predicted_labels(net, variables, data.images)
+        out[split] = _Measured(
+            labels,
+            [evaluate.figures(context.packed.spec, truth=data.labels, prediction=one) for one in labels],
+        )
+    return out
 
 
-def _row(
-    stage: TrainStage,
-    context: Context,
-    member: int,
-    rank: int,
-    split: str,
-    key: tuple[str, str],
-    value: float,
-) -> dict[str, Any]:
-    return {
-        "dataset": context.packed.spec.name,
-        "method": stage.method,
-        "seed": context.config.seed,
-        "generation": stage.generation,
-        "member": member,
-        "rank": rank,
-        "split": split,
-        "metric": key[0],
-        "class": key[1],
-        "value": round(value, 6) if np.isfinite(value) else None,
-    }
+def _report(
+    stage: TrainStage, context: Context, measured: dict[str, _Measured], ranked: list[int], monitor: Monitor
+) -> None:
+    """Scalars of the stage: IM sizes of its best nets, and the best candidate's test figures."""
+    for split, found in measured.items():
+        best = found.labels[np.array(ranked[: stage.ensemble])]
+        monitor.scalar(split, "inconsistent_pixels", context.inconsistent_pixels(best))
+    figures, headline = measured["test"].figures[ranked[0]], context.packed.spec.headline
+    for (metric, label), value in figures.items():
+        if not label:
+            monitor.scalar("test", metric, value)
+    chosen = "test" if stage.select_on_test else "val"
+    monitor.log(f"test {headline} {figures[headline, '']:.4f} (best on {chosen} of {stage.candidates})")
+
+
+def _rows(
+    stage: TrainStage, context: Context, measured: dict[str, _Measured], ranked: list[int]
+) -> list[dict[str, Any]]:
+    """Rows of results.csv: every candidate on val and test."""
+    return [
+        {
+            "dataset": context.packed.spec.name,
+            "method": stage.method,
+            "seed": context.config.seed,
+            "generation": stage.generation,
+            "member": member,
+            "rank": rank,
+            "split": split,
+            "metric": metric,
+            "class": label,
+            "value": round(value, 6) if np.isfinite(value) else None,
+        }
+        for split, found in measured.items()
+        for rank, member in enumerate(ranked, 1)
+        for (metric, label), value in found.figures[member].items()
+    ]

@@ -69,16 +69,13 @@ def test_noise_saturates():
 @pytest.mark.parametrize("horizontal", [False, True])
 @pytest.mark.parametrize("turns", [0, 1, 2, 3])
 def test_flips_and_rotations_are_numpys_and_invert(vertical, horizontal, turns):
-    image, label = random_image(), random_image(1)[..., 0]
-    moved = jax.jit(aug.flip_rotate)(image, label, vertical, horizontal, turns)
-    for before, after in zip((image, label), moved, strict=True):
+    move = aug.Move(jnp.asarray(vertical), jnp.asarray(horizontal), jnp.asarray(turns))
+    for before in (random_image(), random_image(1)[..., 0]):
+        after = jax.jit(aug.do)(before, move)
         wanted = before[::-1] if vertical else before
         wanted = wanted[:, ::-1] if horizontal else wanted
         np.testing.assert_array_equal(after, np.rot90(wanted, turns))
-    # The inverse, in two steps: the rotation back, then the same flips.
-    back = aug.flip_rotate(*aug.flip_rotate(*moved, False, False, -turns % 4), vertical, horizontal, 0)
-    np.testing.assert_array_equal(back[0], image)
-    np.testing.assert_array_equal(back[1], label)
+        np.testing.assert_array_equal(jax.jit(aug.undo)(after, move), before)
 
 
 @functools.cache
@@ -124,7 +121,7 @@ def test_oblong_images_keep_their_shape():
 def test_multilabel_labels_move_with_the_image():
     image = jnp.asarray(random_image(shape=(8, 8, 3)))
     for seed in range(6):
-        moved, label = aug.random_flip_rotate(jax.random.key(seed), image, image, free_rotation=True)
+        moved, label = aug.augment(jax.random.key(seed), image, image, NOTHING, free_rotation=True)
         np.testing.assert_array_equal(moved, label)
 
 

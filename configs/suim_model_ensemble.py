@@ -1,0 +1,5 @@
+from configs.base.datasets import suim
+
+
+def get_config(preset: str | None = None):
+    return suim("model_ensemble", preset)
