@@ -42,10 +42,7 @@ def split(
     extra = names.get("unlabelled", [])
     need = 1 if label_fraction == 1 or extra else 2
     for what, found, least in (("training", train, need), ("validation", val, 1), ("test", test, 1)):
-        if len(found) < least:
-            raise UserError(
-                f"{len(found)} source images left for {what}, expected at least {least}; add images"
-            )
+        _check_enough(what, found, least)
     labelled, rest = _draw(train, label_fraction * len(train), seed, "split/labelled", keep=need - 1)
     out = {"labelled": labelled, "unlabelled": sorted({*rest, *extra}), "val": val, "test": test}
     for pair, common in overlaps(out).items():
@@ -82,6 +79,11 @@ def _divide(
         val, train = _draw(names["train_val"], val_fraction * len(names["train_val"]), seed, "split/val")
         return train, val, names["test"]
     return names["train"], names["val"], names["test"]
+
+
+def _check_enough(what: str, names: list[str], least: int) -> None:
+    if len(names) < least:
+        raise UserError(f"{len(names)} source images left for {what}, expected at least {least}; add images")
 
 
 def _check_fractions(**fractions: float) -> None:
