@@ -21,7 +21,7 @@ from imjax.data.options import DataOptions
 from imjax.errors import UserError
 
 FLAGS = flags.FLAGS
-FIXTURE_COUNTS = {"train_val": 40, "train": 30, "val": 10, "test": 10}
+FIXTURE_COUNTS = {"train_val": 40, "train": 30, "val": 10, "val_test": 20, "test": 10, "train_val_test": 50}
 
 
 def define_flags() -> None:
