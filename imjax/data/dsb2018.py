@@ -50,10 +50,10 @@ class Dsb2018:
 
     def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         """See `raw.Reader`: image uint8 `[h, w, 3]` RGB without alpha, label uint8 `[h, w]`, 1 = nucleus."""
-        assert sample.image and sample.masks
+        assert sample.image and sample.mask
         image = raw_files.read_image(sample.image)
         label = np.zeros(image.shape[:2], np.uint8)
-        for path in sample.masks:
+        for path in (sample.mask, *sample.more_masks):
             nucleus = raw_files.read_binary(path)
             raw_files.check_same_size(image, nucleus, dataclasses.replace(sample, mask=path))
             label |= nucleus
@@ -67,4 +67,4 @@ def _sample(folder: Path) -> Sample:
         raise UserError(f"{folder}: image without mask, expected masks/*.png in it; add some or remove it")
     if not image.is_file():
         raise UserError(f"{folder}: masks without image, expected images/{name}.png in it; add or remove it")
-    return Sample(name, name, image, masks=masks)
+    return Sample(name, name, image, masks[0], masks[1:])

@@ -25,9 +25,9 @@ class Sample:
     image: Path | None = None
     """None where the sample is generated."""
     mask: Path | None = None
-    """None where there is no truth, or where `masks` are."""
-    masks: tuple[Path, ...] = ()
-    """Several files that are the truth together, in place of `mask`."""
+    """None where there is no truth."""
+    more_masks: tuple[Path, ...] = ()
+    """Further files of the truth, where it is more than one."""
 
 
 @runtime_checkable
