@@ -36,7 +36,10 @@ class Data:
     label_fraction: float
     """Share of the training images whose labels are used."""
     val_fraction: float
-    """Share of the training images that becomes val, where the dataset brings none."""
+    """Share of the training images that becomes val, where the dataset brings none; of the whole pool,
+    where it brings no test either."""
+    test_fraction: float
+    """Share of the images that becomes test, where the dataset is one pool of images."""
     split_seed: int
     synthetic_train: int
     """Numbers of scenes of the synthetic dataset."""
@@ -267,7 +270,8 @@ def _single_rules() -> Iterator[Rule]:
     for key in ("seed", "generations", "members_per_chunk", "resident_mib", "aldt.copies", "data.crops"):
         yield key, lambda v: v >= 0, "at least 0"
     yield "data.label_fraction", lambda v: 0 < v <= 1, "more than 0, at most 1"
-    yield "data.val_fraction", lambda v: 0 < v < 1, "more than 0, less than 1"
+    for key in ("data.val_fraction", "data.test_fraction"):
+        yield key, lambda v: 0 < v < 1, "more than 0, less than 1"
     yield "model.dtype", lambda v: v in ("auto", "float32", "bfloat16"), "auto, float32 or bfloat16"
     for key in ("mask.erode", "mask.dilate"):
         yield key, lambda v: v == 0 or (v > 0 and v % 2 == 1), "0 or an odd size of a square kernel"

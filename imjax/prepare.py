@@ -21,7 +21,7 @@ from imjax.data.options import DataOptions
 from imjax.errors import UserError
 
 FLAGS = flags.FLAGS
-FIXTURE_COUNTS = {"train_val": 40, "train": 30, "val": 10, "test": 10}
+FIXTURE_COUNTS = {"train_val": 40, "train": 30, "val": 10, "val_test": 20, "test": 10, "train_val_test": 50}
 
 
 def define_flags() -> None:
@@ -33,6 +33,7 @@ def define_flags() -> None:
     flags.DEFINE_integer("crops", None, "Random square crops per image; 0 packs whole images.")
     flags.DEFINE_float("label_fraction", 0.1, "Share of the training images that counts as labelled.")
     flags.DEFINE_float("val_fraction", 0.1, "Share held out for validation where the original has none.")
+    flags.DEFINE_float("test_fraction", 0.2, "Share held out for the test where the original is one pool.")
     flags.DEFINE_integer("split_seed", 0, "Seed of the split and of the crops.")
     flags.DEFINE_string(
         "write_synthetic", None, "Write synthetic data in the original layout there, and stop."
@@ -83,6 +84,7 @@ def _options() -> DataOptions:
         crops=defaults["crops"] if FLAGS.crops is None else FLAGS.crops,
         label_fraction=FLAGS.label_fraction,
         val_fraction=FLAGS.val_fraction,
+        test_fraction=FLAGS.test_fraction,
         split_seed=FLAGS.split_seed,
     )
 

@@ -40,6 +40,7 @@ def common() -> ConfigDict:
         crops=0,
         label_fraction=0.1,
         val_fraction=0.1,
+        test_fraction=0.2,
         split_seed=0,
         synthetic_train=400,
         synthetic_val=80,

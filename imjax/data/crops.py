@@ -10,13 +10,14 @@ import numpy as np
 
 from imjax import rng
 from imjax.data.options import DataOptions
+from imjax.data.spec import VOID
 
 SIDES = (256, 512)
 """Smallest and largest side of a crop in pixels of the original."""
 
 
 def cut(
-    image: np.ndarray, label: np.ndarray, name: str, options: DataOptions
+    image: np.ndarray, label: np.ndarray, name: str, options: DataOptions, label_resize: str = "nearest"
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Pieces of one pair at `options.size` (Vorndran & Roeck 2024, data preparation).
 
@@ -26,19 +27,21 @@ def cut(
     Args:
         image: uint8 `[h, w, c]`; label: uint8 `[h, w]` or `[h, w, k]`.
         name: name of the pair, unique in its dataset.
+        label_resize: a key of `RESIZES`, see `DatasetSpec.label_resize`.
 
     Yields:
         Image and label of `options.size`; one whole pair, or `options.crops` crops.
     """
+    resize = RESIZES[label_resize]
     if not options.crops:
-        yield resize_image(image, options.size), resize_label(label, options.size)
+        yield resize_image(image, options.size), resize(label, options.size)
     draw = rng.numpy(options.split_seed, "crops", zlib.crc32(name.encode()))
     height, width = label.shape[:2]
     for _ in range(options.crops):
         side = min(int(draw.integers(SIDES[0], SIDES[1] + 1)), height, width)
         top, left = draw.integers(height - side + 1), draw.integers(width - side + 1)
         area = np.s_[top : top + side, left : left + side]
-        yield resize_image(image[area], options.size), resize_label(label[area], options.size)
+        yield resize_image(image[area], options.size), resize(label[area], options.size)
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -53,3 +56,17 @@ def resize_label(label: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     # Plain INTER_NEAREST samples at the corner of a pixel and so moves the label by half a pixel.
     resized = cv2.resize(label, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
     return resized.reshape(*size, *label.shape[2:])
+
+
+def resize_binary(label: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """uint8 0/1 or VOID `[h, w]` to `size`: foreground where its bilinear mean exceeds one half.
+
+    A border then runs where it ran, to a fraction of a pixel. VOID goes by the nearest pixel and is no
+    foreground to its neighbours.
+    """
+    share = cv2.resize((label == 1).astype(np.float32), size[::-1], interpolation=cv2.INTER_LINEAR)
+    void = resize_label(label, size) == VOID
+    return np.where(void, np.uint8(VOID), (share > 0.5).astype(np.uint8))
+
+
+RESIZES = {"nearest": resize_label, "bilinear": resize_binary}

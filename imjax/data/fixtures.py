@@ -2,54 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from imjax import rng
-from imjax.data import camvid, suim, synthetic
+from imjax.data import camvid, cityscapes, dsb2018, isic2018, suim, synthetic
 from imjax.errors import UserError
 
 # Target class of each synthetic class (index: synthetic class; 0 does not occur).
 SUIM_CLASSES = np.array([0, 1, 2, 4, 7], np.uint8)
 CAMVID_CLASSES = np.array([0, 2, 4, 9, 10], np.uint8)
+CITYSCAPES_IDS = np.array([0, 7, 26, 24, 11], np.uint8)
+
+Scenes = Mapping[str, tuple[np.ndarray, np.ndarray]]
 
 
 def write_synthetic(
     dataset: str, out: Path, counts: Mapping[str, int], seed: int = 0, size: tuple[int, int] = (240, 320)
 ) -> None:
-    """Write scenes in the original layout of `dataset` ("suim" or "camvid").
+    """Write scenes in the original layout of `dataset`, a key of `WRITERS`.
+
+    Binary sets get any object of a scene as foreground.
 
     Args:
         out: folder to make; its layout is the one `readers` expect of a download.
-        counts: images by part: `train_val` and `test` (suim); `train`, `val` and `test` (camvid).
+        counts: images by part, for the parts that `WRITERS` names; more do no harm.
         size: height and width of the files in pixels.
 
     Raises:
         UserError: a dataset without such a writer, or a folder that is not empty.
     """
-    writers = {"suim": (_suim, suim.PARTS), "camvid": (_camvid, camvid.PARTS)}
-    if dataset not in writers:
-        raise UserError(f"synthetic data can be written as {' or '.join(writers)}, not as {dataset!r}")
+    if dataset not in WRITERS:
+        raise UserError(f"synthetic data can be written as {' or '.join(WRITERS)}, not as {dataset!r}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out}: expected a new or empty folder to write synthetic data to; name another")
-    write, parts = writers[dataset]
+    write, parts = WRITERS[dataset]
     for part in parts:
         names = [f"{part}_{i:05d}" for i in range(counts[part])]
         scenes = {name: synthetic.scene(rng.numpy(seed, "fixture/" + name), size) for name in names}
         write(out, part, scenes)
 
 
-def _suim(out: Path, part: str, scenes: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
+def _suim(out: Path, part: str, scenes: Scenes) -> None:
     colours = np.array(suim.SPEC.palette, np.uint8)
     for name, (image, label) in scenes.items():
         _write(out / suim.PARTS[part] / "images" / f"{name}.jpg", image)
         _write(out / suim.PARTS[part] / "masks" / f"{name}.bmp", colours[SUIM_CLASSES[label]])
 
 
-def _camvid(out: Path, part: str, scenes: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
+def _camvid(out: Path, part: str, scenes: Scenes) -> None:
     lines = []
     for name, (image, label) in scenes.items():
         # A frame of unlabelled pixels, as in the original.
@@ -61,11 +65,56 @@ def _camvid(out: Path, part: str, scenes: Mapping[str, tuple[np.ndarray, np.ndar
     (out / f"{part}.txt").write_text("".join(lines))
 
 
+def _isic2018(out: Path, part: str, scenes: Scenes) -> None:
+    folder = isic2018.PARTS[part]
+    images, masks = out / isic2018.IMAGES.format(folder), out / isic2018.MASKS.format(folder)
+    for name, (image, label) in scenes.items():
+        _write(images / f"ISIC_{name}.jpg", image)
+        _write(masks / f"ISIC_{name}{isic2018.ENDING}", _white(label > synthetic.BACKGROUND))
+    # Both folders of the original hold such a file, which the reader must pass over.
+    for folder in (images, masks):
+        (folder / "LICENSE.txt").write_text("Synthetic scenes.\n")
+
+
+def _dsb2018(out: Path, part: str, scenes: Scenes) -> None:
+    for name, (image, label) in scenes.items():
+        folder = out / dsb2018.PARTS[part] / name
+        _write(folder / "images" / f"{name}.png", np.dstack([image, np.full_like(label, 255)]))
+        for kind in synthetic.OBJECTS:
+            count, index = cv2.connectedComponents((label == kind).astype(np.uint8))
+            for i in range(1, count):
+                _write(folder / "masks" / f"{name}_{kind}_{i}.png", _white(index == i))
+
+
+def _cityscapes(out: Path, part: str, scenes: Scenes) -> None:
+    folder = Path(cityscapes.PARTS[part]) / "nowhere"
+    for i, (image, label) in enumerate(scenes.values()):
+        stem = f"nowhere_{i:06d}_000019"
+        _write(out / "leftImg8bit" / folder / f"{stem}{cityscapes.IMAGES}", image)
+        _write(out / "gtFine" / folder / f"{stem}{cityscapes.MASKS}", CITYSCAPES_IDS[label])
+
+
+def _white(where: np.ndarray) -> np.ndarray:
+    """bool `[h, w]` to the 0 and 255 of binary mask files."""
+    return where.astype(np.uint8) * np.uint8(255)
+
+
 def _write(path: Path, array: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    stored = array[..., ::-1] if array.ndim == 3 else array  # OpenCV writes BGR
+    # OpenCV writes BGR, and alpha last.
+    stored = array[..., [2, 1, 0, *range(3, array.shape[2])]] if array.ndim == 3 else array
     ok, data = cv2.imencode(
         path.suffix, stored, [cv2.IMWRITE_JPEG_QUALITY, 92] if path.suffix == ".jpg" else []
     )
     assert ok, path
     path.write_bytes(data.tobytes())
+
+
+WRITERS: dict[str, tuple[Callable[[Path, str, Scenes], None], Iterable[str]]] = {
+    "camvid": (_camvid, camvid.PARTS),
+    "cityscapes": (_cityscapes, cityscapes.PARTS),
+    "dsb2018": (_dsb2018, dsb2018.PARTS),
+    "isic2018": (_isic2018, isic2018.PARTS),
+    "suim": (_suim, suim.PARTS),
+}
+"""Dataset: what writes one part of it, and its parts."""

@@ -21,6 +21,8 @@ class DataOptions:
     """Share of the training images that counts as labelled."""
     val_fraction: float = 0.1
     """Share held out for validation where the original has no validation part."""
+    test_fraction: float = 0.2
+    """Share held out for the test where the original is one pool of images."""
     split_seed: int = 0
     synthetic_train: int = 400
     synthetic_val: int = 80

@@ -149,7 +149,7 @@ def _digest(options: DataOptions, raw: Path, parts: dict[str, list[Sample]]) -> 
     for part, samples in parts.items():
         for sample in samples:
             listing.append([part, sample.name, sample.source])
-            for path in filter(None, (sample.image, sample.mask)):
+            for path in filter(None, (sample.image, sample.mask, *sample.more_masks)):
                 stat = path.stat()
                 listing.append([path.relative_to(raw).as_posix(), stat.st_size, stat.st_mtime_ns])
     # The folder itself is left out: the same files elsewhere (another mount) are the same set.
@@ -160,7 +160,9 @@ def _digest(options: DataOptions, raw: Path, parts: dict[str, list[Sample]]) -> 
 def _assign(options: DataOptions, parts: dict[str, list[Sample]]) -> dict[str, list[Sample]]:
     """Samples by split, in the order of their names."""
     sources = {part: [s.source for s in samples] for part, samples in parts.items()}
-    allotted = split(sources, options.label_fraction, options.val_fraction, options.split_seed)
+    allotted = split(
+        sources, options.label_fraction, options.val_fraction, options.split_seed, options.test_fraction
+    )
     where = {source: name for name, members in allotted.items() for source in members}
     out: dict[str, list[Sample]] = {name: [] for name in SPLITS}
     for sample in sorted(itertools.chain(*parts.values()), key=lambda s: s.name):
@@ -182,7 +184,8 @@ def _write(
     try:
         todo = [(name, sample) for name, samples in chosen.items() for sample in samples]
         for name, sample in progress(todo, f"preparing {options.dataset}"):
-            for image, label in cut(*reader.load(sample), sample.source + "/" + sample.name, options):
+            pair, key = reader.load(sample), sample.source + "/" + sample.name
+            for image, label in cut(*pair, key, options, reader.spec.label_resize):
                 writers[name].add(image, label)
     finally:
         for writer in writers.values():

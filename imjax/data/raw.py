@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -25,6 +26,8 @@ class Sample:
     """None where the sample is generated."""
     mask: Path | None = None
     """None where there is no truth."""
+    more_masks: tuple[Path, ...] = ()
+    """Further files of the truth, where it is more than one."""
 
 
 @runtime_checkable
@@ -37,7 +40,7 @@ class Reader(Protocol):
         ...
 
     def scan(self, raw: Path) -> dict[str, list[Sample]]:
-        """Samples by part (`train_val` and `test`, or `train`, `val` and `test`), sorted by name.
+        """Samples by part (names and choice of parts: see `splits.split`), sorted by name.
 
         Raises:
             UserError: folder or layout missing, empty folder, image without mask or the reverse.
@@ -69,6 +72,48 @@ def read_index(path: Path) -> np.ndarray:
     if mask.ndim != 2 or mask.dtype != np.uint8:
         raise UserError(f"{path}: {mask.dtype} array {mask.shape}, expected an 8-bit single-channel mask")
     return mask
+
+
+def read_binary(path: Path) -> np.ndarray:
+    """Decode a mask of 0 and 255, uint8 `[h, w]` of 0 and 1.
+
+    Raises:
+        UserError: as for `read_index`, or another value in the file.
+    """
+    mask = read_index(path)
+    other = mask[(mask != 0) & (mask != 255)]
+    if other.size:
+        raise UserError(
+            f"{path}: value {other[0]} is no class; expected 0 (background) or 255 (foreground), "
+            "correct the mask or remove the pair"
+        )
+    return mask // np.uint8(255)
+
+
+def check_pairs(
+    images: Mapping[str, Path], masks: Mapping[str, Path], image_at: str, mask_at: str
+) -> list[str]:
+    """Make sure that images and masks, given by a name they share, go together.
+
+    Args:
+        image_at, mask_at: where the other half belongs, for the message, `{}` in place of the name.
+
+    Returns:
+        The names, sorted.
+
+    Raises:
+        UserError: an image without mask or the reverse; names the file.
+    """
+    for name in sorted(images.keys() ^ masks.keys()):
+        path, half, other, at = (
+            (images[name], "image", "mask", mask_at)
+            if name in images
+            else (masks[name], "mask", "image", image_at)
+        )
+        raise UserError(
+            f"{path}: {half} without {other}, expected {at.format(name)} beside it; add or remove one"
+        )
+    return sorted(images)
 
 
 def check_same_size(image: np.ndarray, mask: np.ndarray, sample: Sample) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from imjax.data import camvid, suim, synthetic
+from imjax.data import camvid, cityscapes, dsb2018, isic2018, suim, synthetic
 from imjax.data.options import DataOptions
 from imjax.data.raw import Reader
 from imjax.data.spec import DatasetSpec
@@ -18,6 +18,9 @@ def _synthetic(options: DataOptions) -> synthetic.Synthetic:
 
 READERS: dict[str, Callable[[DataOptions], Reader]] = {
     "camvid": lambda options: camvid.Camvid(),
+    "cityscapes": lambda options: cityscapes.Cityscapes(),
+    "dsb2018": lambda options: dsb2018.Dsb2018(),
+    "isic2018": lambda options: isic2018.Isic2018(),
     "suim": lambda options: suim.Suim(),
     "synthetic": _synthetic,
 }
@@ -25,6 +28,9 @@ READERS: dict[str, Callable[[DataOptions], Reader]] = {
 # What the published preparation of a set uses where the user says nothing.
 DEFAULTS: dict[str, dict[str, object]] = {
     "camvid": {"size": (352, 480), "crops": 0},
+    "cityscapes": {"size": (208, 416), "crops": 0},
+    "dsb2018": {"size": (256, 256), "crops": 0},
+    "isic2018": {"size": (256, 256), "crops": 0},
     "suim": {"size": (256, 256), "crops": 2},
     "synthetic": {"size": (64, 64), "crops": 0},
 }

@@ -31,6 +31,9 @@ class DatasetSpec:
     """Class 0 never occurs in the truth; it labels inconsistent pixels (method.md 1.3)."""
     free_rotation: bool = False
     """Up and down do not matter: vertical flips and right-angle rotations are allowed."""
+    label_resize: Literal["nearest", "bilinear"] = "nearest"
+    """How a label comes to the packed size: the value of the nearest pixel, or (binary) the bilinear mean
+    cut at one half (method.md 1.9)."""
     target_scale: tuple[float, ...] = (1.0,)
     """Binary, multilabel: factor on the target of the squared error, one or one per output (1.5)."""
     dilate_channels: tuple[int, ...] = ()

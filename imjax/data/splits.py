@@ -12,16 +12,22 @@ SPLITS = ("labelled", "unlabelled", "val", "test")
 
 
 def split(
-    parts: Mapping[str, Iterable[str]], label_fraction: float, val_fraction: float, seed: int
+    parts: Mapping[str, Iterable[str]],
+    label_fraction: float,
+    val_fraction: float,
+    seed: int,
+    test_fraction: float = 0.2,
 ) -> dict[str, list[str]]:
     """Divide source images into `SPLITS` (Vorndran & Roeck 2024, data preparation).
 
     Args:
-        parts: source names by part of the original: `train_val` and `test`, or `train`, `val` and
-            `test`; `unlabelled` (optional) are further training images without a mask.
+        parts: source names by part of the original. Either `train`, `val` and `test`; or `train_val` and
+            `test`; or `train` and `val_test`, which is cut in half; or one pool `train_val_test`.
+            `unlabelled` (optional) are further training images without a mask.
         label_fraction: share of the training sources that is labelled, in (0, 1]; at least one.
-        val_fraction: share of `train_val` held out for validation, in (0, 1); at least one.
+        val_fraction: share of `train_val` or of the pool held out for validation, in (0, 1); at least one.
         seed: the permutations are those of the sorted names with this seed, on every platform.
+        test_fraction: share of the pool held out for the test, in (0, 1); at least one.
 
     Returns:
         Sorted source names by split. `unlabelled` is empty only where `label_fraction` leaves nothing.
@@ -31,20 +37,13 @@ def split(
     """
     if not 0 < label_fraction <= 1:
         raise UserError(f"label_fraction = {label_fraction}, expected more than 0 and at most 1")
-    if "train_val" in parts:
-        if not 0 < val_fraction < 1:
-            raise UserError(f"val_fraction = {val_fraction}, expected more than 0 and less than 1")
-        train, val = _hold_out(parts["train_val"], val_fraction, seed)
-    else:
-        train, val = sorted(set(parts["train"])), sorted(set(parts["val"]))
-    extra, test = sorted(set(parts.get("unlabelled", ()))), sorted(set(parts["test"]))
+    names = {part: sorted(set(members)) for part, members in parts.items()}
+    train, val, test = _divide(names, val_fraction, test_fraction, seed)
+    extra = names.get("unlabelled", [])
     need = 1 if label_fraction == 1 or extra else 2
-    for what, names, least in (("training", train, need), ("validation", val, 1), ("test", test, 1)):
-        if len(names) < least:
-            raise UserError(
-                f"{len(names)} source images left for {what}, expected at least {least}; add images"
-            )
-    labelled, rest = _draw(train, label_fraction, seed, "split/labelled", keep=need - 1)
+    for what, found, least in (("training", train, need), ("validation", val, 1), ("test", test, 1)):
+        _check_enough(what, found, least)
+    labelled, rest = _draw(train, label_fraction * len(train), seed, "split/labelled", keep=need - 1)
     out = {"labelled": labelled, "unlabelled": sorted({*rest, *extra}), "val": val, "test": test}
     for pair, common in overlaps(out).items():
         if common:
@@ -61,16 +60,45 @@ def overlaps(splits: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
     }
 
 
-def _hold_out(names: Iterable[str], fraction: float, seed: int) -> tuple[list[str], list[str]]:
-    names = sorted(set(names))
-    if not names:
-        return [], []
-    val, train = _draw(names, fraction, seed, "split/val", keep=0)
-    return train, val
+def _divide(
+    names: dict[str, list[str]], val_fraction: float, test_fraction: float, seed: int
+) -> tuple[list[str], list[str], list[str]]:
+    """Sorted sources for training, validation and test, from whatever parts the original has."""
+    if "train_val_test" in names:
+        _check_fractions(val_fraction=val_fraction, test_fraction=test_fraction)
+        pool = names["train_val_test"]
+        # The test set first, so that it stays the same whatever is held out for validation.
+        test, rest = _draw(pool, test_fraction * len(pool), seed, "split/test")
+        val, train = _draw(rest, val_fraction * len(pool), seed, "split/val")
+        return train, val, test
+    if "val_test" in names:
+        val, test = _draw(names["val_test"], len(names["val_test"]) / 2, seed, "split/val_test")
+        return names["train"], val, test
+    if "train_val" in names:
+        _check_fractions(val_fraction=val_fraction)
+        val, train = _draw(names["train_val"], val_fraction * len(names["train_val"]), seed, "split/val")
+        return train, val, names["test"]
+    return names["train"], names["val"], names["test"]
 
 
-def _draw(names: list[str], share: float, seed: int, stream: str, keep: int) -> tuple[list[str], list[str]]:
-    """Sorted (drawn, rest): at least one drawn and at least `keep` in the rest."""
-    count = min(max(1, round(share * len(names))), len(names) - keep)
+def _check_enough(what: str, names: list[str], least: int) -> None:
+    if len(names) < least:
+        raise UserError(f"{len(names)} source images left for {what}, expected at least {least}; add images")
+
+
+def _check_fractions(**fractions: float) -> None:
+    for name, value in fractions.items():
+        if not 0 < value < 1:
+            raise UserError(f"{name} = {value}, expected more than 0 and less than 1")
+    if sum(fractions.values()) >= 1:
+        given = " and ".join(f"{name} = {value}" for name, value in fractions.items())
+        raise UserError(f"{given} leave nothing for training, expected a sum less than 1")
+
+
+def _draw(
+    names: list[str], share: float, seed: int, stream: str, keep: int = 0
+) -> tuple[list[str], list[str]]:
+    """Sorted (drawn, rest): about `share` names, at least one, and at least `keep` in the rest."""
+    count = min(max(1, round(share)), len(names) - keep)
     order = rng.numpy(seed, stream).permutation(len(names))
     return sorted(names[i] for i in order[:count]), sorted(names[i] for i in order[count:])

@@ -103,15 +103,8 @@ def _pairs(spec: DatasetSpec, raw: Path, folder: str) -> list[Sample]:
     masks = {p.stem: p for p in (raw / folder / "masks").iterdir() if p.suffix.lower() == ".bmp"}
     if not images:
         raise raw_files.missing(spec, raw, f"no .jpg in {raw / folder / 'images'}")
-    for stem in sorted(images.keys() ^ masks.keys()):
-        if stem in images:
-            raise UserError(
-                f"{images[stem]}: image without mask, expected masks/{stem}.bmp beside it; add or remove one"
-            )
-        raise UserError(
-            f"{masks[stem]}: mask without image, expected images/{stem}.jpg beside it; add or remove one"
-        )
-    samples = [Sample(stem, stem, images[stem], masks[stem]) for stem in sorted(images)]
+    stems = raw_files.check_pairs(images, masks, "images/{}.jpg", "masks/{}.bmp")
+    samples = [Sample(stem, stem, images[stem], masks[stem]) for stem in stems]
     usable = [sample for sample in samples if sample.name not in UNEQUAL or _equal(sample)]
     if len(usable) < len(samples):
         logger.warning(

@@ -10,7 +10,7 @@ import pytest
 from imjax.data import fixtures
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data"
-COUNTS = {"train_val": 6, "train": 4, "val": 2, "test": 2}
+COUNTS = {"train_val": 6, "train": 4, "val": 2, "val_test": 4, "test": 2, "train_val_test": 8}
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +24,7 @@ def real():
 @pytest.fixture(scope="session")
 def originals(tmp_path_factory):
     folder = tmp_path_factory.mktemp("originals")
-    for dataset in ("suim", "camvid"):
+    for dataset in fixtures.WRITERS:
         fixtures.write_synthetic(dataset, folder / dataset, COUNTS, seed=0, size=(96, 128))
     return folder
 
@@ -38,3 +38,9 @@ def suim_raw(originals, tmp_path):
 @pytest.fixture
 def camvid_raw(originals, tmp_path):
     return shutil.copytree(originals / "camvid", tmp_path / "camvid")
+
+
+@pytest.fixture
+def copied(originals, tmp_path):
+    """Dataset -> a copy of its synthetic folder that a test may damage."""
+    return lambda dataset: shutil.copytree(originals / dataset, tmp_path / dataset)

@@ -217,6 +217,33 @@ def test_resizing_mixes_no_labels_and_stays_aligned():
     assert (crops.resize_image(grey, (180, 240)) == cv2.resize(grey, (240, 180))[..., None]).all()
 
 
+def test_binary_labels_keep_their_border():
+    # Columns from 37 on are foreground; at a quarter of the size the border is at 9.25 pixels.
+    label = np.zeros((64, 64), np.uint8)
+    label[:, 37:] = 1
+    small = crops.resize_binary(label, (16, 16))
+    # Sample c lies between columns 4c+1 and 4c+2: both 38 and 37 are foreground for c = 9.
+    assert small.dtype == np.uint8 and small[0].tolist() == [0] * 9 + [1] * 7
+    # Enlarged, a lone pixel becomes a diamond: where the two-way mean exceeds one half.
+    lone = np.zeros((5, 5), np.uint8)
+    lone[2, 2] = 1
+    large = crops.resize_binary(lone, (20, 20))
+    assert large.sum() == 12 and (large == large.T).all() and (large == large[::-1, ::-1]).all()
+    label[:8] = VOID
+    assert (crops.resize_binary(label, (16, 16))[:2] == VOID).all()
+    assert set(np.unique(crops.resize_binary(label, (16, 16))[2:])) == {0, 1}
+
+
+def test_the_label_rule_is_the_dataset_s():
+    # Single pixels where the nearest rule looks; the mean of the 2 x 2 pixels around is a quarter.
+    dots = np.zeros((64, 64), np.uint8)
+    dots[2::4, 2::4] = 1
+    image, options = np.zeros((64, 64, 3), np.uint8), DataOptions("isic2018", size=(16, 16))
+    ((_, nearest),) = crops.cut(image, dots, "a", options)
+    ((_, mean),) = crops.cut(image, dots, "a", options, "bilinear")
+    assert nearest.all() and not mean.any()
+
+
 def test_default_cache(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert pack.default_cache() == tmp_path / "imjax"

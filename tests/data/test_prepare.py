@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -22,6 +24,24 @@ def test_write_then_prepare_then_find_again(tmp_path):
     folder = Path(done.stdout.splitlines()[-1].removeprefix("folder: "))
     assert folder.parent == Path(out) and (folder / "manifest.json").is_file()
     assert command(*flags).stdout == done.stdout
+
+
+@pytest.mark.parametrize(
+    ("dataset", "counts"),
+    [
+        ("isic2018", {"labelled": 3, "unlabelled": 27, "val": 10, "test": 10}),
+        # Of 50: round(12.5) for the test, 5 for val, a tenth of the other 33 labelled.
+        ("dsb2018", {"labelled": 3, "unlabelled": 30, "val": 5, "test": 12}),
+        ("cityscapes", {"labelled": 3, "unlabelled": 27, "val": 10, "test": 10}),
+    ],
+)
+def test_synthetic_stand_in(dataset, counts, tmp_path):
+    raw, out = f"{tmp_path}/raw", f"{tmp_path}/out"
+    assert command(f"--dataset={dataset}", f"--write_synthetic={raw}").returncode == 0
+    flags = (f"--dataset={dataset}", f"--raw={raw}", f"--out={out}", "--test_fraction=0.25")
+    done = command(*flags, "--size=32,64")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[2].split() == ["images", *map(str, counts.values())]
 
 
 def test_help_and_mistakes():

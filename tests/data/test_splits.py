@@ -47,6 +47,26 @@ def test_smallest_sets_fill_every_split():
     assert [len(out[name]) for name in SPLITS] == [1, 1, 1, 1]
 
 
+def test_one_pool_is_divided_by_shares_of_the_whole():
+    out = split({"train_val_test": NAMES[:1000]}, 0.1, 0.1, seed=0, test_fraction=0.2)
+    assert [len(out[name]) for name in SPLITS] == [70, 630, 100, 200]
+    assert sorted(sum(out.values(), [])) == NAMES[:1000] and not any(overlaps(out).values())
+    again = split({"train_val_test": NAMES[999::-1]}, 0.1, 0.1, seed=0, test_fraction=0.2)
+    assert out == again != split({"train_val_test": NAMES[:1000]}, 0.1, 0.1, seed=1, test_fraction=0.2)
+    # The test set does not depend on what is held out beside it.
+    assert split({"train_val_test": NAMES[:1000]}, 0.5, 0.3, 0, 0.2)["test"] == out["test"]
+
+
+def test_published_cityscapes_counts():
+    val = [f"v{i:03d}" for i in range(500)]
+    out = split({"train": [f"t{i:04d}" for i in range(2975)], "val_test": val}, 0.1, 0.1, seed=0)
+    # 2975 / 10 = 297.5 -> 298 (half to even).
+    assert [len(out[name]) for name in SPLITS] == [298, 2677, 250, 250]
+    assert sorted(out["val"] + out["test"]) == val
+    # A permutation, not the first half of the names (that is, of the cities).
+    assert 90 < sum(name < "v250" for name in out["val"]) < 160
+
+
 @pytest.mark.parametrize(
     ("parts", "says"),
     [
@@ -55,6 +75,10 @@ def test_smallest_sets_fill_every_split():
         ({"train": ["a", "b"], "val": [], "test": ["x"]}, "0 source images left for validation"),
         ({"train_val": list("abc"), "test": []}, "0 source images left for test"),
         ({"train_val": list("abc"), "test": ["a"]}, "'a' is in"),
+        ({"train": list("abc"), "val_test": ["v"]}, "0 source images left for test"),
+        ({"train": list("abc"), "val_test": list("cd")}, "'c' is in"),
+        ({"train_val_test": list("abc")}, "1 source images left for training"),
+        ({"train_val_test": []}, "0 source images left for training"),
     ],
 )
 def test_too_few_or_shared(parts, says):
@@ -66,3 +90,17 @@ def test_too_few_or_shared(parts, says):
 def test_fractions_out_of_range(label, val):
     with pytest.raises(UserError, match="fraction = "):
         split({"train_val": NAMES, "test": TEST}, label, val, 0)
+
+
+@pytest.mark.parametrize(
+    ("val", "test", "says"),
+    [
+        (0.1, 0.0, "test_fraction = 0.0"),
+        (0.1, 1.0, "test_fraction = 1.0"),
+        (0.0, 0.2, "val_fraction = 0.0"),
+        (0.5, 0.5, "val_fraction = 0.5 and test_fraction = 0.5 leave nothing"),
+    ],
+)
+def test_shares_of_a_pool_out_of_range(val, test, says):
+    with pytest.raises(UserError, match=says):
+        split({"train_val_test": NAMES}, 0.1, val, 0, test)

@@ -1,0 +1,75 @@
+"""What holds for every reader of files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from imjax.data import crops, fixtures, pack, readers
+from imjax.data.options import DataOptions
+from imjax.data.spec import VOID
+from imjax.errors import UserError
+
+DATASETS = ("camvid", "cityscapes", "dsb2018", "isic2018", "suim")
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_packed_is_what_was_written(dataset, originals, tmp_path):
+    raw = originals / dataset
+    options = DataOptions(dataset, str(raw), size=(32, 48), label_fraction=0.5)
+    packed = pack.load(pack.prepare(options, tmp_path))
+    assert packed.spec == readers.spec(dataset)
+    sources = [source for split in packed.splits.values() for source in set(split.sources)]
+    assert len(sources) == len(set(sources)) and not any(packed.manifest["common_sources"].values())
+    reader, rule = readers.make(options), packed.spec.label_resize
+    written = {s.source: s for samples in reader.scan(raw).values() for s in samples}
+    assert sorted(written) == sorted(sources)
+    for name, split in packed.splits.items():
+        assert len(split.images) >= 1, name
+        for i, source in enumerate(split.sources):
+            pair = reader.load(written[source])
+            ((image, label),) = crops.cut(*pair, source, options, rule)
+            assert (split.images[i] == image).all() and (split.labels[i] == label).all()
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_labels_are_those_of_the_spec(dataset, originals):
+    reader = readers.make(DataOptions(dataset))
+    seen = set()
+    for samples in reader.scan(originals / dataset).values():
+        assert [s.name for s in samples] == sorted({s.name for s in samples})
+        for sample in samples:
+            image, label = reader.load(sample)
+            assert image.shape == (96, 128, 3) and label.shape == (96, 128)
+            assert image.dtype == label.dtype == np.uint8
+            seen |= set(np.unique(label).tolist())
+    spec = reader.spec
+    valid = {0, 1} if spec.kind == "binary" else set(range(int(spec.reserved), spec.outputs))
+    assert seen <= valid | {VOID} and len(seen & valid) >= 2
+    assert len(spec.palette) == spec.outputs
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_missing_data_explains_itself(dataset, tmp_path):
+    with pytest.raises(UserError) as info:
+        readers.make(DataOptions(dataset)).scan(tmp_path / "nothing")
+    spec = readers.spec(dataset)
+    says = (spec.title, "nothing", spec.source, f"imjax.prepare --dataset={dataset}", "configs/demo.py")
+    for part in (*says, *spec.layout.splitlines()):
+        assert part in str(info.value)
+
+
+def test_every_dataset_has_defaults_and_every_downloaded_one_a_writer():
+    assert set(readers.DEFAULTS) == set(readers.names())
+    assert set(fixtures.WRITERS) == set(readers.names()) - {"synthetic"}
+
+
+def test_a_changed_mask_file_is_noticed(copied, tmp_path):
+    raw, cache = copied("dsb2018"), tmp_path / "cache"
+    options = DataOptions("dsb2018", str(raw), size=(32, 32))
+    before = pack.prepare(options, cache)
+    mask = next(Path(raw).glob("stage1_train/*/masks/*.png"))
+    mask.write_bytes(mask.read_bytes() + b"\0")
+    assert pack.prepare(options, cache) != before
