@@ -149,7 +149,7 @@ def _digest(options: DataOptions, raw: Path, parts: dict[str, list[Sample]]) -> 
     for part, samples in parts.items():
         for sample in samples:
             listing.append([part, sample.name, sample.source])
-            for path in filter(None, (sample.image, sample.mask)):
+            for path in filter(None, (sample.image, sample.mask, *sample.more_masks)):
                 stat = path.stat()
                 listing.append([path.relative_to(raw).as_posix(), stat.st_size, stat.st_mtime_ns])
     # The folder itself is left out: the same files elsewhere (another mount) are the same set.

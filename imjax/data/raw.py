@@ -25,6 +25,8 @@ class Sample:
     """None where the sample is generated."""
     mask: Path | None = None
     """None where there is no truth."""
+    more_masks: tuple[Path, ...] = ()
+    """Further files of the truth, where it is more than one."""
 
 
 @runtime_checkable
@@ -57,6 +59,15 @@ def read_image(path: Path) -> np.ndarray:
     """Decode an image file to RGB uint8 `[h, w, 3]`; UserError as for `read_raw`."""
     # Masks are drawn on the pixels as stored, hence no turning by the EXIF flag.
     return _decode(path, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+
+
+def read_grey(path: Path) -> np.ndarray:
+    """Decode an image file to grey uint8 `[h, w]`, whatever its channels.
+
+    Raises:
+        UserError: missing or damaged.
+    """
+    return _decode(path, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION)
 
 
 def read_index(path: Path) -> np.ndarray:
