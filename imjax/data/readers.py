@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from imjax.data import camvid, suim, synthetic
+from imjax.data import camvid, hela, suim, synthetic
 from imjax.data.options import DataOptions
 from imjax.data.raw import Reader
 from imjax.data.spec import DatasetSpec
@@ -18,6 +18,7 @@ def _synthetic(options: DataOptions) -> synthetic.Synthetic:
 
 READERS: dict[str, Callable[[DataOptions], Reader]] = {
     "camvid": lambda options: camvid.Camvid(),
+    "hela": lambda options: hela.Hela(),
     "suim": lambda options: suim.Suim(),
     "synthetic": _synthetic,
 }
@@ -25,6 +26,7 @@ READERS: dict[str, Callable[[DataOptions], Reader]] = {
 # What the published preparation of a set uses where the user says nothing.
 DEFAULTS: dict[str, dict[str, object]] = {
     "camvid": {"size": (352, 480), "crops": 0},
+    "hela": {"size": (256, 256), "crops": 0, "overlap": 0.6},
     "suim": {"size": (256, 256), "crops": 2},
     "synthetic": {"size": (64, 64), "crops": 0},
 }

@@ -24,7 +24,7 @@ def real():
 @pytest.fixture(scope="session")
 def originals(tmp_path_factory):
     folder = tmp_path_factory.mktemp("originals")
-    for dataset in ("suim", "camvid"):
+    for dataset in ("suim", "camvid", "hela"):
         fixtures.write_synthetic(dataset, folder / dataset, COUNTS, seed=0, size=(96, 128))
     return folder
 
@@ -33,6 +33,11 @@ def originals(tmp_path_factory):
 def suim_raw(originals, tmp_path):
     """A copy of the synthetic SUIM folder that a test may damage."""
     return shutil.copytree(originals / "suim", tmp_path / "suim")
+
+
+@pytest.fixture
+def hela_raw(originals, tmp_path):
+    return shutil.copytree(originals / "hela", tmp_path / "hela")
 
 
 @pytest.fixture
