@@ -83,12 +83,13 @@ def test_real_layout(real):
         assert image.shape == (520, 696, 1) and label.shape == (520, 696, 3)
         ours = label[..., cells.POSITION]
         theirs = (grey(sample.image.parents[1] / "mod_position" / sample.image.name) > 10).astype(np.uint8)
-        # Theirs were made from the centres of the nuclei and with radii that are no whole numbers: the rims
-        # differ, by up to 9 % of the pixels, but no disc is lost or moved.
+        # Theirs have radii and middles that are no whole numbers, taken from the nuclei, not from marks that
+        # the border may cut: rims differ, by up to 9 % of the pixels, but no disc is lost or moved.
         assert (ours != theirs).sum() < 0.1 * ours.sum()
         near = np.ones((5, 5), np.uint8)
-        assert not (ours & ~cv2.dilate(theirs, near)).any() and not (theirs & ~cv2.dilate(ours, near)).any()
-        assert abs(sum(cells.count(label)) - len(cells.marks(theirs, erode=True))) <= 1
+        for one, other in ((ours, theirs), (theirs, ours)):
+            assert (one & (1 - cv2.dilate(other, near))).sum() <= 3
+        assert sum(cells.count(label)) == len(cells.marks(theirs, erode=True))
 
 
 def test_missing_folder(hela_raw, tmp_path):
