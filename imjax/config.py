@@ -33,6 +33,9 @@ class Data:
     width: int
     crops: int
     """Random crops per image, for datasets that are cropped."""
+    overlap: float
+    """Share of its side that a 256x256 crop has in common with the next, for datasets that are cut into
+    a grid of crops; 0 = off."""
     label_fraction: float
     """Share of the training images whose labels are used."""
     val_fraction: float
@@ -269,6 +272,7 @@ def _single_rules() -> Iterator[Rule]:
         yield key, lambda v: v >= 1, "at least 1"
     for key in ("seed", "generations", "members_per_chunk", "resident_mib", "aldt.copies", "data.crops"):
         yield key, lambda v: v >= 0, "at least 0"
+    yield "data.overlap", lambda v: 0 <= v < 1, "at least 0, less than 1"
     yield "data.label_fraction", lambda v: 0 < v <= 1, "more than 0, at most 1"
     for key in ("data.val_fraction", "data.test_fraction"):
         yield key, lambda v: 0 < v < 1, "more than 0, less than 1"
@@ -286,6 +290,8 @@ def _joint_rules(config: Config) -> Iterator[Rule]:
     yield "evalnet.lowest", lambda v: v < highest, f"less than evalnet.highest = {highest}"
     fewest = min(config.candidates, config.start_candidates)
     yield "ensemble.members", lambda v: v <= fewest, f"at most the {fewest} candidates that are trained"
+    crops = config.data.crops
+    yield "data.overlap", lambda v: not (v and crops), f"0 beside data.crops = {crops}: crops are of one kind"
     strengths = [field.name for field in dataclasses.fields(Augment)]
     for key in ("model.growing_alpha", *(f"augment.{name}" for name in strengths)):
         number = config.generations

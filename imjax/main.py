@@ -98,7 +98,7 @@ def _data_options(config: Config):
 
     d = config.data
     return DataOptions(
-        dataset=d.dataset, dir=d.dir, size=(d.height, d.width), crops=d.crops,
+        dataset=d.dataset, dir=d.dir, size=(d.height, d.width), crops=d.crops, overlap=d.overlap,
         label_fraction=d.label_fraction, val_fraction=d.val_fraction, test_fraction=d.test_fraction,
         split_seed=d.split_seed,
         synthetic_train=d.synthetic_train, synthetic_val=d.synthetic_val, synthetic_test=d.synthetic_test,

@@ -167,15 +167,20 @@ def _summarise_multiclass(spec: DatasetSpec, confusions: Confusions) -> Figures:
 
 
 def _summarise_multilabel(spec: DatasetSpec, confusions: np.ndarray) -> Figures:
-    figures: Figures = {}
-    for index, name in enumerate(spec.classes):
-        figures["iou", name] = binary_iou(confusions[:, index])
-        dataset = iou_dataset(confusions[:, index])[1]
-        if not np.isnan(dataset):
-            figures["iou_dataset", name] = float(dataset)
-    figures["miou", ""] = _mean(np.array([figures["iou", name] for name in spec.classes]))
+    channels = np.moveaxis(confusions, 1, 0)
+    figures = {("iou", name): binary_iou(c) for name, c in zip(spec.classes, channels, strict=True)}
+    figures["miou", ""] = _mean(np.array(list(figures.values())))
     if {"alive", "dead"} < set(spec.classes):
         figures["miou_ad", ""] = _mean(np.array([figures["iou", name] for name in ("alive", "dead")]))
+    # As for classes, a channel that the truth never has counts in no mean.
+    present = channels[:, :, 1].sum((1, 2)) > 0
+    for metric, mean, values in (
+        ("iou_dataset", "miou_dataset", np.array([iou_dataset(c)[1] for c in channels])),
+        ("dice_dataset", "dice_dataset", np.array([dice_dataset(c)[1] for c in channels])),
+    ):
+        figures[mean, ""] = _mean(values[present])
+        found = zip(spec.classes, values, strict=True)
+        figures |= {(metric, name): float(value) for name, value in found if not np.isnan(value)}
     return figures
 
 
@@ -190,8 +195,10 @@ def summarise(
 
     Returns:
         Multiclass: miou, mpa, miou_dataset, dice_dataset, and iou_dataset, dice_dataset per class. Binary:
-        iou, dice, iou_dataset, dice_dataset of the foreground. Multilabel: iou, iou_dataset per class, miou,
-        and miou_ad where there are the classes alive and dead. Classes that never occur have no entry.
+        iou, dice, iou_dataset, dice_dataset of the foreground. Multilabel: iou, iou_dataset, dice_dataset
+        per class, miou, miou_dataset, dice_dataset, and miou_ad where there are the classes alive and dead.
+        Classes in neither truth nor prediction have no dataset-level entry; those not in the truth are left
+        out of the dataset-level means.
     """
     counts = np.asarray(confusions)
     if spec.kind == "multiclass":

@@ -96,6 +96,8 @@ def test_every_key_is_read_somewhere():
         ({"mask": {"erode": 2}}, r"'mask.erode' is 2; expected 0 or an odd size"),
         ({"data": {"label_fraction": 0.0}}, r"'data.label_fraction' is 0.0; expected more than 0"),
         ({"data": {"test_fraction": 1.0}}, r"'data.test_fraction' is 1.0; expected more than 0"),
+        ({"data": {"overlap": 1.0}}, r"'data.overlap' is 1.0; expected at least 0, less than 1"),
+        ({"data": {"overlap": 0.6}}, r"'data.overlap' is 0.6; expected 0 beside data.crops = 2"),
         ({"baselines": ("im",)}, r"'baselines' is \('im',\); expected some of ldt, aldt, fdt"),
         ({"model": {"dtype": "half"}}, r"'model.dtype' is 'half'; expected auto, float32 or bfloat16"),
     ],

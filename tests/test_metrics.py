@@ -136,6 +136,11 @@ def test_summary_multilabel():
         ("iou", "position"): pytest.approx(0.25),
         ("iou_dataset", "alive"): pytest.approx(0.4),
         ("iou_dataset", "position"): pytest.approx(0.0),
+        # 2·2/(4 + 3); the position, in the prediction only, counts in no mean over the channels.
+        ("dice_dataset", "alive"): pytest.approx(4 / 7),
+        ("dice_dataset", "position"): pytest.approx(0.0),
+        ("miou_dataset", ""): pytest.approx(0.4),
+        ("dice_dataset", ""): pytest.approx(4 / 7),
         ("miou", ""): pytest.approx(1.75 / 3),
         ("miou_ad", ""): pytest.approx(0.75),
     }

@@ -38,6 +38,7 @@ def common() -> ConfigDict:
         height=256,
         width=256,
         crops=0,
+        overlap=0.0,
         label_fraction=0.1,
         val_fraction=0.1,
         test_fraction=0.2,

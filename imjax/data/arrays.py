@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +22,24 @@ class SplitWriter:
 
     def __init__(self, folder: Path, options: DataOptions, spec: DatasetSpec, samples: list[Sample]) -> None:
         folder.mkdir()
-        per = max(options.crops, 1)
-        self.names = [s.name + (f"#{i}" if options.crops else "") for s in samples for i in range(per)]
-        self.sources = [s.source for s in samples for _ in range(per)]
+        self.numbered = bool(options.crops or options.overlap)
+        self.names: list[str] = []
+        self.sources: list[str] = []
         planes = (len(spec.classes),) if spec.kind == "multilabel" else ()
-        n, size = len(self.names), options.size
+        # Only the images know how many crops a grid makes of them: a first guess, which `finish` corrects.
+        n, size = len(samples) * max(options.crops, 1), options.size
         self.images = ArrayWriter(folder / "images.npy", (n, *size, spec.channels))
         self.labels = ArrayWriter(folder / "labels.npy", (n, *size, *planes))
         self.spec, self.counts = spec, np.zeros(256, np.int64)
 
-    def add(self, image: np.ndarray, label: np.ndarray) -> None:
-        """Append one packed pair, uint8 of the packed shape; OSError on a full disk."""
+    def add(self, sample: Sample, pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
+        """Append the packed pairs cut from a sample, uint8 of the packed shape; OSError on a full disk."""
+        for i, (image, label) in enumerate(pairs):
+            self._add(image, label)
+            self.names.append(f"{sample.name}#{i}" if self.numbered else sample.name)
+            self.sources.append(sample.source)
+
+    def _add(self, image: np.ndarray, label: np.ndarray) -> None:
         self.images.add(image)
         self.labels.add(label)
         if self.spec.kind == "multilabel":
@@ -39,6 +47,11 @@ class SplitWriter:
             self.counts[VOID] += (label == VOID).any(axis=-1).sum()
         else:
             self.counts += np.bincount(label.ravel(), minlength=256)
+
+    def finish(self) -> None:
+        """Make both files whole, once everything is added; OSError on a full disk."""
+        self.images.finish()
+        self.labels.finish()
 
     def close(self) -> None:
         """Close both files; harmless when called twice."""
@@ -64,13 +77,15 @@ class SplitWriter:
 
 
 class ArrayWriter:
-    """One uint8 .npy file written array by array, hashed on the way."""
+    """One uint8 .npy file written array by array, hashed on the way.
+
+    `shape[0]` is how many are expected; where it turns out otherwise, `finish` rewrites the header.
+    """
 
     def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
-        self.shape, self.hash = shape, hashlib.sha256()
+        self.shape, self.count, self.hash = shape, 0, hashlib.sha256()
         self.file = path.open("w+b")
-        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(self.file, header)
+        self.start = self._write_header()
         self.file.seek(0)
         self.hash.update(self.file.read())
 
@@ -83,3 +98,22 @@ class ArrayWriter:
         data = array.tobytes()
         self.file.write(data)
         self.hash.update(data)
+        self.count += 1
+
+    def finish(self) -> None:
+        """Put the true number of arrays into the file; the hash begins with it and is then taken anew."""
+        if self.count == self.shape[0]:
+            return
+        self.shape = (self.count, *self.shape[1:])
+        # numpy pads the header so that the first axis may grow.
+        start = self._write_header()
+        assert start == self.start, (start, self.start)
+        self.file.seek(0)
+        self.hash = hashlib.file_digest(self.file, "sha256")
+
+    def _write_header(self) -> int:
+        """Write the header at the start of the file; returns where the data begin."""
+        self.file.seek(0)
+        header = {"descr": "|u1", "fortran_order": False, "shape": self.shape}
+        np.lib.format.write_array_header_1_0(self.file, header)
+        return self.file.tell()

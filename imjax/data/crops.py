@@ -1,4 +1,4 @@
-"""From an original image to the packed size: whole, or as random square crops."""
+"""From an original image to the packed size: whole, as random square crops, or as a grid of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from imjax.data.options import DataOptions
 from imjax.data.spec import VOID
 
 SIDES = (256, 512)
-"""Smallest and largest side of a crop in pixels of the original."""
+"""Smallest and largest side of a random crop in pixels of the original."""
+
+Window = tuple[int, int, int]
+"""Top row, left column and side of a square."""
 
 
 def cut(
@@ -21,27 +24,55 @@ def cut(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Pieces of one pair at `options.size` (Vorndran & Roeck 2024, data preparation).
 
-    A crop is a square with a side drawn uniformly from `SIDES`, or the largest that fits where the draw does
-    not. The draws depend on the name and the seed only, never on the other images.
-
     Args:
         image: uint8 `[h, w, c]`; label: uint8 `[h, w]` or `[h, w, k]`.
         name: name of the pair, unique in its dataset.
         label_resize: a key of `RESIZES`, see `DatasetSpec.label_resize`.
 
     Yields:
-        Image and label of `options.size`; one whole pair, or `options.crops` crops.
+        Image and label of `options.size`; one whole pair, `options.crops` random crops, or the crops of the
+        grid that `options.overlap` gives, row by row.
     """
     resize = RESIZES[label_resize]
-    if not options.crops:
+    if not options.crops and not options.overlap:
         yield resize_image(image, options.size), resize(label, options.size)
-    draw = rng.numpy(options.split_seed, "crops", zlib.crc32(name.encode()))
-    height, width = label.shape[:2]
-    for _ in range(options.crops):
-        side = min(int(draw.integers(SIDES[0], SIDES[1] + 1)), height, width)
-        top, left = draw.integers(height - side + 1), draw.integers(width - side + 1)
+    shape = label.shape[:2]
+    windows = tiles(shape, options.overlap, min(options.size)) if options.overlap else _random(shape, name, options)
+    for top, left, side in windows:
         area = np.s_[top : top + side, left : left + side]
         yield resize_image(image[area], options.size), resize(label[area], options.size)
+
+
+def pieces(shape: tuple[int, int], options: DataOptions) -> int:
+    """How many pairs `cut` makes of one of this height and width."""
+    return len(tiles(shape, options.overlap, min(options.size))) if options.overlap else max(options.crops, 1)
+
+
+def tiles(shape: tuple[int, int], overlap: float, side: int) -> list[Window]:
+    """A grid of squares that covers an image (Vorndran & Roeck 2024, HeLa).
+
+    Sides are `side`, the packed size, so that nothing is resized (discs of cells keep their radius); in a
+    smaller image they are the largest that fits, and the crop is enlarged.
+    Neighbours start round(side · (1 − overlap)) pixels apart, at least 1; the last ends at the border and so
+    is closer to the one before.
+    """
+    side = min(side, *shape)
+    step = max(round(side * (1 - overlap)), 1)
+    tops, lefts = ([*range(0, length - side, step), length - side] for length in shape)
+    return [(top, left, side) for top in tops for left in lefts]
+
+
+def _random(shape: tuple[int, int], name: str, options: DataOptions) -> Iterator[Window]:
+    """Squares with a side drawn uniformly from `SIDES`, or the largest that fits where the draw does not.
+
+    The draws depend on the name and the seed only, never on the other images.
+    """
+    draw = rng.numpy(options.split_seed, "crops", zlib.crc32(name.encode()))
+    height, width = shape
+    for _ in range(options.crops):
+        side = min(int(draw.integers(SIDES[0], SIDES[1] + 1)), height, width)
+        top, left = int(draw.integers(height - side + 1)), int(draw.integers(width - side + 1))
+        yield top, left, side
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import cv2
 import numpy as np
 
 from imjax import rng
-from imjax.data import camvid, cityscapes, dsb2018, isic2018, suim, synthetic
+from imjax.data import camvid, cityscapes, dsb2018, hela, isic2018, suim, synthetic, synthetic_cells
 from imjax.errors import UserError
 
 # Target class of each synthetic class (index: synthetic class; 0 does not occur).
@@ -21,7 +22,7 @@ Scenes = Mapping[str, tuple[np.ndarray, np.ndarray]]
 
 
 def write_synthetic(
-    dataset: str, out: Path, counts: Mapping[str, int], seed: int = 0, size: tuple[int, int] = (240, 320)
+    dataset: str, out: Path, counts: Mapping[str, int], seed: int = 0, size: tuple[int, int] | None = None
 ) -> None:
     """Write scenes in the original layout of `dataset`, a key of `WRITERS`.
 
@@ -30,7 +31,7 @@ def write_synthetic(
     Args:
         out: folder to make; its layout is the one `readers` expect of a download.
         counts: images by part, for the parts that `WRITERS` names; more do no harm.
-        size: height and width of the files in pixels.
+        size: height and width of the files in pixels; unless given, what suits the dataset.
 
     Raises:
         UserError: a dataset without such a writer, or a folder that is not empty.
@@ -39,11 +40,12 @@ def write_synthetic(
         raise UserError(f"synthetic data can be written as {' or '.join(WRITERS)}, not as {dataset!r}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out}: expected a new or empty folder to write synthetic data to; name another")
-    write, parts = WRITERS[dataset]
-    for part in parts:
+    writer = WRITERS[dataset]
+    size = size or writer.size
+    for part in writer.parts:
         names = [f"{part}_{i:05d}" for i in range(counts[part])]
-        scenes = {name: synthetic.scene(rng.numpy(seed, "fixture/" + name), size) for name in names}
-        write(out, part, scenes)
+        scenes = {name: writer.scene(rng.numpy(seed, "fixture/" + name), size) for name in names}
+        writer.write(out, part, scenes)
 
 
 def _suim(out: Path, part: str, scenes: Scenes) -> None:
@@ -99,6 +101,13 @@ def _white(where: np.ndarray) -> np.ndarray:
     return where.astype(np.uint8) * np.uint8(255)
 
 
+def _hela(out: Path, part: str, scenes: Scenes) -> None:
+    for name, (image, label) in scenes.items():
+        maps = (image, *(np.moveaxis(label, -1, 0) * np.uint8(255)))
+        for folder, array in zip(hela.FOLDERS, maps, strict=True):
+            _write(out / hela.PARTS[part] / folder / f"{name}.png", array)
+
+
 def _write(path: Path, array: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     # OpenCV writes BGR, and alpha last.
@@ -110,11 +119,24 @@ def _write(path: Path, array: np.ndarray) -> None:
     path.write_bytes(data.tobytes())
 
 
-WRITERS: dict[str, tuple[Callable[[Path, str, Scenes], None], Iterable[str]]] = {
-    "camvid": (_camvid, camvid.PARTS),
-    "cityscapes": (_cityscapes, cityscapes.PARTS),
-    "dsb2018": (_dsb2018, dsb2018.PARTS),
-    "isic2018": (_isic2018, isic2018.PARTS),
-    "suim": (_suim, suim.PARTS),
+@dataclasses.dataclass(frozen=True)
+class Writer:
+    """How scenes become files of one dataset."""
+
+    write: Callable[[Path, str, Scenes], None]
+    """Writes one part: folder, part, scenes."""
+    parts: Iterable[str]
+    scene: Callable[[np.random.Generator, tuple[int, int]], tuple[np.ndarray, np.ndarray]] = synthetic.scene
+    size: tuple[int, int] = (240, 320)
+    """Height and width of the files unless told."""
+
+
+WRITERS = {
+    "camvid": Writer(_camvid, camvid.PARTS),
+    "cityscapes": Writer(_cityscapes, cityscapes.PARTS),
+    "dsb2018": Writer(_dsb2018, dsb2018.PARTS),
+    # More than one of the set's crops, so that preparing cuts them.
+    "hela": Writer(_hela, hela.PARTS, synthetic_cells.scene, (320, 400)),
+    "isic2018": Writer(_isic2018, isic2018.PARTS),
+    "suim": Writer(_suim, suim.PARTS),
 }
-"""Dataset: what writes one part of it, and its parts."""

@@ -17,6 +17,9 @@ class DataOptions:
     """Height and width of the packed images, multiples of 16."""
     crops: int = 0
     """Random square crops per image; 0 packs the whole image."""
+    overlap: float = 0.0
+    """Share of its side that a crop of the packed size has in common with the next, in a grid over the whole
+    image; 0 cuts no such crops."""
     label_fraction: float = 0.1
     """Share of the training images that counts as labelled."""
     val_fraction: float = 0.1

@@ -24,7 +24,7 @@ from tqdm import tqdm
 from imjax import __version__
 from imjax.data import readers
 from imjax.data.arrays import SplitWriter
-from imjax.data.crops import cut
+from imjax.data.crops import cut, pieces
 from imjax.data.options import DataOptions
 from imjax.data.raw import Reader, Sample
 from imjax.data.spec import DatasetSpec
@@ -107,7 +107,7 @@ def prepare(options: DataOptions, cache: Path, progress: Progress = show) -> Pat
     except OSError as error:
         raise UserError(
             f"{error.filename or cache}: {error.strerror or error}; expected a folder with room for "
-            f"{_bytes(options, reader.spec, chosen) / 2**20:.0f} MiB, free some or name another cache folder"
+            f"{_bytes(options, reader, chosen) / 2**20:.0f} MiB, free some or name another cache folder"
         ) from error
     return target
 
@@ -138,6 +138,12 @@ def _check(options: DataOptions, cache: Path) -> None:
         raise UserError(f"size = {options.size}, expected height and width to be multiples of 16")
     if options.crops < 0:
         raise UserError(f"crops = {options.crops}, expected 0 (whole images) or more")
+    if not 0 <= options.overlap < 1:
+        raise UserError(f"overlap = {options.overlap}, expected 0 (no grid of crops) or more, less than 1")
+    if options.crops and options.overlap:
+        raise UserError(
+            f"crops = {options.crops} and overlap = {options.overlap}, expected one of them to be 0"
+        )
     if options.dir and cache.resolve().is_relative_to(Path(options.dir).resolve()):
         raise UserError(
             f"{cache}: the cache folder lies inside the data {options.dir}, expected one outside of it"
@@ -185,8 +191,9 @@ def _write(
         todo = [(name, sample) for name, samples in chosen.items() for sample in samples]
         for name, sample in progress(todo, f"preparing {options.dataset}"):
             pair, key = reader.load(sample), sample.source + "/" + sample.name
-            for image, label in cut(*pair, key, options, reader.spec.label_resize):
-                writers[name].add(image, label)
+            writers[name].add(sample, cut(*pair, key, options, reader.spec.label_resize))
+        for writer in writers.values():
+            writer.finish()
     finally:
         for writer in writers.values():
             writer.close()
@@ -244,7 +251,10 @@ def _tuples(value: Any) -> Any:
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
-def _bytes(options: DataOptions, spec: DatasetSpec, chosen: dict[str, list[Sample]]) -> int:
+def _bytes(options: DataOptions, reader: Reader, chosen: dict[str, list[Sample]]) -> int:
+    """Size of the arrays; where the images decide on the crops, as if all were like the first."""
+    spec, samples = reader.spec, list(itertools.chain(*chosen.values()))
+    shape = reader.load(samples[0])[1].shape[:2] if options.overlap else options.size
     planes = spec.channels + (len(spec.classes) if spec.kind == "multilabel" else 1)
-    images = sum(map(len, chosen.values())) * max(options.crops, 1)
+    images = len(samples) * pieces(shape, options)
     return images * options.size[0] * options.size[1] * planes

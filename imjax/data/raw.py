@@ -62,6 +62,15 @@ def read_image(path: Path) -> np.ndarray:
     return _decode(path, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
 
 
+def read_grey(path: Path) -> np.ndarray:
+    """Decode an image file to grey uint8 `[h, w]`, whatever its channels.
+
+    Raises:
+        UserError: missing or damaged.
+    """
+    return _decode(path, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION)
+
+
 def read_index(path: Path) -> np.ndarray:
     """Decode an 8-bit single-channel mask, uint8 `[h, w]`.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from imjax.data import camvid, cityscapes, dsb2018, isic2018, suim, synthetic
+from imjax.data import camvid, cityscapes, dsb2018, hela, isic2018, suim, synthetic
 from imjax.data.options import DataOptions
 from imjax.data.raw import Reader
 from imjax.data.spec import DatasetSpec
@@ -20,6 +20,7 @@ READERS: dict[str, Callable[[DataOptions], Reader]] = {
     "camvid": lambda options: camvid.Camvid(),
     "cityscapes": lambda options: cityscapes.Cityscapes(),
     "dsb2018": lambda options: dsb2018.Dsb2018(),
+    "hela": lambda options: hela.Hela(),
     "isic2018": lambda options: isic2018.Isic2018(),
     "suim": lambda options: suim.Suim(),
     "synthetic": _synthetic,
@@ -30,6 +31,7 @@ DEFAULTS: dict[str, dict[str, object]] = {
     "camvid": {"size": (352, 480), "crops": 0},
     "cityscapes": {"size": (208, 416), "crops": 0},
     "dsb2018": {"size": (256, 256), "crops": 0},
+    "hela": {"size": (256, 256), "crops": 0, "overlap": 0.6},
     "isic2018": {"size": (256, 256), "crops": 0},
     "suim": {"size": (256, 256), "crops": 2},
     "synthetic": {"size": (64, 64), "crops": 0},

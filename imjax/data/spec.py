@@ -40,6 +40,9 @@ class DatasetSpec:
     """Multilabel channels that are dilated when the inconsistency mask is eroded (method.md 1.3)."""
     detection_shares: tuple[float, ...] = ()
     """Multilabel: share of the image from which EvalNet counts a channel as present (method.md 1.6)."""
+    counts_cells: bool = False
+    """The channels are those of `imjax.cells`: predicted positions are redrawn before they are scored, and
+    the cell count error is a metric (method.md 1.10)."""
     monitor: Literal["soft_iou", "soft_miou", "loss"] = "soft_miou"
     """Validation figure that picks the best epoch and ranks the candidates (method.md 1.5)."""
     headline: str = "miou"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import numpy as np
 
-from imjax import metrics
+from imjax import cells, metrics
 from imjax.data.spec import DatasetSpec
 from imjax.engine.images import over_images
 
@@ -17,7 +17,13 @@ def figures(spec: DatasetSpec, *, truth: np.ndarray, prediction: np.ndarray) -> 
         spec: decides the metrics.
         truth, prediction: uint8 labels `[n, h, w]` or `[n, h, w, k]`.
     """
-    return metrics.summarise(spec, over_images(_confusion, truth, prediction, spec=spec))
+    if spec.counts_cells:
+        # As the truth is: a disc at each mark (method.md 1.10).
+        prediction = cells.redraw(prediction)
+    found = metrics.summarise(spec, over_images(_confusion, truth, prediction, spec=spec))
+    if spec.counts_cells:
+        found["mcce", ""] = cells.cell_count_error(truth=truth, prediction=prediction)
+    return found
 
 
 def _confusion(truth: jax.Array, prediction: jax.Array, *, spec: DatasetSpec) -> jax.Array:

@@ -36,6 +36,11 @@ def suim_raw(originals, tmp_path):
 
 
 @pytest.fixture
+def hela_raw(originals, tmp_path):
+    return shutil.copytree(originals / "hela", tmp_path / "hela")
+
+
+@pytest.fixture
 def camvid_raw(originals, tmp_path):
     return shutil.copytree(originals / "camvid", tmp_path / "camvid")
 

@@ -145,6 +145,9 @@ def test_incomplete_folder_is_made_anew(tmp_path):
         ({"size": (32, 40)}, "multiples of 16"),
         ({"size": (0, 32)}, "multiples of 16"),
         ({"crops": -1}, "crops = -1"),
+        ({"overlap": 1.0}, "overlap = 1.0"),
+        ({"overlap": -0.1}, "overlap = -0.1"),
+        ({"overlap": 0.5, "crops": 2}, "crops = 2 and overlap = 0.5"),
         ({"dataset": "cats"}, "'cats' is not known"),
         ({"synthetic_test": 0}, "0 source images left for test"),
     ],
@@ -197,6 +200,29 @@ def test_crops_are_squares_of_the_stated_sides():
     small = image[:100, :300], label[:100, :300]
     for _, y in crops.cut(*small, "a", options):
         assert 100 - 4 <= 4 * (int(y.max()) - int(y.min()) + 1) <= 100 + 8
+
+
+@pytest.mark.parametrize(
+    ("shape", "overlap", "tops", "lefts", "side"),
+    [
+        # Step round(256 · .4) = 102: rows 0, 102, 204 and 264 = 520 − 256; columns to 408, then 440.
+        ((520, 696), 0.6, [0, 102, 204, 264], [0, 102, 204, 306, 408, 440], 256),
+        ((256, 512), 0.5, [0], [0, 128, 256], 256),
+        ((256, 256), 0.9, [0], [0], 256),
+        # Smaller than a crop: the largest square, step round(100 · .4) = 40.
+        ((100, 190), 0.6, [0], [0, 40, 80, 90], 100),
+        ((16, 18), 0.99, [0], [0, 1, 2], 16),
+    ],
+)
+def test_grid_of_crops(shape, overlap, tops, lefts, side):
+    assert crops.tiles(shape, overlap, 256) == [(top, left, side) for top in tops for left in lefts]
+    covered = np.zeros(shape, bool)
+    for top, left, _ in crops.tiles(shape, overlap, 256):
+        covered[top : top + side, left : left + side] = True
+    assert covered.all()
+    options = DataOptions("hela", size=(32, 32), overlap=overlap)
+    image = np.zeros((*shape, 1), np.uint8)
+    assert crops.pieces(shape, options) == len([*crops.cut(image, image[..., 0], "a", options)])
 
 
 def test_resizing_mixes_no_labels_and_stays_aligned():

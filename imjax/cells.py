@@ -1,0 +1,103 @@
+"""Cells in three maps (alive, dead, position): their marks, drawing them anew, and counting them.
+
+Definitions: method.md 1.9 and 1.10, after Vorndran & Roeck 2024 (arXiv 2401.14387). On the host, by OpenCV.
+Maps are uint8, 1 where something is; a set of this kind says so by `DatasetSpec.counts_cells`.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from jaxtyping import Float64, UInt8
+
+from imjax.data.spec import VOID
+
+CLASSES = ("alive", "dead", "position")
+"""What the three channels of a label are."""
+ALIVE, DEAD, POSITION = range(3)
+RADII = (3, 8)
+"""Smallest and largest radius of a redrawn mark in pixels."""
+WINDOW = 6
+"""Side of the square around a cell's centre that decides between alive and dead."""
+
+
+def marks(position: UInt8[np.ndarray, "h w"], *, erode: bool) -> Float64[np.ndarray, "m 2"]:
+    """Centroids (row, column) of the marks, the 8-connected components of the pixels that are 1.
+
+    Args:
+        position: the map.
+        erode: shrink by a 3×3 square first, so that specks vanish and marks that touch come apart. What lies
+            outside the image takes nothing off a mark at its border.
+    """
+    found = (position == 1).astype(np.uint8)
+    if erode:
+        found = cv2.erode(found, np.ones((3, 3), np.uint8))
+    _, _, _, centres = cv2.connectedComponentsWithStats(found, connectivity=8)
+    return np.ascontiguousarray(centres[1:, ::-1])
+
+
+def discs(centres: Float64[np.ndarray, "m 2"], shape: tuple[int, int]) -> UInt8[np.ndarray, "h w"]:
+    """`mod_position` (method.md 1.9): a filled disc per mark, small where marks are close to each other.
+
+    The radius is min(8, max(3, ⌊distance to the nearest other mark / 4⌋)), 8 for a sole mark, with distances
+    between centroids; the middle is the pixel nearest to the centroid.
+    """
+    out = np.zeros(shape, np.uint8)
+    for centre in centres:
+        row, column = (int(v) for v in np.floor(centre + 0.5))
+        cv2.circle(out, (column, row), _radius(centre, centres), 1, thickness=cv2.FILLED)
+    return out
+
+
+def redraw(labels: UInt8[np.ndarray, "n h w 3"]) -> UInt8[np.ndarray, "n h w 3"]:
+    """Predicted labels with the position map drawn anew by `discs`, to compare with a truth drawn so.
+
+    Marks are taken after the erosion of `marks`, as for counting: a net leaves specks that a truth has not.
+    """
+    out = labels.copy()
+    for label in out:
+        label[..., POSITION] = discs(marks(label[..., POSITION], erode=True), label.shape[:2])
+    return out
+
+
+def count(label: UInt8[np.ndarray, "h w 3"]) -> tuple[int, int]:
+    """Numbers of cells alive and dead.
+
+    A cell is a mark of the eroded position map. It is what has more pixels in a window of 6×6 around its
+    centroid (y, x), and neither where both have as many: rows ⌊y⌋ − 2 to ⌊y⌋ + 3, columns alike, which is the
+    window whose middle is nearest to the centroid. At a border the whole window is moved inwards; an image
+    with fewer than 6 rows or columns is taken whole in that direction.
+    """
+    numbers = [0, 0]
+    for centre in marks(label[..., POSITION], erode=True):
+        room = np.maximum(np.array(label.shape[:2]) - WINDOW, 0)
+        top, left = np.clip(np.floor(centre).astype(int) - (WINDOW // 2 - 1), 0, room)
+        near = label[top : top + WINDOW, left : left + WINDOW] == 1
+        alive, dead = near[..., ALIVE].sum(), near[..., DEAD].sum()
+        if alive != dead:
+            numbers[ALIVE if alive > dead else DEAD] += 1
+    return numbers[ALIVE], numbers[DEAD]
+
+
+def cell_count_error(
+    *, truth: UInt8[np.ndarray, "n h w 3"], prediction: UInt8[np.ndarray, "n h w 3"]
+) -> float:
+    """`mcce`: mean over images of |Δ alive| + |Δ dead| (method.md 1.10).
+
+    Void pixels count in neither; images that are void throughout are left out. nan if none is left.
+    """
+    errors = []
+    for true, predicted in zip(truth, prediction, strict=True):
+        void = true == VOID
+        if not void.all():
+            pairs = zip(count(true), count(np.where(void, np.uint8(0), predicted)), strict=True)
+            errors.append(sum(abs(a - b) for a, b in pairs))
+    return float(np.mean(errors)) if errors else float("nan")
+
+
+def _radius(centre: np.ndarray, centres: Float64[np.ndarray, "m 2"]) -> int:
+    if len(centres) == 1:
+        return RADII[1]
+    # The nearest of all is the mark itself.
+    nearest = np.partition(np.hypot(*(centres - centre).T), 1)[1]
+    return int(np.clip(nearest // 4, *RADII))
