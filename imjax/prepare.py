@@ -31,7 +31,7 @@ def define_flags() -> None:
     flags.DEFINE_string("out", None, "Where the packed folder goes (default: your cache folder).")
     flags.DEFINE_list("size", None, "Height,width of the packed images, multiples of 16, e.g. 256,256.")
     flags.DEFINE_integer("crops", None, "Random square crops per image; 0 packs whole images.")
-    flags.DEFINE_float("overlap", None, "Overlap of neighbours in a grid of 256x256 crops; 0: no grid.")
+    flags.DEFINE_float("overlap", None, "Overlap of neighbours in a grid of crops of --size; 0: no grid.")
     flags.DEFINE_float("label_fraction", 0.1, "Share of the training images that counts as labelled.")
     flags.DEFINE_float("val_fraction", 0.1, "Share held out for validation where the original has none.")
     flags.DEFINE_float("test_fraction", 0.2, "Share held out for the test where the original is one pool.")

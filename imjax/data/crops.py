@@ -37,7 +37,8 @@ def cut(
     if not options.crops and not options.overlap:
         yield resize_image(image, options.size), resize(label, options.size)
     shape = label.shape[:2]
-    windows = tiles(shape, options.overlap, min(options.size)) if options.overlap else _random(shape, name, options)
+    side = min(options.size)
+    windows = tiles(shape, options.overlap, side) if options.overlap else _random(shape, name, options)
     for top, left, side in windows:
         area = np.s_[top : top + side, left : left + side]
         yield resize_image(image[area], options.size), resize(label[area], options.size)

@@ -172,9 +172,12 @@ def test_pack_and_load_with_overlap(large, tmp_path):
         assert file.read_bytes() == (other / file.relative_to(root)).read_bytes()
 
 
-def test_crops_are_resized_where_another_size_is_asked(large, tmp_path):
+def test_crops_have_the_packed_size_and_nothing_is_resized(large, tmp_path):
     packed = pack.load(pack.prepare(options(large, size=(64, 64)), tmp_path))
-    assert packed.splits["val"].images.shape == (6, 64, 64, 1)
+    # Step 26. 300 rows: 0, 26 … 234, 236; 420 columns: 0, 26 … 338, 356.
+    assert packed.splits["val"].images.shape == (11 * 15, 64, 64, 1)
+    image, _ = READER.load(READER.scan(large)["val"][0])
+    np.testing.assert_array_equal(packed.splits["val"].images[-1], image[236:300, 356:420])
     assert set(np.unique(packed.splits["val"].labels)) == {0, 1}
 
 
