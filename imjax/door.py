@@ -14,17 +14,22 @@ from absl import app, flags
 from imjax.errors import Stopped, TrainingError, UserError
 
 
-def run(main: Callable[[list[str]], None]) -> None:
-    """Parse the flags, run `main(positional arguments)` and exit with the code above."""
+def run(main: Callable[[list[str]], None], positional: bool = False) -> None:
+    """Parse the flags, run `main(positional arguments)` and exit with the code above.
+
+    Args:
+        main: what the command does; raises the errors of `imjax.errors`.
+        positional: whether it takes arguments that are no flags; others are refused, since they are slips.
+    """
     # module_name: so that --help of every command lists it.
     text = "Show the traceback of an error instead of its one line."
     flags.DEFINE_bool("debug", False, text, module_name=sys.argv[0])
-    app.run(lambda argv: sys.exit(guarded(main, argv[1:])), flags_parser=_parse)
+    app.run(lambda argv: sys.exit(guarded(main, argv[1:], positional)), flags_parser=_parse)
 
 
-def guarded(main: Callable[[list[str]], None], arguments: list[str]) -> int:
+def guarded(main: Callable[[list[str]], None], arguments: list[str], positional: bool = False) -> int:
     """Run `main` and turn its errors into lines on stderr; returns the exit code."""
-    if arguments:
+    if arguments and not positional:
         return _complain(f"unexpected argument {arguments[0]!r}: flags start with --, see --help", 2)
     try:
         main(arguments)

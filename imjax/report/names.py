@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 METHODS = {
     "fdt": "FDT",
@@ -18,8 +19,12 @@ METHODS = {
     "aim_p": "AIM+",
     "im_pp": "IM++",
     "aim_pp": "AIM++",
-    "gt_im_pp": "GT-IM++",
+    "gt_im_pp": "GT-IM++ (oracle)",
 }
+"""In the order of the page."""
+
+ORACLES = frozenset({"gt_im_pp"})
+"""Methods that see the truth of the unlabelled images: bounds, and never the best of all."""
 
 METRICS = {
     "iou": "IoU",
@@ -41,6 +46,11 @@ DESCENDING = frozenset({"mcce", "hd95", "assd", "loss", "mae"})
 """Metrics where less is better."""
 
 
+def position(name: str) -> int:
+    """Place of a method in the order of the page; unknown ones come last."""
+    return list(METHODS).index(name) if name in METHODS else len(METHODS)
+
+
 def method(name: str) -> str:
     """Title of a method."""
     return METHODS.get(name, name)
@@ -56,10 +66,22 @@ def entry(name: str, generation: int | None) -> str:
     return method(name) if generation is None else f"{method(name)}, gen. {generation}"
 
 
+def seeds(numbers: Iterable[int]) -> str:
+    """`seed 0` or `seeds 0, 1, 2`."""
+    texts = [str(number) for number in sorted(set(numbers))]
+    return ("seed " if len(texts) == 1 else "seeds ") + ", ".join(texts)
+
+
 def stage(name: str) -> str:
     """Title of a stage: `train_g0` → `Generation 0, training`."""
-    if match := re.fullmatch(r"(train|label)_g(\d+)", name):
-        return f"Generation {match[2]}, {'training' if match[1] == 'train' else 'labelling'}"
+    kinds = {
+        "train": "training",
+        "label": "labelling",
+        "pairs": "EvalNet, pairs",
+        "evalnet": "EvalNet, training",
+    }
+    if match := re.fullmatch(rf"({'|'.join(kinds)})_g(\d+)", name):
+        return f"Generation {match[2]}, {kinds[match[1]]}"
     if name.startswith("train_"):
         return f"{method(name.removeprefix('train_'))}, training"
-    return {"pairs": "EvalNet, pairs", "evalnet": "EvalNet, training"}.get(name, name)
+    return kinds.get(name, name)

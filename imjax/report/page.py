@@ -14,8 +14,8 @@ from tqdm import tqdm
 
 from imjax.data.spec import DatasetSpec
 from imjax.errors import UserError
-from imjax.report import charts, names, pictures, runs, scores, tables
-from imjax.report.charts import Chart
+from imjax.report import charts, curves, names, pictures, pseudo, runs, scores, tables
+from imjax.report.canvas import Chart
 from imjax.report.pictures import Strip
 from imjax.report.runs import Run
 from imjax.report.scores import Entry, Published
@@ -23,15 +23,18 @@ from imjax.report.tables import Table
 
 IMAGES = 4
 """Per run in the panels; half as many on a page with the panels of several."""
+FEW = 2
+"""Methods whose figures can be told in sentences, and runs whose details can all lie open."""
 
 
 @dataclasses.dataclass(frozen=True)
 class MethodMasks:
-    """Inconsistency masks of one method."""
+    """Inconsistency masks and pseudo-labels of one method."""
 
     title: str
-    table: Table
-    chart: Chart
+    labels: Table | None
+    masks: Table | None
+    chart: Chart | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,9 +42,12 @@ class DatasetPart:
     """What the page says of all runs of one dataset together."""
 
     title: str
+    alarms: tuple[str, ...]
+    """What makes figures worthless, above everything else."""
     sentences: tuple[str, ...]
     cautions: tuple[str, ...]
     results: Table | None
+    gaps: Table | None
     curve: Chart | None
     masks: tuple[MethodMasks, ...]
     classes: Table | None
@@ -54,7 +60,7 @@ class RunPart:
     title: str
     learning: tuple[Chart, ...]
     shown: bool
-    """Whether its images are on the page."""
+    """Whether its images and learning curves are on the page."""
     labelling: tuple[Strip, ...]
     training: tuple[Strip, ...]
     legend: tuple[tuple[str, str], ...]
@@ -88,6 +94,7 @@ def write_report(workdirs: Sequence[Path], path: Path) -> None:
 def render(found: Sequence[Run]) -> str:
     """The html text of the page on these runs."""
     published = scores.published()
+    found = sorted(found, key=lambda run: names.position(run.method))
     groups: dict[str, list[Run]] = {}
     for run in found:
         groups.setdefault(run.spec.name, []).append(run)
@@ -95,15 +102,17 @@ def render(found: Sequence[Run]) -> str:
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    methods = dict.fromkeys(names.method(run.method) for run in found)
+    methods = list(dict.fromkeys(names.method(run.method) for run in found))
+    which = ", ".join(methods) if len(methods) <= 2 * FEW else f"{len(methods)} methods"
     shown = _shown(found)
     images = IMAGES if len(shown) == 1 else IMAGES // 2
     # None: only on a terminal.
     waiting = tqdm(found, "report", unit="run", leave=False, disable=None if len(found) > 2 else True)
     return environment.get_template("report.html.jinja").render(
-        title=f"{', '.join(methods)} on {', '.join(group[0].spec.title for group in groups.values())}",
+        title=f"{which} on {', '.join(group[0].spec.title for group in groups.values())}",
         datasets=[_dataset(group, published) for group in groups.values()],
         runs=[_run(run, len(found) > 1, images if run in shown else 0) for run in waiting],
+        folded=len(found) > FEW,
     )
 
 
@@ -122,10 +131,12 @@ def _dataset(group: Sequence[Run], published: Published) -> DatasetPart:
     top = "/".join(counts)
     return DatasetPart(
         title=spec.title,
+        alarms=tuple(scores.ranked_on_test(group) + pseudo.warnings(group)),
         sentences=tuple(_sentences(spec, found, group, published, top)),
         cautions=tuple(_unfinished(group) + scores.cautions(group)),
         results=tables.results(spec, found, published, top) if found else None,
-        curve=charts.over_generations(spec, found, published) if found else None,
+        gaps=tables.gaps(spec, found, group, published),
+        curve=curves.over_generations(spec, found, published) if found else None,
         masks=tuple(_masks(spec, group)),
         classes=tables.classes(spec, found),
     )
@@ -134,26 +145,40 @@ def _dataset(group: Sequence[Run], published: Published) -> DatasetPart:
 def _sentences(
     spec: DatasetSpec, found: Sequence[Entry], group: Sequence[Run], published: Published, top: str
 ) -> list[str]:
-    """The headline figure of every method in words."""
-    last = {entry.method: entry for entry in found}
-    plain = [entry for entry in last.values() if entry.generation is None and entry.best(spec.headline)]
-    lines = []
-    for entry in last.values():
-        best = entry.best(spec.headline)
-        if entry.generation is None or best is None:
-            continue
-        starts = {run.start for run in group if run.method == entry.method}
-        beside = []
-        for other in plain:
-            theirs = other.best(spec.headline)
-            name = names.method(other.method) + (", its start" if starts == {other.method} else "")
-            beside.append(
-                f"{tables.signed(best.mean - theirs.mean)} against {name} ({tables.figure(theirs.mean, 3)})"
-            )
-        line = _reached(spec, entry, published, top) + f" after generation {entry.generation}"
-        lines.append("; ".join([line, *beside]) + ".")
-    lines = lines or [f"{_reached(spec, entry, published, top)}." for entry in plain]
-    return lines or [f"No test {names.metric(spec.headline)} yet."]
+    """The headline figure of every method in words; of many methods, that of the best."""
+    known = [entry for entry in found if entry.best(spec.headline)]
+    last = {entry.method: entry for entry in known}
+    plain = [entry for entry in last.values() if entry.generation is None]
+    grown = [entry for entry in last.values() if entry.generation is not None]
+    if not grown:
+        lines = [f"{_reached(spec, entry, published, top)}." for entry in plain]
+        return lines or [f"No test {names.metric(spec.headline)} yet."]
+    if len(grown) <= FEW:
+        return [_grown(spec, entry, plain, group, published, top) for entry in grown]
+    choose = min if spec.headline in names.DESCENDING else max
+    fair = [entry for entry in grown if not entry.on_test and entry.method not in names.ORACLES] or grown
+    best = choose(fair, key=lambda entry: entry.best(spec.headline).mean)
+    return [f"Best of {len(fair)} methods: {_grown(spec, best, plain, group, published, top)}"]
+
+
+def _grown(
+    spec: DatasetSpec,
+    entry: Entry,
+    plain: Sequence[Entry],
+    group: Sequence[Run],
+    published: Published,
+    top: str,
+) -> str:
+    """A method's last generation beside the methods without generations."""
+    parts = [f"{_reached(spec, entry, published, top)} after generation {entry.generation}"]
+    starts = scores.origins(group, entry.method)
+    for other in plain:
+        gap = scores.gap(group, entry.method, entry.generation, other.method, spec.headline)
+        if gap:
+            name = names.method(other.method) + (", its start" if starts == [other.method] else "")
+            theirs = tables.figure(other.best(spec.headline).mean, 3)
+            parts.append(f"{tables.signed(gap.mean)} against {name} ({theirs})")
+    return "; ".join(parts) + "."
 
 
 def _reached(spec: DatasetSpec, entry: Entry, published: Published, top: str) -> str:
@@ -188,9 +213,12 @@ def _masks(spec: DatasetSpec, group: Sequence[Run]) -> list[MethodMasks]:
         methods.setdefault(run.method, []).append(run)
     parts = []
     for method, members in methods.items():
-        if masks := tables.masks(members):
-            title = names.method(method) + (f", mean over {len(members)} runs" if len(members) > 1 else "")
-            parts.append(MethodMasks(title, tables.mask_table(spec, masks), charts.mask_sizes(title, masks)))
+        title = names.method(method) + (f", mean over {len(members)} runs" if len(members) > 1 else "")
+        labels, masks = pseudo.label_table(spec, members), pseudo.masks(members)
+        if labels or masks:
+            table = pseudo.mask_table(masks) if masks else None
+            chart = charts.mask_sizes(title, masks) if masks else None
+            parts.append(MethodMasks(title, labels, table, chart))
     return parts
 
 
@@ -202,7 +230,7 @@ def _run(run: Run, several: bool, images: int) -> RunPart:
     labelling, training = pictures.strips(run, images) if images else ([], [])
     return RunPart(
         title=_title(run) + (f" ({run.workdir})" if several else ""),
-        learning=tuple(charts.learning(run)),
+        learning=tuple(charts.learning(run)) if images else (),
         shown=images > 0,
         labelling=tuple(labelling),
         training=tuple(training),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
 import json
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -99,15 +101,45 @@ class Run:
         return tuple(sorted({row.generation for row in self.rows if row.generation is not None}))
 
     @property
+    def select_on_test(self) -> bool:
+        """Whether candidates were ranked on the test split; older runs, without the key, did so on val."""
+        return bool(self.config.get("select_on_test", False))
+
+    @functools.cached_property
+    def best(self) -> dict[tuple[str, int | None, str], float]:
+        """(method, generation, metric) → test figure of the candidate that is ranked first."""
+        return {
+            (row.method, row.generation, row.metric): row.value
+            for row in self.rows
+            if row.split == "test" and row.rank == 1 and not row.label and row.value is not None
+        }
+
+    @functools.cached_property
+    def labellings(self) -> tuple[int, ...]:
+        """Generations for which unlabelled images have been labelled."""
+        found = [re.fullmatch(r"label_g(\d+)", stage.name) for stage in self.stages]
+        return tuple(sorted({int(match[1]) for match in found if match}))
+
+    def labelling(self, generation: int, name: str) -> float | None:
+        """A figure of a label stage, from metrics.jsonl or else from its DONE.json."""
+        label = f"label_g{generation}"
+        if (value := self.last(label, "unlabelled", name)) is not None:
+            return value
+        fact = next((stage.facts.get(name) for stage in self.stages if stage.name == label), None)
+        return None if fact is None else float(fact)
+
+    @property
     def start(self) -> str:
         """Method whose nets label generation 0."""
         return self.record["start"]
 
     def last(self, stage: str, split: str, name: str) -> float | None:
         """The last value of a stage's figure that is not one member's."""
-        key = (stage, None, split, name)
-        found = [f.value for f in self.figures if (f.stage, f.member, f.split, f.name) == key]
-        return found[-1] if found else None
+        return self._last.get((stage, split, name))
+
+    @functools.cached_property
+    def _last(self) -> dict[tuple[str, str, str], float | None]:
+        return {(f.stage, f.split, f.name): f.value for f in self.figures if f.member is None}
 
 
 def read(workdir: Path) -> Run:

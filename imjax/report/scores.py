@@ -14,8 +14,13 @@ from imjax.report.runs import Row, Run
 
 PLACES = frozenset(
     {"method", "seed", "baselines", "members_per_chunk", "resident_mib", "data.dir", "data.cache"}
+    # Has a warning of its own, and is not in older runs, where it stands for False.
+    | {"select_on_test"}
 )
 """Configuration keys in which runs that are shown together may differ."""
+
+LABELLED = {"fdt": "ldt", "aldt": "ldt"}
+"""Methods without pseudo-labels → the one whose labels they add to."""
 
 Published = dict[tuple[str, str, int | None, str], float]
 """(dataset, method, generation, metric) → test figure of the paper."""
@@ -40,13 +45,15 @@ class Entry:
     """Rows of the test split, one tuple per seed."""
     tops: tuple[int, ...]
     """`config.top` of each seed's run."""
+    on_test: bool = False
+    """Whether the candidates of any seed were ranked on the test split."""
 
     def best(self, metric: str, label: str = "") -> Spread | None:
-        """Figure of the candidate that is best on val (rank 1)."""
+        """Figure of the candidate that is ranked first: on val, unless `on_test`."""
         return spread(row.value for rows in self.seeds for row in _of(rows, metric, label) if row.rank == 1)
 
     def top(self, metric: str) -> Spread | None:
-        """Mean figure of the `top` candidates that are best on val."""
+        """Mean figure of the `top` candidates that are ranked first."""
         means = []
         for rows, top in zip(self.seeds, self.tops, strict=True):
             values = [row.value for row in _of(rows, metric) if row.rank <= top]
@@ -75,19 +82,61 @@ def _of(rows: Iterable[Row], metric: str, label: str = "") -> list[Row]:
 
 
 def entries(runs: Sequence[Run]) -> tuple[Entry, ...]:
-    """Entries of one dataset's runs: methods without generations first, each seed once."""
-    groups: dict[tuple[str, int | None], dict[int, tuple[tuple[Row, ...], int]]] = {}
+    """Entries of one dataset's runs in the order of the page, each seed once."""
+    groups: dict[tuple[str, int | None], dict[int, tuple[tuple[Row, ...], Run]]] = {}
     for run in runs:
         for key, rows in _by_entry(run).items():
-            groups.setdefault(key, {}).setdefault(run.seed, (rows, run.config.get("top", 1)))
-    order = list(dict.fromkeys(method for method, _ in groups))
+            groups.setdefault(key, {}).setdefault(run.seed, (rows, run))
     found = [
-        Entry(*key, tuple(rows for rows, _ in seeds.values()), tuple(top for _, top in seeds.values()))
+        Entry(
+            *key,
+            tuple(rows for rows, _ in seeds.values()),
+            tuple(run.config.get("top", 1) for _, run in seeds.values()),
+            any(run.select_on_test for _, run in seeds.values()),
+        )
         for key, seeds in groups.items()
     ]
-    return tuple(
-        sorted(found, key=lambda e: (e.generation is not None, order.index(e.method), e.generation or 0))
-    )
+    order = list(dict.fromkeys(method for method, _ in groups))
+
+    def place(entry: Entry) -> tuple[int, int, int]:
+        generation = -1 if entry.generation is None else entry.generation
+        return names.position(entry.method), order.index(entry.method), generation
+
+    return tuple(sorted(found, key=place))
+
+
+def origins(runs: Sequence[Run], method: str) -> list[str]:
+    """Methods that a method grew from: the start of its runs, or LDT for ALDT and FDT; empty for LDT."""
+    starts = dict.fromkeys(run.start for run in runs if run.method == method and run.start != method)
+    return list(starts) or ([LABELLED[method]] if method in LABELLED else [])
+
+
+def gap(runs: Sequence[Run], method: str, generation: int | None, other: str, metric: str) -> Spread | None:
+    """By how much a method's test figure is above that of another, which has no generations, seed by seed.
+
+    What a seed does to both figures is not in their difference, so that the standard deviation is the
+    gap's own and not that of the figures.
+
+    Args:
+        runs: of one dataset.
+        method: whose figure counts.
+        generation: of that method, None if it has none.
+        other: the method to compare with; that of the same run where the run has it, since the same seed
+            on another machine may give other figures.
+        metric: the figure.
+
+    Returns:
+        Mean and standard deviation of the differences; None where no seed has both.
+    """
+    ours, theirs = (method, generation, metric), (other, None, metric)
+    differences: dict[int, float] = {}
+    for run in runs:
+        if run.seed in differences or ours not in run.best:
+            continue
+        twins = [twin for twin in (run, *runs) if twin.seed == run.seed and theirs in twin.best]
+        if twins:
+            differences[run.seed] = run.best[ours] - twins[0].best[theirs]
+    return spread(differences.values())
 
 
 def _by_entry(run: Run) -> dict[tuple[str, int | None], tuple[Row, ...]]:
@@ -116,6 +165,22 @@ def published() -> Published:
         ): float(line["value"])
         for line in csv.DictReader(text.splitlines())
     }
+
+
+def ranked_on_test(runs: Sequence[Run]) -> list[str]:
+    """A line on runs whose candidates were picked by what they are measured on; empty without such runs."""
+    found = [run for run in runs if run.select_on_test]
+    if not found:
+        return []
+    seeds: dict[str, list[int]] = {}
+    for run in found:
+        seeds.setdefault(names.method(run.method), []).append(run.seed)
+    which = "; ".join(f"{method}, {names.seeds(numbers)}" for method, numbers in seeds.items())
+    where = "in every run here" if len(found) == len(runs) else f"in {which}"
+    return [
+        f"Candidates were ranked on TEST: for replication only. select_on_test is true {where}: such figures "
+        "are too good and compare only with figures that were picked the same way."
+    ]
 
 
 def cautions(runs: Sequence[Run]) -> list[str]:

@@ -23,6 +23,8 @@ class Table:
     best: frozenset[tuple[int, int]] = frozenset()
     colours: tuple[str, ...] = ()
     """CSS colour of each row, if any."""
+    breaks: frozenset[int] = frozenset()
+    """Rows with which something new begins."""
 
 
 def figure(value: Spread | float | None, digits: int = 4) -> str:
@@ -41,10 +43,12 @@ def brief(value: Spread | None) -> str:
     return figure(value).split(" (")[0]
 
 
-def signed(value: float | None, digits: int = 3) -> str:
-    """`+0.012` or `−0.012`, with a minus sign as wide as the plus."""
+def signed(value: Spread | float | None, digits: int = 3) -> str:
+    """`+0.012` or `−0.012`, with a minus sign as wide as the plus; `+0.012 ± 0.004` for several seeds."""
     if value is None:
         return NONE
+    if isinstance(value, Spread):
+        return signed(value.mean, digits) + (f" ± {value.sd:.{digits}f}" if value.sd is not None else "")
     # No sign of nothing: −0.0002 would read −0.000.
     return f"{value:+.{digits}f}".replace("-", "−") if round(value, digits) else f"{0:.{digits}f}"
 
@@ -77,32 +81,94 @@ def results(spec: DatasetSpec, found: Sequence[Entry], published: Published, top
         cells = [figure(entry.best(metric)) for metric in metrics]
         cells.insert(1, figure(entry.top(spec.headline)))
         if paper:
-            cells[2:2] = _beside(
-                entry.best(paper), published.get((spec.name, entry.method, entry.generation, paper))
-            )
-        rows.append((names.entry(entry.method, entry.generation), *cells))
-    several = (
-        " Mean ± standard deviation over seeds (number of seeds)."
-        if any(len(e.seeds) > 1 for e in found)
-        else ""
-    )
+            theirs = published.get((spec.name, entry.method, entry.generation, paper))
+            cells[2:2] = [figure(theirs, 3), _above(entry.best(paper), theirs)]
+        title = names.entry(entry.method, entry.generation)
+        rows.append((f"{title} (ranked on TEST)" if entry.on_test else title, *cells))
     caption = (
-        "Test split. Each figure is that of the candidate that is best on val; beside the "
+        f"Test split. Each figure is that of the candidate that is {_ranking(found)}; beside the "
         f"{names.metric(spec.headline)} is its mean over the best {top} candidates. "
-        f"{_better(metrics)}{several}"
+        f"{_better(metrics)}{_several(found)}"
     ) + (" Published values are means of 3 runs." if paper else "")
     best = _best([[entry.best(metric) for entry in found] for metric in metrics[:1]], metrics[:1], offset=1)
-    return Table(("method", *head), tuple(rows), caption, best)
+    return Table(("method", *head), tuple(rows), caption, best, breaks=_breaks(found))
 
 
-def _beside(ours: Spread | None, theirs: float | None) -> list[str]:
-    if theirs is None:
-        return [NONE, NONE]
-    return [f"{theirs:.3f}", signed(ours.mean - theirs if ours else None)]
+def _ranking(found: Sequence[Entry]) -> str:
+    if all(entry.on_test for entry in found):
+        return "best on TEST, which is for replication only"
+    return "best on val" + (" (on TEST where it says so)" if any(entry.on_test for entry in found) else "")
+
+
+def _several(found: Sequence[Entry]) -> str:
+    several = any(len(entry.seeds) > 1 for entry in found)
+    return " Mean ± standard deviation over seeds (number of seeds)." if several else ""
+
+
+def _breaks(found: Sequence[Entry]) -> frozenset[int]:
+    """Where a method with generations begins, or ends."""
+    blocks = [entry.method if entry.generation is not None else None for entry in found]
+    return frozenset(i for i in range(1, len(blocks)) if blocks[i] != blocks[i - 1])
+
+
+def gaps(
+    spec: DatasetSpec, found: Sequence[Entry], runs: Sequence[Run], published: Published
+) -> Table | None:
+    """What every method adds to the start that it grew from; None if there is no such method.
+
+    Args:
+        spec: of the dataset.
+        found: entries of `runs`.
+        runs: of the dataset.
+        published: figures of the paper.
+    """
+    generations = sorted({entry.generation for entry in found if entry.generation is not None})
+    rows = []
+    for method in dict.fromkeys(entry.method for entry in found):
+        for start in scores.origins(runs, method):
+            ours = {g: scores.gap(runs, method, g, start, spec.headline) for g in (None, *generations)}
+            if any(ours.values()):
+                last = [generation for generation, gap in ours.items() if gap][-1]
+                theirs = _published_gap(spec, method, last, start, published)
+                title = f"{names.method(start)} → {names.entry(method, last)}"
+                title += " (ranked on TEST)" if any(e.on_test for e in found if e.method == method) else ""
+                cells = [signed(ours[last]), signed(theirs), _above(ours[last], theirs), str(ours[last].n)]
+                rows.append((title, *cells, *(signed(ours[generation]) for generation in generations)))
+    if not rows:
+        return None
+    head = ["from → to", "gap", "published gap", "ours − published", "seeds"]
+    head += [f"gap, gen. {generation}" for generation in generations]
+    # Without published figures two columns would be empty.
+    shown = [i for i in range(len(head)) if any(row[i] != NONE for row in rows)]
+    lines = tuple(tuple(row[i] for i in shown) for row in rows)
+    return Table(tuple(head[i] for i in shown), lines, _gaps_caption(spec, found))
+
+
+def _gaps_caption(spec: DatasetSpec, found: Sequence[Entry]) -> str:
+    spread = " (mean ± their standard deviation)" if _several(found) else ""
+    return (
+        f"Test {names.metric(spec.headline)} of each method less that of the start it grew from, and what "
+        "more or augmented labels add to LDT: first after the last generation there is, on the right after "
+        f"each. Differences are taken seed by seed{spread}. {_better([spec.headline])}"
+    )
+
+
+def _published_gap(
+    spec: DatasetSpec, method: str, generation: int | None, start: str, published: Published
+) -> float | None:
+    upper = published.get((spec.name, method, generation, spec.headline))
+    lower = published.get((spec.name, start, None, spec.headline))
+    return None if upper is None or lower is None else upper - lower
+
+
+def _above(ours: Spread | None, theirs: float | None) -> str:
+    return NONE if ours is None or theirs is None else signed(ours.mean - theirs)
 
 
 def _better(metrics: Sequence[str]) -> str:
     less = [names.metric(metric) for metric in metrics if metric in names.DESCENDING]
+    if len(less) == len(metrics):
+        return "Less is better."
     return "Higher is better" + (f", but less is for {', '.join(less)}." if less else ".")
 
 
@@ -124,6 +190,9 @@ def _best(
 def classes(spec: DatasetSpec, found: Sequence[Entry]) -> Table | None:
     """IoU of each class over all test images together; None where there are no figures per class."""
     rows, colours, best = [], [], set()
+    if len({entry.method for entry in found if entry.generation is not None}) > 1:
+        # Every generation of several methods would make dozens of columns.
+        found = list({entry.method: entry for entry in found}.values())
     for name, rgb in zip(spec.classes, spec.palette, strict=True):
         values = [entry.best("iou_dataset", name) for entry in found]
         if not any(values):
@@ -138,8 +207,8 @@ def classes(spec: DatasetSpec, found: Sequence[Entry]) -> Table | None:
     if not rows:
         return None
     caption = (
-        "IoU of each class over all test images together, of the candidate that is best on val"
-        + (", mean over seeds" if any(len(entry.seeds) > 1 for entry in found) else "")
+        f"IoU of each class over all test images together, of the candidate that is {_ranking(found)}"
+        + (", mean over seeds" if _several(found) else "")
         + ". The best of a row is bold; – marks a class in neither truth nor prediction."
     )
     head = ("class", *(names.entry(entry.method, entry.generation) for entry in found))
@@ -149,101 +218,6 @@ def classes(spec: DatasetSpec, found: Sequence[Entry]) -> Table | None:
 def css(rgb: Sequence[int]) -> str:
     """RGB → a CSS colour."""
     return "#" + "".join(f"{value:02x}" for value in rgb)
-
-
-@dataclasses.dataclass(frozen=True)
-class Masks:
-    """Inconsistency masks of one set of nets: of the start or of a generation, means over seeds."""
-
-    nets: int | None
-    """Generation; None for the start."""
-    title: str
-    pixels: dict[str, Spread | None]
-    """Mean size by split."""
-    shares: dict[str, Spread | None]
-    """The same as a share of the image."""
-    labels: dict[str, Spread | None]
-    """What labelling with these nets gave: kept_share, copies, score, pseudo_*."""
-
-
-def masks(runs: Sequence[Run]) -> tuple[Masks, ...]:
-    """Inconsistency masks of the runs of one dataset and method, by the nets that made them."""
-    done = sorted({generation for run in runs for generation in run.generations})
-    labelled = {stage.name for run in runs for stage in run.stages if stage.name.startswith("label_g")}
-    nets = [None] if labelled else []
-    return tuple(_masks(runs, generation) for generation in [*nets, *done])
-
-
-def _masks(runs: Sequence[Run], nets: int | None) -> Masks:
-    label = f"label_g{0 if nets is None else nets + 1}"
-    pseudo = f"pseudo_{runs[0].spec.headline}"
-
-    def mean(split: str, name: str, share: bool = False) -> Spread | None:
-        values = []
-        for run in runs:
-            trained = run.start if nets is None else f"g{nets}"
-            value = run.last(label if split == "unlabelled" else f"train_{trained}", split, name)
-            values.append(value / _area(run) if share and value is not None else value)
-        return scores.spread(values)
-
-    splits = ("unlabelled", "val", "test")
-    starts = dict.fromkeys(names.method(run.start) for run in runs if run.start)
-    return Masks(
-        nets=nets,
-        title=" / ".join(starts) or "start" if nets is None else f"generation {nets}",
-        pixels={split: mean(split, "inconsistent_pixels") for split in splits},
-        # A multilabel size adds up the channels' masks.
-        shares={split: mean(split, "inconsistent_pixels", share=True) for split in splits},
-        labels={name: mean("unlabelled", name) for name in ("kept_share", "copies", "score", pseudo)},
-    )
-
-
-def _area(run: Run) -> int:
-    """Mask pixels per image, of all channels for multilabel."""
-    data = run.config["data"]
-    return data["height"] * data["width"] * (run.spec.outputs if run.spec.kind == "multilabel" else 1)
-
-
-def mask_table(spec: DatasetSpec, found: Sequence[Masks]) -> Table:
-    """`masks` as a table."""
-    pseudo = f"pseudo_{spec.headline}"
-    rows = []
-    for masks in found:
-        sizes = [_size(masks.pixels[split], masks.shares[split]) for split in ("unlabelled", "val", "test")]
-        label = masks.labels
-        rows.append(
-            (
-                masks.title,
-                *sizes,
-                _percent(label["kept_share"]),
-                figure(_alone(label["copies"]), 2),
-                figure(_alone(label["score"]), 3),
-                figure(_alone(label[pseudo]), 3),
-            )
-        )
-    head = (
-        "nets", "IM, unlabelled", "IM, val", "IM, test", "pairs kept", "copies per pair", "EvalNet score",
-        f"pseudo-label {names.metric(spec.headline)}",
-    )  # fmt: skip
-    caption = (
-        "Inconsistency masks (IM) by the nets that made them: mean size in pixels and as share of the image. "
-        "The columns on the right tell what these nets' pseudo-labels gave to the next generation; their "
-        f"{names.metric(spec.headline)} counts only the pixels left after blocking, and the truth is used "
-        "for nothing else."
-    )
-    return Table(head, tuple(rows), caption)
-
-
-def _alone(value: Spread | None) -> float | None:
-    return None if value is None else value.mean
-
-
-def _percent(value: Spread | None) -> str:
-    return NONE if value is None else f"{100 * value.mean:.1f} %"
-
-
-def _size(pixels: Spread | None, share: Spread | None) -> str:
-    return NONE if pixels is None else f"{pixels.mean:,.0f} ({_percent(share)})"
 
 
 def stages(run: Run) -> Table:

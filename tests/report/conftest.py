@@ -28,28 +28,27 @@ def build(
     spec: Mapping = SPEC,
     size: int = 8,
     epochs: int = 3,
+    start: str | None = None,
+    labelling: Mapping[int, Mapping[str, float | None]] | None = None,
     **config,
 ) -> Path:
-    """Write a run's folder; mPA is half the mIoU, the IoU of diver a quarter of it."""
+    """Write a run's folder; mPA is half the headline figure, the dataset's IoU of diver a quarter of it.
+
+    `labelling`: further figures of the label stage of a generation.
+    """
     folder.mkdir(parents=True)
     config = {"method": method, "seed": seed, "generations": 2, "top": 2, "baselines": []} | config
     config["data"] = {"height": size, "width": size, "dir": "", "cache": ""}
     starts = [name for name, generation in scores if generation is None and name not in config["baselines"]]
-    record = {
-        "config": config,
-        "start": starts[-1] if starts else "ldt",
-        "hash": "abc123",
-        "spec": dict(spec),
-        "counts": {"test": 3},
-        "device": "1 × cpu",
-    }
-    record |= {"versions": {"jax": "0.1"}, "command": ["python", "-m", "imjax.main", f"--workdir={folder}"]}
-    (folder / "config.json").write_text(json.dumps(record))
-    _results(folder / "results.csv", scores, seed, spec["name"])
+    _record(folder, config, start or (starts[-1] if starts else "ldt"), spec)
+    _results(folder / "results.csv", scores, seed, spec)
     figures = []
     for number, ((name, generation), values) in enumerate(scores.items()):
         if generation is not None:
-            figures += _label(folder / "stages" / f"{2 * number:02d}_label_g{generation}", generation, size)
+            more = (labelling or {}).get(generation, {})
+            figures += _label(
+                folder / "stages" / f"{2 * number:02d}_label_g{generation}", generation, size, more
+            )
         stage = f"train_{name if generation is None else f'g{generation}'}"
         figures += _train(
             folder / "stages" / f"{2 * number + 1:02d}_{stage}", generation, values, size, epochs
@@ -60,20 +59,33 @@ def build(
     return folder
 
 
-def _results(path: Path, scores: Scores, seed: int, dataset: str) -> None:
+def _record(folder: Path, config: dict, start: str, spec: Mapping) -> None:
+    record = {
+        "config": config,
+        "start": start,
+        "hash": "abc123",
+        "spec": dict(spec),
+        "counts": {"test": 3},
+        "device": "1 × cpu",
+    }
+    record |= {"versions": {"jax": "0.1"}, "command": ["python", "-m", "imjax.main", f"--workdir={folder}"]}
+    (folder / "config.json").write_text(json.dumps(record))
+
+
+def _results(path: Path, scores: Scores, seed: int, spec: Mapping) -> None:
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         for (method, generation), values in scores.items():
             for rank, value in enumerate(values, 1):
                 for split, shift in (("val", 0.1), ("test", 0.0)):
-                    row = [dataset, method, seed, generation, 9 - rank, rank, split]
-                    writer.writerow([*row, "miou", "", value + shift])
+                    row = [spec["name"], method, seed, generation, 9 - rank, rank, split]
+                    writer.writerow([*row, spec["headline"], "", value + shift])
                     writer.writerow([*row, "mpa", "", value / 2])
                     writer.writerow([*row, "iou_dataset", "diver", value / 4])
 
 
-def _label(folder: Path, generation: int, size: int) -> list[dict]:
+def _label(folder: Path, generation: int, size: int, more: Mapping[str, float | None]) -> list[dict]:
     names = ("image", "truth", "pseudo-label", "inconsistency mask")
     _done(folder, {"seconds": 3.8}, names, size)
     figures = {
@@ -82,6 +94,7 @@ def _label(folder: Path, generation: int, size: int) -> list[dict]:
         "copies": 2.5,
         "score": None,
         "pseudo_miou": 0.75,
+        **more,
     }
     head = {
         "step": 0,

@@ -1,0 +1,34 @@
+"""How the runs of a page are named on the command line."""
+
+from __future__ import annotations
+
+import pytest
+
+from imjax import door
+from imjax.errors import UserError
+from imjax.report.__main__ import folders
+
+
+def test_folders(tmp_path, make_run, monkeypatch):
+    for name in ("a", "b", "c,d"):
+        make_run(tmp_path / name, {("ldt", None): [0.6]}, method="ldt")
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "log.txt").write_text("")
+    monkeypatch.chdir(tmp_path)
+
+    def found(*values):
+        return [str(folder) for folder in folders(values)]
+
+    assert found("a,b", "c,d", "a", str(tmp_path / "b")) == ["a", "b", "c,d"]
+    assert found("b", "*") == ["b", "a", "c,d"]
+    assert found("[ab]") == ["a", "b"]
+    assert found("none") == ["none"]
+    with pytest.raises(UserError, match=r"--workdir=x\*: no folder of a run"):
+        folders(["x*"])
+
+
+def test_arguments_that_are_no_flags_are_for_those_who_take_them(capsys):
+    taken = []
+    assert door.guarded(taken.extend, ["runs/a"], positional=True) == 0 and taken == ["runs/a"]
+    assert door.guarded(taken.extend, ["runs/b"]) == 2 and taken == ["runs/a"]
+    assert "unexpected argument 'runs/b'" in capsys.readouterr().err
