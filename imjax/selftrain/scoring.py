@@ -12,7 +12,7 @@ import numpy as np
 from imjax import rng
 from imjax.data.spec import DatasetSpec
 from imjax.engine import predict
-from imjax.engine.checkpoints import save_nets
+from imjax.engine.checkpoints import load_nets, save_nets
 from imjax.engine.images import over_images
 from imjax.engine.monitor import Monitor
 from imjax.engine.objective import scoring
@@ -41,16 +41,17 @@ def make_pairs(stage: PairsStage, context: Context, out: Path, monitor: Monitor)
     return facts
 
 
-def _labels(context: Context, nets: str, images: np.ndarray, count: int = 0) -> np.ndarray:
-    """Labels by the best `count` (0: all) candidates of a stage, `[member, n, ...]`."""
+def _labels(context: Context, nets: str, images: np.ndarray, count: int | None = None) -> np.ndarray:
+    """Labels by the first `count` (None: all) candidates of a stage, `[member, n, ...]`."""
     net = context.unet(context.store.stage(nets).alpha)
-    return context.predicted_labels(net, context.best_nets(nets, count), images)
+    variables = load_nets(context.store.folder(nets) / "nets")
+    return context.predicted_labels(net, jax.tree.map(lambda leaf: leaf[:count], variables), images)
 
 
 def _of_candidates(stage: PairsStage, context: Context, split: str) -> sets.Pairs:
     """Each image with each candidate's mask (on val, a few of each stage's), and once with the truth."""
     data = context.packed.splits[split]
-    count = 0 if split == "labelled" else stage.pairs.val_candidates
+    count = None if split == "labelled" else stage.pairs.val_candidates
     masks = [_labels(context, nets, data.images, count) for nets in stage.nets]
     parts = [
         over_images(evalnet.candidate_pair, data.images, data.labels, mask, spec=context.packed.spec)
