@@ -11,17 +11,55 @@ def suim(method: str, preset: str | None) -> ConfigDict:
     config = common()
     config.method = method
     config.data.update(dataset="suim", dir="data/suim", crops=2)
-    return presets.apply(config, preset or "", {"small": _suim_small, "tiny": presets.tiny})
+    return presets.apply(config, preset or "", presets.of_study(128, 128, alpha=0.5))
 
 
-def _suim_small(config: ConfigDict) -> None:
-    config.generations = 3
-    config.start_candidates = config.candidates = config.top = 4
-    config.data.update(height=128, width=128)
-    config.model.update(alpha=0.5, growing_alpha=(0.5, 0.625, 0.75))
-    presets.equal_steps(config, epochs=20, steps=30, batch=8)
-    config.evalnet.update(alpha=0.5, candidates=4, top=4)
-    config.evalnet.train.update(epochs=15, steps_per_epoch=30, batch_size=16)
+def isic2018(method: str, preset: str | None) -> ConfigDict:
+    """ISIC 2018 Task 1: skin lesions, binary."""
+    config = common()
+    config.method = method
+    config.data.update(dataset="isic2018", dir="data/isic2018")
+    _binary(config)
+    return presets.apply(config, preset or "", presets.of_study(128, 128, alpha=0.25))
+
+
+def _binary(config: ConfigDict) -> None:
+    """What the study has for its binary set."""
+    config.model.update(alpha=0.5, growing_alpha=(0.5, 0.75, 1.0, 1.25, 1.5))
+    config.evalnet.update(alpha=1.0, lowest=0.72, highest=0.75, threshold=0.75)
+    config.evalnet.pairs.update(blur=3, noise=20, gain=0.4, offset=20.0)
+
+
+def hela(method: str, preset: str | None) -> ConfigDict:
+    """HeLa: alive and dead cells and their positions, multilabel, overlapping grey 256² crops."""
+    config = common()
+    config.method = method
+    config.data.update(dataset="hela", dir="data/hela", overlap=0.6)
+    config.augment.update(gain=(0.1, 0.1, 0.2, 0.2, 0.3), offset=(3.0, 6.0, 9.0, 12.0, 15.0))
+    config.aldt.update(gain=0.3, offset=15.0)
+    config.evalnet.update(lowest=0.59, highest=0.62, threshold=0.59)
+    return presets.apply(config, preset or "", presets.of_study(128, 128, alpha=0.5))
+
+
+def cityscapes(method: str, preset: str | None) -> ConfigDict:
+    """Cityscapes: 34 label ids of street scenes at a fifth of their size."""
+    config = common()
+    config.method = method
+    config.data.update(dataset="cityscapes", dir="data/cityscapes", height=208, width=416)
+    presets.street(config)
+    config.evalnet.update(lowest=0.372, highest=0.453, threshold=0.453)
+    return presets.apply(config, preset or "", presets.of_study(112, 208, alpha=0.5))
+
+
+def dsb2018(method: str, preset: str | None) -> ConfigDict:
+    """DSB 2018: nuclei, binary. A set of our own choice: equal steps, otherwise as ISIC 2018."""
+    config = common()
+    config.method = method
+    config.data.update(dataset="dsb2018", dir="data/dsb2018")
+    _binary(config)
+    presets.equal_steps(config, epochs=50, steps=40, batch=16)
+    config.evalnet.train.update(epochs=50, steps_per_epoch=40, batch_size=16)
+    return presets.apply(config, preset or "", presets.of_study(128, 128, alpha=0.25))
 
 
 def camvid(method: str, preset: str | None) -> ConfigDict:

@@ -45,6 +45,21 @@ def street(config: ConfigDict) -> None:
     config.ensemble.update(blur=0, noise=9, gain=0.2, offset=9.0)
 
 
+def of_study(height: int, width: int, alpha: float) -> dict:
+    """Presets of a set of the study: `small` has this size and width of nets, and less of everything."""
+
+    def small(config: ConfigDict) -> None:
+        config.generations = 3
+        config.start_candidates = config.candidates = config.top = 4
+        config.data.update(height=height, width=width)
+        config.model.update(alpha=alpha, growing_alpha=(alpha, 1.25 * alpha, 1.5 * alpha))
+        equal_steps(config, epochs=20, steps=30, batch=8)
+        config.evalnet.update(alpha=alpha, candidates=4, top=4)
+        config.evalnet.train.update(epochs=15, steps_per_epoch=30, batch_size=16)
+
+    return {"small": small, "tiny": tiny}
+
+
 def tiny(config: ConfigDict) -> None:
     """A smoke run of one or two minutes on two cores: every kind of stage, hardly any training."""
     config.generations = 2

@@ -1,0 +1,5 @@
+from configs.base.datasets import cityscapes
+
+
+def get_config(preset: str | None = None):
+    return cityscapes("input_ensemble", preset)

@@ -1,0 +1,5 @@
+from configs.base.datasets import hela
+
+
+def get_config(preset: str | None = None):
+    return hela("ldt", preset)

@@ -1,0 +1,5 @@
+from configs.base.datasets import isic2018
+
+
+def get_config(preset: str | None = None):
+    return isic2018("aim_p", preset)
