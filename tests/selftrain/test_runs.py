@@ -120,7 +120,7 @@ def test_other_configuration_in_the_same_folder_is_refused(demo, command, tiny):
 
 
 ONCE = ("--config.generations=1",)
-# Method: flags that shorten it, or make it do something at all with nets that hardly learned. Model Ensemble
+# Method: flags that shorten it. Model Ensemble
 # and Noisy Student share every path with those here; their own functions are tested in tests/methods.
 METHODS = {
     "fdt": (),
@@ -130,8 +130,6 @@ METHODS = {
     "aim_p": (),
     "input_ensemble": ONCE,
     "consistency": (),
-    "evalnet": ("--config.evalnet.threshold=0.1", "--config.train.epochs=8"),
-    "gt_im_pp": ONCE,
 }
 
 
