@@ -120,8 +120,7 @@ def test_other_configuration_in_the_same_folder_is_refused(demo, command, tiny):
 
 
 ONCE = ("--config.generations=1",)
-# Method: flags that shorten it. Model Ensemble
-# and Noisy Student share every path with those here; their own functions are tested in tests/methods.
+# Method: flags that shorten it. The labellers of all methods are tested in tests/methods.
 METHODS = {
     "fdt": (),
     "im": (),
