@@ -18,6 +18,9 @@ from imjax.errors import UserError
 KERNELS = (0, 3, 5)
 """Sizes that EvalNet's data may draw for erosion and dilation (method.md 1.6)."""
 
+LEVELS = ("low", "mid", "high")
+"""Strengths of the consistency loss's views, in the order of its schedules (method.md 1.7)."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Data:
@@ -280,7 +283,7 @@ def _single_rules() -> Iterator[Rule]:
     for key in ("mask.erode", "mask.dilate"):
         yield key, lambda v: v == 0 or (v > 0 and v % 2 == 1), "0 or an odd size of a square kernel"
     yield "evalnet.pairs.kernels", lambda v: v and set(v) <= set(KERNELS), f"sizes of {KERNELS}"
-    yield "consistency.level", lambda v: v in ("low", "mid", "high"), "low, mid or high"
+    yield "consistency.level", lambda v: v in LEVELS, f"one of {LEVELS}"
     yield "baselines", lambda v: set(v) <= {"ldt", "aldt", "fdt"}, "some of ldt, aldt, fdt"
 
 
@@ -297,7 +300,7 @@ def _joint_rules(config: Config) -> Iterator[Rule]:
         number = config.generations
         yield key, lambda v, n=number: len(v) >= n, f"an entry for each of the {number} generations"
     for name in strengths:
-        yield f"consistency.{name}", lambda v: len(v) == 3, "three entries: low, mid, high"
+        yield f"consistency.{name}", lambda v: len(v) == len(LEVELS), f"an entry for each of {LEVELS}"
 
 
 def flatten(config: Any, prefix: str = "") -> dict[str, Any]:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from imjax.config import Config, Strength
+from imjax.config import LEVELS, Config, Strength
 from imjax.methods.base import Recipe
 from imjax.methods.recipes import recipe
 from imjax.selftrain.stages import EvalNetStage, LabelStage, PairsStage, Stage, TrainStage
-
-LEVELS = ("low", "mid", "high")
 
 FULL_SHARE = 1 / 3
 """`evalnet` keeps few pairs at first: its epochs have at least this share of the full set's steps (1.2)."""
