@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import functools
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from imjax.errors import UserError
 
 KERNELS = (0, 3, 5)
 """Sizes that EvalNet's data may draw for erosion and dilation (method.md 1.6)."""
+
+PLACES = frozenset({"data.dir", "data.cache", "members_per_chunk", "resident_mib"})
+"""Keys that change where and how fast a run runs, not what it gives."""
 
 LEVELS = ("low", "mid", "high")
 """Strengths of the consistency loss's views, in the order of its schedules (method.md 1.7)."""
@@ -246,70 +248,10 @@ def _convert(value: Any, hint: Any, path: str) -> Any:
     return value
 
 
-def check(config: Config) -> Config:
-    """Reject values that cannot work, before anything is computed; returns the config.
-
-    Raises:
-        UserError: names the key, its value and what was expected.
-    """
-    for key, valid, expected in (*_single_rules(), *_joint_rules(config)):
-        value = functools.reduce(getattr, key.split("."), config)
-        if not valid(value):
-            raise UserError(f"config key {key!r} is {value!r}; expected {expected}")
-    return config
-
-
-Rule = tuple[str, Callable[[Any], bool], str]
-"""Key, whether its value will do, and what is expected."""
-
-
-def _single_rules() -> Iterator[Rule]:
-    """What each key alone must be."""
-    for key in ("data.height", "data.width"):
-        yield key, lambda v: v > 0 and v % 16 == 0, "a multiple of 16 (U-Net halves 4 times)"
-    counts = ("candidates", "start_candidates", "top", "predict_batch", "train.epochs",
-              "ensemble.members", "ensemble.views", "consistency.epochs", "evalnet.pairs.val_candidates",
-              "train.batch_size", "evalnet.candidates", "evalnet.top", "evalnet.train.epochs",
-              "evalnet.train.batch_size", "evalnet.pairs.passes", "evalnet.pairs.val_passes")  # fmt: skip
-    for key in counts:
-        yield key, lambda v: v >= 1, "at least 1"
-    for key in ("seed", "generations", "members_per_chunk", "resident_mib", "aldt.copies", "data.crops"):
-        yield key, lambda v: v >= 0, "at least 0"
-    yield "data.overlap", lambda v: 0 <= v < 1, "at least 0, less than 1"
-    yield "data.label_fraction", lambda v: 0 < v <= 1, "more than 0, at most 1"
-    for key in ("data.val_fraction", "data.test_fraction"):
-        yield key, lambda v: 0 < v < 1, "more than 0, less than 1"
-    yield "model.dtype", lambda v: v in ("auto", "float32", "bfloat16"), "auto, float32 or bfloat16"
-    for key in ("mask.erode", "mask.dilate"):
-        yield key, lambda v: v == 0 or (v > 0 and v % 2 == 1), "0 or an odd size of a square kernel"
-    yield "evalnet.pairs.kernels", lambda v: v and set(v) <= set(KERNELS), f"sizes of {KERNELS}"
-    yield "consistency.level", lambda v: v in LEVELS, f"one of {LEVELS}"
-    yield "baselines", lambda v: set(v) <= {"ldt", "aldt", "fdt"}, "some of ldt, aldt, fdt"
-
-
-def _joint_rules(config: Config) -> Iterator[Rule]:
-    """What keys must be beside others."""
-    highest = config.evalnet.highest
-    yield "evalnet.lowest", lambda v: v < highest, f"less than evalnet.highest = {highest}"
-    fewest = min(config.candidates, config.start_candidates)
-    yield "ensemble.members", lambda v: v <= fewest, f"at most the {fewest} candidates that are trained"
-    crops = config.data.crops
-    yield "data.overlap", lambda v: not (v and crops), f"0 beside data.crops = {crops}: crops are of one kind"
-    strengths = [field.name for field in dataclasses.fields(Augment)]
-    for key in ("model.growing_alpha", *(f"augment.{name}" for name in strengths)):
-        number = config.generations
-        yield key, lambda v, n=number: len(v) >= n, f"an entry for each of the {number} generations"
-    for name in strengths:
-        yield f"consistency.{name}", lambda v: len(v) == len(LEVELS), f"an entry for each of {LEVELS}"
-
-
-def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
-    """Dataclass → flat dict with dotted keys, tuples as strings (for hparams and comparisons)."""
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested configuration → one level with dotted keys."""
     flat: dict[str, Any] = {}
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        if dataclasses.is_dataclass(value):
-            flat |= flatten(value, f"{prefix}{field.name}.")
-        else:
-            flat[prefix + field.name] = str(value) if isinstance(value, tuple) else value
+    for key, value in values.items():
+        name = prefix + key
+        flat |= flatten(value, name + ".") if isinstance(value, Mapping) else {name: value}
     return flat

@@ -7,14 +7,17 @@ close it. The same command goes on where a stopped run was. A preset follows the
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 from absl import flags
 from ml_collections import config_flags
 
 from imjax import door, log
-from imjax.config import Config, check, flatten, freeze
+from imjax.config import Config, flatten, freeze
 from imjax.errors import UserError
+from imjax.rules import check
 
 FLAGS = flags.FLAGS
 
@@ -23,6 +26,12 @@ def define_flags() -> None:
     """Declare this command's flags, once, when it runs and not when it is imported."""
     config_flags.DEFINE_config_file("config", None, "Configuration file, e.g. configs/demo.py:tiny.")
     flags.DEFINE_string("workdir", None, "Folder of the run: results, figures, nets. Made if missing.")
+    flags.DEFINE_multi_string(
+        "reuse",
+        [],
+        "Folder of another run; finished stages that are the same to the last setting, such as LDT's nets, "
+        "are copied from there instead of made again. May be repeated.",
+    )
     flags.DEFINE_bool("plan", False, "Print the stages of the run and stop.")
 
 
@@ -37,7 +46,7 @@ def main(_: list[str]) -> None:
         return
     if FLAGS.workdir is None:
         raise UserError("--workdir is missing; name the folder that the run may write to")
-    run(config, stages, Path(FLAGS.workdir))
+    run(config, stages, Path(FLAGS.workdir), [Path(folder) for folder in FLAGS.reuse])
 
 
 def _config_values() -> dict:
@@ -51,16 +60,17 @@ def _config_values() -> dict:
         ) from error
 
 
-def run(config: Config, stages: tuple, workdir: Path) -> None:
+def run(config: Config, stages: tuple, workdir: Path, reuse: Sequence[Path] = ()) -> None:
     """One run, from data to report.
 
     Args:
         config: checked.
         stages: its plan.
         workdir: the run's folder.
+        reuse: folders of other runs, whose finished stages are taken over where they are the same.
 
     Raises:
-        UserError: the data or the workdir do not fit.
+        UserError: the data or a folder do not fit.
     """
     from imjax.data import pack
     from imjax.engine import devices
@@ -77,13 +87,14 @@ def run(config: Config, stages: tuple, workdir: Path) -> None:
     from imjax.selftrain import results, runner
     from imjax.selftrain import workdir as workdirs
     from imjax.selftrain.context import Context
-    from imjax.selftrain.store import Store
+    from imjax.selftrain.store import Store, basis
 
     workdirs.open_workdir(workdir, config, packed)
+    lenders = workdirs.lenders(reuse, workdir)
     writer = Writer(workdir)
-    writer.hparams(flatten(config))
+    writer.hparams(flatten(dataclasses.asdict(config)))
     try:
-        store = Store(workdir, stages, packed.manifest["hash"], config.seed)
+        store = Store(workdir, stages, basis(config, packed.manifest["hash"]), lenders)
         rows = runner.run(stages, Context(config, packed, store), writer, stopping)
     finally:
         writer.close()

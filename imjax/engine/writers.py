@@ -68,7 +68,8 @@ class Writer:
     def hparams(self, values: Mapping[str, Any]) -> None:
         """Write the flat configuration, to the events only."""
         if self._events is not None:
-            self._events.write_hparams(dict(values))
+            plain = (int, float, bool, str)
+            self._events.write_hparams({k: v if isinstance(v, plain) else str(v) for k, v in values.items()})
 
     def rewind(self, stage: str, step: int) -> None:
         """Forget what the stage wrote after `step`: it goes on from there and will write it again."""
@@ -82,6 +83,15 @@ class Writer:
         temporary.write_text("".join(kept), encoding="utf-8")
         os.replace(temporary, self._path)
         self._file = self._path.open("a", encoding="utf-8")
+
+    def copy(self, path: Path, stage: str) -> None:
+        """Write what another run's metrics.jsonl has of a stage, in place of anything written of it here."""
+        self.rewind(stage, -1)
+        for line in filter(None, map(_parsed, path.read_text(encoding="utf-8").splitlines())):
+            if line["stage"] == stage:
+                value = math.nan if line["value"] is None else line["value"]
+                self.scalar(**line | {"value": value})
+        self.flush()
 
     def flush(self) -> None:
         """Make what was written visible."""

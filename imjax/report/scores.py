@@ -7,16 +7,13 @@ import dataclasses
 import statistics
 from collections.abc import Iterable, Sequence
 from importlib import resources
-from typing import Any
 
+from imjax.config import PLACES, flatten
 from imjax.report import names
 from imjax.report.runs import Row, Run
 
-PLACES = frozenset(
-    {"method", "seed", "baselines", "members_per_chunk", "resident_mib", "data.dir", "data.cache"}
-    # Has a warning of its own, and is not in older runs, where it stands for False.
-    | {"select_on_test"}
-)
+# select_on_test has a warning of its own, and is not in older runs, where it stands for False.
+VARYING = PLACES | {"method", "seed", "baselines", "select_on_test"}
 """Configuration keys in which runs that are shown together may differ."""
 
 LABELLED = {"fdt": "ldt", "aldt": "ldt"}
@@ -205,18 +202,10 @@ def _clashes(runs: Sequence[Run]) -> list[str]:
 
 def _differences(runs: Sequence[Run]) -> list[str]:
     flats = [flatten(run.config) for run in runs]
-    keys = sorted(set().union(*flats) - PLACES)
+    keys = sorted(set().union(*flats) - VARYING)
     lines = []
     for key in keys:
         values = dict.fromkeys(str(flat.get(key, "absent")) for flat in flats)
         if len(values) > 1:
             lines.append(f"{key} ({' / '.join(values)})")
     return [f"The runs differ in more than method and seed: {', '.join(lines)}."] if lines else []
-
-
-def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested configuration → one level with dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return flat

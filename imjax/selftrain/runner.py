@@ -27,7 +27,7 @@ RUN: dict[type, Callable[[Any, Context, Path, Monitor], dict[str, Any]]] = {
 def run(
     stages: Sequence[Stage], context: Context, writer: Writer, stopping: Callable[[], bool] = lambda: False
 ) -> list[dict[str, Any]]:
-    """Run every stage that is not done.
+    """Run every stage that is not done, or take it over from a run that did the same.
 
     Args:
         stages: the plan.
@@ -49,6 +49,12 @@ def run(
             continue
         if stopping():
             raise Stopped(f"before stage {stage.name}")
+        if folder := context.store.lender(stage.name):
+            # Figures first: a kill in between leaves a stage that is not done, and is taken over anew.
+            writer.copy(folder.parents[1] / "metrics.jsonl", stage.name)
+            context.store.take_over(stage.name, folder)
+            logger.info("stage %s %s: the same as %s, taken over", position, stage.name, folder)
+            continue
         monitor = Monitor(writer, stage.name, position, stage.generation, stopping)
         _one(stage, context, monitor)
         writer.flush()

@@ -11,20 +11,30 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from imjax.config import Config
 from imjax.selftrain.stages import Stage
 
 
 class Store:
     """`D/stages` and `D/checkpoints` of one plan.
 
-    A stage is done if its folder has a DONE.json whose digest is that of the stage's settings, the data
-    and the stages it reads; anything else there is from an interrupted or other run and is replaced.
+    A stage is done if its folder has a DONE.json whose digest is that of the stage's settings, the stages
+    it reads and `basis`; anything else there is from an interrupted or other run and is replaced.
+
+    Args:
+        workdir: of the run.
+        stages: its plan.
+        basis: what every stage depends on, as `basis` gives it.
+        lenders: workdirs of other runs whose stages may be taken over.
     """
 
-    def __init__(self, workdir: Path, stages: Sequence[Stage], data_digest: str, seed: int):
+    def __init__(
+        self, workdir: Path, stages: Sequence[Stage], basis: Sequence[Any], lenders: Sequence[Path] = ()
+    ):
         self.workdir = workdir
         self._stages = {stage.name: (i, stage) for i, stage in enumerate(stages)}
-        self._root = [data_digest, seed]
+        self._basis = list(basis)
+        self._lenders = tuple(lenders)
         (workdir / "stages").mkdir(parents=True, exist_ok=True)
 
     def label(self, name: str) -> str:
@@ -46,17 +56,27 @@ class Store:
     def digest(self, name: str) -> str:
         """Hash of everything that a stage's result depends on."""
         stage = self.stage(name)
-        facts = [self._root, type(stage).__name__, dataclasses.asdict(stage)]
+        facts = [self._basis, type(stage).__name__, dataclasses.asdict(stage)]
         facts += [self.digest(other) for other in stage.inputs]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
     def is_done(self, name: str) -> bool:
         """Whether the stage's artefacts are whole and current."""
-        try:
-            done = json.loads((self.folder(name) / "DONE.json").read_text(encoding="utf-8"))
-        except (OSError, json.JSONDecodeError):
-            return False
-        return done.get("digest") == self.digest(name)
+        return _digest_in(self.folder(name)) == self.digest(name)
+
+    def lender(self, name: str) -> Path | None:
+        """Folder of the same stage, done by another run; None if no lender has it."""
+        for workdir in self._lenders:
+            for folder in sorted((workdir / "stages").glob(f"[0-9]*_{name}")):
+                if _digest_in(folder) == self.digest(name):
+                    return folder
+        return None
+
+    def take_over(self, name: str, folder: Path) -> None:
+        """Make a lender's artefacts the stage's."""
+        copy = self.begin(name)
+        shutil.copytree(folder, copy, dirs_exist_ok=True)
+        self.commit(name, copy, read_json(folder / "DONE.json") | {"taken_from": str(folder)})
 
     def begin(self, name: str) -> Path:
         """An empty temporary folder for a stage's artefacts."""
@@ -71,6 +91,20 @@ class Store:
         shutil.rmtree(target, ignore_errors=True)
         write_json(folder / "DONE.json", {"digest": self.digest(name)} | facts)
         os.replace(folder, target)
+
+
+def basis(config: Config, data_digest: str) -> list[Any]:
+    """What every stage's result depends on beside its own settings: seed, data, and nets but for width."""
+    m = config.model
+    return [data_digest, config.seed, m.dropout, m.momentum, m.dtype, config.predict_batch]
+
+
+def _digest_in(folder: Path) -> str | None:
+    """Digest in the DONE.json of a stage's folder; None if it is not done."""
+    try:
+        return json.loads((folder / "DONE.json").read_text(encoding="utf-8")).get("digest")
+    except (OSError, json.JSONDecodeError, AttributeError):
+        return None
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -8,20 +8,20 @@ import json
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from imjax.config import Config
+from imjax import __version__
+from imjax.config import PLACES, Config, flatten
 from imjax.data.pack import Packed
 from imjax.errors import UserError
+from imjax.log import logger
 from imjax.methods.recipes import recipe
 from imjax.selftrain.store import read_json, write_json
-
-PLACES = ("data.dir", "data.cache", "members_per_chunk", "resident_mib")
-"""Keys that change where and how fast a run runs, not what it gives."""
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "clu")
 
@@ -53,7 +53,8 @@ def record(config: Config, packed: Packed) -> dict[str, Any]:
         "data": packed.manifest["hash"],
         "spec": dataclasses.asdict(packed.spec),
         "counts": {name: len(split.names) for name, split in packed.splits.items()},
-        "versions": {name: _version(name) for name in PACKAGES} | {"python": platform.python_version()},
+        "versions": {"imjax": __version__, "python": platform.python_version()}
+        | {name: _version(name) for name in PACKAGES},
         "device": f"{len(devices)} × {devices[0].device_kind}",
         "commit": _commit(),
         "command": ["python", "-m", "imjax.main", *sys.argv[1:]],
@@ -61,11 +62,8 @@ def record(config: Config, packed: Packed) -> dict[str, Any]:
 
 
 def _same(path: Path, config: Config, packed: Packed) -> None:
-    try:
-        old = read_json(path)
-        before = _facts(old["config"])
-    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: not a config.json of imjax ({error}); name another --workdir") from error
+    old = _read(path)
+    before = _facts(old["config"])
     now = _facts(dataclasses.asdict(config))
     differing = [key for key in sorted(before | now) if before.get(key) != now.get(key)]
     if differing:
@@ -76,14 +74,41 @@ def _same(path: Path, config: Config, packed: Packed) -> None:
         raise UserError(f"{path} is from a run on other data than {digest}; name another --workdir")
 
 
-def _facts(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            flat |= _facts(value, f"{prefix}{key}.")
-        elif prefix + key not in PLACES:
-            flat[prefix + key] = list(value) if isinstance(value, tuple) else value
-    return flat
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        old = read_json(path)
+        if not isinstance(old["config"], dict):
+            raise TypeError("config is no group of keys")
+        return old
+    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: not a config.json of imjax ({error}); name another folder") from error
+
+
+def lenders(folders: Sequence[Path], workdir: Path) -> list[Path]:
+    """Other runs whose finished stages may stand for this run's: same versions, same kind of device.
+
+    Args:
+        folders: workdirs of the runs.
+        workdir: this run's, opened.
+
+    Raises:
+        UserError: a folder is no run's.
+    """
+    ours, found = _read(workdir / "config.json"), []
+    for folder in folders:
+        theirs = _read(folder / "config.json")
+        differing = [key for key in ("versions", "device") if ours[key] != theirs.get(key)]
+        if differing:
+            logger.warning("--reuse=%s: made with other %s; nothing is taken over", folder, differing)
+        elif folder.resolve() != workdir.resolve():
+            found.append(folder)
+    return found
+
+
+def _facts(values: dict[str, Any]) -> dict[str, Any]:
+    """What a run's results depend on, as json has it."""
+    flat = {key: value for key, value in flatten(values).items() if key not in PLACES}
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in flat.items()}
 
 
 def _version(package: str) -> str:
