@@ -73,12 +73,13 @@ def run(config: Config, stages: tuple, workdir: Path, reuse: Sequence[Path] = ()
         UserError: the data or a folder do not fit.
     """
     from imjax.data import pack
+    from imjax.data.options import DataOptions
     from imjax.engine import devices
 
     log.show()
     stopping = devices.stop_on_sigterm()
     cache = Path(config.data.cache or pack.default_cache())
-    packed_root = pack.prepare(_data_options(config), cache)
+    packed_root = pack.prepare(DataOptions.of(config.data), cache)
     packed = pack.load(packed_root)
     devices.configure(cache, max(config.candidates, config.start_candidates, config.evalnet.candidates))
 
@@ -102,18 +103,6 @@ def run(config: Config, stages: tuple, workdir: Path, reuse: Sequence[Path] = ()
     write_report([workdir], workdir / "report.html")
     print(results.table(rows, packed.spec.headline, config.top))
     print(f"\nresults: {workdir / 'results.csv'}\nreport:  {workdir / 'report.html'}")
-
-
-def _data_options(config: Config):
-    from imjax.data.options import DataOptions
-
-    d = config.data
-    return DataOptions(
-        dataset=d.dataset, dir=d.dir, size=(d.height, d.width), crops=d.crops, overlap=d.overlap,
-        label_fraction=d.label_fraction, val_fraction=d.val_fraction, test_fraction=d.test_fraction,
-        split_seed=d.split_seed,
-        synthetic_train=d.synthetic_train, synthetic_val=d.synthetic_val, synthetic_test=d.synthetic_test,
-    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ def main(arguments: list[str]) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     failed = run(points)
     if failed:
-        raise TrainingError(_story(failed, len(points)))
+        raise TrainingError(story(failed, len(points)))
     print(f"\nall {len(points)} runs are finished: python -m imjax.report {FLAGS.root}/* --out=report.html")
 
 
@@ -141,7 +141,7 @@ def _state(point: Point) -> str:
     return "finished" if finished(point) else "started" if point.workdir.exists() else "new"
 
 
-def _story(failed: Sequence[Point], total: int) -> str:
+def story(failed: Sequence[Point], total: int) -> str:
     """Failed runs with the ends of their logs."""
     lines = [f"{len(failed)} of {total} runs failed; the same command tries them again"]
     for point in failed:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from imjax.config import Data
+
 
 @dataclasses.dataclass(frozen=True)
 class DataOptions:
@@ -30,3 +32,9 @@ class DataOptions:
     synthetic_train: int = 400
     synthetic_val: int = 80
     synthetic_test: int = 80
+
+    @classmethod
+    def of(cls, data: Data) -> DataOptions:
+        """The options of a configuration."""
+        values = dataclasses.asdict(data) | {"size": (data.height, data.width)}
+        return cls(**{field.name: values[field.name] for field in dataclasses.fields(cls)})

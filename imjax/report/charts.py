@@ -65,6 +65,12 @@ def _learning(spec: DatasetSpec, stage: str, figures: Sequence[Figure], done: St
         return Chart(svg(canvas), f"{title}: train loss and val {names.metric(monitor)} per epoch", title)
 
 
+def _steps_per_epoch(figures: Sequence[Figure]) -> int:
+    """Steps from one training loss to the next; val may be watched several times in between."""
+    steps = sorted({figure.step for figure in figures if (figure.split, figure.name) == ("train", "loss")})
+    return steps[1] - steps[0] if len(steps) > 1 else max(figure.step for figure in figures)
+
+
 def _members(
     axes: Any,
     figures: Sequence[Figure],
@@ -73,21 +79,23 @@ def _members(
     best: Sequence[int],
     kept: dict[int, int],
 ) -> None:
-    lines: dict[int | None, list[float | None]] = {}
+    """One line per member over epochs, with a dot where its kept epoch was measured."""
+    length = _steps_per_epoch(figures)
+    lines: dict[int | None, dict[float, float | None]] = {}
     for figure in figures:
         if (figure.split, figure.name) == which:
-            lines.setdefault(figure.member, []).append(figure.value)
-    for member, values in lines.items():
+            lines.setdefault(figure.member, {})[figure.step / length] = figure.value
+    choose = min if which[1] in names.DESCENDING else max
+    for member, line in lines.items():
         chosen = member in best
         style: dict[str, Any] = {
             "linewidth": 1.8 if chosen else 0.8,
             "alpha": 1 if chosen else 0.55,
             "color": colour,
         }
-        marker = "o" if len(values) == 1 else None
-        axes.plot(range(1, len(values) + 1), values, marker=marker, zorder=3 if chosen else 2, **style)
-        if 1 <= kept.get(member, 0) <= len(values):
-            epoch = kept[member]
-            axes.plot(
-                [epoch], [values[epoch - 1]], "o", markersize=4 if chosen else 3, color=colour, zorder=4
-            )
+        marker = "o" if len(line) == 1 else None
+        axes.plot(list(line), list(line.values()), marker=marker, zorder=3 if chosen else 2, **style)
+        own = [(value, x) for x, value in line.items() if 0 <= kept.get(member, 0) - x < 1]
+        if own:
+            value, x = choose(own)
+            axes.plot([x], [value], "o", markersize=4 if chosen else 3, color=colour, zorder=4)

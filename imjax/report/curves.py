@@ -43,11 +43,10 @@ LOOKS = {
     "aim_pp": Look("#D55E00", "p"),
     "gt_im_pp": Look("#000000", "*", ":", 1.4),
 }
-OTHERS = (
-    Look("#332288", "h", "--"),
-    Look("#117733", "8", "-."),
-    Look("#AA4499", "d", "--"),
-    Look("#999933", "H", "-."),
+OTHERS = tuple(
+    Look(colour, marker, dash)
+    for dash, markers in (("--", "h8dH"), ("-", "vs^o"), (":", "PXD*"))
+    for colour, marker in zip(("#332288", "#117733", "#AA4499", "#999933"), markers, strict=True)
 )
 """For methods of other names, in the order in which they come."""
 POINTS: dict[str, Any] = {"s": 18, "alpha": 0.35, "linewidths": 0}

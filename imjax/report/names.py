@@ -46,14 +46,24 @@ DESCENDING = frozenset({"mcce", "hd95", "assd", "loss", "mae"})
 """Metrics where less is better."""
 
 
+def variant(name: str, label: str) -> str:
+    """Name of a method with settings that tell it from others of that name: `im (members 3)`."""
+    return f"{name} ({label})"
+
+
+def base(name: str) -> str:
+    """Name of a method without the settings that tell it from others."""
+    return name.partition(" (")[0]
+
+
 def position(name: str) -> int:
     """Place of a method in the order of the page; unknown ones come last."""
-    return list(METHODS).index(name) if name in METHODS else len(METHODS)
+    return list(METHODS).index(base(name)) if base(name) in METHODS else len(METHODS)
 
 
 def method(name: str) -> str:
     """Title of a method."""
-    return METHODS.get(name, name)
+    return METHODS.get(base(name), base(name)) + name.removeprefix(base(name))
 
 
 def metric(name: str) -> str:

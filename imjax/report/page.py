@@ -20,6 +20,7 @@ from imjax.report.pictures import Strip
 from imjax.report.runs import Run
 from imjax.report.scores import Entry, Published
 from imjax.report.tables import Table
+from imjax.report.variants import told_apart
 
 IMAGES = 4
 """Per run in the panels; half as many on a page with the panels of several."""
@@ -94,10 +95,11 @@ def write_report(workdirs: Sequence[Path], path: Path) -> None:
 def render(found: Sequence[Run]) -> str:
     """The html text of the page on these runs."""
     published = scores.published()
-    found = sorted(found, key=lambda run: names.position(run.method))
     groups: dict[str, list[Run]] = {}
-    for run in found:
+    for run in sorted(found, key=lambda run: names.position(run.method)):
         groups.setdefault(run.spec.name, []).append(run)
+    groups = {name: told_apart(group) for name, group in groups.items()}
+    found = sorted((run for group in groups.values() for run in group), key=_place)
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -114,6 +116,10 @@ def render(found: Sequence[Run]) -> str:
         runs=[_run(run, len(found) > 1, images if run in shown else 0) for run in waiting],
         folded=len(found) > FEW,
     )
+
+
+def _place(run: Run) -> tuple[int, str]:
+    return names.position(run.method), run.method
 
 
 def _shown(found: Sequence[Run]) -> list[Run]:
@@ -156,7 +162,9 @@ def _sentences(
     if len(grown) <= FEW:
         return [_grown(spec, entry, plain, group, published, top) for entry in grown]
     choose = min if spec.headline in names.DESCENDING else max
-    fair = [entry for entry in grown if not entry.on_test and entry.method not in names.ORACLES] or grown
+    fair = [
+        entry for entry in grown if not entry.on_test and names.base(entry.method) not in names.ORACLES
+    ] or grown
     best = choose(fair, key=lambda entry: entry.best(spec.headline).mean)
     return [f"Best of {len(fair)} methods: {_grown(spec, best, plain, group, published, top)}"]
 

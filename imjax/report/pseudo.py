@@ -40,7 +40,7 @@ def _masks(runs: Sequence[Run], nets: int | None) -> Masks:
     def mean(split: str, share: bool) -> Spread | None:
         values = []
         for run in runs:
-            trained = run.start if nets is None else f"g{nets}"
+            trained = names.base(run.start) if nets is None else f"g{nets}"
             stage = label if split == "unlabelled" else f"train_{trained}"
             value = run.last(stage, split, "inconsistent_pixels")
             # A multilabel size adds up the channels' masks.

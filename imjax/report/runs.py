@@ -8,7 +8,7 @@ import functools
 import json
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,8 @@ class Run:
     figures: tuple[Figure, ...]
     stages: tuple[Stage, ...]
     """In the order of the plan."""
+    titles: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Methods of this run → what they are called beside runs with other settings."""
 
     @property
     def config(self) -> dict[str, Any]:
@@ -87,8 +89,9 @@ class Run:
 
     @property
     def method(self) -> str:
-        """Name of the method."""
-        return self.config["method"]
+        """Name of the method, as in the rows."""
+        name = self.config["method"]
+        return self.titles.get(name, name)
 
     @property
     def seed(self) -> int:
@@ -130,8 +133,9 @@ class Run:
 
     @property
     def start(self) -> str:
-        """Method whose nets label generation 0."""
-        return self.record["start"]
+        """Method whose nets label generation 0, as in the rows."""
+        name = self.record["start"]
+        return self.titles.get(name, name)
 
     def last(self, stage: str, split: str, name: str) -> float | None:
         """The last value of a stage's figure that is not one member's."""

@@ -105,7 +105,11 @@ def entries(runs: Sequence[Run]) -> tuple[Entry, ...]:
 def origins(runs: Sequence[Run], method: str) -> list[str]:
     """Methods that a method grew from: the start of its runs, or LDT for ALDT and FDT; empty for LDT."""
     starts = dict.fromkeys(run.start for run in runs if run.method == method and run.start != method)
-    return list(starts) or ([LABELLED[method]] if method in LABELLED else [])
+    if starts or names.base(method) not in LABELLED:
+        return list(starts)
+    fewer = LABELLED[names.base(method)]
+    twin = fewer + method.removeprefix(names.base(method))
+    return [twin if any(row.method == twin for run in runs for row in run.rows) else fewer]
 
 
 def gap(runs: Sequence[Run], method: str, generation: int | None, other: str, metric: str) -> Spread | None:
@@ -203,6 +207,9 @@ def _clashes(runs: Sequence[Run]) -> list[str]:
 def _differences(runs: Sequence[Run]) -> list[str]:
     flats = [flatten(run.config) for run in runs]
     keys = sorted(set().union(*flats) - VARYING)
+    # What tells runs apart is in their names.
+    named = " ".join(title for run in runs for title in run.titles.values())
+    keys = [key for key in keys if f"{key.split('.')[-1]} " not in named]
     lines = []
     for key in keys:
         values = dict.fromkeys(str(flat.get(key, "absent")) for flat in flats)
