@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from configs import demo as demo_file
+from imjax.config import freeze
+
 ROOT = Path(__file__).parents[2]
 COUNTS = {"train": 60, "val": 8, "test": 12}
 TINY = tuple(f"--config.data.synthetic_{part}={count}" for part, count in COUNTS.items())
@@ -52,3 +55,9 @@ def demo(command, tmp_path_factory):
     code, out, err = command("configs/demo.py:tiny", workdir, *TINY)
     assert code == 0, err
     return workdir, out
+
+
+@pytest.fixture(scope="session")
+def demo_config():
+    """The configuration of the demo's smoke run."""
+    return freeze(demo_file.get_config("tiny").to_dict())

@@ -114,6 +114,32 @@ def interrupt(command, workdir, tiny, stage, how):
     return process.returncode, err
 
 
+def test_stages_of_another_run_are_taken_over(demo, command, tiny, tmp_path):
+    workdir = tmp_path / "run"
+    flags = ("--config.method=im", "--config.generations=1", f"--reuse={demo[0]}")
+    code, _, err = command("configs/demo.py:tiny", workdir, *tiny, *flags)
+    assert code == 0 and err.count("taken over") == 1 and "00_train_ldt, taken over" in err, err
+    same = [[line for line in rows_of(folder) if line["method"] == "ldt"] for folder in (demo[0], workdir)]
+    assert same[0] == same[1] and len(figures(rows_of(workdir), "im", "0")) == 2
+    lines = [(folder / "metrics.jsonl").read_text().splitlines() for folder in (demo[0], workdir)]
+    of_ldt = [[line for line in text if '"train_ldt"' in line] for text in lines]
+    assert of_ldt[0] == of_ldt[1] and of_ldt[0]
+
+
+def test_a_folder_to_take_from_must_be_a_run(demo, command, tiny, tmp_path):
+    code, _, err = command("configs/demo.py:tiny", tmp_path / "run", *tiny, f"--reuse={tmp_path}")
+    assert code == 2 and "config.json: not a config.json of imjax" in err
+
+
+def test_selecting_on_test_ranks_by_test_and_says_so(command, tiny, tmp_path):
+    flags = ("--config.method=ldt", "--config.select_on_test=True", "--config.start_candidates=3")
+    code, _, err = command("configs/demo.py:tiny", tmp_path / "run", *tiny, *flags)
+    assert code == 0, err
+    values = figures(rows_of(tmp_path / "run"), "ldt", "")
+    assert len(values) == 3 and values == sorted(values, reverse=True)
+    assert "ranked on TEST" in (tmp_path / "run" / "report.html").read_text()
+
+
 def test_other_configuration_in_the_same_folder_is_refused(demo, command, tiny):
     code, _, err = command("configs/demo.py:tiny", demo[0], *tiny, "--config.seed=1")
     assert code == 2 and "seed: 0 → 1" in err and "Traceback" not in err

@@ -1,0 +1,77 @@
+"""What EvalNets learn from and judge, against loops over pixels and by hand."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from imjax.data.spec import DatasetSpec
+from imjax.methods import evalnet
+
+BINARY = DatasetSpec("b", "b", "binary", ("x",), ((1, 1, 1),))
+RESERVED = DatasetSpec("m", "m", "multiclass", ("-", "a", "b", "c"), ((0, 0, 0),) * 4, reserved=True)
+LABELS = DatasetSpec("l", "l", "multilabel", ("p", "q"), ((0, 0, 0),) * 2, detection_shares=(0.01, 0.25))
+IMAGE = jnp.zeros((6, 6, 3), jnp.uint8)
+
+
+def overlap(truth, mask, smooth):
+    """IoU of two 0/1 maps by a loop; void truth (255) is left out."""
+    both = either = 0
+    for t, m in zip(truth.ravel(), mask.ravel(), strict=True):
+        if t != 255:
+            both += t == 1 and m == 1
+            either += t == 1 or m == 1
+    return (both + smooth) / max(either + smooth, 1)
+
+
+def draw(seed, high, shape):
+    return np.random.default_rng(seed).integers(0, high, shape).astype(np.uint8)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_pairs_of_single_masks_equal_a_loop(seed):
+    truth, mask = draw(seed, 4, (6, 6)), draw(seed + 9, 4, (6, 6))
+    truth[0, 0] = 255
+    pair = evalnet.candidate_pair(IMAGE, jnp.asarray(truth), jnp.asarray(mask), spec=RESERVED)
+    ones = [np.where(truth == 255, 255, truth == c).astype(np.uint8) for c in range(4)]
+    twin = [overlap(one, (mask == c).astype(np.uint8), 0) for c, one in enumerate(ones)]
+    np.testing.assert_allclose(pair.iou, twin, rtol=1e-6)
+    # More than 1 % of 36 pixels is one pixel.
+    assert pair.detection.tolist() == [float((truth == c).any()) for c in range(4)]
+
+    truth, mask = draw(seed, 2, (6, 6)), draw(seed + 9, 2, (6, 6))
+    pair = evalnet.candidate_pair(IMAGE, jnp.asarray(truth), jnp.asarray(mask), spec=BINARY)
+    np.testing.assert_allclose(pair.iou, [overlap(truth, mask, 1)], rtol=1e-6)
+
+    truth, mask = draw(seed, 2, (6, 6, 2)), draw(seed + 9, 2, (6, 6, 2))
+    truth[..., 1] = 0
+    truth[0, :, 1] = 1  # 6 of 36 pixels: below the quarter that channel q needs
+    pair = evalnet.candidate_pair(IMAGE, jnp.asarray(truth), jnp.asarray(mask), spec=LABELS)
+    twin = [overlap(truth[..., c], mask[..., c], 1) for c in range(2)]
+    np.testing.assert_allclose(pair.iou, twin, rtol=1e-6)
+    assert pair.detection.tolist() == [1, 0]
+
+
+def test_the_truth_as_a_mask_is_its_own_and_scores_one():
+    # Published code scored the last image's mask here (method.md 1.12).
+    truth = draw(0, 4, (6, 6))
+    truth[0, :2] = 255
+    pair = evalnet.candidate_pair(IMAGE, jnp.asarray(truth), jnp.asarray(truth), spec=RESERVED)
+    assert pair.iou.tolist() == [1, 1, 1, 1]
+    np.testing.assert_array_equal(pair.mask, np.where(truth == 255, 0, truth))
+
+
+def test_true_score_by_hand():
+    # 2×4 pixels. Truth: a a a a | b b b c. IM: the first a and c, so the label reads 0 a a b | b b b 0.
+    # Class a: I = 2, U = 4 (of its 4, two are found): 1/2; 3 of 4 are outside the IM: detected.
+    # Class b: I = 3, U = 4 (one a is called b): 3/4; detected. Class c: all under the IM: not counted.
+    # Class 0 means "inconsistent" and is not counted. Score: (1/2 + 3/4) / 2 = 0.625.
+    truth = jnp.asarray([[1, 1, 1, 1], [2, 2, 2, 3]], jnp.uint8)
+    label = jnp.asarray([[0, 1, 1, 2], [2, 2, 2, 0]], jnp.uint8)
+    score = evalnet.true_score(truth, label, jnp.asarray(label == 0), spec=RESERVED)
+    np.testing.assert_allclose(score, 0.625, rtol=1e-6)
+
+
+def test_binary_true_score_by_hand():
+    # I = 1, U = 3: (1 + 1) / (3 + 1).
+    truth, label = jnp.asarray([[1, 1, 0, 0]], jnp.uint8), jnp.asarray([[1, 0, 1, 0]], jnp.uint8)
+    assert float(evalnet.true_score(truth, label, jnp.zeros((1, 4), bool), spec=BINARY)) == 0.5
