@@ -64,6 +64,7 @@ def tiny(config: ConfigDict) -> None:
     """A smoke run of one or two minutes on two cores: every kind of stage, hardly any training."""
     config.generations = 2
     config.start_candidates = config.candidates = config.top = 2
+    config.predict_batch = 8
     config.data.update(height=64, width=64)
     config.model.update(alpha=0.25, growing_alpha=(0.25, 0.375), momentum=0.9)
     equal_steps(config, epochs=4, steps=12, batch=4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -114,13 +115,10 @@ def fit(
         TrainingError: a member's loss is not finite.
         Stopped: a stop was asked for; the state is saved.
     """
-    tx = make_optimizer(options.learning_rate, options.weight_decay, options.adam_epsilon)
-    worst = -np.inf if objective.larger_is_better else np.inf
+    run = _programs(objective, members, options.learning_rate, options.weight_decay, options.adam_epsilon)
     keys = members.spread(_member_keys(seed, stage, members.count))
-    state = members.map(lambda key: _init(objective, tx, worst, jax.random.wrap_key_data(key)))(keys)
-    first, state = checkpoints.restore(members, state)
-    advance = [_stepper(members, loss, tx) for loss in objective.losses.values()]
-    finish = _finisher(objective, members, val, predict_batch, stage, monitor)
+    first, state = checkpoints.restore(members, run.init(keys))
+    finish = _finisher(objective, members, run, val, predict_batch, stage, monitor)
     streams = [f"{stage}/{number}" if number else stage for number in range(len(train))]
     orders = [s.shuffled(seed, name, options.batch_size) for s, name in zip(train, streams, strict=True)]
     total = options.epochs * sum(steps)
@@ -128,7 +126,7 @@ def fit(
         for part in _parts(options.epochs, tuple(objective.losses), steps, first):
             batches = train[part.phase].batches(orders[part.phase], part.own)
             for done, batch in enumerate(batches, part.end - len(part.own) + 1):
-                state = advance[part.phase](state, batch, keys)
+                state = run.advance[part.phase](state, batch, keys)
                 if done % SYNC_STEPS == 0:
                     jax.block_until_ready(state)
                 progress.at(done, part.epoch - (done < part.end))
@@ -171,22 +169,49 @@ def _parts(epochs: int, losses: Sequence[str], steps: Sequence[int], first: int)
                 yield _Part(epoch + 1, phase, loss, range(after - left, after), count, end)
 
 
-def _stepper(members: Members, loss: Callable, tx: optax.GradientTransformation) -> Callable:
-    return members.map(lambda s, batch, key: _advance(loss, tx, s, batch, key), donate=(0,))
+class _Programs(NamedTuple):
+    """What runs on the devices, mapped over the members."""
+
+    init: Callable
+    advance: tuple[Callable, ...]
+    """One per phase."""
+    watch: Callable
+    keep: Callable
+
+
+@functools.lru_cache(maxsize=8)
+def _programs(objective: Objective, members: Members, rate: float, decay: float, epsilon: float) -> _Programs:
+    """Compiled once for all stages that train the same net in the same way."""
+    tx = make_optimizer(rate, decay, epsilon)
+    worst = -np.inf if objective.larger_is_better else np.inf
+
+    def stepper(loss):
+        return members.map(lambda s, batch, key: _advance(loss, tx, s, batch, key), donate=(0,))
+
+    return _Programs(
+        members.map(lambda key: _init(objective, tx, worst, jax.random.wrap_key_data(key))),
+        tuple(stepper(loss) for loss in objective.losses.values()),
+        members.map(lambda s, batch: objective.watch(s.variables, batch)),
+        members.map(lambda s, value, epoch: _keep(objective, s, value, epoch), donate=(0,)),
+    )
 
 
 def _finisher(
-    objective: Objective, members: Members, val: Source, batch: int, stage: str, monitor: Monitor
+    objective: Objective,
+    members: Members,
+    run: _Programs,
+    val: Source,
+    batch: int,
+    stage: str,
+    monitor: Monitor,
 ) -> Callable[[Chunks, _Part], tuple[Chunks, np.ndarray]]:
     """A function that ends a phase: measure on val, report, keep each member's snapshot if it is the best."""
-    watch = members.map(lambda s, batch: objective.watch(s.variables, batch))
-    keep = members.map(lambda s, value, epoch: _keep(objective, s, value, epoch), donate=(0,))
 
     def finish(state: Chunks, part: _Part) -> tuple[Chunks, np.ndarray]:
         losses = _losses(members, state, stage, part.steps)
-        watched = predict.mean(members, watch, state, val, batch)
+        watched = predict.mean(members, run.watch, state, val, batch)
         value = watched[objective.monitor].astype(np.float32)
-        state = keep(state, members.spread(value), members.spread(np.full(members.count, part.epoch)))
+        state = run.keep(state, members.spread(value), members.spread(np.full(members.count, part.epoch)))
         monitor.epoch(part.epoch, part.end, {"train": {part.loss: losses}, "val": watched})
         return state, losses
 

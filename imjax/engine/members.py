@@ -8,6 +8,7 @@ ones there, and the chunks take turns. The numbers are the same either way.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -94,6 +95,12 @@ class Members:
 
     def _place(self, tree: Tree) -> Tree:
         return jax.device_put(tree, jax.tree.map(lambda _: self._sharding, tree))
+
+
+@functools.lru_cache(maxsize=32)
+def spread_over_devices(count: int, per_chunk: int = 0) -> Members:
+    """`count` members on all local devices; the same object for the same numbers, as are its programs."""
+    return Members(count, per_chunk)
 
 
 def _of_one(function: Callable, shared: frozenset[int]) -> Callable:

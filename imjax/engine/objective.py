@@ -7,6 +7,7 @@ the `Objective` they hand to it.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -24,9 +25,13 @@ Batch = dict[str, jax.Array]
 Loss = Callable[[Variables, Batch, jax.Array], tuple[jax.Array, Any]]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Objective:
-    """Functions of one model; batches are dicts of arrays with a leading axis b."""
+    """Functions of one model; batches are dicts of arrays with a leading axis b.
+
+    An objective equals itself alone: compiled programs are kept per objective, so the functions below give
+    the same one for the same arguments.
+    """
 
     init: Callable[[jax.Array], Variables]
     """key → `{"params", "batch_stats"}`."""
@@ -61,11 +66,12 @@ def _forward_train(net: nn.Module, variables: Variables, key: jax.Array, *inputs
     return outputs, changed["batch_stats"]
 
 
-def segmentation(net: nn.Module, spec: DatasetSpec, example: Batch) -> Objective:
+@functools.lru_cache(maxsize=8)
+def segmentation(net: nn.Module, spec: DatasetSpec, size: tuple[int, int]) -> Objective:
     """Supervised segmentation: `image` uint8 `[b, h, w, c]`, `label` uint8 as `DatasetSpec` says.
 
-    Loss: cross-entropy (multiclass) or MSE on the sigmoid (binary, multilabel). Watched: the loss and
-    the soft IoU of the batch (method.md 1.5).
+    `size` is (h, w) of the images that initialise the net. Loss: cross-entropy (multiclass) or MSE on the
+    sigmoid (binary, multilabel). Watched: the loss and the soft IoU of the batch (method.md 1.5).
     """
 
     def supervised(logits, label):
@@ -91,7 +97,7 @@ def segmentation(net: nn.Module, spec: DatasetSpec, example: Batch) -> Objective
         return out
 
     return Objective(
-        lambda key: net.init(key, jnp.asarray(example["image"])),
+        lambda key: net.init(key, jnp.zeros((1, *size, spec.channels), jnp.uint8)),
         {"loss": loss},
         watch,
         spec.monitor,
@@ -132,12 +138,15 @@ def with_consistency(
     )
 
 
-def scoring(net: nn.Module, binary: bool, example: Batch) -> Objective:
+@functools.lru_cache(maxsize=8)
+def scoring(net: nn.Module, spec: DatasetSpec, size: tuple[int, int]) -> Objective:
     """EvalNet: how good is this mask for this image (method.md 1.4, 1.5).
 
     Batches: `image` uint8 `[b, h, w, c]`, `mask` uint8, `iou` and `detection` float32 `[b, k]`. Binary
-    nets have the one IoU head and are watched by their mean absolute error, others by their loss.
+    nets have the one IoU head and are watched by their mean absolute error, others by their loss. `size` is
+    (h, w) of the images that initialise the net.
     """
+    binary = spec.kind == "binary"
 
     def measured(outputs, batch):
         return losses.score_loss(outputs[0], batch["iou"], outputs[1], None if binary else batch["detection"])
@@ -155,8 +164,10 @@ def scoring(net: nn.Module, binary: bool, example: Batch) -> Objective:
         return {"loss": (jax.vmap(measured)(*rows) * weight).sum(), "mae": (error * weight).sum()}
 
     monitor = "mae" if binary else "loss"
+    mask = (*size, spec.outputs) if spec.kind == "multilabel" else size
+    shapes = ((1, *size, spec.channels), (1, *mask))
     return Objective(
-        lambda key: net.init(key, *(jnp.asarray(example[name]) for name in ("image", "mask"))),
+        lambda key: net.init(key, *(jnp.zeros(shape, jnp.uint8) for shape in shapes)),
         {"loss": loss},
         watch,
         monitor,

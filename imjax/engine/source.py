@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 
 import jax
@@ -30,7 +31,7 @@ class Source:
         self._examples = examples
         size = sum(a.nbytes for a in examples.values())
         self._resident = members.share(examples) if size <= resident_mib << 20 else None
-        self._gather = members.map(_gather, shared=(0,))
+        self._gather = _gatherer(members)
 
     def batches(self, indices: Callable[[int], np.ndarray], steps: range) -> Iterator[Chunks]:
         """Batches of the steps asked for.
@@ -66,6 +67,11 @@ class Source:
             return np.tile(np.where(i < self.count, i, -1).astype(np.int32), (self._members.count, 1))
 
         return indices, steps
+
+
+@functools.lru_cache(maxsize=32)
+def _gatherer(members: Members) -> Callable:
+    return members.map(_gather, shared=(0,))
 
 
 def _gather(examples: dict[str, jax.Array], indices: jax.Array) -> dict[str, jax.Array]:

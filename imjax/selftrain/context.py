@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -13,11 +14,11 @@ from flax import linen as nn
 
 from imjax.config import Config, Mask
 from imjax.data.pack import Packed
-from imjax.data.spec import DatasetSpec
+from imjax.data.spec import DatasetSpec, LabelKind
 from imjax.engine import predict
 from imjax.engine.checkpoints import load_nets
 from imjax.engine.images import over_images
-from imjax.engine.members import Members
+from imjax.engine.members import Members, spread_over_devices
 from imjax.engine.source import Source
 from imjax.methods.base import Labeller
 from imjax.methods.inconsistency_masks import consensus
@@ -37,7 +38,7 @@ class Context:
 
     def members(self, count: int) -> Members:
         """`count` members on this machine's devices."""
-        return Members(count, self.config.members_per_chunk)
+        return spread_over_devices(count, self.config.members_per_chunk)
 
     def source(self, examples: dict[str, np.ndarray], members: Members) -> Source:
         """Examples for members, resident where they fit."""
@@ -75,13 +76,9 @@ class Context:
         """
         kind = self.packed.spec.kind
         members = self.members(jax.tree.leaves(variables)[0].shape[0])
-        source = self.source({"image": images}, members)
-
-        def function(v, batch):
-            return vote.label_of_logits(kind, net.apply(v, batch["image"]))
-
-        batch = self.config.predict_batch
-        return predict.per_image(members, members.map(function), members.spread(variables), source, batch)
+        source, batch = self.source({"image": images}, members), self.config.predict_batch
+        program = _labelling(members, net, kind)
+        return predict.per_image(members, program, members.spread(variables), source, batch)
 
     def inconsistent_pixels(self, labels: np.ndarray) -> float:
         """Mean size of the inconsistency mask of members' labels `[member, n, ...]` by the run's settings."""
@@ -104,16 +101,28 @@ class Context:
         members = self.members(jax.tree.leaves(variables)[0].shape[0])
         keys = jax.random.key_data(jax.vmap(lambda i: jax.random.fold_in(key, i))(np.arange(len(images))))
         source = self.source({"image": images, "key": np.asarray(keys)}, members)
-
-        def look(v, batch):
-            return labeller.look(functools.partial(net.apply, v), batch)
-
+        look, agree = _looking(members, net, labeller)
         # The nets' verdicts are put together batch by batch: probabilities of a whole set fit no memory.
-        agree = jax.jit(jax.vmap(labeller.agree, in_axes=1))
         batch = min(self.config.predict_batch, len(images))
-        looked = predict.sweep(members, members.map(look), members.spread(variables), source, batch)
+        looked = predict.sweep(members, look, members.spread(variables), source, batch)
         parts = [jax.tree.map(lambda leaf: np.asarray(leaf)[:n], agree(seen)) for seen, n in looked]  # noqa: B023
         return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+
+
+@functools.lru_cache(maxsize=32)
+def _labelling(members: Members, net: nn.Module, kind: LabelKind) -> Callable:
+    def function(variables, batch):
+        return vote.label_of_logits(kind, net.apply(variables, batch["image"]))
+
+    return members.map(function)
+
+
+@functools.lru_cache(maxsize=32)
+def _looking(members: Members, net: nn.Module, labeller: Labeller) -> tuple[Callable, Callable]:
+    def look(variables, batch):
+        return labeller.look(functools.partial(net.apply, variables), batch)
+
+    return members.map(look), jax.jit(jax.vmap(labeller.agree, in_axes=1))
 
 
 def _size(labels: jax.Array, *, spec: DatasetSpec, mask: Mask) -> jax.Array:

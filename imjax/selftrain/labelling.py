@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,14 @@ import jax
 import numpy as np
 
 from imjax import rng
+from imjax.config import Ensemble, Mask
 from imjax.data.spec import VOID, DatasetSpec
 from imjax.engine import evaluate
 from imjax.engine.images import over_images
 from imjax.engine.monitor import Monitor
 from imjax.log import logger
 from imjax.methods import evalnet
+from imjax.methods.base import Labeller
 from imjax.methods.recipes import recipe
 from imjax.ops import scores
 from imjax.ops.inconsistency import Pair
@@ -37,7 +40,7 @@ def run(stage: LabelStage, context: Context, out: Path, monitor: Monitor) -> dic
     net = context.unet(context.store.stage(stage.nets).alpha)
     variables = context.best_nets(stage.nets, stage.members)
     if stage.threshold is None:
-        labeller = recipe(stage.method).labeller(context.packed.spec, stage.ensemble, stage.mask)
+        labeller = _labeller(stage.method, context.packed.spec, stage.ensemble, stage.mask)
         key = rng.key(context.config.seed, "label", stage.generation)
         pair = context.label(labeller, net, variables, images, key)
         score = _scores(stage, context, images, pair)
@@ -55,6 +58,12 @@ def run(stage: LabelStage, context: Context, out: Path, monitor: Monitor) -> dic
     _warn(stage, facts)
     panels.of_labels(context, pair, out, monitor)
     return {name: value for name, value in facts.items() if np.isfinite(value)}
+
+
+@functools.lru_cache(maxsize=8)
+def _labeller(method: str, spec: DatasetSpec, ensemble: Ensemble, mask: Mask) -> Labeller:
+    """The same object in every generation, so that its programs are compiled once."""
+    return recipe(method).labeller(spec, ensemble, mask)
 
 
 def _scores(stage: LabelStage, context: Context, images: np.ndarray, pair: Pair) -> np.ndarray:

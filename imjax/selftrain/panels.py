@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-import jax
 import numpy as np
-from flax import linen as nn
 
 from imjax.data.spec import VOID, DatasetSpec
 from imjax.engine.monitor import Monitor
@@ -54,19 +51,15 @@ def of_labels(context: Context, pair: inconsistency.Pair, out: Path, monitor: Mo
     )
 
 
-def of_training(
-    context: Context, net: nn.Module, variables: Any, ranked: list[int], out: Path, monitor: Monitor
-) -> None:
-    """Image, truth and the best candidate's prediction of a few test images."""
+def of_training(context: Context, predicted: np.ndarray, out: Path, monitor: Monitor) -> None:
+    """Image, truth and prediction of a few test images; `predicted` uint8 `[n, ...]` is of all of them."""
     data, spec = context.packed.splits["test"], context.packed.spec
     chosen = _chosen(len(data.images))
-    best = jax.tree.map(lambda leaf: leaf[ranked[:1]], variables)
-    predicted = context.predicted_labels(net, best, data.images[chosen])[0]
     _write(
         {
             "image": _rgb(data.images[chosen]),
             "truth": colour(spec, data.labels[chosen]),
-            "prediction": colour(spec, predicted),
+            "prediction": colour(spec, predicted[chosen]),
         },
         out,
         monitor,

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+from flax import linen as nn
 
 from imjax import rng
 from imjax.data.spec import DatasetSpec
 from imjax.engine import predict
 from imjax.engine.checkpoints import load_nets, save_nets
 from imjax.engine.images import over_images
+from imjax.engine.members import Members
 from imjax.engine.monitor import Monitor
 from imjax.engine.objective import scoring
 from imjax.methods import evalnet
@@ -122,9 +125,7 @@ def train(stage: EvalNetStage, context: Context, out: Path, monitor: Monitor) ->
     """
     folder = context.store.folder(stage.pairs)
     learn, val = (dict(np.load(folder / f"{split}.npz")) for split in ("labelled", "val"))
-    example = {name: array[:1] for name, array in val.items()}
-    net = context.evalnet(stage.alpha)
-    objective = scoring(net, context.packed.spec.kind == "binary", example)
+    objective = scoring(context.evalnet(stage.alpha), context.packed.spec, val["image"].shape[1:3])
     fitted = fit_stage(stage, context, objective, [learn], val, monitor)
     save_nets(out / "nets", fitted.variables)
     write_json(out / "train.json", fitted.facts())
@@ -148,13 +149,7 @@ def make_judge(
     stage, spec = context.store.stage(evalnets), context.packed.spec
     net, variables = context.evalnet(stage.alpha), context.best_nets(evalnets, stage.top)
     members = context.members(jax.tree.leaves(variables)[0].shape[0])
-    placed = members.spread(variables)
-
-    def look(v, batch):
-        iou, detection = net.apply(v, batch["image"], batch["mask"])
-        return jax.nn.sigmoid(iou), jax.nn.sigmoid(iou if detection is None else detection)
-
-    mapped = members.map(look)
+    placed, mapped = members.spread(variables), _looking(members, net)
 
     def judge(pairs: sets.Pairs) -> np.ndarray:
         source = context.source({"image": pairs["image"], "mask": pairs["label"]}, members)
@@ -163,6 +158,15 @@ def make_judge(
         return over_images(_score, iou, detection, spec=spec, skip_first=skip_first)
 
     return judge
+
+
+@functools.lru_cache(maxsize=8)
+def _looking(members: Members, net: nn.Module) -> Callable:
+    def look(variables, batch):
+        iou, detection = net.apply(variables, batch["image"], batch["mask"])
+        return jax.nn.sigmoid(iou), jax.nn.sigmoid(iou if detection is None else detection)
+
+    return members.map(look)
 
 
 def _score(iou: jax.Array, detection: jax.Array, *, spec: DatasetSpec, skip_first: bool) -> jax.Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -37,8 +38,7 @@ def run(stage: TrainStage, context: Context, out: Path, monitor: Monitor) -> dic
     monitor.log(f"{len(pairs['image'])} training pairs")
     val = sets.of_split(context.packed, "val")
     net = context.unet(stage.alpha)
-    example = {name: array[:1] for name, array in val.items()}
-    objective = segmentation(net, context.packed.spec, example)
+    objective = segmentation(net, context.packed.spec, val["image"].shape[1:3])
     phases = [pairs]
     if stage.consistency:
         objective = _consistent(stage, context, objective, net)
@@ -55,7 +55,7 @@ def run(stage: TrainStage, context: Context, out: Path, monitor: Monitor) -> dic
     _report(stage, context, measured, ranked, monitor)
     write_json(out / "train.json", fitted.facts() | {"ranked": ranked})
     write_json(out / "rows.json", _rows(stage, context, measured, ranked))
-    panels.of_training(context, net, fitted.variables, ranked, out, monitor)
+    panels.of_training(context, measured["test"].labels[ranked[0]], out, monitor)
     return {"pairs": len(pairs["image"])}
 
 
@@ -105,6 +105,7 @@ def fit_stage(
         checkpoints.close()
 
 
+@functools.lru_cache(maxsize=32)
 def overview(objective: Objective) -> None:
     """Log the net's parameters, once per shape of net."""
     shapes = jax.eval_shape(objective.init, rng.key(0, "overview"))
