@@ -4,8 +4,8 @@
   python -m launch.smoke --root=runs/smoke --part=2/10
   python -m launch.smoke --root=runs/smoke configs/hela_*.py
 
-Ends with a table: the test figure of each beside that of the best constant answer, which it must beat. The
-same command goes on where it was stopped.
+Ends with a table: the test figure of each beside chance, which it must beat. The same command goes on where
+it was stopped.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from absl import flags
 
-from imjax import door, log
+from imjax import door, log, rng
 from imjax.data import fixtures, pack
 from imjax.data.options import DataOptions
 from imjax.engine import evaluate
@@ -52,12 +52,12 @@ def main(arguments: list[str]) -> None:
         raise TrainingError(sweep.story(failed, len(points)))
     worse = []
     for point in points:
-        metric, value, constant = judge(point)
-        fine = math.isfinite(value) and value > constant
-        print(f"{point.name:32} test {metric} {value:.3f}, best constant answer {constant:.3f}")
+        metric, value, chance = judge(point)
+        fine = math.isfinite(value) and value > chance
+        print(f"{point.name:32} test {metric} {value:.3f}, chance {chance:.3f}")
         worse += [] if fine else [point.name]
     if worse:
-        raise TrainingError(f"no better than a constant answer: {', '.join(worse)}")
+        raise TrainingError(f"no better than chance: {', '.join(worse)}")
 
 
 def part(paths: Sequence[Path], text: str) -> list[Path]:
@@ -84,20 +84,17 @@ def _points(path: Path, root: Path) -> list[Point]:
 
 
 def judge(point: Point) -> tuple[str, float, float]:
-    """Headline metric, a finished run's test figure of it, and that of the best constant answer."""
-    config = point.config
-    packed = pack.load(
-        pack.prepare(DataOptions.of(config.data), Path(config.data.cache or pack.default_cache()))
-    )
-    spec, test = packed.spec, packed.splits["test"]
-    constants = [test.labels * 0 + value for value in range(max(spec.outputs, 2))]
-    if spec.kind == "multilabel":
-        constants = constants[:2]
-    answers = [
-        evaluate.figures(spec, truth=test.labels, prediction=constant)[spec.headline, ""]
-        for constant in constants
-    ]
-    return spec.headline, _last(point.workdir, point.config.method, spec.headline), max(answers)
+    """Headline metric, a finished run's test figure of it, and the same figure by chance.
+
+    Chance is the truth with its pixels shuffled over all images: every class as often, and nowhere in place.
+    """
+    data = point.config.data
+    packed = pack.load(pack.prepare(DataOptions.of(data), Path(data.cache or pack.default_cache())))
+    spec, truth = packed.spec, packed.splits["test"].labels
+    channels = truth.shape[3:]
+    pixels = rng.numpy(0, "smoke").permutation(truth.reshape(-1, *channels))
+    guess = evaluate.figures(spec, truth=truth, prediction=pixels.reshape(truth.shape))
+    return spec.headline, _last(point.workdir, point.config.method, spec.headline), guess[spec.headline, ""]
 
 
 def _last(workdir: Path, method: str, metric: str) -> float:

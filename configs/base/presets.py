@@ -67,7 +67,7 @@ def tiny(config: ConfigDict) -> None:
     config.predict_batch = 8
     config.data.update(height=64, width=64)
     config.model.update(alpha=0.25, growing_alpha=(0.25, 0.375), momentum=0.9)
-    equal_steps(config, epochs=4, steps=12, batch=4)
+    equal_steps(config, epochs=6, steps=25, batch=8)
     config.evalnet.update(alpha=0.25, candidates=2, top=2)
     config.evalnet.pairs.update(passes=3, val_passes=1)
     config.evalnet.train.update(epochs=3, steps_per_epoch=8, batch_size=4)

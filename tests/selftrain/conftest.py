@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,11 +17,10 @@ TINY = tuple(f"--config.data.synthetic_{part}={count}" for part, count in COUNTS
 
 
 class Command:
-    """`python -m imjax.main` with a cache of its own."""
+    """`python -m imjax.main` in an environment."""
 
-    def __init__(self, cache: Path):
-        self._environment = dict(os.environ, XDG_CACHE_HOME=str(cache))
-        del self._environment["XLA_FLAGS"]
+    def __init__(self, environment: dict[str, str]):
+        self._environment = environment
 
     def start(self, config: str, workdir: Path, *flags: str) -> subprocess.Popen:
         """Start a run and return at once."""
@@ -38,8 +36,8 @@ class Command:
 
 
 @pytest.fixture(scope="session")
-def command(tmp_path_factory):
-    return Command(tmp_path_factory.mktemp("cache"))
+def command(command_environment):
+    return Command(command_environment)
 
 
 @pytest.fixture(scope="session")

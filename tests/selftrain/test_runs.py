@@ -2,7 +2,6 @@
 
 import csv
 import json
-import math
 import shutil
 import signal
 import time
@@ -143,30 +142,6 @@ def test_selecting_on_test_ranks_by_test_and_says_so(command, tiny, tmp_path):
 def test_other_configuration_in_the_same_folder_is_refused(demo, command, tiny):
     code, _, err = command("configs/demo.py:tiny", demo[0], *tiny, "--config.seed=1")
     assert code == 2 and "seed: 0 → 1" in err and "Traceback" not in err
-
-
-ONCE = ("--config.generations=1",)
-# Method: flags that shorten it. The labellers of all methods are tested in tests/methods.
-METHODS = {
-    "fdt": (),
-    "im": (),
-    "im_p": (),
-    "im_pp": (),
-    "aim_p": (),
-    "input_ensemble": ONCE,
-    "consistency": (),
-}
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_every_method_on_suims_layout(method, command, tmp_path):
-    fixtures.write_synthetic("suim", tmp_path / "suim", {"train_val": 24, "test": 4}, size=(96, 96))
-    data = f"--config.data.dir={tmp_path / 'suim'}"
-    code, _, err = command(f"configs/suim_{method}.py:tiny", tmp_path / "run", data, *METHODS[method])
-    assert code == 0, err
-    last = "" if method in ("fdt", "consistency") else "0" if METHODS[method] == ONCE else "1"
-    values = figures(rows_of(tmp_path / "run"), method, last, "mpa")
-    assert all(math.isfinite(v) for v in values) and max(values) > 1 / 8
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="no real samples beside the checkout")
