@@ -30,22 +30,21 @@ def originals(tmp_path_factory):
 
 
 @pytest.fixture
-def suim_raw(originals, tmp_path):
-    """A copy of the synthetic SUIM folder that a test may damage."""
-    return shutil.copytree(originals / "suim", tmp_path / "suim")
-
-
-@pytest.fixture
-def hela_raw(originals, tmp_path):
-    return shutil.copytree(originals / "hela", tmp_path / "hela")
-
-
-@pytest.fixture
-def camvid_raw(originals, tmp_path):
-    return shutil.copytree(originals / "camvid", tmp_path / "camvid")
-
-
-@pytest.fixture
 def copied(originals, tmp_path):
     """Dataset -> a copy of its synthetic folder that a test may damage."""
     return lambda dataset: shutil.copytree(originals / dataset, tmp_path / dataset)
+
+
+@pytest.fixture
+def suim_raw(copied):
+    return copied("suim")
+
+
+@pytest.fixture
+def hela_raw(copied):
+    return copied("hela")
+
+
+@pytest.fixture
+def camvid_raw(copied):
+    return copied("camvid")

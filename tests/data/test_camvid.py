@@ -1,22 +1,17 @@
 from __future__ import annotations
 
+import functools
+
 import cv2
 import numpy as np
-import pytest
+from complaints import complaint
 
 from imjax.data import camvid
 from imjax.data.spec import VOID
-from imjax.errors import UserError
 
 READER = camvid.Camvid()
 
-
-def error(raw) -> str:
-    with pytest.raises(UserError) as info:
-        for samples in READER.scan(raw).values():
-            for sample in samples:
-                READER.load(sample)
-    return str(info.value)
+error = functools.partial(complaint, READER)
 
 
 def test_spec():

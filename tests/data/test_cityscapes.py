@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import functools
+
 import cv2
 import numpy as np
 import pytest
+from complaints import complaint
 
 from imjax.data import cityscapes, pack
 from imjax.data.options import DataOptions
 from imjax.data.spec import VOID
-from imjax.errors import UserError
 
 READER = cityscapes.Cityscapes()
 
@@ -25,12 +27,7 @@ def image_of(raw, part="train", i=0):
     return sorted((raw / "leftImg8bit" / part).glob("*/*.png"))[i]
 
 
-def error(raw) -> str:
-    with pytest.raises(UserError) as info:
-        for samples in READER.scan(raw).values():
-            for sample in samples:
-                READER.load(sample)
-    return str(info.value)
+error = functools.partial(complaint, READER)
 
 
 def test_spec():

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import functools
+
 import cv2
 import numpy as np
 import pytest
+from complaints import complaint
 
 from imjax.data import dsb2018, pack
 from imjax.data.options import DataOptions
-from imjax.errors import UserError
 
 READER = dsb2018.Dsb2018()
 
@@ -24,12 +26,7 @@ def mask_of(raw):
     return min((folder_of(raw) / "masks").iterdir())
 
 
-def error(raw) -> str:
-    with pytest.raises(UserError) as info:
-        for samples in READER.scan(raw).values():
-            for sample in samples:
-                READER.load(sample)
-    return str(info.value)
+error = functools.partial(complaint, READER)
 
 
 def test_spec():

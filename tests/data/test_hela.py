@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import shutil
@@ -7,6 +8,7 @@ import shutil
 import cv2
 import numpy as np
 import pytest
+from complaints import complaint
 
 from imjax import cells
 from imjax.data import crops, fixtures, hela, pack, readers
@@ -15,13 +17,7 @@ from imjax.errors import UserError
 
 READER = hela.Hela()
 
-
-def error(raw) -> str:
-    with pytest.raises(UserError) as info:
-        for samples in READER.scan(raw).values():
-            for sample in samples:
-                READER.load(sample)
-    return str(info.value)
+error = functools.partial(complaint, READER)
 
 
 def grey(path):

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import functools
+
 import cv2
 import numpy as np
 import pytest
+from complaints import complaint
 
 from imjax.data import isic2018
 from imjax.errors import UserError
@@ -23,12 +26,7 @@ def image_of(raw, part="Training", i=0):
     return sorted((raw / f"ISIC2018_Task1-2_{part}_Input").glob("*.jpg"))[i]
 
 
-def error(raw) -> str:
-    with pytest.raises(UserError) as info:
-        for samples in READER.scan(raw).values():
-            for sample in samples:
-                READER.load(sample)
-    return str(info.value)
+error = functools.partial(complaint, READER)
 
 
 def test_spec():

@@ -1,25 +1,19 @@
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from complaints import complaint
 
 from imjax.data import suim
 from imjax.data.spec import VOID
-from imjax.errors import UserError
 
 READER = suim.Suim()
 
-
-def error(raw: Path) -> str:
-    """The one line that scanning and loading everything ends with."""
-    with pytest.raises(UserError) as info:
-        for samples in READER.scan(raw).values():
-            for sample in samples:
-                READER.load(sample)
-    return str(info.value)
+error = functools.partial(complaint, READER)
 
 
 def test_palette_is_the_binary_code():
