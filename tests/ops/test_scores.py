@@ -21,6 +21,14 @@ def test_class_iou_by_hand():
     assert perfect.tolist() == [0, 1, 1, 0]
 
 
+def test_truth_and_prediction_go_by_name():
+    # Published code hands them over the wrong way round (method.md 1.12).
+    with pytest.raises(TypeError):
+        scores.class_iou(u8([1]), u8([1]), 2)
+    with pytest.raises(TypeError):
+        scores.binary_iou(u8([1]), u8([1]))
+
+
 def test_class_iou_is_equivariant_under_renaming():
     rng = np.random.default_rng(0)
     truth, prediction = rng.integers(0, 5, (2, 8, 8)).astype(np.uint8)

@@ -1,11 +1,13 @@
 """What EvalNets learn from and judge, against loops over pixels and by hand."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from imjax.data.spec import DatasetSpec
 from imjax.methods import evalnet
+from imjax.ops import augment
 
 BINARY = DatasetSpec("b", "b", "binary", ("x",), ((1, 1, 1),))
 RESERVED = DatasetSpec("m", "m", "multiclass", ("-", "a", "b", "c"), ((0, 0, 0),) * 4, reserved=True)
@@ -75,3 +77,58 @@ def test_binary_true_score_by_hand():
     # I = 1, U = 3: (1 + 1) / (3 + 1).
     truth, label = jnp.asarray([[1, 1, 0, 0]], jnp.uint8), jnp.asarray([[1, 0, 1, 0]], jnp.uint8)
     assert float(evalnet.true_score(truth, label, jnp.zeros((1, 4), bool), spec=BINARY)) == 0.5
+
+
+STILL = augment.Strength(0, 0, 0.0, 0.0)
+NOISE = augment.Strength(0, 25, 0.0, 0.0)
+OFF = jnp.int32(0)
+
+
+def drawn(seed, spec, strength, size=16):
+    """A pair of an image and two nets' labels, and what went in."""
+    shape = (2, size, size, 2) if spec.kind == "multilabel" else (2, size, size)
+    members = draw(seed, max(spec.outputs, 2) if spec.kind == "multiclass" else 2, shape)
+    image = draw(seed, 256, (size, size, 3))
+    pair = evalnet.ensemble_pair(
+        jax.random.key(seed), jnp.asarray(image), jnp.asarray(members[0]), jnp.asarray(members),
+        OFF, OFF, spec=spec, strength=strength,
+    )  # fmt: skip
+    return pair, image, members
+
+
+@pytest.mark.parametrize("spec", [BINARY, RESERVED, LABELS], ids=lambda spec: spec.kind)
+def test_pairs_of_ensembles_are_blocked_and_scored(spec):
+    for seed in range(4):
+        pair, image, members = drawn(seed, spec, STILL)
+        differ = members[0] != members[1]
+        inconsistent = differ.any(-1) if differ.ndim == 3 else differ
+        label = np.where(inconsistent[..., None] if differ.ndim == 3 else inconsistent, 0, members[0])
+        # Strength 0 leaves the photometry alone, and these specs may only be mirrored.
+        seen = [np.asarray(pair.image), np.asarray(pair.image)[:, ::-1]]
+        blocked = np.where(inconsistent[..., None], 0, image)
+        assert any(np.array_equal(one, blocked) for one in seen)
+        assert any(np.array_equal(one, label) for one in (pair.mask, pair.mask[:, ::-1]))
+        # The truth is the first net's labels here; the first class of RESERVED counts if the label has it.
+        channels = range(spec.outputs)
+        if spec.kind == "multilabel":
+            twin = [overlap(members[0][..., c], label[..., c], 1) for c in channels]
+        elif spec.kind == "binary":
+            twin = [overlap(members[0], label, 1)]
+        else:
+            twin = [overlap((members[0] == c).astype(int), (label == c).astype(int), 0) for c in channels]
+            assert float(pair.detection[0]) == 1
+        np.testing.assert_allclose(pair.iou, twin, rtol=1e-6)
+
+
+@pytest.mark.parametrize("spec", [BINARY, RESERVED, LABELS], ids=lambda spec: spec.kind)
+def test_half_of_the_pairs_are_augmented_and_stay_so(spec):
+    # Published code wrote the plain image over the augmented one for one dataset (method.md 1.12).
+    changed = 0
+    for seed in range(40):
+        pair, _, _ = drawn(seed, spec, NOISE)
+        plain, _, _ = drawn(seed, spec, STILL)
+        same = np.asarray(pair.image) == np.asarray(plain.image)
+        changed += not same.all()
+        np.testing.assert_array_equal(pair.mask, plain.mask)
+    # Binomial(40, ½): 8 to 32 misses with a probability below 1e-4.
+    assert 8 <= changed <= 32
