@@ -116,8 +116,10 @@ def fit(
         Stopped: a stop was asked for; the state is saved.
     """
     run = _programs(objective, members, options.learning_rate, options.weight_decay, options.adam_epsilon)
-    keys = members.spread(_member_keys(seed, stage, members.count))
-    first, state = checkpoints.restore(members, run.init(keys))
+    raw = _member_keys(seed, stage, members.count)
+    keys, start = members.spread(raw), [run.init(key) for key in raw]
+    state = members.spread(jax.tree.map(lambda *leaves: np.stack(leaves), *start))
+    first, state = checkpoints.restore(members, state)
     finish = _finisher(objective, members, run, val, predict_batch, stage, monitor)
     streams = [f"{stage}/{number}" if number else stage for number in range(len(train))]
     orders = [s.shuffled(seed, name, options.batch_size) for s, name in zip(train, streams, strict=True)]
@@ -170,7 +172,7 @@ def _parts(epochs: int, losses: Sequence[str], steps: Sequence[int], first: int)
 
 
 class _Programs(NamedTuple):
-    """What runs on the devices, mapped over the members."""
+    """What runs on the devices, mapped over the members but for `init`, which is of one."""
 
     init: Callable
     advance: tuple[Callable, ...]
@@ -189,11 +191,18 @@ def _programs(objective: Objective, members: Members, rate: float, decay: float,
         return members.map(lambda s, batch, key: _advance(loss, tx, s, batch, key), donate=(0,))
 
     return _Programs(
-        members.map(lambda key: _init(objective, tx, worst, jax.random.wrap_key_data(key))),
+        _initializer(objective, tx, worst),
         tuple(stepper(loss) for loss in objective.losses.values()),
         members.map(lambda s, batch: objective.watch(s.variables, batch)),
         members.map(lambda s, value, epoch: _keep(objective, s, value, epoch), donate=(0,)),
     )
+
+
+def _initializer(objective: Objective, tx: optax.GradientTransformation, worst: float) -> Callable:
+    # Drawing weights is a moment's work, but on CPU full optimisation takes half a minute to compile it.
+    quick = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
+    init = lambda key: _init(objective, tx, worst, jax.random.wrap_key_data(key))  # noqa: E731
+    return jax.jit(init, compiler_options=quick)
 
 
 def _finisher(
