@@ -38,7 +38,7 @@ SETTINGS = ("data.label_fraction=0.25", "data.overlap=0", "data.crops=0")
 def define_flags() -> None:
     """Declare this command's flags, once, when it runs and not when it is imported."""
     flags.DEFINE_string("root", "runs/smoke", "Folder of the data and of the runs' folders.")
-    flags.DEFINE_string("part", "1/1", "k/n: every n-th configuration, from the k-th.")
+    flags.DEFINE_string("part", "1/1", "k/n: the k-th of n parts of the configurations, by name.")
 
 
 def main(arguments: list[str]) -> None:
@@ -61,7 +61,7 @@ def main(arguments: list[str]) -> None:
 
 
 def part(paths: Sequence[Path], text: str) -> list[Path]:
-    """Every n-th path from the k-th, for `k/n`.
+    """The k-th of n parts that follow one another: neighbours are of one dataset and share stages.
 
     Raises:
         UserError: not of that form.
@@ -69,7 +69,8 @@ def part(paths: Sequence[Path], text: str) -> list[Path]:
     match = re.fullmatch(r"(\d+)/(\d+)", text)
     if not match or not 1 <= int(match[1]) <= int(match[2]):
         raise UserError(f"--part={text}: expected k/n with k from 1 to n, e.g. 2/10")
-    return list(paths)[int(match[1]) - 1 :: int(match[2])]
+    k, n = int(match[1]), int(match[2])
+    return list(paths[len(paths) * (k - 1) // n : len(paths) * k // n])
 
 
 def _points(path: Path, root: Path) -> list[Point]:
@@ -84,17 +85,20 @@ def _points(path: Path, root: Path) -> list[Point]:
 
 
 def judge(point: Point) -> tuple[str, float, float]:
-    """Headline metric, a finished run's test figure of it, and the same figure by chance.
+    """Metric, a finished run's test figure of it, and the same figure by chance.
 
     Chance is the truth with its pixels shuffled over all images: every class as often, and nowhere in place.
+    The metric is the headline or, for several classes, of which a run of seconds finds the largest, the
+    pixel accuracy.
     """
     data = point.config.data
     packed = pack.load(pack.prepare(DataOptions.of(data), Path(data.cache or pack.default_cache())))
     spec, truth = packed.spec, packed.splits["test"].labels
     channels = truth.shape[3:]
     pixels = rng.numpy(0, "smoke").permutation(truth.reshape(-1, *channels))
+    metric = "mpa" if spec.kind == "multiclass" else spec.headline
     guess = evaluate.figures(spec, truth=truth, prediction=pixels.reshape(truth.shape))
-    return spec.headline, _last(point.workdir, point.config.method, spec.headline), guess[spec.headline, ""]
+    return metric, _last(point.workdir, point.config.method, metric), guess[metric, ""]
 
 
 def _last(workdir: Path, method: str, metric: str) -> float:
