@@ -35,9 +35,9 @@ def test_parameter_count_multiclass():
     assert sum(leaf.size for leaf in jax.tree.leaves(variables["params"])) == by_hand
 
 
-def test_the_mask_changes_the_score():
+def test_the_mask_changes_the_score(start):
     net = EvalNet("multiclass", 4, 0.25)
     masks = jnp.zeros((2, 64, 64), jnp.uint8)
-    variables = net.init(jax.random.key(0), IMAGES, masks)
+    variables = start(net, IMAGES, masks)
     other = masks + jnp.uint8(3)
     assert not np.allclose(net.apply(variables, IMAGES, masks)[0], net.apply(variables, IMAGES, other)[0])

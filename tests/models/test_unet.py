@@ -51,10 +51,10 @@ def test_logits_have_the_size_of_the_image_and_are_float32(alpha):
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {np.dtype("float32")}
 
 
-def test_training_moves_the_running_statistics_by_the_momentum():
+def test_training_moves_the_running_statistics_by_the_momentum(start):
     net = UNet(2, 0.25, momentum=0.75)
     images = jnp.asarray(np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), np.uint8))
-    variables = net.init(jax.random.key(0), images)
+    variables = start(net, images)
     _, changed = net.apply(variables, images, train=True, mutable=["batch_stats"])
     # The stem's input to BN is known: ReLU of a product; its running mean starts at 0.
     kernel, bias = (np.asarray(variables["params"]["Conv_0"]["Dense_0"][n]) for n in ("kernel", "bias"))
@@ -63,10 +63,10 @@ def test_training_moves_the_running_statistics_by_the_momentum():
     np.testing.assert_allclose(running, 0.25 * batch_mean, rtol=1e-4, atol=1e-6)
 
 
-def test_dropout_acts_in_training_only():
+def test_dropout_acts_in_training_only(start):
     net = UNet(2, 0.25, dropout=0.5)
     images = jnp.asarray(np.random.default_rng(0).integers(0, 256, (1, 16, 16, 3), np.uint8))
-    variables = net.init(jax.random.key(0), images)
+    variables = start(net, images)
     outs = [
         net.apply(
             variables, images, train=True, mutable=["batch_stats"], rngs={"dropout": jax.random.key(i)}
