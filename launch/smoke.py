@@ -10,7 +10,6 @@ it was stopped.
 
 from __future__ import annotations
 
-import csv
 import math
 import re
 from collections.abc import Sequence
@@ -23,6 +22,7 @@ from imjax.data import fixtures, pack
 from imjax.data.options import DataOptions
 from imjax.engine import evaluate
 from imjax.errors import TrainingError, UserError
+from imjax.report import runs
 from launch import sweep
 from launch.points import Point, make_points
 
@@ -103,10 +103,9 @@ def judge(point: Point) -> tuple[str, float, float]:
 
 def _last(workdir: Path, method: str, metric: str) -> float:
     """Test figure of the candidate ranked first of a run's last stage; nan without one."""
-    with (workdir / "results.csv").open(newline="", encoding="utf-8") as file:
-        wanted = {"method": method, "metric": metric, "split": "test", "rank": "1", "class": ""}
-        rows = [row for row in csv.DictReader(file) if all(row[key] == v for key, v in wanted.items())]
-    return float(rows[-1]["value"] or "nan") if rows else math.nan
+    best = runs.read(workdir).best
+    found = [value for (name, _, figure), value in best.items() if (name, figure) == (method, metric)]
+    return found[-1] if found else math.nan
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import dataclasses
 import glob
-import json
 import signal
 import subprocess
 import sys
@@ -25,9 +24,9 @@ from pathlib import Path
 from absl import flags
 
 from imjax import door
-from imjax.config import PLACES, flatten
 from imjax.errors import Stopped, TrainingError, UserError
 from imjax.selftrain.store import read_json
+from imjax.selftrain.workdir import facts
 from launch.points import Point, make_points
 
 FLAGS = flags.FLAGS
@@ -128,12 +127,11 @@ def _command(point: Point, lenders: Sequence[Path]) -> list[str]:
 def finished(point: Point) -> bool:
     """Whether the point's folder has the report of a run with its configuration."""
     try:
-        there = flatten(read_json(point.workdir / "config.json")["config"])
+        there = facts(read_json(point.workdir / "config.json")["config"])
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    # Through json: tuples are lists there.
-    wanted = flatten(json.loads(json.dumps(dataclasses.asdict(point.config))))
-    same = all(there.get(key) == value for key, value in wanted.items() if key not in PLACES)
+    wanted = facts(dataclasses.asdict(point.config))
+    same = all(there.get(key) == value for key, value in wanted.items())
     return same and (point.workdir / "report.html").is_file()
 
 

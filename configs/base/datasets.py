@@ -6,19 +6,23 @@ from configs.base import presets
 from configs.base.common import common
 
 
-def suim(method: str, preset: str | None) -> ConfigDict:
-    """SUIM: 8 classes under water, two 256² crops per image."""
+def _of_files(method: str, dataset: str, **data) -> ConfigDict:
+    """The published protocol of a method on a dataset of files, with settings of `config.data`."""
     config = common()
     config.method = method
-    config.data.update(dataset="suim", dir="data/suim", crops=2)
+    config.data.update(dataset=dataset, dir=f"data/{dataset}", **data)
+    return config
+
+
+def suim(method: str, preset: str | None) -> ConfigDict:
+    """SUIM: 8 classes under water, two 256² crops per image."""
+    config = _of_files(method, "suim", crops=2)
     return presets.apply(config, preset or "", presets.of_study(128, 128, alpha=0.5))
 
 
 def isic2018(method: str, preset: str | None) -> ConfigDict:
     """ISIC 2018 Task 1: skin lesions, binary."""
-    config = common()
-    config.method = method
-    config.data.update(dataset="isic2018", dir="data/isic2018")
+    config = _of_files(method, "isic2018")
     _binary(config)
     return presets.apply(config, preset or "", presets.of_study(128, 128, alpha=0.25))
 
@@ -32,9 +36,7 @@ def _binary(config: ConfigDict) -> None:
 
 def hela(method: str, preset: str | None) -> ConfigDict:
     """HeLa: alive and dead cells and their positions, multilabel, overlapping grey 256² crops."""
-    config = common()
-    config.method = method
-    config.data.update(dataset="hela", dir="data/hela", overlap=0.6)
+    config = _of_files(method, "hela", overlap=0.6)
     config.augment.update(gain=(0.1, 0.1, 0.2, 0.2, 0.3), offset=(3.0, 6.0, 9.0, 12.0, 15.0))
     config.aldt.update(gain=0.3, offset=15.0)
     config.evalnet.update(lowest=0.59, highest=0.62, threshold=0.59)
@@ -43,9 +45,7 @@ def hela(method: str, preset: str | None) -> ConfigDict:
 
 def cityscapes(method: str, preset: str | None) -> ConfigDict:
     """Cityscapes: 34 label ids of street scenes at a fifth of their size."""
-    config = common()
-    config.method = method
-    config.data.update(dataset="cityscapes", dir="data/cityscapes", height=208, width=416)
+    config = _of_files(method, "cityscapes", height=208, width=416)
     presets.street(config)
     config.evalnet.update(lowest=0.372, highest=0.453, threshold=0.453)
     return presets.apply(config, preset or "", presets.of_study(112, 208, alpha=0.5))
@@ -53,9 +53,7 @@ def cityscapes(method: str, preset: str | None) -> ConfigDict:
 
 def dsb2018(method: str, preset: str | None) -> ConfigDict:
     """DSB 2018: nuclei, binary. A set of our own choice: equal steps, otherwise as ISIC 2018."""
-    config = common()
-    config.method = method
-    config.data.update(dataset="dsb2018", dir="data/dsb2018")
+    config = _of_files(method, "dsb2018")
     _binary(config)
     presets.equal_steps(config, epochs=50, steps=40, batch=16)
     config.evalnet.train.update(epochs=50, steps_per_epoch=40, batch_size=16)
@@ -67,7 +65,7 @@ def _dsb2018_small(config: ConfigDict) -> None:
 
     α: of nets half as wide, one in four saw nothing but background, as the squared error allows.
     """
-    presets.of_study(64, 64, alpha=0.5)["small"](config)
+    presets.small(config, 64, 64, alpha=0.5)
     config.candidates = config.top = 2
     presets.equal_steps(config, epochs=30, steps=20, batch=8)
 
@@ -78,9 +76,7 @@ def camvid(method: str, preset: str | None) -> ConfigDict:
     A set of our own choice, not of the study: every start and generation gets the same number of steps, and
     augmentation is as strong as the study has it for Cityscapes, its other set of streets.
     """
-    config = common()
-    config.method = method
-    config.data.update(dataset="camvid", dir="data/camvid", height=240, width=320)
+    config = _of_files(method, "camvid", height=240, width=320)
     presets.street(config)
     presets.equal_steps(config, epochs=50, steps=60, batch=16)
     config.evalnet.train.update(epochs=50, steps_per_epoch=40, batch_size=16)

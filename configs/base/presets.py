@@ -46,21 +46,22 @@ def street(config: ConfigDict) -> None:
 
 
 def of_study(height: int, width: int, alpha: float) -> dict:
-    """Presets of a set of the study: `small` has this size and width of nets, and less of everything."""
+    """Presets of a set of the study, `small` with this size and width of nets."""
+    return {"small": lambda config: small(config, height, width, alpha), "tiny": tiny}
 
-    def small(config: ConfigDict) -> None:
-        config.generations = 3
-        config.start_candidates = config.candidates = config.top = 4
-        config.data.update(height=height, width=width)
-        # momentum: with the published 0.99 the running statistics lag behind a few hundred steps so far that
-        # half of the nets see nothing on val, however well they train.
-        growing = (alpha, 1.25 * alpha, 1.5 * alpha)
-        config.model.update(alpha=alpha, growing_alpha=growing, momentum=0.95)
-        equal_steps(config, epochs=20, steps=30, batch=8)
-        config.evalnet.update(alpha=alpha, candidates=4, top=4)
-        config.evalnet.train.update(epochs=15, steps_per_epoch=30, batch_size=16)
 
-    return {"small": small, "tiny": tiny}
+def small(config: ConfigDict, height: int, width: int, alpha: float) -> None:
+    """Less of everything, for two cores."""
+    config.generations = 3
+    config.start_candidates = config.candidates = config.top = 4
+    config.data.update(height=height, width=width)
+    # momentum: with the published 0.99 the running statistics lag behind a few hundred steps so far that
+    # half of the nets see nothing on val, however well they train.
+    growing = (alpha, 1.25 * alpha, 1.5 * alpha)
+    config.model.update(alpha=alpha, growing_alpha=growing, momentum=0.95)
+    equal_steps(config, epochs=20, steps=30, batch=8)
+    config.evalnet.update(alpha=alpha, candidates=4, top=4)
+    config.evalnet.train.update(epochs=15, steps_per_epoch=30, batch_size=16)
 
 
 def tiny(config: ConfigDict) -> None:

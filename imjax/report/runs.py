@@ -81,6 +81,8 @@ class Run:
     """In the order of the plan."""
     titles: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Methods of this run → what they are called beside runs with other settings."""
+    told_by: frozenset[str] = frozenset()
+    """Configuration keys that those names tell."""
 
     @property
     def config(self) -> dict[str, Any]:

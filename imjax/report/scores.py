@@ -206,10 +206,8 @@ def _clashes(runs: Sequence[Run]) -> list[str]:
 
 def _differences(runs: Sequence[Run]) -> list[str]:
     flats = [flatten(run.config) for run in runs]
-    keys = sorted(set().union(*flats) - VARYING)
     # What tells runs apart is in their names.
-    named = " ".join(title for run in runs for title in run.titles.values())
-    keys = [key for key in keys if f"{key.split('.')[-1]} " not in named]
+    keys = sorted(set().union(*flats) - VARYING - set().union(*(run.told_by for run in runs)))
     lines = []
     for key in keys:
         values = dict.fromkeys(str(flat.get(key, "absent")) for flat in flats)

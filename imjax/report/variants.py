@@ -20,7 +20,8 @@ def told_apart(runs: Sequence[Run]) -> list[Run]:
     The start's nets that such a run has as well are renamed with it only where they differ too: LDT is the
     same for every size of ensemble, but not for every share of labels.
     """
-    labels = {run.workdir: label for method in _by_method(runs) for run, label in _labels(method)}
+    keys = {run.workdir: differing for group in _by_method(runs) for run, differing in _differing(group)}
+    labels = {run.workdir: _label(run, keys[run.workdir]) for run in runs}
     split = {method for method in _methods(runs) if _differs(runs, method, labels)}
     found = []
     for run in runs:
@@ -28,7 +29,8 @@ def told_apart(runs: Sequence[Run]) -> list[Run]:
         titles = {m: names.variant(m, label) for m in _methods([run]) | {run.method} if label}
         titles = {m: title for m, title in titles.items() if m == run.method or m in split}
         rows = tuple(dataclasses.replace(row, method=titles.get(row.method, row.method)) for row in run.rows)
-        found.append(dataclasses.replace(run, rows=rows, titles=titles))
+        told_by = frozenset(keys[run.workdir])
+        found.append(dataclasses.replace(run, rows=rows, titles=titles, told_by=told_by))
     return found
 
 
@@ -43,15 +45,17 @@ def _methods(runs: Sequence[Run]) -> set[str]:
     return {row.method for run in runs for row in run.rows}
 
 
-def _labels(runs: Sequence[Run]) -> list[tuple[Run, str]]:
-    """Each run of a method with the values of the keys by which these runs differ."""
+def _differing(runs: Sequence[Run]) -> list[tuple[Run, list[str]]]:
+    """Each run of a method with the keys by which these runs differ."""
     flats = [flatten(run.config) for run in runs]
     keys = sorted(set().union(*flats) - VARYING - EXTENT)
     differing = [key for key in keys if len({str(flat.get(key)) for flat in flats}) > 1]
-    return [
-        (run, ", ".join(f"{key.split('.')[-1]} {flat.get(key, 'absent')}" for key in differing))
-        for run, flat in zip(runs, flats, strict=True)
-    ]
+    return [(run, differing) for run in runs]
+
+
+def _label(run: Run, keys: Sequence[str]) -> str:
+    flat = flatten(run.config)
+    return ", ".join(f"{key.split('.')[-1]} {flat.get(key, 'absent')}" for key in keys)
 
 
 def _differs(runs: Sequence[Run], method: str, labels: dict) -> bool:

@@ -49,7 +49,7 @@ def record(config: Config, packed: Packed) -> dict[str, Any]:
     return {
         "config": values,
         "start": recipe(config.method).start,
-        "hash": hashlib.sha256(json.dumps(_facts(values), sort_keys=True).encode()).hexdigest(),
+        "hash": hashlib.sha256(json.dumps(facts(values), sort_keys=True).encode()).hexdigest(),
         "data": packed.manifest["hash"],
         "spec": dataclasses.asdict(packed.spec),
         "counts": {name: len(split.names) for name, split in packed.splits.items()},
@@ -63,8 +63,8 @@ def record(config: Config, packed: Packed) -> dict[str, Any]:
 
 def _same(path: Path, config: Config, packed: Packed) -> None:
     old = _read(path)
-    before = _facts(old["config"])
-    now = _facts(dataclasses.asdict(config))
+    before = facts(old["config"])
+    now = facts(dataclasses.asdict(config))
     differing = [key for key in sorted(before | now) if before.get(key) != now.get(key)]
     if differing:
         changes = "; ".join(f"{key}: {before.get(key)} → {now.get(key)}" for key in differing)
@@ -105,7 +105,7 @@ def lenders(folders: Sequence[Path], workdir: Path) -> list[Path]:
     return found
 
 
-def _facts(values: dict[str, Any]) -> dict[str, Any]:
+def facts(values: dict[str, Any]) -> dict[str, Any]:
     """What a run's results depend on, as json has it."""
     flat = {key: value for key, value in flatten(values).items() if key not in PLACES}
     return {key: list(value) if isinstance(value, tuple) else value for key, value in flat.items()}
