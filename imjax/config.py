@@ -48,6 +48,9 @@ class Data:
     where it brings no test either."""
     test_fraction: float
     """Share of the images that becomes test, where the dataset is one pool of images."""
+    split: str
+    """Which division into training, validation and test: `published`, or another that the dataset has
+    (NEU-Seg: `scenes`)."""
     split_seed: int
     synthetic_train: int
     """Numbers of scenes of the synthetic dataset."""

@@ -35,6 +35,7 @@ def define_flags() -> None:
     flags.DEFINE_float("label_fraction", 0.1, "Share of the training images that counts as labelled.")
     flags.DEFINE_float("val_fraction", 0.1, "Share held out for validation where the original has none.")
     flags.DEFINE_float("test_fraction", 0.2, "Share held out for the test where the original is one pool.")
+    flags.DEFINE_string("split", "published", "Variant of the split, where the dataset has several.")
     flags.DEFINE_integer("split_seed", 0, "Seed of the split and of the crops.")
     flags.DEFINE_string(
         "write_synthetic", None, "Write synthetic data in the original layout there, and stop."
@@ -87,6 +88,7 @@ def _options() -> DataOptions:
         label_fraction=FLAGS.label_fraction,
         val_fraction=FLAGS.val_fraction,
         test_fraction=FLAGS.test_fraction,
+        split=FLAGS.split,
         split_seed=FLAGS.split_seed,
     )
 

@@ -42,6 +42,7 @@ def common() -> ConfigDict:
         label_fraction=0.1,
         val_fraction=0.1,
         test_fraction=0.2,
+        split="published",
         split_seed=0,
         synthetic_train=400,
         synthetic_val=80,

@@ -26,18 +26,24 @@ class SplitWriter:
         self.names: list[str] = []
         self.sources: list[str] = []
         planes = (len(spec.classes),) if spec.kind == "multilabel" else ()
-        # Only the images know how many crops a grid makes of them: a first guess, which `finish` corrects.
+        # Only the images know how many crops a grid makes of them, and stacks how many slices they have: a
+        # first guess, which `finish` corrects.
         n, size = len(samples) * max(options.crops, 1), options.size
         self.images = ArrayWriter(folder / "images.npy", (n, *size, spec.channels))
         self.labels = ArrayWriter(folder / "labels.npy", (n, *size, *planes))
         self.spec, self.counts = spec, np.zeros(256, np.int64)
 
-    def add(self, sample: Sample, pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
-        """Append the packed pairs cut from a sample, uint8 of the packed shape; OSError on a full disk."""
+    def add(self, name: str, source: str, pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
+        """Append the packed pairs cut from an image or slice; OSError on a full disk.
+
+        Args:
+            name, source: of the image, see `Sample`.
+            pairs: image and label, uint8 of the packed shape.
+        """
         for i, (image, label) in enumerate(pairs):
             self._add(image, label)
-            self.names.append(f"{sample.name}#{i}" if self.numbered else sample.name)
-            self.sources.append(sample.source)
+            self.names.append(f"{name}#{i}" if self.numbered else name)
+            self.sources.append(source)
 
     def _add(self, image: np.ndarray, label: np.ndarray) -> None:
         self.images.add(image)

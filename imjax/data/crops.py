@@ -10,6 +10,7 @@ import numpy as np
 
 from imjax import rng
 from imjax.data.options import DataOptions
+from imjax.data.raw import slice_name
 from imjax.data.spec import VOID
 
 SIDES = (256, 512)
@@ -17,6 +18,23 @@ SIDES = (256, 512)
 
 Window = tuple[int, int, int]
 """Top row, left column and side of a square."""
+
+
+def slices(image: np.ndarray, label: np.ndarray, name: str) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """What a reader loads as pairs of two dimensions: as it is or, of a stack, slice by slice.
+
+    Args:
+        image: uint8 `[h, w, c]` or, a stack, `[d, h, w, c]`; label: uint8 `[h, w]` or `[h, w, k]`, of a
+            stack with the same axis before these.
+
+    Yields:
+        Name (of slices: `raw.slice_name`, counted from 0), image and label.
+    """
+    if image.ndim == 3:
+        yield name, image, label
+    else:
+        for i, pair in enumerate(zip(image, label, strict=True)):
+            yield slice_name(name, i), *pair
 
 
 def cut(

@@ -28,6 +28,8 @@ class DataOptions:
     """Share held out for validation where the original has no validation part."""
     test_fraction: float = 0.2
     """Share held out for the test where the original is one pool of images."""
+    split: str = "published"
+    """Which division into training, validation and test: one of `DatasetSpec.splits`."""
     split_seed: int = 0
     synthetic_train: int = 400
     synthetic_val: int = 80

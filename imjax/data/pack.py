@@ -24,7 +24,7 @@ from tqdm import tqdm
 from imjax import __version__
 from imjax.data import readers
 from imjax.data.arrays import SplitWriter
-from imjax.data.crops import cut, pieces
+from imjax.data.crops import cut, pieces, slices
 from imjax.data.options import DataOptions
 from imjax.data.raw import Reader, Sample
 from imjax.data.spec import DatasetSpec
@@ -91,6 +91,7 @@ def prepare(options: DataOptions, cache: Path, progress: Progress = show) -> Pat
     _check(options, cache)
     reader, raw = readers.make(options), Path(options.dir)
     parts = reader.scan(raw)
+    _warn(reader.spec, options, parts)
     digest = _digest(options, raw, parts)
     target = cache / f"{options.dataset}-{digest[:12]}"
     if (target / "manifest.json").is_file():
@@ -150,6 +151,17 @@ def _check(options: DataOptions, cache: Path) -> None:
         )
 
 
+def _warn(spec: DatasetSpec, options: DataOptions, parts: dict[str, list[Sample]]) -> None:
+    """Say it, on every run and not only when packing, when a split flatters the test figures."""
+    seen = sum(sample.seen for samples in parts.values() for sample in samples)
+    if seen:
+        others = " or ".join(name for name in spec.splits if name != options.split)
+        logger.warning(
+            f"{spec.title}, split {options.split!r}: {seen} of {len(parts['test'])} test images have a "
+            f"copy of their scene in training, so that test figures flatter; another split: {others}"
+        )
+
+
 def _digest(options: DataOptions, raw: Path, parts: dict[str, list[Sample]]) -> str:
     listing = []
     for part, samples in parts.items():
@@ -190,8 +202,9 @@ def _write(
     try:
         todo = [(name, sample) for name, samples in chosen.items() for sample in samples]
         for name, sample in progress(todo, f"preparing {options.dataset}"):
-            pair, key = reader.load(sample), sample.source + "/" + sample.name
-            writers[name].add(sample, cut(*pair, key, options, reader.spec.label_resize))
+            for title, *pair in slices(*reader.load(sample), sample.name):
+                key = sample.source + "/" + title
+                writers[name].add(title, sample.source, cut(*pair, key, options, reader.spec.label_resize))
         for writer in writers.values():
             writer.finish()
     finally:
@@ -204,6 +217,7 @@ def _write(
         "options": dataclasses.asdict(options),
         "spec": dataclasses.asdict(reader.spec),
         "splits": {name: writer.facts() for name, writer in writers.items()},
+        "test_images_seen_in_training": sum(sample.seen for sample in chosen["test"]),
         "common_sources": overlaps({name: [s.source for s in samples] for name, samples in chosen.items()}),
     }
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1))
@@ -252,9 +266,14 @@ def _tuples(value: Any) -> Any:
 
 
 def _bytes(options: DataOptions, reader: Reader, chosen: dict[str, list[Sample]]) -> int:
-    """Size of the arrays; where the images decide on the crops, as if all were like the first."""
-    spec, samples = reader.spec, list(itertools.chain(*chosen.values()))
-    shape = reader.load(samples[0])[1].shape[:2] if options.overlap else options.size
+    """Size of the arrays; where images decide on the crops or the slices, as if all were like the first of
+    their split."""
+    spec, images = reader.spec, 0
+    for samples in filter(None, chosen.values()):
+        depth, shape = 1, options.size
+        if options.overlap or spec.volumes:
+            *stack, height, width, _ = reader.load(samples[0])[0].shape
+            depth, shape = stack[0] if stack else 1, (height, width)
+        images += len(samples) * depth * pieces(shape, options)
     planes = spec.channels + (len(spec.classes) if spec.kind == "multilabel" else 1)
-    images = len(samples) * pieces(shape, options)
     return images * options.size[0] * options.size[1] * planes

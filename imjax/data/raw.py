@@ -28,6 +28,8 @@ class Sample:
     """None where there is no truth."""
     more_masks: tuple[Path, ...] = ()
     """Further files of the truth, where it is more than one."""
+    seen: bool = False
+    """A test image that shows what a training image shows too, since the original's own split does so."""
 
 
 @runtime_checkable
@@ -50,10 +52,18 @@ class Reader(Protocol):
     def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         """Image uint8 `[h, w, c]` and label uint8 (see `DatasetSpec`) at the original size.
 
+        Where `DatasetSpec.volumes`, a sample may be a stack instead: both with an axis `[d, ...]` before
+        these, one entry per slice.
+
         Raises:
             UserError: damaged file, unequal sizes, or a value that is no class.
         """
         ...
+
+
+def slice_name(volume: str, number: int) -> str:
+    """Name of a slice; padded, so that the order of the names is that of the numbers, 0 to 999."""
+    return f"{volume}#{number:03d}"
 
 
 def read_image(path: Path) -> np.ndarray:

@@ -39,10 +39,20 @@ DEFAULTS: dict[str, dict[str, object]] = {
 
 
 def make(options: DataOptions) -> Reader:
-    """The reader of `options.dataset`; UserError with the known names when there is none."""
+    """The reader of `options.dataset`.
+
+    Raises:
+        UserError: unknown dataset, or a split that it does not have; with the known names.
+    """
     if options.dataset not in READERS:
         raise UserError(f"dataset {options.dataset!r} is not known, expected one of {', '.join(names())}")
-    return READERS[options.dataset](options)
+    reader = READERS[options.dataset](options)
+    if options.split not in reader.spec.splits:
+        raise UserError(
+            f"split {options.split!r} is not one of {options.dataset}'s, "
+            f"expected {' or '.join(map(repr, reader.spec.splits))}"
+        )
+    return reader
 
 
 def names() -> list[str]:

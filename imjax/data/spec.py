@@ -29,6 +29,14 @@ class DatasetSpec:
     channels: int = 3
     reserved: bool = False
     """Class 0 never occurs in the truth; it labels inconsistent pixels (method.md 1.3)."""
+    background: bool = False
+    """Class 0 is what is no object: figures over classes leave it out (method.md 2.1, 2.2). Never together
+    with `reserved`."""
+    volumes: bool = False
+    """Images are slices of volumes: figures are taken per volume. Names of the slices of one volume are the
+    same up to their first `#` (`raw.slice_name`), and their order by name is that in the volume."""
+    splits: tuple[str, ...] = ("published",)
+    """Variants of the division into training, validation and test, the default first."""
     free_rotation: bool = False
     """Up and down do not matter: vertical flips and right-angle rotations are allowed."""
     label_resize: Literal["nearest", "bilinear"] = "nearest"

@@ -23,7 +23,8 @@ def split(
     Args:
         parts: source names by part of the original. Either `train`, `val` and `test`; or `train_val` and
             `test`; or `train` and `val_test`, which is cut in half; or one pool `train_val_test`.
-            `unlabelled` (optional) are further training images without a mask.
+            `unlabelled` (optional) are further training images without a mask. `labelled` (optional) are
+            the training sources that are labelled, `train` then being the others: none are drawn.
         label_fraction: share of the training sources that is labelled, in (0, 1]; at least one.
         val_fraction: share of `train_val` or of the pool held out for validation, in (0, 1); at least one.
         seed: the permutations are those of the sorted names with this seed, on every platform.
@@ -40,10 +41,16 @@ def split(
     names = {part: sorted(set(members)) for part, members in parts.items()}
     train, val, test = _divide(names, val_fraction, test_fraction, seed)
     extra = names.get("unlabelled", [])
-    need = 1 if label_fraction == 1 or extra else 2
-    for what, found, least in (("training", train, need), ("validation", val, 1), ("test", test, 1)):
-        _check_enough(what, found, least)
-    labelled, rest = _draw(train, label_fraction * len(train), seed, "split/labelled", keep=need - 1)
+    keep = 0 if label_fraction == 1 or extra else 1
+    if "labelled" in names:
+        labelled, rest = names["labelled"], train
+        _check_enough("labelled training", labelled, 1)
+        _check_enough("unlabelled training", rest, keep)
+    else:
+        _check_enough("training", train, 1 + keep)
+        labelled, rest = _draw(train, label_fraction * len(train), seed, "split/labelled", keep)
+    _check_enough("validation", val, 1)
+    _check_enough("test", test, 1)
     out = {"labelled": labelled, "unlabelled": sorted({*rest, *extra}), "val": val, "test": test}
     for pair, common in overlaps(out).items():
         if common:

@@ -270,6 +270,22 @@ def test_the_label_rule_is_the_dataset_s():
     assert nearest.all() and not mean.any()
 
 
+def test_a_stack_is_its_slices():
+    image = np.arange(12 * 16 * 16, dtype=np.uint16).astype(np.uint8).reshape(12, 16, 16, 1)
+    label = image[..., 0] // 64
+    found = list(crops.slices(image, label, "p"))
+    # Padded: "p#010" comes after "p#009", as in the stack.
+    assert [name for name, _, _ in found] == sorted(f"p#{i:03d}" for i in range(12))
+    assert all((found[i][1] == image[i]).all() and (found[i][2] == label[i]).all() for i in range(12))
+    ((name, one, truth),) = crops.slices(image[0], label[0], "p")
+    assert name == "p" and (one == image[0]).all() and (truth == label[0]).all()
+
+
+def test_a_split_that_the_dataset_lacks(tmp_path):
+    line = fails(dataclasses.replace(SMALL, split="scenes"), tmp_path / "cache")
+    assert line == "split 'scenes' is not one of synthetic's, expected 'published'"
+
+
 def test_default_cache(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert pack.default_cache() == tmp_path / "imjax"

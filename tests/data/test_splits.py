@@ -40,6 +40,17 @@ def test_images_without_mask_are_unlabelled():
     assert out == {"labelled": ["a"], "unlabelled": ["u"], "val": ["v"], "test": ["t"]}
 
 
+def test_chosen_labels_are_not_drawn():
+    parts = {"labelled": ["b", "a"], "train": list("cdefgh"), "val": ["v"], "test": ["t"]}
+    for seed in range(3):
+        out = split(parts, 0.1, 0.1, seed)
+        assert out == {"labelled": ["a", "b"], "unlabelled": list("cdefgh"), "val": ["v"], "test": ["t"]}
+    everything = {"labelled": ["a"], "train": [], "val": ["v"], "test": ["t"]}
+    assert split(everything, 1.0, 0.1, 0)["unlabelled"] == []
+    pool = split({"labelled": ["a"], "train_val": list("bcd"), "test": ["t"]}, 0.1, 0.1, 0)
+    assert pool["labelled"] == ["a"] and [len(pool[name]) for name in SPLITS] == [1, 2, 1, 1]
+
+
 def test_smallest_sets_fill_every_split():
     out = split({"train_val": list("abcd"), "test": list("xy")}, 0.1, 0.1, 0)
     assert [len(out[name]) for name in SPLITS] == [1, 2, 1, 2]
@@ -79,6 +90,9 @@ def test_published_cityscapes_counts():
         ({"train": list("abc"), "val_test": list("cd")}, "'c' is in"),
         ({"train_val_test": list("abc")}, "1 source images left for training"),
         ({"train_val_test": []}, "0 source images left for training"),
+        ({"labelled": [], "train": ["a"], "val": ["v"], "test": ["t"]}, "0 .* for labelled training"),
+        ({"labelled": ["a"], "train": [], "val": ["v"], "test": ["t"]}, "0 .* for unlabelled training"),
+        ({"labelled": ["a"], "train": ["a", "b"], "val": ["v"], "test": ["t"]}, "'a' is in"),
     ],
 )
 def test_too_few_or_shared(parts, says):
