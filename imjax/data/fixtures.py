@@ -7,10 +7,23 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import cv2
+import h5py
 import numpy as np
 
 from imjax import rng
-from imjax.data import camvid, cityscapes, dsb2018, hela, isic2018, suim, synthetic, synthetic_cells
+from imjax.data import (
+    acdc,
+    camvid,
+    cityscapes,
+    dsb2018,
+    hela,
+    isic2018,
+    mt,
+    neu_seg,
+    suim,
+    synthetic,
+    synthetic_cells,
+)
 from imjax.errors import UserError
 
 # Target class of each synthetic class (index: synthetic class; 0 does not occur).
@@ -96,6 +109,78 @@ def _cityscapes(out: Path, part: str, scenes: Scenes) -> None:
         _write(out / "gtFine" / folder / f"{stem}{cityscapes.MASKS}", CITYSCAPES_IDS[label])
 
 
+def _neu_seg(out: Path, part: str, scenes: Scenes) -> None:
+    folder, pairs = neu_seg.PARTS[part], list(scenes.values())
+    for i in range(len(pairs)):
+        # As in the original, a scene comes in several copies, turned and compressed anew.
+        image, label = (np.rot90(array, 2 * (i % 2)) for array in pairs[i - i % 2])
+        _write(out / "images" / folder / f"{i:06d}.jpg", _grey(image, channels=3))
+        _write(out / "annotations" / folder / f"{i:06d}.png", label - np.uint8(synthetic.BACKGROUND))
+
+
+def _dagm(out: Path, part: str, scenes: Scenes) -> None:
+    for i, (image, label) in enumerate(scenes.values()):
+        folder = out / f"Class{i % 2 + 1}" / ("Test" if part == "test" else "Train")
+        _write(folder / f"{i + 1:04d}.PNG", _grey(image))
+        # Boxes are the defects, and ellipses belong to the surface.
+        if (label == max(synthetic.OBJECTS)).any():
+            path = folder / "Label" / f"{i + 1:04d}_label.PNG"
+            _write(path, _white(label == max(synthetic.OBJECTS)))
+
+
+def _mt(out: Path, part: str, scenes: Scenes) -> None:
+    for kind in mt.TYPES:
+        (out / f"MT_{kind}" / "Imgs").mkdir(parents=True)
+    for i, (image, label) in enumerate(scenes.values()):
+        # One type per photograph; the objects of the other classes belong to the tile.
+        kind = i % (len(synthetic.OBJECTS) + 1)
+        where = label == list(synthetic.OBJECTS)[kind - 1] if kind else np.zeros(label.shape, bool)
+        # Two photographs of a region, then on to a distant one.
+        stem = f"exp{i % 2 + 1}_num_{5000 * (i // 2) + 20 * (i % 2)}"
+        folder = out / f"MT_{mt.TYPES[kind]}" / "Imgs"
+        _write(folder / f"{stem}.jpg", _grey(image))
+        _write(folder / f"{stem}.png", _white(where))
+
+
+ACDC_DEPTH = 2
+"""Slices of a written volume."""
+ACDC_FIRST = {"train": 1, "val": 801, "test": 901}
+"""First patient of each part."""
+
+
+def _acdc(out: Path, part: str, scenes: Scenes) -> None:
+    pairs = [
+        (_grey(image).astype(np.float32) / 255, label - np.uint8(synthetic.BACKGROUND))
+        for image, label in scenes.values()
+    ]
+    stems = []
+    for i in range(0, len(pairs), ACDC_DEPTH):
+        volume = f"patient{ACDC_FIRST[part] + i // ACDC_DEPTH:03d}_frame01"
+        images, labels = (np.stack(arrays) for arrays in zip(*pairs[i : i + ACDC_DEPTH], strict=True))
+        if part == "train":
+            for z, pair in enumerate(zip(images, labels, strict=True), start=1):
+                stems.append(f"{volume}_slice_{z}")
+                _write_h5(out / "data" / "slices" / f"{stems[-1]}.h5", *pair)
+        else:
+            stems.append(volume)
+            _write_h5(out / "data" / f"{volume}.h5", images, labels)
+    name = acdc.SLICES if part == "train" else acdc.VOLUMES[part]
+    (out / name).write_text("".join(f"{stem}\n" for stem in stems))
+
+
+def _write_h5(path: Path, image: np.ndarray, label: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with h5py.File(path, "w") as file:
+        file.create_dataset("image", data=image, compression="gzip")
+        file.create_dataset("label", data=label, compression="gzip")
+
+
+def _grey(image: np.ndarray, channels: int = 1) -> np.ndarray:
+    """RGB uint8 `[h, w, 3]` to grey `[h, w]`, or as many equal channels."""
+    grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
+    return np.dstack([grey] * channels) if channels > 1 else grey
+
+
 def _white(where: np.ndarray) -> np.ndarray:
     """bool `[h, w]` to the 0 and 255 of binary mask files."""
     return where.astype(np.uint8) * np.uint8(255)
@@ -132,11 +217,16 @@ class Writer:
 
 
 WRITERS = {
+    "acdc": Writer(_acdc, ACDC_FIRST),
     "camvid": Writer(_camvid, camvid.PARTS),
     "cityscapes": Writer(_cityscapes, cityscapes.PARTS),
+    "dagm": Writer(_dagm, ("train_val", "test")),
     "dsb2018": Writer(_dsb2018, dsb2018.PARTS),
     # More than one of the set's crops, so that preparing cuts them.
     "hela": Writer(_hela, hela.PARTS, synthetic_cells.scene, (320, 400)),
     "isic2018": Writer(_isic2018, isic2018.PARTS),
+    "mt": Writer(_mt, ("train_val_test",)),
+    # Square, as the original: right angles turn them into themselves.
+    "neu_seg": Writer(_neu_seg, neu_seg.PARTS, size=(200, 200)),
     "suim": Writer(_suim, suim.PARTS),
 }

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from imjax.data import camvid, cityscapes, dsb2018, hela, isic2018, suim, synthetic
+from imjax.data import (
+    acdc,
+    camvid,
+    cityscapes,
+    dagm,
+    dsb2018,
+    hela,
+    isic2018,
+    mt,
+    neu_seg,
+    suim,
+    synthetic,
+)
 from imjax.data.options import DataOptions
 from imjax.data.raw import Reader
 from imjax.data.spec import DatasetSpec
@@ -17,22 +29,30 @@ def _synthetic(options: DataOptions) -> synthetic.Synthetic:
 
 
 READERS: dict[str, Callable[[DataOptions], Reader]] = {
+    "acdc": lambda options: acdc.Acdc(options.label_fraction),
     "camvid": lambda options: camvid.Camvid(),
     "cityscapes": lambda options: cityscapes.Cityscapes(),
+    "dagm": lambda options: dagm.Dagm(),
     "dsb2018": lambda options: dsb2018.Dsb2018(),
     "hela": lambda options: hela.Hela(),
     "isic2018": lambda options: isic2018.Isic2018(),
+    "mt": lambda options: mt.MagneticTiles(),
+    "neu_seg": lambda options: neu_seg.NeuSeg(options.split),
     "suim": lambda options: suim.Suim(),
     "synthetic": _synthetic,
 }
 
 # What the published preparation of a set uses where the user says nothing.
 DEFAULTS: dict[str, dict[str, object]] = {
+    "acdc": {"size": (256, 256), "crops": 0},
     "camvid": {"size": (352, 480), "crops": 0},
     "cityscapes": {"size": (208, 416), "crops": 0},
+    "dagm": {"size": (256, 256), "crops": 0},
     "dsb2018": {"size": (256, 256), "crops": 0},
     "hela": {"size": (256, 256), "crops": 0, "overlap": 0.6},
     "isic2018": {"size": (256, 256), "crops": 0},
+    "mt": {"size": (256, 256), "crops": 0},
+    "neu_seg": {"size": (256, 256), "crops": 0},
     "suim": {"size": (256, 256), "crops": 2},
     "synthetic": {"size": (64, 64), "crops": 0},
 }

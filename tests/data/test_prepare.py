@@ -50,6 +50,7 @@ def test_help_and_mistakes():
     for flags, says in (
         ((), "--dataset is missing"),
         (("--dataset=synthetic", "--size=64"), "HEIGHT,WIDTH"),
+        (("--dataset=synthetic", "--split=scenes"), "expected 'published'"),
         (("--dataset=suim", "--raw=/no/such/folder"), "/no/such/folder/train_val/images not found"),
     ):
         done = command(*flags)

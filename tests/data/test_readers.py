@@ -12,7 +12,7 @@ from imjax.data.options import DataOptions
 from imjax.data.spec import VOID
 from imjax.errors import UserError
 
-DATASETS = ("camvid", "cityscapes", "dsb2018", "isic2018", "suim")
+DATASETS = ("camvid", "cityscapes", "dagm", "dsb2018", "isic2018", "mt", "neu_seg", "suim")
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
@@ -24,13 +24,14 @@ def test_packed_is_what_was_written(dataset, originals, tmp_path):
     sources = [source for split in packed.splits.values() for source in set(split.sources)]
     assert len(sources) == len(set(sources)) and not any(packed.manifest["common_sources"].values())
     reader, rule = readers.make(options), packed.spec.label_resize
-    written = {s.source: s for samples in reader.scan(raw).values() for s in samples}
-    assert sorted(written) == sorted(sources)
+    written = {(s.source, s.name): s for samples in reader.scan(raw).values() for s in samples}
+    splits = packed.splits.values()
+    assert sorted(written) == sorted(pair for s in splits for pair in zip(s.sources, s.names, strict=True))
     for name, split in packed.splits.items():
         assert len(split.images) >= 1, name
-        for i, source in enumerate(split.sources):
-            pair = reader.load(written[source])
-            ((image, label),) = crops.cut(*pair, source, options, rule)
+        for i, title in enumerate(zip(split.sources, split.names, strict=True)):
+            pair = reader.load(written[title])
+            ((image, label),) = crops.cut(*pair, split.names[i], options, rule)
             assert (split.images[i] == image).all() and (split.labels[i] == label).all()
 
 
@@ -42,7 +43,7 @@ def test_labels_are_those_of_the_spec(dataset, originals):
         assert [s.name for s in samples] == sorted({s.name for s in samples})
         for sample in samples:
             image, label = reader.load(sample)
-            assert image.shape == (96, 128, 3) and label.shape == (96, 128)
+            assert image.shape == (96, 128, reader.spec.channels) and label.shape == (96, 128)
             assert image.dtype == label.dtype == np.uint8
             seen |= set(np.unique(label).tolist())
     spec = reader.spec
@@ -51,7 +52,7 @@ def test_labels_are_those_of_the_spec(dataset, originals):
     assert len(spec.palette) == spec.outputs
 
 
-@pytest.mark.parametrize("dataset", DATASETS)
+@pytest.mark.parametrize("dataset", ("acdc", *DATASETS))
 def test_missing_data_explains_itself(dataset, tmp_path):
     with pytest.raises(UserError) as info:
         readers.make(DataOptions(dataset)).scan(tmp_path / "nothing")

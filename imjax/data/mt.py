@@ -1,0 +1,115 @@
+"""Magnetic tiles: five types of defect, and tiles without one, grey (Huang et al. 2020)."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+import numpy as np
+
+from imjax.data import raw as raw_files
+from imjax.data.groups import joined
+from imjax.data.raw import Sample
+from imjax.data.spec import DatasetSpec
+from imjax.errors import UserError
+
+TYPES = ("Free", "Blowhole", "Break", "Crack", "Fray", "Uneven")
+"""Folder `MT_<type>` of each class; the numbers of the defects are the usual ones, by the alphabet."""
+FREE = TYPES[0]
+
+THRESHOLD = 127
+"""A mask is where its grey value is above this: edges are neither 0 nor 255."""
+
+# `num` counts one camera's frames, through all folders: a region of a tile is photographed at once in the
+# settings exp1 to exp6, and where it has no defect in one of them, or another type is seen, that photograph
+# is in another folder. In the 430 photographs at hand, neighbours up to 192 apart show one region nearly
+# always (most are less than 50 apart), and from 203 on they do not, with one exception: a crack that was
+# photographed again 764 and 1 257 frames later.
+NEAR = 200
+"""Photographs up to so many frames apart, of whatever type, may show one region."""
+NEAR_SAME_DEFECT = 1300
+"""The same for two that follow one another among those of one type of defect."""
+
+SPEC = DatasetSpec(
+    name="mt",
+    title="Magnetic tiles",
+    kind="multiclass",
+    classes=("background", *(name.lower() for name in TYPES[1:])),
+    palette=((40, 40, 40), (230, 80, 60), (240, 180, 60), (70, 120, 230), (120, 200, 90), (190, 110, 210)),
+    channels=1,
+    background=True,
+    free_rotation=True,
+    monitor="soft_miou",
+    headline="miou",
+    source="https://github.com/abin24/Magnetic-tile-defect-datasets. (the name ends in a full stop)",
+    layout="\n".join(
+        f"MT_{name}/Imgs/exp<k>_num_<n>.jpg  MT_{name}/Imgs/exp<k>_num_<n>.png" for name in TYPES
+    ),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class MagneticTiles:
+    """Reader of the folders, one per type of defect: the mask says where, the folder says what."""
+
+    spec: DatasetSpec = SPEC
+
+    def scan(self, raw: Path) -> dict[str, list[Sample]]:
+        """See `raw.Reader`: the part `train_val_test`; the source is the region of a tile."""
+        samples = []
+        for kind in TYPES:
+            folder = raw / f"MT_{kind}" / "Imgs"
+            if not folder.is_dir():
+                raise raw_files.missing(self.spec, raw, f"folder {folder} not found")
+            samples += _samples(folder)
+        if not samples:
+            raise raw_files.missing(self.spec, raw, f"no .jpg in {raw}/MT_*/Imgs")
+        frames = [_frame(sample) for sample in samples]
+        pairs = _neighbours(frames, NEAR)
+        for kind in TYPES[1:]:
+            pairs += _neighbours([f for f in frames if f[1] == kind], NEAR_SAME_DEFECT)
+        number = {frame: i for i, frame in enumerate(frames)}
+        groups = joined(len(frames), [(number[a], number[b]) for a, b in pairs])
+        regions = [
+            dataclasses.replace(s, source=samples[g].name) for s, g in zip(samples, groups, strict=True)
+        ]
+        return {"train_val_test": sorted(regions, key=lambda s: s.name)}
+
+    def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
+        """See `raw.Reader`: image uint8 `[h, w, 1]`, label uint8 `[h, w]`: 0, or the folder's class."""
+        assert sample.image and sample.mask
+        image, mask = raw_files.read_grey(sample.image), raw_files.read_index(sample.mask)
+        raw_files.check_same_size(image, mask, sample)
+        return image[..., None], np.uint8(TYPES.index(_type(sample))) * (mask > THRESHOLD).astype(np.uint8)
+
+
+Frame = tuple[int, str, str]
+"""Number, type of defect, and name of a photograph."""
+
+
+def _samples(folder: Path) -> list[Sample]:
+    images = {path.stem: path for path in folder.glob("*.jpg")}
+    masks = {path.stem: path for path in folder.glob("*.png")}
+    stems = raw_files.check_pairs(images, masks, f"{folder}/{{}}.jpg", f"{folder}/{{}}.png")
+    names = [f"{folder.parent.name}_{stem}" for stem in stems]
+    return [Sample(n, n, images[stem], masks[stem]) for n, stem in zip(names, stems, strict=True)]
+
+
+def _type(sample: Sample) -> str:
+    assert sample.image
+    return sample.image.parents[1].name.removeprefix("MT_")
+
+
+def _frame(sample: Sample) -> Frame:
+    assert sample.image
+    match = re.fullmatch(r"exp\d+_num_(\d+)", sample.image.stem)
+    if not match:
+        raise UserError(f"{sample.image}: expected a name as exp1_num_4727.jpg; rename or remove the pair")
+    return int(match[1]), _type(sample), sample.name
+
+
+def _neighbours(frames: list[Frame], near: int) -> list[tuple[Frame, Frame]]:
+    """Those that follow one another by number and are at most so far apart."""
+    ordered = sorted(frames)
+    return [(a, b) for a, b in zip(ordered, ordered[1:], strict=False) if b[0] - a[0] <= near]
