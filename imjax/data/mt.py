@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 from pathlib import Path
 
@@ -16,7 +17,6 @@ from imjax.errors import UserError
 
 TYPES = ("Free", "Blowhole", "Break", "Crack", "Fray", "Uneven")
 """Folder `MT_<type>` of each class; the numbers of the defects are the usual ones, by the alphabet."""
-FREE = TYPES[0]
 
 THRESHOLD = 127
 """A mask is where its grey value is above this: edges are neither 0 nor 255."""
@@ -30,6 +30,9 @@ NEAR = 200
 """Photographs up to so many frames apart, of whatever type, may show one region."""
 NEAR_SAME_DEFECT = 1300
 """The same for two that follow one another among those of one type of defect."""
+
+Frame = tuple[int, str, int]
+"""A photograph: its `num`, its type, and its place in the list of all."""
 
 SPEC = DatasetSpec(
     name="mt",
@@ -65,12 +68,11 @@ class MagneticTiles:
             samples += _samples(folder)
         if not samples:
             raise raw_files.missing(self.spec, raw, f"no .jpg in {raw}/MT_*/Imgs")
-        frames = [_frame(sample) for sample in samples]
+        frames = [(*_frame(sample), i) for i, sample in enumerate(samples)]
         pairs = _neighbours(frames, NEAR)
         for kind in TYPES[1:]:
             pairs += _neighbours([f for f in frames if f[1] == kind], NEAR_SAME_DEFECT)
-        number = {frame: i for i, frame in enumerate(frames)}
-        groups = joined(len(frames), [(number[a], number[b]) for a, b in pairs])
+        groups = joined(len(frames), pairs)
         regions = [
             dataclasses.replace(s, source=samples[g].name) for s, g in zip(samples, groups, strict=True)
         ]
@@ -82,10 +84,6 @@ class MagneticTiles:
         image, mask = raw_files.read_grey(sample.image), raw_files.read_index(sample.mask)
         raw_files.check_same_size(image, mask, sample)
         return image[..., None], np.uint8(TYPES.index(_type(sample))) * (mask > THRESHOLD).astype(np.uint8)
-
-
-Frame = tuple[int, str, str]
-"""Number, type of defect, and name of a photograph."""
 
 
 def _samples(folder: Path) -> list[Sample]:
@@ -101,15 +99,15 @@ def _type(sample: Sample) -> str:
     return sample.image.parents[1].name.removeprefix("MT_")
 
 
-def _frame(sample: Sample) -> Frame:
+def _frame(sample: Sample) -> tuple[int, str]:
+    """The photograph's `num` and type; UserError where the name has no number."""
     assert sample.image
     match = re.fullmatch(r"exp\d+_num_(\d+)", sample.image.stem)
     if not match:
         raise UserError(f"{sample.image}: expected a name as exp1_num_4727.jpg; rename or remove the pair")
-    return int(match[1]), _type(sample), sample.name
+    return int(match[1]), _type(sample)
 
 
-def _neighbours(frames: list[Frame], near: int) -> list[tuple[Frame, Frame]]:
-    """Those that follow one another by number and are at most so far apart."""
-    ordered = sorted(frames)
-    return [(a, b) for a, b in zip(ordered, ordered[1:], strict=False) if b[0] - a[0] <= near]
+def _neighbours(frames: list[Frame], near: int) -> list[tuple[int, int]]:
+    """Places of those that follow one another by number and are at most so far apart."""
+    return [(a[2], b[2]) for a, b in itertools.pairwise(sorted(frames)) if b[0] - a[0] <= near]

@@ -42,13 +42,7 @@ def split(
     train, val, test = _divide(names, val_fraction, test_fraction, seed)
     extra = names.get("unlabelled", [])
     keep = 0 if label_fraction == 1 or extra else 1
-    if "labelled" in names:
-        labelled, rest = names["labelled"], train
-        _check_enough("labelled training", labelled, 1)
-        _check_enough("unlabelled training", rest, keep)
-    else:
-        _check_enough("training", train, 1 + keep)
-        labelled, rest = _draw(train, label_fraction * len(train), seed, "split/labelled", keep)
+    labelled, rest = _label(train, names.get("labelled"), label_fraction, seed, keep)
     _check_enough("validation", val, 1)
     _check_enough("test", test, 1)
     out = {"labelled": labelled, "unlabelled": sorted({*rest, *extra}), "val": val, "test": test}
@@ -86,6 +80,18 @@ def _divide(
         val, train = _draw(names["train_val"], val_fraction * len(names["train_val"]), seed, "split/val")
         return train, val, names["test"]
     return names["train"], names["val"], names["test"]
+
+
+def _label(
+    train: list[str], chosen: list[str] | None, fraction: float, seed: int, keep: int
+) -> tuple[list[str], list[str]]:
+    """Training sources with labels and without, at least `keep` of the latter; drawn unless chosen."""
+    if chosen is not None:
+        _check_enough("labelled training", chosen, 1)
+        _check_enough("unlabelled training", train, keep)
+        return chosen, train
+    _check_enough("training", train, 1 + keep)
+    return _draw(train, fraction * len(train), seed, "split/labelled", keep)
 
 
 def _check_enough(what: str, names: list[str], least: int) -> None:
