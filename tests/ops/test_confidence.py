@@ -1,5 +1,7 @@
 """Reliability weights against numpy's eigenvectors, numbers worked by hand, and invariants."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +11,9 @@ from hypothesis import strategies as st
 
 from imjax.ops import confidence as cf
 
-weigh, features = jax.jit(cf.reliability_weights), jax.jit(cf.features)
+# Without optimisation: the many small shapes below take longer to compile than to run.
+quick = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+weigh, features = quick(cf.reliability_weights), quick(cf.features)
 
 
 def two_classes(*confidence):
@@ -53,6 +57,9 @@ def test_dispersion_vanishes_exactly_for_two_classes():
     assert not np.asarray(features(prediction(c=2))[1]).any()
 
 
+direction = jax.jit(cf.leading_direction)
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.tuples(*[st.floats(-5, 5, width=32)] * 3))
 def test_leading_direction_is_numpys(entries):
@@ -62,7 +69,7 @@ def test_leading_direction_is_numpys(entries):
     values, vectors = np.linalg.eigh(g)
     if values[1] - values[0] < 1e-3 * values[1]:
         return
-    got = np.array(cf.leading_direction(*map(jnp.float32, (g[0, 0], g[0, 1], g[1, 1]))))
+    got = np.array(direction(*map(np.float32, (g[0, 0], g[0, 1], g[1, 1]))))
     assert got[0] >= -1e-6 and abs(abs(got @ vectors[:, 1]) - 1) < 1e-4
 
 

@@ -10,6 +10,8 @@ import pytest
 from imjax.ops import views
 from imjax.ops.augment import Strength
 
+# Without optimisation programs compile in a quarter of the time, and these run for milliseconds.
+quick = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 N = 400
 KEYS = jax.random.split(jax.random.key(0), N)
 # Floats and N keys everywhere, and three shapes of image: other types and sizes would compile anew.
@@ -22,15 +24,15 @@ def random_image(shape=(8, 8, 1)):
     return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
 
 
-@functools.partial(jax.jit, static_argnums=3)
+@functools.partial(quick, static_argnums=3)
 def weak_views(image, chances, strength, free_rotation):
     def one(key):
         return views.weak(key, image, image[..., 0], chances, strength, free_rotation=free_rotation)
 
-    return jax.lax.map(one, KEYS)  # compiles in a quarter of vmap's time
+    return jax.lax.map(one, KEYS)
 
 
-@jax.jit
+@quick
 def strong_views(image, chances, strength):
     return jax.lax.map(lambda key: views.strong(key, image, chances, strength), KEYS)
 
@@ -97,7 +99,7 @@ def test_oblong_images_turn_by_half():
 
 def test_multilabel_labels_move_too():
     image = random_image((6, 9, 1)).repeat(2, -1)
-    run = jax.jit(functools.partial(views.weak, free_rotation=True))
+    run = quick(functools.partial(views.weak, free_rotation=True))
     for key in KEYS[:4]:
         moved, label = run(key, image, image, NEVER._replace(flip=0.5, turn=0.5), STRENGTH)
         np.testing.assert_array_equal(moved, label)
@@ -151,10 +153,13 @@ def test_colours_change_in_strong_views_of_rgb_only():
 def test_vmap_equals_single_views():
     image, always = random_image(), views.Chances(1.0, 1.0, 1.0, 1.0, 1.0)
     run = jax.vmap(functools.partial(views.weak, free_rotation=True), in_axes=(0, None, None, None, None))
-    together = jax.jit(run)(KEYS, image, image[..., 0], always, STRENGTH)
+    together = quick(run)(KEYS, image, image[..., 0], always, STRENGTH)
     for view, alone in zip(together, weak(image, always), strict=True):
         np.testing.assert_array_equal(view, alone)
     assert len({x.tobytes() for x in np.asarray(together[0])}) > N - 5
+
+
+jitter = jax.jit(views.colour_jitter)
 
 
 def slow_jitter(image, contrast, saturation):
@@ -170,7 +175,7 @@ def slow_jitter(image, contrast, saturation):
 @pytest.mark.parametrize("contrast,saturation", [(1.0, 1.0), (1.4, 1.0), (1.0, 0.6), (0.7, 1.3)])
 def test_colour_jitter_slow_twin(contrast, saturation):
     image = random_image((5, 6, 3))
-    got = np.asarray(jax.jit(views.colour_jitter)(image, contrast, saturation))
+    got = np.asarray(jitter(image, contrast, saturation))
     assert np.abs(got - slow_jitter(image, contrast, saturation)).max() < 0.51
     if contrast == saturation == 1:
         np.testing.assert_array_equal(got, image)
@@ -179,11 +184,11 @@ def test_colour_jitter_slow_twin(contrast, saturation):
 def test_colour_jitter_extremes_by_hand():
     # One red and one blue pixel: greys 76.245 and 29.07, mean 52.66.
     image = jnp.array([[[255, 0, 0], [0, 0, 255]]], jnp.uint8)
-    assert views.colour_jitter(image, 1.0, 0.0).tolist() == [[[76] * 3, [29] * 3]]
-    assert views.colour_jitter(image, 0.0, 1.0).tolist() == [[[53] * 3] * 2]
+    assert jitter(image, 1.0, 0.0).tolist() == [[[76] * 3, [29] * 3]]
+    assert jitter(image, 0.0, 1.0).tolist() == [[[53] * 3] * 2]
 
 
-boxes = jax.jit(jax.vmap(lambda key, chance: views.cutmix_box(key, (40, 60), chance), in_axes=(0, None)))
+boxes = quick(jax.vmap(lambda key, chance: views.cutmix_box(key, (40, 60), chance), in_axes=(0, None)))
 
 
 def test_boxes_are_boxes_of_the_wanted_sizes_inside_the_image():
@@ -222,7 +227,7 @@ def test_cutmix_takes_the_other_inside_the_box():
 
 
 def test_gaussian_noise_is_clipped_but_the_image_is_not():
-    noisy = jax.jit(views.gaussian_noise)
+    noisy = quick(views.gaussian_noise)
     got = np.asarray(noisy(jax.random.key(0), jnp.full((60, 60, 3), 255, jnp.uint8)))
     noise = got - 1
     assert got.dtype == np.float32 and got.max() > 1.15
