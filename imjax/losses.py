@@ -1,6 +1,7 @@
-"""Losses of one model over one batch: logits in any float type, a float32 scalar out.
+"""Losses of one model over one batch: logits in any float type, float32 out.
 
-Choices per dataset: Vorndran & Roeck 2024 (arXiv 2401.14387), method.md 1.5.
+Choices per dataset: Vorndran & Roeck 2024 (arXiv 2401.14387), method.md 1.5. `overlap_loss`, the supervised
+term of the joint-training methods: method.md 2. `*px` are any pixel axes, a batch axis among them.
 """
 
 from __future__ import annotations
@@ -13,19 +14,79 @@ from jaxtyping import Array, Float, Float32, UInt8
 
 Loss = Float32[Array, ""]
 
+DICE_SMOOTH = 1e-5
+"""Added to both sides of the Dice ratio: a class without a pixel in truth and prediction has the ratio 1."""
+
 
 def _mean_where(values: Array, counted: Array) -> Array:
     """Mean of the counted values; 0 if there are none."""
     return jnp.where(counted, values, 0).sum() / jnp.maximum(counted.sum(), 1)
 
 
-def cross_entropy(logits: Float[Array, "b h w k"], labels: UInt8[Array, "b h w"], void: int = 255) -> Loss:
-    """Categorical cross-entropy in nats, mean over the pixels that are not void; 0 if all are."""
+def _one_hot(labels: UInt8[Array, "*px"], classes: int) -> Array:
+    """Bool `[*px, c]`, all False at void pixels."""
+    # A comparison, not an index: the gradient of an indexed pick is a scatter, slow everywhere.
+    return labels[..., None] == jnp.arange(classes, dtype=jnp.uint8)
+
+
+def pixel_cross_entropy(
+    logits: Float[Array, "*px c"], labels: UInt8[Array, "*px"], void: int = 255
+) -> Float32[Array, "*px"]:
+    """Categorical cross-entropy of each pixel in nats; 0, without a gradient, at void pixels."""
     logits = logits.astype(jnp.float32)
-    # One-hot, not an index: the gradient of an indexed pick is a scatter, slow everywhere.
-    true = labels[..., None] == jnp.arange(logits.shape[-1], dtype=jnp.uint8)
-    picked = jnp.where(true, logits, 0).sum(-1)
-    return _mean_where(jax.nn.logsumexp(logits, axis=-1) - picked, labels != void)
+    picked = jnp.where(_one_hot(labels, logits.shape[-1]), logits, 0).sum(-1)
+    return jnp.where(labels != void, jax.nn.logsumexp(logits, axis=-1) - picked, 0)
+
+
+def cross_entropy(
+    logits: Float[Array, "*px c"],
+    labels: UInt8[Array, "*px"],
+    void: int = 255,
+    weights: Float[Array, "*px"] | None = None,
+) -> Loss:
+    """Categorical cross-entropy in nats, mean over the pixels that are not void; 0 if all are.
+
+    Args:
+        logits: c classes, last.
+        labels: class indices, or `void`.
+        weights: a factor for each pixel's term, held constant by the caller; none: 1. The sum is divided by
+            the number of all pixels that are not void, whatever their weights: a mask of 0 and 1 that keeps
+            few pixels makes the loss small, as in FixMatch, and does not become a mean over those few.
+    """
+    each = pixel_cross_entropy(logits, labels, void)
+    return _mean_where(each if weights is None else weights.astype(jnp.float32) * each, labels != void)
+
+
+def soft_dice(
+    logits: Float[Array, "*px c"],
+    labels: UInt8[Array, "*px"],
+    weights: Float[Array, "*px"] | None = None,
+    void: int = 255,
+) -> Loss:
+    """1 − mean over the c classes of (2 Σ w·p·y + s)/(Σ w·p² + Σ w·y² + s); p softmax, y one-hot truth.
+
+    The sums run over the whole batch, without its void pixels; s is `DICE_SMOOTH`, w 1 without `weights`.
+    Squared denominators as in V-Net (Milletari et al. 2016) and the benchmark of method.md 2; every class
+    counts, background included.
+    """
+    true = _one_hot(labels, logits.shape[-1]).astype(jnp.float32)
+    p = jax.nn.softmax(logits.astype(jnp.float32), axis=-1)
+    w = (labels != void).astype(jnp.float32)
+    w = (w if weights is None else w * weights)[..., None]
+    pixels = tuple(range(labels.ndim))
+    both = (w * p * true).sum(pixels)
+    either = (w * (p * p + true)).sum(pixels)
+    return 1 - jnp.mean((2 * both + DICE_SMOOTH) / (either + DICE_SMOOTH))
+
+
+def overlap_loss(
+    logits: Float[Array, "*px c"],
+    labels: UInt8[Array, "*px"],
+    weights: Float[Array, "*px"] | None = None,
+    void: int = 255,
+) -> Loss:
+    """½ (`cross_entropy` + `soft_dice`), both with the weights: the supervised term of method.md 2."""
+    return (cross_entropy(logits, labels, void, weights) + soft_dice(logits, labels, weights, void)) / 2
 
 
 def mse_sigmoid(

@@ -81,3 +81,107 @@ def test_score_loss_is_mse_plus_optax_cross_entropy():
     assert np.isfinite(losses.binary_cross_entropy(1e4 * b, found))
     with pytest.raises(ValueError, match="together"):
         losses.score_loss(a, iou, b)
+
+
+# Compiled once per shape: op by op the tests would take several times as long.
+pixelwise, dice, overlap = map(jax.jit, (losses.pixel_cross_entropy, losses.soft_dice, losses.overlap_loss))
+weighted = jax.jit(lambda logits, labels, weights=None: losses.cross_entropy(logits, labels, weights=weights))
+
+
+def test_pixel_cross_entropy_is_optax_and_zero_where_void():
+    logits, labels = batch()
+    each = optax.softmax_cross_entropy_with_integer_labels(logits, jnp.where(labels == 255, 0, labels))
+    got = pixelwise(logits, labels)
+    np.testing.assert_allclose(got, np.where(labels == 255, 0, each), rtol=1e-5)
+    # One pixel alone, and a volume: any pixel axes.
+    np.testing.assert_allclose(pixelwise(logits[1, 1, 1], labels[1, 1, 1]), got[1, 1, 1])
+    cut = pixelwise(logits[None, None], labels[None, None])
+    np.testing.assert_array_equal(cut[0, 0], got)
+
+
+def test_weighted_cross_entropy_is_divided_by_all_counted_pixels():
+    logits, labels = batch()
+    ones = jnp.ones(labels.shape)
+    plain = weighted(logits, labels)
+    assert float(weighted(logits, labels, ones)) == float(plain)
+    # Equal logits cost log 4 each. Of 30 pixels 2 are void: a mask of 7 others gives 7/28 of log 4.
+    mask = ones.at[...].set(0).at[1, :2, :3].set(1).at[1, 2, 0].set(1)
+    flat = weighted(jnp.zeros_like(logits), labels, mask)
+    np.testing.assert_allclose(flat, np.log(4) / 4, rtol=1e-6)
+    # Weights at void pixels change nothing.
+    assert float(weighted(logits, labels, ones.at[0, 0, :2].set(9))) == float(plain)
+
+
+def slow_dice(logits, labels, weights):
+    """Class by class, pixel by pixel, in float64."""
+    ratios = []
+    for k in range(logits.shape[-1]):
+        both = either = 0.0
+        for at in np.ndindex(*labels.shape):
+            if labels[at] != 255:
+                e = np.exp(logits[at].astype(np.float64))
+                p, y = e[k] / e.sum(), float(labels[at] == k)
+                both += weights[at] * p * y
+                either += weights[at] * (p**2 + y**2)
+        ratios.append((2 * both + 1e-5) / (either + 1e-5))
+    return 1 - np.mean(ratios)
+
+
+def test_soft_dice_slow_twin():
+    logits, labels = map(np.asarray, batch())
+    weights = np.random.default_rng(1).random(labels.shape).astype(np.float32)
+    wanted = slow_dice(logits, labels, np.ones(labels.shape))
+    np.testing.assert_allclose(dice(logits, labels), wanted, rtol=1e-5)
+    wanted = slow_dice(logits, labels, weights)
+    np.testing.assert_allclose(dice(logits, labels, weights), wanted, rtol=1e-5)
+
+
+def test_soft_dice_by_hand():
+    # Two pixels of class 0, p = (½, ½) in both. Class 0: 2·(½+½)/(½+2) = 0.8; class 1: 0/(½+0) = 0, up to
+    # the smoothing: 1 − 0.8/2 = 0.6.
+    logits, labels = jnp.zeros((1, 2, 2)), jnp.zeros((1, 2), jnp.uint8)
+    np.testing.assert_allclose(dice(logits, labels), 0.6, atol=3e-5)
+    # Certain and right: 0. Certain and wrong: 1.
+    right = jnp.array([[[50.0, 0], [50.0, 0]]])
+    np.testing.assert_allclose(dice(right, labels), 0, atol=1e-6)
+    np.testing.assert_allclose(dice(-right, labels), 1, atol=1e-5)
+
+
+def test_dice_sums_over_the_batch_not_per_image():
+    # Image 0: right about its 1 pixel of class 1; image 1: its 3 pixels of class 1 are all missed.
+    # Over the batch, class 1: 2·1/(1 + 4) = 0.4 and class 0: 2·4/(7 + 4) = 8/11.
+    labels = jnp.array([[1, 0, 0, 0], [1, 1, 1, 0]], jnp.uint8)
+    said = jnp.array([[1, 0, 0, 0], [0, 0, 0, 0]])
+    wanted = 1 - (0.4 + 8 / 11) / 2
+    np.testing.assert_allclose(dice(60 * jax.nn.one_hot(said, 2), labels), wanted, atol=1e-5)
+
+
+def test_dice_of_void_or_unweighted_pixels():
+    logits, labels = batch()
+    void = jnp.full_like(labels, 255)
+    value, gradient = jax.jit(jax.value_and_grad(losses.overlap_loss))(logits, void)
+    assert float(value) == 0 and not np.asarray(gradient).any()
+    # Weight 0 and void are the same to the Dice loss.
+    weights = jnp.ones(labels.shape).at[1, 0].set(0)
+    masked = dice(logits, labels.at[1, 0].set(255))
+    np.testing.assert_allclose(dice(logits, labels, weights), masked, rtol=1e-6)
+
+
+def test_overlap_loss_is_half_of_both_and_blind_to_the_order_of_classes():
+    logits, labels = batch()
+    weights = jnp.asarray(np.random.default_rng(2).random(labels.shape), jnp.float32)
+    for w in (None, weights):
+        parts = weighted(logits, labels, w) + dice(logits, labels, w)
+        np.testing.assert_allclose(overlap(logits, labels, w), parts / 2, rtol=1e-6)
+    # Class k gets the name order.index(k): its logits move there, its labels are renamed.
+    order = np.array([2, 0, 3, 1])
+    renamed = jnp.where(labels == 255, 255, jnp.argsort(order).astype(jnp.uint8)[labels % 4])
+    value = overlap(logits[..., order], renamed, weights)
+    np.testing.assert_allclose(value, overlap(logits, labels, weights), rtol=1e-6)
+
+
+def test_overlap_loss_has_no_scatter_and_takes_half_precision():
+    logits, labels = batch()
+    assert "scatter" not in jax.jit(jax.grad(losses.overlap_loss)).lower(logits, labels).as_text()
+    value = overlap((1e4 * logits).astype(jnp.bfloat16), labels)
+    assert value.dtype == jnp.float32 and np.isfinite(value)

@@ -1,0 +1,91 @@
+"""Reliability of each pixel of one prediction, judged against the other pixels of its image.
+
+After CSL (Liu & Liu 2025, arXiv 2509.16704; method.md 2.3) and its sequel CoVar (arXiv 2601.11670). Theirs:
+two features per pixel, the maximum confidence and the residual dispersion of the other classes; for each
+image a split in two by the spectral relaxation of k-means, so that no threshold is set by hand; full weight
+for reliable pixels, for others a Gaussian of the distance to the reliable cluster, each feature in units of
+the cluster's own spread.
+
+Ours: dispersion is a standard deviation, theirs a variance: both features are then probabilities, and neither
+swamps the other. The features are centred, theirs are not: the relaxation for two clusters is then the sign
+along the one leading eigenvector of their Gram matrix, which is defined for two classes too, where dispersion
+is always 0 and a second eigenvector is not. Only the reliable cluster itself has full weight; CoVar's code
+also gives it to every pixel that is better than the cluster's centre in one of the features alone.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Float32
+
+VARIANCE_FLOOR = 1e-8
+"""Added to the reliable cluster's variances: its spread is at least 1e-4, so nearly equal pixels weigh 1."""
+
+TIE = 1e-6
+"""Mean confidences closer than this are equal up to float32 rounding."""
+
+
+def features(
+    probabilities: Float[Array, "*px c"],
+) -> tuple[Float32[Array, "*px"], Float32[Array, "*px"]]:
+    """Maximum confidence, 1/c..1, and residual dispersion of each pixel.
+
+    Dispersion is the standard deviation of the other c − 1 probabilities: 0 where the rest is spread evenly,
+    largest where one rival has it all, and always exactly 0 for two classes. No gradient.
+    """
+    p = jax.lax.stop_gradient(probabilities).astype(jnp.float32)
+    c = p.shape[-1]
+    rest = p.argmax(-1)[..., None] != jnp.arange(c)
+    others = max(c - 1, 1)
+    mean = jnp.where(rest, p, 0).sum(-1, keepdims=True) / others
+    variance = jnp.where(rest, jnp.square(p - mean), 0).sum(-1) / others
+    return p.max(-1), jnp.sqrt(variance)
+
+
+def leading_direction(a: Array, b: Array, d: Array) -> tuple[Array, Array]:
+    """Unit eigenvector of the larger eigenvalue of [[a, b], [b, d]], first entry not negative.
+
+    (1, 0) where no direction leads. In closed form: its angle is half of that of (a − d, 2b).
+    """
+    angle = jnp.arctan2(2 * b, a - d) / 2
+    return jnp.cos(angle), jnp.sin(angle)
+
+
+def reliability_weights(
+    probabilities: Float[Array, "*px c"], counted: Bool[Array, "*px"] | None = None
+) -> Float32[Array, "*px"]:
+    """Weight 0..1 of each pixel of one image: 1 if reliable, else less the farther from those that are.
+
+    The pixels are cut in two along the leading eigenvector of their centred features' Gram matrix; the side
+    with the higher mean confidence (if equal: the lower mean dispersion) is reliable. A pixel of the other
+    side weighs exp(−½ z²), z its distance to the reliable side's mean, each feature in units of that side's
+    standard deviation. For two classes an adaptive cut: pixels above the image's mean confidence weigh 1.
+    Where all pixels are alike all weigh 1. No gradient flows through the weights.
+
+    Args:
+        probabilities: of one image or volume; `jax.vmap` for several.
+        counted: False for void pixels, which take no part and weigh 0; none: all pixels count.
+    """
+    confidence, dispersion = features(probabilities)
+    if counted is None:
+        counted = jnp.ones(confidence.shape, bool)
+
+    def mean(values: Array, where: Array) -> Array:
+        return jnp.where(where, values, 0).sum() / jnp.maximum(where.sum(), 1)
+
+    dc, dd = confidence - mean(confidence, counted), dispersion - mean(dispersion, counted)
+    along, across = leading_direction(mean(dc * dc, counted), mean(dc * dd, counted), mean(dd * dd, counted))
+    ahead = dc * along + dd * across >= 0
+    # An empty side has the mean 0, below every confidence: the other side is then reliable.
+    gain = mean(confidence, counted & ahead) - mean(confidence, counted & ~ahead)
+    calm = mean(dispersion, counted & ahead) <= mean(dispersion, counted & ~ahead)
+    reliable = ahead == jnp.where(jnp.abs(gain) > TIE, gain > 0, calm)
+
+    def squared_distance(values: Array) -> Array:
+        centre = mean(values, counted & reliable)
+        variance = mean(jnp.square(values - centre), counted & reliable)
+        return jnp.square(values - centre) / (variance + VARIANCE_FLOOR)
+
+    outside = jnp.exp(-(squared_distance(confidence) + squared_distance(dispersion)) / 2)
+    return jnp.where(counted, jnp.where(reliable, 1, outside), 0)

@@ -1,0 +1,174 @@
+"""Weak and strong views of one image for joint training, CutMix, and Mean Teacher's noise.
+
+Method.md 2: flips, rotations, contrast, blur and noise each act with a chance of their own (simEps); strong
+views change photometry only, so that a weak view's pseudo-label fits them (FixMatch, Sohn et al. 2020, arXiv
+2001.07685, in its segmentation form, UniMatch, Yang et al. 2023, arXiv 2208.09910). Chances and strengths are
+traced; `jax.vmap` gives a batch of views. Where nothing acts the image comes back as it was.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Float32, PRNGKeyArray, Shaped, UInt8
+
+from imjax.ops.augment import Image, Move, Strength, add_noise, blur, do, gain_offset
+from imjax.ops.vote import Label
+
+Number = Float[Array, ""] | float | int
+
+
+class Chances(NamedTuple):
+    """Probability, 0..1, that an operation acts on a view. Scalars, traced."""
+
+    flip: Number
+    """Mirroring, and independently, with free rotation, upside down."""
+    turn: Number
+    """Rotation by 90, 180 or 270 degrees, with free rotation only; by 180 where h differs from w."""
+    contrast: Number
+    """Gain and offset; in strong views of RGB images contrast and saturation too."""
+    blur: Number
+    """Blur with a radius of 1..`Strength.max_blur`."""
+    noise: Number
+    """Noise of `Strength.max_noise`."""
+
+
+BOX_SHARE = (0.02, 0.4)
+"""Smallest and largest part of the image that a CutMix box covers before it is cut to it (UniMatch)."""
+
+BOX_ASPECT = (0.3, 1 / 0.3)
+"""Range of height : width of a CutMix box, both as parts of the image's (UniMatch)."""
+
+LUMA = (0.299, 0.587, 0.114)
+"""Grey of an RGB pixel (ITU-R BT.601)."""
+
+
+def weak(
+    key: PRNGKeyArray,
+    image: Image,
+    label: Label,
+    chances: Chances,
+    strength: Strength,
+    *,
+    free_rotation: bool,
+) -> tuple[Image, Label]:
+    """A weak view: geometry on image and label, then contrast, blur and noise on the image.
+
+    Args:
+        key: one key per view.
+        image: `[h, w, c]` uint8, sides of 4 pixels or more.
+        label: `[h, w]` or `[h, w, k]` uint8; moves with the image.
+        chances, strength: traced. A gain lies in 1 ± gain, an offset in ± offset grey levels, uniformly.
+        free_rotation: static; `DatasetSpec.free_rotation`. Without it an image is mirrored at most.
+    """
+    geometry, photometry = jax.random.split(key)
+    move = _random_move(geometry, image.shape, chances, free_rotation)
+    return _photometry(photometry, do(image, move), chances, strength, colour=False), do(label, move)
+
+
+def strong(key: PRNGKeyArray, image: Image, chances: Chances, strength: Strength) -> Image:
+    """A strong view: contrast, colour jitter, blur and noise; the geometry stays.
+
+    `chances.flip` and `chances.turn` are not used. Three channels are taken for RGB: their contrast about the
+    image's mean and their saturation change by factors in 1 ± gain, together with gain and offset.
+    """
+    return _photometry(key, image, chances, strength, colour=image.shape[-1] == 3)
+
+
+def _random_move(key: PRNGKeyArray, shape: tuple[int, ...], chances: Chances, free_rotation: bool) -> Move:
+    """Each mirroring and the rotation with its chance; without `free_rotation` only left and right."""
+    horizontal, vertical, turned, angle = jax.random.uniform(key, (4,))
+    if not free_rotation:
+        return Move(False, horizontal < chances.flip, 0)
+    turns = 1 + jnp.floor(3 * angle).astype(jnp.int32) if shape[0] == shape[1] else 2
+    return Move(
+        vertical < chances.flip, horizontal < chances.flip, jnp.where(turned < chances.turn, turns, 0)
+    )
+
+
+def _photometry(
+    key: PRNGKeyArray, image: Image, chances: Chances, strength: Strength, *, colour: bool
+) -> Image:
+    """Gain and offset, with `colour` also contrast and saturation, then blur, then noise, each by chance."""
+    drawing, noise = jax.random.split(key)
+    # One draw for all: each call of the generator is a program of its own to compile and run.
+    draws = jax.random.uniform(drawing, (8,))
+    contrasted, blurred, noisy = draws[:3] < jnp.stack([chances.contrast, chances.blur, chances.noise])
+    gain, offset, contrast, saturation = jnp.where(contrasted, 2 * draws[3:7] - 1, 0)
+    image = gain_offset(image, 1 + gain * strength.gain, offset * strength.offset)
+    if colour:
+        image = colour_jitter(image, 1 + contrast * strength.gain, 1 + saturation * strength.gain)
+    most = jnp.asarray(strength.max_blur)
+    radius = jnp.minimum(1 + jnp.floor(draws[7] * most).astype(jnp.int32), most)
+    image = blur(image, jnp.where(blurred, radius, 0))
+    return add_noise(noise, image, jnp.where(noisy, strength.max_noise, 0))
+
+
+def colour_jitter(
+    image: UInt8[Array, "h w 3"], contrast: Number, saturation: Number
+) -> UInt8[Array, "h w 3"]:
+    """Stretch about the image's mean grey by `contrast`, then about each pixel's grey by `saturation`.
+
+    1 leaves the image as it is; contrast 0 gives its mean grey, saturation 0 a grey image. Rounded and
+    clipped to 0..255 once, at the end.
+    """
+    luma = jnp.array(LUMA)
+    x = image.astype(jnp.float32)
+    mean = (x * luma).sum(-1).mean()
+    x = mean + contrast * (x - mean)
+    grey = (x * luma).sum(-1, keepdims=True)
+    return jnp.clip(jnp.round(grey + saturation * (x - grey)), 0, 255).astype(jnp.uint8)
+
+
+def cutmix_box(key: PRNGKeyArray, shape: tuple[int, ...], chance: Number) -> Bool[Array, "h w"]:
+    """With probability `chance` a random box of True, else all False.
+
+    The box's share of the image is uniform in `BOX_SHARE`, its aspect in `BOX_ASPECT`. A side longer than the
+    image's is cut to it, so such a box covers less; its place is uniform over all where it lies inside.
+
+    Args:
+        shape: static; (h, w), more axes are not looked at.
+        chance: 0..1, traced.
+    """
+    h, w = shape[:2]
+    draws = jax.random.uniform(key, (5,))
+    share = BOX_SHARE[0] + draws[0] * (BOX_SHARE[1] - BOX_SHARE[0])
+    aspect = BOX_ASPECT[0] + draws[1] * (BOX_ASPECT[1] - BOX_ASPECT[0])
+
+    def span(length: int, part: Array, place: Array) -> Array:
+        size = jnp.clip(jnp.round(length * part), 1, length)
+        start = jnp.floor(place * (length - size + 1))
+        at = jnp.arange(length)
+        return (at >= start) & (at < start + size)
+
+    rows = span(h, jnp.sqrt(share * aspect), draws[2])
+    columns = span(w, jnp.sqrt(share / aspect), draws[3])
+    return rows[:, None] & columns & (draws[4] < chance)
+
+
+def cutmix(
+    mask: Bool[Array, "h w"], x: Shaped[Array, "h w *k"], other: Shaped[Array, "h w *k"]
+) -> Shaped[Array, "h w *k"]:
+    """`other` inside the mask, `x` outside: for images, labels, weights and probabilities alike."""
+    return jnp.where(mask.reshape(mask.shape + (1,) * (x.ndim - 2)), other, x)
+
+
+def gaussian_noise(
+    key: PRNGKeyArray,
+    image: UInt8[Array, "*px"] | Float[Array, "*px"],
+    sigma: Number = 0.1,
+    clip: Number = 0.2,
+) -> Float32[Array, "*px"]:
+    """The image in 0..1 plus Gaussian noise clipped to ± clip: Mean Teacher's teacher input (method.md 2).
+
+    The sum is not clipped to 0..1, as in the benchmark.
+
+    Args:
+        image: uint8 0..255, which is divided by 255, or float, taken as it is; any axes.
+        sigma, clip: in units of the image's range.
+    """
+    scaled = image.astype(jnp.float32) / 255 if image.dtype == jnp.uint8 else image.astype(jnp.float32)
+    noise = jax.random.normal(key, image.shape, jnp.float32) * sigma
+    return scaled + jnp.clip(noise, -clip, clip)
