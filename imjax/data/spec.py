@@ -43,6 +43,11 @@ class DatasetSpec:
     counts_cells: bool = False
     """The channels are those of `imjax.cells`: predicted positions are redrawn before they are scored, and
     the cell count error is a metric (method.md 1.10)."""
+    background: bool = False
+    """Class 0 is what is no object: means over classes leave it out."""
+    volumes: bool = False
+    """Images are slices of volumes, those of one volume named alike up to `#`: figures are taken per
+    volume."""
     monitor: Literal["soft_iou", "soft_miou", "loss"] = "soft_miou"
     """Validation figure that picks the best epoch and ranks the candidates (method.md 1.5)."""
     headline: str = "miou"
