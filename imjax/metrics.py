@@ -89,11 +89,25 @@ def _mean(values: np.ndarray) -> float:
     return float(values.mean()) if values.size else float("nan")
 
 
-def miou_per_image(confusions: Confusions) -> float:
-    """Mean over images of the mean IoU over the classes present in that image's truth."""
+def miou_per_image(confusions: Confusions, first: int = 0) -> float:
+    """Mean over images of the mean IoU over the classes present in that image's truth.
+
+    Classes before `first` are left out, and images without another one.
+    """
     both, true, predicted = _parts(confusions)
-    iou = np.where(true > 0, _ratio(both, true + predicted - both), 0)
-    return _mean(_ratio(iou.sum(1), (true > 0).sum(1)))
+    return _mean_of_present(_ratio(both, true + predicted - both), true, first)
+
+
+def mdice_per_image(confusions: Confusions, first: int = 0) -> float:
+    """As `miou_per_image`, of the Dice coefficient."""
+    both, true, predicted = _parts(confusions)
+    return _mean_of_present(_ratio(2 * both, true + predicted), true, first)
+
+
+def _mean_of_present(values: np.ndarray, true: np.ndarray, first: int) -> float:
+    """Mean over images of the mean of their values, `[n, k]`, of the classes with true pixels."""
+    present = (true > 0)[:, first:]
+    return _mean(_ratio(np.where(present, values[:, first:], 0).sum(1), present.sum(1)))
 
 
 def mpa(confusions: Confusions) -> float:
@@ -114,19 +128,19 @@ def dice_dataset(confusions: Confusions) -> Float64[np.ndarray, " k"]:
     return _ratio(2 * both, true + predicted)
 
 
-def _mean_present(values: np.ndarray, confusions: Confusions) -> float:
+def _mean_present(values: np.ndarray, confusions: Confusions, first: int) -> float:
     """Mean over the classes that occur in the truth, so that a class nobody labelled never counts."""
-    return _mean(values[_parts(confusions)[1].sum(0) > 0])
+    return _mean(values[first:][_parts(confusions)[1].sum(0)[first:] > 0])
 
 
-def miou_dataset(confusions: Confusions) -> float:
-    """Mean of `iou_dataset` over the classes that occur in the truth."""
-    return _mean_present(iou_dataset(confusions), confusions)
+def miou_dataset(confusions: Confusions, first: int = 0) -> float:
+    """Mean of `iou_dataset` over the classes, from `first`, that occur in the truth."""
+    return _mean_present(iou_dataset(confusions), confusions, first)
 
 
-def mdice_dataset(confusions: Confusions) -> float:
-    """Mean of `dice_dataset` over the classes that occur in the truth."""
-    return _mean_present(dice_dataset(confusions), confusions)
+def mdice_dataset(confusions: Confusions, first: int = 0) -> float:
+    """Mean of `dice_dataset` over the classes, from `first`, that occur in the truth."""
+    return _mean_present(dice_dataset(confusions), confusions, first)
 
 
 def _binary_parts(confusions: Confusions) -> tuple[np.ndarray, np.ndarray]:
@@ -153,12 +167,15 @@ Figures = dict[tuple[str, str], float]
 
 
 def _summarise_multiclass(spec: DatasetSpec, confusions: Confusions) -> Figures:
+    first = int(spec.background)
     figures = {
-        ("miou", ""): miou_per_image(confusions),
+        ("miou", ""): miou_per_image(confusions, first),
         ("mpa", ""): mpa(confusions),
-        ("miou_dataset", ""): miou_dataset(confusions),
-        ("dice_dataset", ""): mdice_dataset(confusions),
+        ("miou_dataset", ""): miou_dataset(confusions, first),
+        ("dice_dataset", ""): mdice_dataset(confusions, first),
     }
+    if spec.background:
+        figures["dice", ""] = mdice_per_image(confusions, first)
     for metric, values in (("iou_dataset", iou_dataset), ("dice_dataset", dice_dataset)):
         for name, value in zip(spec.classes, values(confusions), strict=True):
             if not np.isnan(value):
@@ -190,13 +207,15 @@ def summarise(
     """Every figure that the confusion matrices of a split give.
 
     Args:
-        spec: its `kind` decides the metrics, its `classes` name the figures per class.
+        spec: its `kind` decides the metrics, its `classes` name the figures per class, and with `background`
+            class 0 is in no mean over classes; it stays in the pixel accuracy and has figures of its own.
         confusions: one per image: multiclass `[n, k, k]`, binary `[n, 2, 2]`, multilabel `[n, c, 2, 2]`.
 
     Returns:
-        Multiclass: miou, mpa, miou_dataset, dice_dataset, and iou_dataset, dice_dataset per class. Binary:
-        iou, dice, iou_dataset, dice_dataset of the foreground. Multilabel: iou, iou_dataset, dice_dataset
-        per class, miou, miou_dataset, dice_dataset, and miou_ad where there are the classes alive and dead.
+        Multiclass: miou, mpa, miou_dataset, dice_dataset, and iou_dataset, dice_dataset per class; dice too
+        where there is a background. Binary: iou, dice, iou_dataset, dice_dataset of the foreground.
+        Multilabel: iou, iou_dataset, dice_dataset per class, miou, miou_dataset, dice_dataset, and miou_ad
+        where there are the classes alive and dead.
         Classes in neither truth nor prediction have no dataset-level entry; those not in the truth are left
         out of the dataset-level means.
     """

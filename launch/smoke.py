@@ -93,11 +93,12 @@ def judge(point: Point) -> tuple[str, float, float]:
     """
     data = point.config.data
     packed = pack.load(pack.prepare(DataOptions.of(data), Path(data.cache or pack.default_cache())))
-    spec, truth = packed.spec, packed.splits["test"].labels
+    spec, test = packed.spec, packed.splits["test"]
+    truth = test.labels
     channels = truth.shape[3:]
     pixels = rng.numpy(0, "smoke").permutation(truth.reshape(-1, *channels))
     metric = "mpa" if spec.kind == "multiclass" else spec.headline
-    guess = evaluate.figures(spec, truth=truth, prediction=pixels.reshape(truth.shape))
+    guess = evaluate.figures(spec, truth=truth, prediction=pixels.reshape(truth.shape), names=test.names)
     return metric, _last(point.workdir, point.config.method, metric), guess[metric, ""]
 
 

@@ -1,5 +1,7 @@
 """Metrics: a slow twin, and numbers worked by hand for the definitions that decide comparability."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -77,6 +79,27 @@ def test_multiclass_by_hand():
     np.testing.assert_allclose(metrics.iou_dataset(AB), [3 / 8, 2 / 5, 4 / 10])
     assert metrics.miou_dataset(AB) == pytest.approx((0.375 + 0.4 + 0.4) / 3)
     np.testing.assert_allclose(metrics.dice_dataset(AB), [6 / 11, 4 / 7, 8 / 14])
+
+
+def test_the_background_is_in_no_mean_over_classes():
+    # Class 0 left out. A: of classes 1 and 2 only 1 is true: IoU 2/5, Dice 2·2/(4 + 3) = 4/7.
+    # B: IoU 4/8, Dice 2·4/(8 + 4) = 2/3. C: background only, and wrong in one pixel: skipped.
+    # D: class 1 IoU 1/2, Dice 2/3; class 2 missed: 0 and 0; means 1/4 and 1/3.
+    c, d = [[7, 1, 0], [0, 0, 0], [0, 0, 0]], [[5, 0, 0], [1, 1, 0], [1, 0, 0]]
+    toy = dataclasses.replace(spec("multiclass", ["ground", "pore", "crack"]), background=True)
+    figures = metrics.summarise(toy, np.array([A, B, c, d, VOID_ONLY]))
+    assert figures["miou", ""] == pytest.approx((2 / 5 + 1 / 2 + 1 / 4) / 3)
+    assert figures["dice", ""] == pytest.approx((4 / 7 + 2 / 3 + 1 / 3) / 3)
+    # The pixel accuracy counts every pixel: 5/8, 4/8, 7/8, 6/8.
+    assert figures["mpa", ""] == pytest.approx((5 + 4 + 7 + 6) / 8 / 4)
+    # Together: rows [15 2 0] [1 3 2] [5 0 4]. Class 1: true 6, predicted 5, right 3; class 2: true 9,
+    # predicted 6, right 4. Class 0: true 17, predicted 21, right 15.
+    assert figures["miou_dataset", ""] == pytest.approx((3 / 8 + 4 / 11) / 2)
+    assert figures["dice_dataset", ""] == pytest.approx((6 / 11 + 8 / 15) / 2)
+    assert figures["iou_dataset", "ground"] == pytest.approx(15 / 23)
+    assert figures["dice_dataset", "ground"] == pytest.approx(30 / 38)
+    # Nothing but background: no figure, and no warning.
+    assert np.isnan(metrics.summarise(toy, np.array([c]))["dice", ""])
 
 
 def test_a_class_outside_the_truth_does_not_count():

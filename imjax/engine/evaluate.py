@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
+
 import jax
 import numpy as np
 
-from imjax import cells, metrics
-from imjax.data.spec import DatasetSpec
+from imjax import cells, metrics, surfaces
+from imjax.data.spec import VOID, DatasetSpec
 from imjax.engine.images import over_images
 
 
-def figures(spec: DatasetSpec, *, truth: np.ndarray, prediction: np.ndarray) -> metrics.Figures:
-    """Every figure of a set of labels (method.md 1.10).
+def figures(
+    spec: DatasetSpec, *, truth: np.ndarray, prediction: np.ndarray, names: Sequence[str] = ()
+) -> metrics.Figures:
+    """Every figure of a set of labels (method.md 1.10, 2).
 
     Args:
         spec: decides the metrics.
         truth, prediction: uint8 labels `[n, h, w]` or `[n, h, w, k]`.
+        names: of the images. With `spec.volumes` they say which are slices of one volume, and dice, iou, hd95
+            and assd are taken per volume: see `of_volumes`. Without names nothing is.
+
+    Raises:
+        ValueError: with `spec.volumes`, another number of names than images.
     """
     if spec.counts_cells:
         # As the truth is: a disc at each mark (method.md 1.10).
@@ -23,7 +33,74 @@ def figures(spec: DatasetSpec, *, truth: np.ndarray, prediction: np.ndarray) -> 
     found = metrics.summarise(spec, over_images(_confusion, truth, prediction, spec=spec))
     if spec.counts_cells:
         found["mcce", ""] = cells.cell_count_error(truth=truth, prediction=prediction)
+    if spec.volumes and len(names):
+        found |= of_volumes(spec, truth=truth, prediction=prediction, names=names)
     return found
+
+
+def of_volumes(
+    spec: DatasetSpec, *, truth: np.ndarray, prediction: np.ndarray, names: Sequence[str]
+) -> metrics.Figures:
+    """Figures per class, means over volumes, as the medical benchmarks give them (method.md 2).
+
+    Slices whose names are alike up to the first `#` are one volume, in the order of the numbers behind it.
+
+    Args:
+        spec: with `background` or `reserved`, class 0 is left out.
+        truth, prediction: uint8 labels `[n, h, w]` or `[n, h, w, k]`; void pixels count in neither.
+        names: one per slice.
+
+    Returns:
+        dice, iou, hd95 and assd (`imjax.surfaces`, in voxels) per class, over the volumes that have the class
+        in truth or prediction; a class in none has no entry. And the means of these over the classes, named
+        "", nan if there are none.
+
+    Raises:
+        ValueError: another number of names than slices.
+    """
+    if len(names) != len(truth):
+        raise ValueError(f"{len(names)} names for {len(truth)} slices, expected one each")
+    values: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for slices in _volumes(names):
+        true = truth[slices]
+        found = np.where(true == VOID, np.uint8(VOID), prediction[slices])
+        for (name, one), other in zip(_objects(spec, true), _objects(spec, found), strict=True):
+            for metric, value in _compare(one, other[1]).items():
+                values[metric, name].append(value)
+    out = {key: float(np.mean(found)) for key, found in values.items()}
+    for metric in ("dice", "iou", "hd95", "assd"):
+        per_class = [value for (other, _), value in out.items() if other == metric]
+        out[metric, ""] = float(np.mean(per_class)) if per_class else float("nan")
+    return out
+
+
+def _volumes(names: Sequence[str]) -> list[list[int]]:
+    """Slices of each volume, in their order; a name without a number is a volume of one slice."""
+    parts = [name.partition("#") for name in names]
+    groups = defaultdict(list)
+    # By length first: numbers are then in order whether they are padded or not.
+    for i in sorted(range(len(names)), key=lambda i: (len(parts[i][2]), parts[i][2])):
+        groups[parts[i][0]].append(i)
+    return list(groups.values())
+
+
+def _objects(spec: DatasetSpec, labels: np.ndarray) -> list[tuple[str, np.ndarray]]:
+    """Name and bool mask `[d, h, w]` of each class that is an object."""
+    if spec.kind == "multilabel":
+        return [(name, labels[..., i] == 1) for i, name in enumerate(spec.classes)]
+    if spec.kind == "binary":
+        return [(spec.classes[0], labels == 1)]
+    first = int(spec.background or spec.reserved)
+    return [(name, labels == i) for i, name in enumerate(spec.classes)][first:]
+
+
+def _compare(truth: np.ndarray, prediction: np.ndarray) -> dict[str, float]:
+    """Figures of one class of one volume; none where it is in neither."""
+    both, either = (truth & prediction).sum(), (truth | prediction).sum()
+    if not either:
+        return {}
+    apart = surfaces.distances(truth=truth, prediction=prediction)
+    return {"dice": 2 * both / (both + either), "iou": both / either, **apart._asdict()}
 
 
 def _confusion(truth: jax.Array, prediction: jax.Array, *, spec: DatasetSpec) -> jax.Array:

@@ -1,4 +1,4 @@
-"""Layers that U-Net and EvalNet share, for one model and one batch `[b, h, w, c]`."""
+"""Layers that the nets share, for one model and one batch `[b, *spatial, c]` of one to three spatial axes."""
 
 from __future__ import annotations
 
@@ -24,38 +24,45 @@ class Conv(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """`[b, h, w, c]` → `[b, h, w, features]`."""
+        """`[b, *spatial, c]` → `[b, *spatial, features]`."""
         if self.size == 1:
             x = nn.Dense(self.features, dtype=self.dtype, kernel_init=he_normal)(x)
         else:
-            sizes = (self.size, self.size)
+            sizes = (self.size,) * (x.ndim - 2)
             x = nn.Conv(self.features, sizes, dtype=self.dtype, kernel_init=he_normal)(x)
         return nn.relu(x)
 
 
 class Norm(nn.Module):
-    """Batch normalisation with ε 1e-3, statistics in float32 whatever the compute type."""
+    """Batch normalisation, statistics in float32 whatever the compute type."""
 
     momentum: float
     dtype: Any = jnp.float32
+    epsilon: float = 1e-3
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        """`[b, h, w, c]` → same; `train` normalises by the batch and updates the running statistics."""
-        return nn.BatchNorm(not train, momentum=self.momentum, epsilon=1e-3, dtype=self.dtype)(x)
+        """`[b, *spatial, c]` → same; `train` normalises by the batch and updates the running statistics."""
+        return nn.BatchNorm(not train, momentum=self.momentum, epsilon=self.epsilon, dtype=self.dtype)(x)
 
 
 def max_pool(x: jax.Array) -> jax.Array:
     """2×2 maximum with stride 2, odd last rows and columns dropped: `[b, h, w, c]` → `[b, h//2, w//2, c]`.
 
-    Written as a maximum of four strided slices: its gradient is a select, where `reduce_window`'s is a
-    slow select-and-scatter on CPU. Tied entries share the gradient.
+    Volumes likewise: 2×2×2. Written as a maximum of four (eight) strided slices: its gradient is a select,
+    where `reduce_window`'s is a slow select-and-scatter on CPU. Tied entries share the gradient.
     """
-    b, h, w, c = x.shape
-    x = x[:, : h // 2 * 2, : w // 2 * 2].reshape(b, h // 2, 2, w // 2, 2, c)
-    return jnp.maximum(
-        jnp.maximum(x[:, :, 0, :, 0], x[:, :, 0, :, 1]), jnp.maximum(x[:, :, 1, :, 0], x[:, :, 1, :, 1])
-    )
+    b, *sizes, c = x.shape
+    x = x[(slice(None), *(slice(size // 2 * 2) for size in sizes))]
+    x = x.reshape(b, *(side for size in sizes for side in (size // 2, 2)), c)
+
+    def highest(*ends: int) -> jax.Array:
+        """Of the pixels at these ends of their windows' first axes."""
+        if len(ends) < len(sizes):
+            return jnp.maximum(highest(*ends, 0), highest(*ends, 1))
+        return x[(slice(None), *(i for end in ends for i in (slice(None), end)))]
+
+    return highest()
 
 
 def upsample(x: jax.Array) -> jax.Array:
@@ -64,6 +71,32 @@ def upsample(x: jax.Array) -> jax.Array:
     return jnp.broadcast_to(x[:, :, None, :, None], (b, h, 2, w, 2, c)).reshape(b, 2 * h, 2 * w, c)
 
 
+class Up(nn.Module):
+    """Transposed convolution 2 with stride 2 and bias.
+
+    Its windows do not overlap, so it is one matrix product, to the 2^d pixels that each pixel becomes, and a
+    change of shape: as for `Conv`, that is the fast form. The variance is kept, as no ReLU follows.
+    """
+
+    features: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """`[b, h, w, c]` → `[b, 2h, 2w, features]`; likewise for other numbers of spatial axes."""
+        b, *sizes, _ = x.shape
+        dims = len(sizes)
+        product = nn.Dense(2**dims * self.features, use_bias=False, dtype=self.dtype)
+        # [b, h, w, 2, 2, f] -> [b, h, 2, w, 2, f]: each pixel's new ones beside it.
+        x = product(x).reshape(b, *sizes, *(2,) * dims, self.features)
+        beside = (axis for i in range(1, dims + 1) for axis in (i, i + dims))
+        x = x.transpose(0, *beside, 2 * dims + 1).reshape(b, *(2 * size for size in sizes), self.features)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        return x + bias.astype(self.dtype)
+
+
 def scale_input(images: jax.Array, dtype: Any) -> jax.Array:
-    """uint8 0..255 → 0..1."""
+    """uint8 0..255 → 0..1; images of a float type are 0..1 already and stay as they are."""
+    if jnp.issubdtype(images.dtype, jnp.floating):
+        return images.astype(dtype)
     return images.astype(dtype) / jnp.asarray(255, dtype)

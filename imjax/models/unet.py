@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from imjax.models.decoders import Hook, run_decoders
 from imjax.models.layers import Conv, Norm, max_pool, scale_input, upsample
 
 ENCODER = (16, 32, 64, 128)
@@ -23,6 +25,7 @@ class UNet(nn.Module):
         dropout: rate after the 1×1 convolution of each block; 0 in the study. Needs an rng "dropout".
         momentum: of the running batch statistics.
         dtype: of the computation; parameters, statistics and logits stay float32.
+        auxiliaries: further decoders, with weights of their own (CCT, method.md 2); 0 in the study.
     """
 
     outputs: int
@@ -30,10 +33,27 @@ class UNet(nn.Module):
     dropout: float = 0.0
     momentum: float = 0.99
     dtype: Any = jnp.float32
+    auxiliaries: int = 0
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
-        """uint8 `[b, h, w, c]`, h and w multiples of 16 → float32 logits `[b, h, w, outputs]`."""
+    def __call__(
+        self, images: jax.Array, train: bool = False, hook: Hook | None = None, perturb: Sequence[Hook] = ()
+    ) -> Any:
+        """Segment images.
+
+        Args:
+            images: uint8, or float in 0..1, `[b, h, w, c]`, h and w multiples of 16.
+            train: normalise by the batch, and drop out.
+            hook: changes the encoder's five feature maps, shallow to deep, before the decoder; the batch too.
+            perturb: one such function for each auxiliary decoder, or none.
+
+        Returns:
+            Float32 logits `[b, h, w, outputs]`; with `perturb` `(logits, [auxiliary logits])`. The collection
+            "taps" gets the deepest features, "encoder", and those before the head, "decoder".
+
+        Raises:
+            ValueError: `perturb` has another length than there are auxiliary decoders.
+        """
 
         def conv(x, size, base):
             return Conv(size, int(base * self.alpha), self.dtype)(x)
@@ -45,14 +65,19 @@ class UNet(nn.Module):
             return nn.Dropout(self.dropout, deterministic=not train)(x)
 
         x = norm(conv(scale_input(images, self.dtype), 1, 16))
-        skips = []
+        features = []
         for base in ENCODER:
             x = norm(drop(conv(conv(x, 3, base), 1, base)))
-            skips.append(x)
+            features.append(x)
             x = max_pool(x)
-        x = norm(drop(conv(conv(x, 3, 256), 1, 128)))
-        for (base, last), skip in zip(DECODER, reversed(skips), strict=True):
-            x = norm(conv(upsample(x) + skip, 1, base))
-            x = norm(drop(conv(conv(x, 3, base), 1, last)))
-        logits = nn.Dense(self.outputs, kernel_init=nn.initializers.glorot_uniform())
-        return logits(x.astype(jnp.float32))
+        features.append(norm(drop(conv(conv(x, 3, 256), 1, 128))))
+
+        def decode(features):
+            *skips, x = features
+            for (base, last), skip in zip(DECODER, reversed(skips), strict=True):
+                x = norm(conv(upsample(x) + skip, 1, base))
+                x = norm(drop(conv(conv(x, 3, base), 1, last)))
+            logits = nn.Dense(self.outputs, kernel_init=nn.initializers.glorot_uniform())
+            return logits(x.astype(jnp.float32)), x
+
+        return run_decoders(self, decode, features, hook, perturb)

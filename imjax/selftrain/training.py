@@ -155,7 +155,10 @@ def _measure(context: Context, net: nn.Module, variables: Any) -> dict[str, _Mea
         labels = context.predicted_labels(net, variables, data.images)
         out[split] = _Measured(
             labels,
-            [evaluate.figures(context.packed.spec, truth=data.labels, prediction=one) for one in labels],
+            [
+                evaluate.figures(context.packed.spec, truth=data.labels, prediction=one, names=data.names)
+                for one in labels
+            ],
         )
     return out
 

@@ -77,6 +77,23 @@ def test_dropout_acts_in_training_only(start):
     np.testing.assert_array_equal(net.apply(variables, images), net.apply(variables, images))
 
 
+def test_taps_and_hook():
+    net = UNet(5, 0.25)
+    variables = shapes(net)
+    half = lambda features: [x[:1] for x in features]  # noqa: E731
+    call = lambda v: net.apply(v, IMAGES, hook=half, mutable=["taps"])  # noqa: E731
+    logits, sown = jax.eval_shape(call, variables)
+    assert logits.shape == (1, 32, 48, 5)
+    found = {name: leaf.shape for name, leaf in sown["taps"].items()}
+    assert found == {"encoder": (2, 2, 3, 32), "decoder": (1, 32, 48, 4)}
+    # Where nobody asks for them, they are not in the program.
+    plain, tapped = (
+        jax.make_jaxpr(lambda v, kinds=kinds: net.apply(v, IMAGES, mutable=kinds))(variables)
+        for kinds in (["batch_stats"], ["batch_stats", "taps"])
+    )
+    assert len(tapped.out_avals) == len(plain.out_avals) + 2
+
+
 def test_max_pool_against_a_loop_and_odd_sizes():
     x = np.random.default_rng(0).normal(size=(2, 5, 6, 3)).astype(np.float32)
     pooled = max_pool(jnp.asarray(x))

@@ -1,0 +1,126 @@
+"""The U-Net of the joint-training methods (method.md 2), after Ronneberger et al. (arXiv 1505.04597).
+
+Filters, dropout and LeakyReLU are those of the semi-supervised medical benchmark on which the methods' papers
+compare. One text for images and volumes; the two differ in the number of spatial axes only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from imjax.models.decoders import Features, Hook, run_decoders
+from imjax.models.layers import Norm, Up, he_normal, max_pool, scale_input
+
+
+class Stage(nn.Module):
+    """Convolution 3, batch normalisation (ε 1e-5), LeakyReLU(0.01), dropout; and again without dropout.
+
+    Attributes:
+        features: filters of both convolutions, which have a bias and are He-normal at the start.
+        dropout: rate between the two. Needs an rng "dropout".
+        momentum, dtype: as in `BenchmarkUNet`.
+    """
+
+    features: int
+    dropout: float
+    momentum: float
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """`[b, *spatial, c]` → `[b, *spatial, features]`."""
+        for rate in (self.dropout, 0.0):
+            sizes = (3,) * (x.ndim - 2)
+            x = nn.Conv(self.features, sizes, dtype=self.dtype, kernel_init=he_normal)(x)
+            x = nn.leaky_relu(Norm(self.momentum, self.dtype, epsilon=1e-5)(x, train), 0.01)
+            x = nn.Dropout(rate, deterministic=not train)(x)
+        return x
+
+
+class Decoder(nn.Module):
+    """From the encoder's features back to the size of the image.
+
+    Attributes: as in `BenchmarkUNet`.
+    """
+
+    outputs: int
+    momentum: float
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, features: Features, train: bool) -> tuple[jax.Array, jax.Array]:
+        """Features, shallow to deep → float32 logits, and the features that they are made of."""
+        *skips, x = features
+        for skip in reversed(skips):
+            width = skip.shape[-1]
+            x = jnp.concatenate([skip, Up(width, self.dtype)(x)], -1)
+            x = Stage(width, 0.0, self.momentum, self.dtype)(x, train)
+        head = nn.Dense(self.outputs, kernel_init=nn.initializers.glorot_uniform())
+        return head(x.astype(jnp.float32)), x
+
+
+class BenchmarkUNet(nn.Module):
+    """One U-Net with concatenated skips, for images or for volumes.
+
+    Attributes:
+        outputs: channels of the logits.
+        features: filters of the encoder's stages, shallow to deep; each halves the sides of the one before.
+        dropouts: rate of each of these stages. Needs an rng "dropout".
+        dims: spatial axes, 2 or 3.
+        auxiliaries: further decoders, with weights of their own (CCT, method.md 2).
+        momentum: of the running batch statistics: the share of the old value that a step keeps.
+        dtype: of the computation; parameters, statistics and logits stay float32.
+    """
+
+    outputs: int
+    features: tuple[int, ...] = (16, 32, 64, 128, 256)
+    dropouts: tuple[float, ...] = (0.05, 0.1, 0.2, 0.3, 0.5)
+    dims: int = 2
+    auxiliaries: int = 0
+    momentum: float = 0.9
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, images: jax.Array, train: bool = False, hook: Hook | None = None, perturb: Sequence[Hook] = ()
+    ) -> Any:
+        """Segment images.
+
+        Args:
+            images: uint8, or float in 0..1, `[b, *spatial, c]`; sides are multiples of 2^(stages − 1).
+            train: normalise by the batch, and drop out.
+            hook: changes the encoder's feature maps, one per stage, before the main decoder; the batch too.
+            perturb: one such function for each auxiliary decoder, or none.
+
+        Returns:
+            Float32 logits `[b, *spatial, outputs]`; with `perturb` `(logits, [auxiliary logits])`. The
+            collection "taps" gets the deepest features, "encoder", and those before the head, "decoder".
+
+        Raises:
+            ValueError: the images' axes or sides do not fit, or `perturb` has another length than there are
+                auxiliary decoders.
+        """
+        self._check(images)
+        x, found = scale_input(images, self.dtype), []
+        for width, dropout in zip(self.features, self.dropouts, strict=True):
+            x = max_pool(x) if found else x
+            x = Stage(width, dropout, self.momentum, self.dtype)(x, train)
+            found.append(x)
+
+        def decode(features):
+            return Decoder(self.outputs, self.momentum, self.dtype)(features, train)
+
+        return run_decoders(self, decode, found, hook, perturb)
+
+    def _check(self, images: jax.Array) -> None:
+        factor = 2 ** (len(self.features) - 1)
+        if images.ndim != self.dims + 2 or any(side % factor for side in images.shape[1:-1]):
+            raise ValueError(
+                f"BenchmarkUNet: images of shape {images.shape}, expected [b, {self.dims} sides, c] with "
+                f"sides that are multiples of {factor}"
+            )

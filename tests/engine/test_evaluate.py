@@ -1,0 +1,92 @@
+"""Figures of volumes, worked by hand."""
+
+import numpy as np
+import pytest
+
+from imjax.data.spec import VOID, DatasetSpec
+from imjax.engine import evaluate
+
+
+def spec(kind, classes, **facts):
+    return DatasetSpec("toy", "Toy", kind, classes, ((0, 0, 0),) * len(classes), volumes=True, **facts)
+
+
+HEART = spec("multiclass", ("ground", "ring", "core"), background=True)
+NAMES = ("p#2", "p#10", "q#0", "p#1")
+# Slices of 1×4. In its order volume p is the last slice, the first, the second.
+TRUTH = np.array([[0, 0, 0, 2], [0, 0, 0, 0], [1, 1, 0, 0], [1, 0, 0, 0]], np.uint8)[:, None]
+FOUND = np.array([[0, 0, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]], np.uint8)[:, None]
+DIAGONAL = 13**0.5
+"""Of a volume of 3×1×4."""
+
+
+def test_volumes_by_hand():
+    # Volume p: one voxel of ring in the first slice, found in the third: 2 apart. The core is not found.
+    # Volume q, one slice: ring at columns 0, 1, found at 0: Dice 2/3, IoU 1/2. The distances are 0 and 1 from
+    # the truth, 0 to it: mean 1/3, and 95th percentile at place .95·2 = 1.9 from 0 of 0 0 1: 0.9. It has no
+    # core, and neither has the prediction: q counts for the ring only.
+    found = evaluate.figures(HEART, truth=TRUTH, prediction=FOUND, names=NAMES)
+    ring = {"dice": 1 / 3, "iou": 1 / 4, "hd95": (2 + 0.9) / 2, "assd": (2 + 1 / 3) / 2}
+    core = {"dice": 0, "iou": 0, "hd95": DIAGONAL, "assd": DIAGONAL}
+    for metric in ring:
+        assert found[metric, "ring"] == pytest.approx(ring[metric])
+        assert found[metric, "core"] == pytest.approx(core[metric])
+        assert found[metric, ""] == pytest.approx((ring[metric] + core[metric]) / 2)
+        assert (metric, "ground") not in found
+    # Beside them those of all pixels: the ring has 3 true, 2 found, 1 in common; the core is missed.
+    assert found["miou_dataset", ""] == pytest.approx((1 / 4 + 0) / 2)
+    assert found["dice_dataset", "ring"] == pytest.approx(2 / 5)
+
+
+def test_the_order_of_the_slices_is_that_of_their_numbers():
+    turned = slice(None, None, -1)
+    figures = [
+        evaluate.of_volumes(HEART, truth=TRUTH[order], prediction=FOUND[order], names=names)
+        for order, names in (
+            (slice(None), NAMES),
+            (turned, NAMES[turned]),
+            (slice(None), ("p#02", "p#10", "q#00", "p#01")),
+        )
+    ]
+    assert figures[0] == figures[1] == figures[2]
+
+
+def test_a_perfect_prediction_and_void():
+    # Where the truth is void, nothing is looked at: neither the core nor a second ring.
+    truth, found = TRUTH.copy(), TRUTH.copy()
+    truth[0, 0, 3] = truth[1, 0, 3] = VOID
+    found[1, 0, 3] = 1
+    figures = evaluate.of_volumes(HEART, truth=truth, prediction=found, names=NAMES)
+    for name in ("ring", ""):
+        got = [figures[metric, name] for metric in ("dice", "iou", "hd95", "assd")]
+        assert got == [1, 1, 0, 0]
+    assert ("dice", "core") not in figures
+    nothing = evaluate.of_volumes(HEART, truth=0 * TRUTH, prediction=0 * TRUTH, names=NAMES)
+    assert set(nothing) == {(metric, "") for metric in ("dice", "iou", "hd95", "assd")}
+    assert np.isnan(list(nothing.values())).all()
+
+
+def test_binary_and_multilabel():
+    # One volume of two slices of 1×4: found 1 of the 2 true voxels.
+    truth, found = np.zeros((2, 2, 1, 4), np.uint8)
+    truth[:, 0, 1], found[0, 0, 1] = 1, 1
+    binary = evaluate.figures(
+        spec("binary", ("atrium",)), truth=truth, prediction=found, names=("a#0", "a#1")
+    )
+    assert binary["dice", "atrium"] == binary["dice", ""] == pytest.approx(2 / 3)
+    assert binary["hd95", ""] == pytest.approx(0.9)
+    # The second channel the other way round: one false voxel of two.
+    pair = spec("multilabel", ("one", "two"))
+    both = np.stack([truth, found], -1), np.stack([found, truth], -1)
+    several = evaluate.figures(pair, truth=both[0], prediction=both[1], names=("a#0", "a#1"))
+    for name in ("one", "two", ""):
+        assert several["dice", name] == pytest.approx(2 / 3) and several["iou", name] == pytest.approx(1 / 2)
+
+
+def test_without_names_and_with_too_few():
+    found = evaluate.figures(HEART, truth=TRUTH, prediction=FOUND)
+    # Per image: 0 for the first (the core is missed) and the last, 2/3 for the third; the second has none.
+    assert found["dice", ""] == pytest.approx((0 + 2 / 3 + 0) / 3)
+    assert not {metric for metric, _ in found} & {"hd95", "assd"}
+    with pytest.raises(ValueError, match="3 names for 4 slices, expected one each"):
+        evaluate.figures(HEART, truth=TRUTH, prediction=FOUND, names=NAMES[:3])
