@@ -12,6 +12,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
+from imjax.config_joint import Joint
 from imjax.errors import UserError
 
 KERNELS = (0, 3, 5)
@@ -60,13 +61,20 @@ class Data:
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """U-Net(α), method.md 1.4."""
+    """The backbone: U-Net(α), method.md 1.4, or the benchmark's U-Net, method.md 2."""
 
+    backbone: str
+    """`study` or `benchmark`."""
     alpha: float
     """Width of nets that do not grow."""
     growing_alpha: tuple[float, ...]
     """Width per generation of the methods that grow."""
     dropout: float
+    """Of `study`, the same in every block."""
+    features: tuple[int, ...]
+    """Of `benchmark`, from the shallowest stage to the deepest; α multiplies them."""
+    dropouts: tuple[float, ...]
+    """Of `benchmark`, on the way down."""
     momentum: float
     """Of batch normalisation's running statistics."""
     dtype: str
@@ -81,10 +89,19 @@ class Train:
     steps_per_epoch: int
     """0: the published rule, ⌊images / batch_size⌋."""
     batch_size: int
+    optimizer: str
+    """`adamw`, `adam` or `sgd`."""
+    schedule: str
+    """Of the learning rate: `constant`; `poly` down to 0 at the end; `plateau` a tenth of it at a time."""
     learning_rate: float
+    momentum: float
+    """Of `sgd`."""
     weight_decay: float
-    """Taken off the weights as it is at each step, not times the learning rate."""
+    """`adamw`: taken off the weights as it is at each step, not times the learning rate; `sgd`: of the
+    squared weights; `adam` has none."""
     adam_epsilon: float
+    patience: int
+    """Epochs without a better training loss until `plateau` acts."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,7 +200,7 @@ class Config:
     """A whole run."""
 
     method: str
-    """Name of a recipe (`imjax.methods.recipes`)."""
+    """Name of a recipe (`imjax.methods.recipes`) or of a host (`imjax.methods.joint.hosts`)."""
     seed: int
     generations: int
     start_candidates: int
@@ -210,6 +227,9 @@ class Config:
     consistency: Consistency
     mask: Mask
     evalnet: EvalNet
+    metassl: bool
+    """Short for `joint.weighting=metassl`."""
+    joint: Joint
 
 
 def freeze(values: Mapping[str, Any], cls: type = Config, path: str = "") -> Any:

@@ -55,9 +55,11 @@ def soft_sums(
     return intersection, p.sum((0, 1, 2)) + count - intersection, count
 
 
-def soft_miou(probabilities: Float[Array, "b h w k"], labels: UInt8[Array, "b h w"]) -> Float32[Array, ""]:
-    """Soft mIoU of one batch: mean over the classes in the batch's truth; 0 if it has none."""
-    intersection, union, count = soft_sums(probabilities, labels)
+def soft_miou(
+    probabilities: Float[Array, "b h w k"], labels: UInt8[Array, "b h w"], first: int = 0
+) -> Float32[Array, ""]:
+    """Soft mIoU of one batch: mean over the classes from `first` on in its truth; 0 if it has none."""
+    intersection, union, count = (sums[first:] for sums in soft_sums(probabilities, labels))
     present = count > 0
     iou = jnp.where(present, intersection / jnp.where(present, union, 1), 0)
     return iou.sum() / jnp.maximum(present.sum(), 1)

@@ -8,7 +8,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from imjax.config import KERNELS, LEVELS, Augment, Config
+from imjax.config_joint import TAPS, WEIGHTINGS
 from imjax.errors import UserError
+
+SCHEDULES = ("constant", "poly", "plateau")
+CHANCES = ("contrast_chance", "blur_chance", "noise_chance")
 
 Rule = tuple[str, Callable[[Any], bool], str]
 """Key, whether its value will do, and what is expected."""
@@ -46,9 +50,39 @@ def _single_rules() -> Iterator[Rule]:
     yield "model.dtype", lambda v: v in ("auto", "float32", "bfloat16"), "auto, float32 or bfloat16"
     for key in ("mask.erode", "mask.dilate"):
         yield key, lambda v: v == 0 or (v > 0 and v % 2 == 1), "0 or an odd size of a square kernel"
+    for key in ("train", "evalnet.train"):
+        yield f"{key}.optimizer", lambda v: v in ("adamw", "adam", "sgd"), "adamw, adam or sgd"
+        yield f"{key}.schedule", lambda v: v in SCHEDULES, f"one of {SCHEDULES}"
+        yield f"{key}.patience", lambda v: v >= 1, "at least 1"
+    yield from _joint_training()
     yield "evalnet.pairs.kernels", lambda v: v and set(v) <= set(KERNELS), f"sizes of {KERNELS}"
     yield "consistency.level", lambda v: v in LEVELS, f"one of {LEVELS}"
     yield "baselines", lambda v: set(v) <= {"ldt", "aldt", "fdt"}, "some of ldt, aldt, fdt"
+
+
+def _joint_training() -> Iterator[Rule]:
+    """What keys of the methods of method.md 2 must be."""
+    yield "model.backbone", lambda v: v in ("study", "benchmark"), "study or benchmark"
+    yield "joint.weighting", lambda v: v in WEIGHTINGS, f"one of {WEIGHTINGS}"
+    for key in ("joint.ramp.steps", "joint.ramp.unit"):
+        yield key, lambda v: v >= 1, "at least 1"
+    chances = [f"{view}.{name}" for view in ("weak", "strong") for name in CHANCES]
+    chances += [
+        "confidence",
+        "cutmix",
+        "flip",
+        "turn",
+        "feature_dropout",
+        "teacher_decay",
+        "metassl.momentum",
+    ]
+    for key in chances:
+        yield f"joint.{key}", lambda v: 0 <= v <= 1, "from 0 to 1"
+    yield "joint.simeps.nets", lambda v: v >= 2, "at least 2 (published: 3 or 4)"
+    yield "joint.simeps.combine", lambda v: v in ("max", "mean"), "max or mean"
+    yield "joint.simeps.stages", lambda v: set(v) <= set(TAPS), f"some of {TAPS}"
+    for key in ("unlabelled", "labelled"):
+        yield f"joint.metassl.{key}", lambda v: len(v) == 4, "four weights, of UC, US, DC, DS"
 
 
 def _joint_rules(config: Config) -> Iterator[Rule]:
@@ -59,6 +93,11 @@ def _joint_rules(config: Config) -> Iterator[Rule]:
     yield "ensemble.members", lambda v: v <= fewest, f"at most the {fewest} candidates that are trained"
     crops = config.data.crops
     yield "data.overlap", lambda v: not (v and crops), f"0 beside data.crops = {crops}: crops are of one kind"
+    features = config.model.features
+    yield "model.dropouts", lambda v: len(v) == len(features), f"one for each of model.features = {features}"
+    weighting = config.joint.weighting
+    valid = ("none", "metassl")
+    yield "metassl", lambda v: not v or weighting in valid, f"False beside joint.weighting = {weighting}"
     strengths = [field.name for field in dataclasses.fields(Augment)]
     for key in ("model.growing_alpha", *(f"augment.{name}" for name in strengths)):
         number = config.generations

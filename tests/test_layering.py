@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1]
 SHARED = {"errors", "log"}
 RANK = {
     "ops": 0, "cells": 0, "losses": 0, "metrics": 0, "models": 0, "rng": 0, "data": 0, "config": 0,
-    "rules": 0, "surfaces": 0, "methods": 1, "engine": 2,
+    "config_joint": 0, "rules": 0, "surfaces": 0, "methods": 1, "engine": 2,
     "selftrain": 3, "report": 4, "prepare": 4, "main": 5, "door": 4,
 }  # fmt: skip
 FILES = sorted((ROOT / "imjax").rglob("*.py"))

@@ -10,9 +10,45 @@ def train() -> ConfigDict:
             epochs=50,
             steps_per_epoch=0,
             batch_size=32,
+            optimizer="adamw",
+            schedule="constant",
             learning_rate=0.003,
+            momentum=0.9,
             weight_decay=1e-4,
             adam_epsilon=1e-7,
+            patience=50,
+        )
+    )
+
+
+def joint() -> ConfigDict:
+    """Joint training as the medical benchmark has it (method.md 2), with the papers' own figures."""
+    never = dict(
+        blur=0, noise=0, gain=0.0, offset=0.0, contrast_chance=0.0, blur_chance=0.0, noise_chance=0.0
+    )
+    strong = dict(
+        blur=3, noise=25, gain=0.5, offset=25.0, contrast_chance=0.8, blur_chance=0.5, noise_chance=0.5
+    )
+    return ConfigDict(
+        dict(
+            weighting="none",
+            ramp=dict(peak=0.1, steps=30_000, unit=150),
+            teacher_decay=0.99,
+            teacher_noise=0.1,
+            confidence=0.95,
+            cutmix=0.5,
+            feature_dropout=0.5,
+            flip=0.5,
+            turn=0.5,
+            weak=never,
+            strong=strong,
+            simeps=dict(nets=3, combine="max", kappa=50.0, stages=("output",)),
+            metassl=dict(
+                unlabelled=(50.0, 40.3, 8.9, 0.15),
+                labelled=(85.0, 82.7, 68.5, 41.0),
+                threshold=0.9,
+                momentum=0.5,
+            ),
         )
     )
 
@@ -49,7 +85,14 @@ def common() -> ConfigDict:
         synthetic_test=80,
     )
     config.model = dict(
-        alpha=1.0, growing_alpha=(1.0, 1.25, 1.5, 1.75, 2.0), dropout=0.0, momentum=0.99, dtype="auto"
+        backbone="study",
+        alpha=1.0,
+        growing_alpha=(1.0, 1.25, 1.5, 1.75, 2.0),
+        dropout=0.0,
+        features=(16, 32, 64, 128, 256),
+        dropouts=(0.05, 0.1, 0.2, 0.3, 0.5),
+        momentum=0.99,
+        dtype="auto",
     )
     config.train = train()
     config.augment = dict(
@@ -90,4 +133,6 @@ def common() -> ConfigDict:
         ),
         train=train(),
     )
+    config.metassl = False
+    config.joint = joint()
     return config

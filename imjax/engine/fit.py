@@ -18,8 +18,9 @@ from imjax.engine import predict
 from imjax.engine.checkpoints import Checkpoints
 from imjax.engine.members import Chunks, Members
 from imjax.engine.monitor import Monitor
-from imjax.engine.objective import Objective, make_optimizer
-from imjax.engine.source import Source
+from imjax.engine.objective import LOSS, Objective
+from imjax.engine.optimizer import Optimizer
+from imjax.engine.source import Source, Together
 from imjax.errors import Stopped, TrainingError
 
 # How often the host waits for the devices: often enough for a live progress bar, and to stop quickly.
@@ -32,8 +33,8 @@ class State(NamedTuple):
     variables: Any
     opt: Any
     step: jax.Array
-    loss_sum: jax.Array
-    """Over the steps of this phase."""
+    sums: dict[str, jax.Array]
+    """Of the loss and of the objective's scalars over the steps of this phase."""
     bad_step: jax.Array
     """First step with a loss that is not finite; -1: none."""
     best: Any
@@ -86,7 +87,7 @@ def fit(
     objective: Objective,
     options: Train,
     members: Members,
-    train: Sequence[Source],
+    train: Sequence[Source | Together],
     val: Source,
     *,
     steps: Sequence[int],
@@ -115,7 +116,7 @@ def fit(
         TrainingError: a member's loss is not finite.
         Stopped: a stop was asked for; the state is saved.
     """
-    run = _programs(objective, members, options.learning_rate, options.weight_decay, options.adam_epsilon)
+    run = _programs(objective, members, Optimizer.of(options, sum(steps)))
     raw = _member_keys(seed, stage, members.count)
     keys, start = members.spread(raw), [run.init(key) for key in raw]
     state = members.spread(jax.tree.map(lambda *leaves: np.stack(leaves), *start))
@@ -182,9 +183,9 @@ class _Programs(NamedTuple):
 
 
 @functools.lru_cache(maxsize=8)
-def _programs(objective: Objective, members: Members, rate: float, decay: float, epsilon: float) -> _Programs:
+def _programs(objective: Objective, members: Members, optimizer: Optimizer) -> _Programs:
     """Compiled once for all stages that train the same net in the same way."""
-    tx = make_optimizer(rate, decay, epsilon)
+    tx = optimizer.make()
     worst = -np.inf if objective.larger_is_better else np.inf
 
     def stepper(loss):
@@ -217,11 +218,12 @@ def _finisher(
     """A function that ends a phase: measure on val, report, keep each member's snapshot if it is the best."""
 
     def finish(state: Chunks, part: _Part) -> tuple[Chunks, np.ndarray]:
-        losses = _losses(members, state, stage, part.steps)
+        means = _means(members, state, stage, part.steps)
+        losses = means.pop(LOSS)
         watched = predict.mean(members, run.watch, state, val, batch)
         value = watched[objective.monitor].astype(np.float32)
         state = run.keep(state, members.spread(value), members.spread(np.full(members.count, part.epoch)))
-        monitor.epoch(part.epoch, part.end, {"train": {part.loss: losses}, "val": watched})
+        monitor.epoch(part.epoch, part.end, {"train": {part.loss: losses} | means, "val": watched})
         return state, losses
 
     return finish
@@ -238,7 +240,7 @@ def _init(objective: Objective, tx: optax.GradientTransformation, worst: float, 
         variables,
         tx.init(variables["params"]),
         step=zero,
-        loss_sum=jnp.zeros(()),
+        sums=_no_sums(objective),
         bad_step=zero - 1,
         best=jax.tree.map(jnp.copy, variables),
         best_value=jnp.float32(worst),
@@ -257,14 +259,15 @@ def _advance(
     def loss_of(params):
         return loss_fn({"params": params} | rest, batch, key)
 
-    (loss, stats), gradient = jax.value_and_grad(loss_of, has_aux=True)(params)
-    update, opt = tx.update(gradient, state.opt, params)
+    (loss, after), gradient = jax.value_and_grad(loss_of, has_aux=True)(params)
+    update, opt = tx.update(gradient, state.opt, params, value=loss)
     bad = (state.bad_step < 0) & ~jnp.isfinite(loss)
+    figures = after.scalars | {LOSS: loss}
     return state._replace(
-        variables={"params": optax.apply_updates(params, update), "batch_stats": stats},
+        variables={"params": optax.apply_updates(params, update)} | after.rest,
         opt=opt,
         step=state.step + 1,
-        loss_sum=state.loss_sum + loss,
+        sums={name: total + figures.get(name, 0) for name, total in state.sums.items()},
         bad_step=jnp.where(bad, state.step, state.bad_step),
     )
 
@@ -274,20 +277,24 @@ def _keep(objective: Objective, state: State, value: jax.Array, epoch: jax.Array
     better = value > state.best_value if objective.larger_is_better else value < state.best_value
     choose = lambda new, old: jnp.where(better, new, old)  # noqa: E731
     return state._replace(
-        loss_sum=jnp.zeros(()),
+        sums=_no_sums(objective),
         best=jax.tree.map(choose, state.variables, state.best),
         best_value=choose(value, state.best_value),
         best_epoch=choose(epoch, state.best_epoch).astype(jnp.int32),
     )
 
 
-def _losses(members: Members, state: Any, stage: str, steps: int) -> np.ndarray:
-    """Mean loss of the phase per member; raises `TrainingError` where one is not finite."""
-    sums, bad = members.collect([(s.loss_sum, s.bad_step) for s in state])
+def _no_sums(objective: Objective) -> dict[str, jax.Array]:
+    return {name: jnp.zeros(()) for name in (LOSS, *objective.scalars)}
+
+
+def _means(members: Members, state: Any, stage: str, steps: int) -> dict[str, np.ndarray]:
+    """Mean loss and scalars of the phase per member; raises `TrainingError` where a loss is not finite."""
+    sums, bad = members.collect([(s.sums, s.bad_step) for s in state])
     if (bad >= 0).any():
         member = int(np.flatnonzero(bad >= 0)[0])
         raise TrainingError(
             f"stage {stage}, step {bad[member]}, member {member}: the loss is not finite; "
             "lower train.learning_rate (the run goes on from the last checkpoint)"
         )
-    return sums / steps
+    return {name: total / steps for name, total in sums.items()}

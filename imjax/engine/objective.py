@@ -9,11 +9,10 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 from flax import linen as nn
 
 from imjax import losses, metrics
@@ -21,8 +20,23 @@ from imjax.data.spec import VOID, DatasetSpec, LabelKind
 from imjax.ops.vote import probabilities
 
 Variables = dict[str, Any]
-Batch = dict[str, jax.Array]
-Loss = Callable[[Variables, Batch, jax.Array], tuple[jax.Array, Any]]
+Batch = dict[str, Any]
+
+
+LOSS = "loss"
+"""Key of a step's loss among its figures."""
+
+
+class After(NamedTuple):
+    """What a step leaves beside its loss."""
+
+    rest: Variables
+    """Every collection but the parameters, as the next step finds it."""
+    scalars: dict[str, jax.Array]
+    """Figures for the person, those that `Objective.scalars` names."""
+
+
+Loss = Callable[[Variables, Batch, jax.Array], tuple[jax.Array, After]]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -34,24 +48,16 @@ class Objective:
     """
 
     init: Callable[[jax.Array], Variables]
-    """key → `{"params", "batch_stats"}`."""
+    """key → `{"params", ...}`; what is not among the parameters is no business of the optimiser's."""
     losses: dict[str, Loss]
-    """One for each phase of an epoch, in order, by name: variables, batch, key → scalar loss and the new
-    batch statistics."""
+    """One for each phase of an epoch, in order, by name: variables, batch, key → scalar loss and `After`."""
     watch: Callable[[Variables, Batch], dict[str, jax.Array]]
     """variables, validation batch (`"counted"` `[b]` is False for padding) → scalars; has `monitor`."""
     monitor: str
     """The scalar that picks the best epoch and ranks the members."""
     larger_is_better: bool
-
-
-def make_optimizer(learning_rate: float, weight_decay: float, epsilon: float) -> optax.GradientTransformation:
-    """AdamW whose decay is taken off the weights as it is, not times the learning rate (method.md 1.5)."""
-    return optax.chain(
-        optax.scale_by_adam(eps=epsilon),
-        optax.scale(-learning_rate),
-        optax.add_decayed_weights(-weight_decay),
-    )
+    scalars: tuple[str, ...] = ()
+    """Names of the figures that the losses give beside themselves."""
 
 
 def forward(net: nn.Module, variables: Variables, *inputs: jax.Array) -> Any:
@@ -63,7 +69,30 @@ def _forward_train(net: nn.Module, variables: Variables, key: jax.Array, *inputs
     outputs, changed = net.apply(
         variables, *inputs, train=True, mutable=["batch_stats"], rngs={"dropout": key}
     )
-    return outputs, changed["batch_stats"]
+    return outputs, {"batch_stats": changed["batch_stats"]}
+
+
+def watched(spec: DatasetSpec, logits: jax.Array, batch: Batch, measure: Callable) -> dict[str, jax.Array]:
+    """What is watched of a segmentation net: the loss that `measure` gives, and the soft IoU (method.md 1.5).
+
+    Args:
+        spec: of the dataset.
+        logits: `[b, h, w, k]`.
+        batch: with `label` and `counted`, False for padding.
+        measure: logits, label with padding made void → loss.
+    """
+    shape = (-1,) + (1,) * (batch["label"].ndim - 1)
+    label = jnp.where(batch["counted"].reshape(shape), batch["label"], VOID)
+    out = {"loss": measure(logits, label)}
+    if spec.monitor != "loss":
+        said = probabilities(spec.kind, logits)
+        binary = spec.monitor == "soft_iou"
+        out[spec.monitor] = (
+            metrics.soft_iou(said, label)
+            if binary
+            else metrics.soft_miou(said, label, first=int(spec.background))
+        )
+    return out
 
 
 @functools.lru_cache(maxsize=8)
@@ -79,22 +108,12 @@ def segmentation(net: nn.Module, spec: DatasetSpec, size: tuple[int, int]) -> Ob
             return losses.cross_entropy(logits, label)
         return losses.mse_sigmoid(logits, label, spec.target_scale)
 
-    def soft(logits, label):
-        measure = metrics.soft_miou if spec.monitor == "soft_miou" else metrics.soft_iou
-        return measure(probabilities(spec.kind, logits), label)
-
     def loss(variables, batch, key):
-        logits, stats = _forward_train(net, variables, key, batch["image"])
-        return supervised(logits, batch["label"]), stats
+        logits, rest = _forward_train(net, variables, key, batch["image"])
+        return supervised(logits, batch["label"]), After(rest, {})
 
     def watch(variables, batch):
-        logits = forward(net, variables, batch["image"])
-        shape = (-1,) + (1,) * (batch["label"].ndim - 1)
-        label = jnp.where(batch["counted"].reshape(shape), batch["label"], VOID)
-        out = {"loss": supervised(logits, label)}
-        if spec.monitor != "loss":
-            out[spec.monitor] = soft(logits, label)
-        return out
+        return watched(spec, forward(net, variables, batch["image"]), batch, supervised)
 
     return Objective(
         lambda key: net.init(key, jnp.zeros((1, *size, spec.channels), jnp.uint8)),
@@ -125,9 +144,10 @@ def with_consistency(
         draw, first_key, second_key = jax.random.split(key, 3)
         keys = jax.random.split(draw, len(batch["image"]))
         first, second = jax.vmap(views)(keys, batch["image"])
-        one, stats = _forward_train(net, variables, first_key, first)
-        other, stats = _forward_train(net, variables | {"batch_stats": stats}, second_key, second)
-        return jnp.square(probabilities(kind, one) - probabilities(kind, other)).mean(), stats
+        one, rest = _forward_train(net, variables, first_key, first)
+        other, rest = _forward_train(net, variables | rest, second_key, second)
+        difference = probabilities(kind, one) - probabilities(kind, other)
+        return jnp.square(difference).mean(), After(rest, {})
 
     return dataclasses.replace(
         objective,
@@ -152,8 +172,8 @@ def scoring(net: nn.Module, spec: DatasetSpec, size: tuple[int, int]) -> Objecti
         return losses.score_loss(outputs[0], batch["iou"], outputs[1], None if binary else batch["detection"])
 
     def loss(variables, batch, key):
-        outputs, stats = _forward_train(net, variables, key, batch["image"], batch["mask"])
-        return measured(outputs, batch), stats
+        outputs, rest = _forward_train(net, variables, key, batch["image"], batch["mask"])
+        return measured(outputs, batch), After(rest, {})
 
     def watch(variables, batch):
         outputs = forward(net, variables, batch["image"], batch["mask"])

@@ -69,6 +69,33 @@ class Source:
         return indices, steps
 
 
+class Together:
+    """Several sets that share every batch, each in an order of its own; in the loop like any `Source`.
+
+    Args:
+        parts: sets by name. A batch of b has ⌊b / parts⌋ examples of each, under its name.
+    """
+
+    def __init__(self, parts: dict[str, Source]):
+        self.count = max(part.count for part in parts.values())
+        self._parts = parts
+
+    def shuffled(self, seed: int, stream: str, batch: int) -> Callable[[int], dict[str, np.ndarray]]:
+        """See `Source.shuffled`; the orders by name."""
+        share = batch // len(self._parts)
+        orders = {name: part.shuffled(seed, f"{stream}/{name}", share) for name, part in self._parts.items()}
+        return lambda step: {name: order(step) for name, order in orders.items()}
+
+    def batches(self, indices: Callable[[int], dict[str, np.ndarray]], steps: range) -> Iterator[Chunks]:
+        """See `Source.batches`; each chunk holds the parts' batches by name."""
+
+        def of(name):
+            return self._parts[name].batches(lambda step: indices(step)[name], steps)
+
+        for parts in zip(*map(of, self._parts), strict=True):
+            yield [dict(zip(self._parts, chunk, strict=True)) for chunk in zip(*parts, strict=True)]
+
+
 @functools.lru_cache(maxsize=32)
 def _gatherer(members: Members) -> Callable:
     return members.map(_gather, shared=(0,))
