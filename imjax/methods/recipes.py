@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-
-from imjax.errors import UserError
 from imjax.methods import (
     consistency,
     evalnet,
@@ -25,15 +22,3 @@ RECIPES: dict[str, Recipe] = {
     **evalnet.RECIPES,
     **inconsistency_masks.RECIPES,
 }
-
-
-def recipe(name: str) -> Recipe:
-    """The recipe of a method.
-
-    Raises:
-        UserError: no such method; names the nearest ones.
-    """
-    if name not in RECIPES:
-        close = difflib.get_close_matches(name, RECIPES, n=3, cutoff=0.4) or list(RECIPES)
-        raise UserError(f"config key 'method' is {name!r}; did you mean {' or '.join(close)}?")
-    return RECIPES[name]

@@ -7,9 +7,8 @@ import pytest
 
 from imjax.config import Ensemble, Mask
 from imjax.data.spec import DatasetSpec
-from imjax.errors import UserError
 from imjax.methods import consistency, input_ensemble
-from imjax.methods.recipes import RECIPES, recipe
+from imjax.methods.recipes import RECIPES
 from imjax.ops import augment
 
 ENSEMBLE = Ensemble(blur=0, noise=0, gain=0.0, offset=0.0, members=2, views=3)
@@ -20,7 +19,7 @@ CLASSES = DatasetSpec("m", "m", "multiclass", ("a", "b", "c"), ((0, 0, 0),) * 3)
 
 def labelled(method, spec, nets, image, ensemble=ENSEMBLE):
     """What the method's labeller makes of one image, by nets that are functions of a batch of images."""
-    labeller = recipe(method).labeller(spec, ensemble, MASK)
+    labeller = RECIPES[method].labeller(spec, ensemble, MASK)
     keys = np.asarray(jax.random.key_data(jax.random.split(jax.random.key(0), 1)))
     batch = {"image": jnp.asarray(image)[None], "key": keys}
     seen = [jax.tree.map(lambda leaf: leaf[0], labeller.look(net, batch)) for net in nets]
@@ -101,8 +100,3 @@ def test_both_consistency_views_have_the_same_position():
     # RGB stays RGB (method.md 1.12): each channel lies within the noise of its own.
     assert np.abs(np.asarray(one).astype(int) - np.asarray(image)).max() <= 25
     assert not np.array_equal(one, other)
-
-
-def test_an_unknown_method_names_the_nearest():
-    with pytest.raises(UserError, match="noisy_student"):
-        recipe("noisy_studnet")

@@ -1,0 +1,56 @@
+"""The methods of both families by name, and what a run of one is called."""
+
+from __future__ import annotations
+
+import difflib
+
+from imjax.config import Config
+from imjax.data.spec import DatasetSpec
+from imjax.errors import UserError
+from imjax.methods import inconsistency_masks
+from imjax.methods.joint import total
+from imjax.methods.joint.hosts import HOSTS
+from imjax.methods.recipes import RECIPES
+
+
+def check(config: Config) -> None:
+    """Make sure that the method exists and can do what it is asked for.
+
+    Raises:
+        UserError: no such method, with the nearest ones, or a weighting without pixels to weigh.
+    """
+    name, known = config.method, (*RECIPES, *HOSTS)
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or known
+        raise UserError(f"config key 'method' is {name!r}; did you mean {' or '.join(close)}?")
+    chosen = total.weighting(config.joint, config.metassl)
+    if chosen != "none" and (name in RECIPES or not HOSTS[name].exchanges(config.joint)):
+        able = ", ".join(host for host in HOSTS if HOSTS[host].exchanges(config.joint))
+        raise UserError(f"method {name!r} has no predictions for {chosen!r} to weigh; those have: {able}")
+
+
+def check_spec(method: str, spec: DatasetSpec) -> None:
+    """Make sure that a method can work with a dataset's labels.
+
+    Raises:
+        UserError: inconsistent pixels would need a class of their own, and the dataset has none.
+    """
+    if method in inconsistency_masks.RECIPES and spec.kind == "multiclass" and not spec.reserved:
+        raise UserError(
+            f"method {method!r} labels inconsistent pixels with class 0, which {spec.title} has for "
+            f"{spec.classes[0]!r}; expected a method without them, e.g. noisy_student or cps, or "
+            "cps with joint.weighting=inconsistency"
+        )
+
+
+def title(config: Config) -> str:
+    """Column `method` of results.csv: the method, and what weighs its pixels."""
+    chosen = total.weighting(config.joint, config.metassl)
+    return config.method if chosen == "none" else f"{config.method}_{chosen}"
+
+
+def start(config: Config) -> str:
+    """The method that a run's gains are counted from: where it starts, or what it adds to."""
+    if config.method in RECIPES:
+        return RECIPES[config.method].start
+    return "supervised" if title(config) == config.method else config.method
