@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -22,6 +22,7 @@ from imjax.engine.members import Members, spread_over_devices
 from imjax.engine.source import Source
 from imjax.methods.base import Labeller
 from imjax.methods.inconsistency_masks import consensus
+from imjax.models.benchmark_unet import BenchmarkUNet
 from imjax.models.evalnet import EvalNet
 from imjax.models.unet import UNet
 from imjax.ops import vote
@@ -44,10 +45,14 @@ class Context:
         """Examples for members, resident where they fit."""
         return Source(examples, members, self.config.resident_mib)
 
-    def unet(self, alpha: float) -> UNet:
-        """The segmentation net of that width."""
-        m = self.config.model
-        return UNet(self.packed.spec.outputs, alpha, m.dropout, m.momentum, compute_type(m.dtype))
+    def unet(self, alpha: float, auxiliaries: int = 0) -> nn.Module:
+        """The backbone at that width, with so many auxiliary decoders."""
+        m, outputs = self.config.model, self.packed.spec.outputs
+        shared = {"auxiliaries": auxiliaries, "momentum": m.momentum, "dtype": compute_type(m.dtype)}
+        if m.backbone == "benchmark":
+            features = tuple(int(base * alpha) for base in m.features)
+            return BenchmarkUNet(outputs, features, m.dropouts, **shared)
+        return UNet(outputs, alpha, m.dropout, **shared)
 
     def evalnet(self, alpha: float) -> EvalNet:
         """The scoring net of that width."""
@@ -79,6 +84,22 @@ class Context:
         source, batch = self.source({"image": images}, members), self.config.predict_batch
         program = _labelling(members, net, kind)
         return predict.per_image(members, program, members.spread(variables), source, batch)
+
+    def voted_labels(self, net: nn.Module, systems: Sequence[Any], images: np.ndarray) -> np.ndarray:
+        """Labels by the mean probability of the nets of each system.
+
+        Args:
+            net: the module.
+            systems: variables of each system's first net, second net and so on, numpy leaves `[system, ...]`.
+            images: uint8 `[n, h, w, c]`.
+
+        Returns:
+            As `predicted_labels`, `[system, n, ...]`.
+        """
+        members = self.members(jax.tree.leaves(systems[0])[0].shape[0])
+        source, batch = self.source({"image": images}, members), self.config.predict_batch
+        program = _voting(members, net, self.packed.spec.kind)
+        return predict.per_image(members, program, members.spread(tuple(systems)), source, batch)
 
     def inconsistent_pixels(self, labels: np.ndarray) -> float:
         """Mean size of the inconsistency mask of members' labels `[member, n, ...]` by the run's settings."""
@@ -113,6 +134,15 @@ class Context:
 def _labelling(members: Members, net: nn.Module, kind: LabelKind) -> Callable:
     def function(variables, batch):
         return vote.label_of_logits(kind, net.apply(variables, batch["image"]))
+
+    return members.map(function)
+
+
+@functools.lru_cache(maxsize=32)
+def _voting(members: Members, net: nn.Module, kind: LabelKind) -> Callable:
+    def function(systems, batch):
+        said = [vote.probabilities(kind, net.apply(one, batch["image"])) for one in systems]
+        return jax.vmap(functools.partial(vote.soft, kind), in_axes=1)(jnp.stack(said))
 
     return members.map(function)
 

@@ -18,7 +18,7 @@ from imjax.engine.monitor import Monitor
 from imjax.log import logger
 from imjax.methods import evalnet
 from imjax.methods.base import Labeller
-from imjax.methods.recipes import recipe
+from imjax.methods.recipes import RECIPES
 from imjax.ops import scores
 from imjax.ops.inconsistency import Pair
 from imjax.selftrain import panels, sets
@@ -63,7 +63,7 @@ def run(stage: LabelStage, context: Context, out: Path, monitor: Monitor) -> dic
 @functools.lru_cache(maxsize=8)
 def _labeller(method: str, spec: DatasetSpec, ensemble: Ensemble, mask: Mask) -> Labeller:
     """The same object in every generation, so that its programs are compiled once."""
-    return recipe(method).labeller(spec, ensemble, mask)
+    return RECIPES[method].labeller(spec, ensemble, mask)
 
 
 def _scores(stage: LabelStage, context: Context, images: np.ndarray, pair: Pair) -> np.ndarray:

@@ -41,7 +41,7 @@ def of_labels(context: Context, pair: inconsistency.Pair, out: Path, monitor: Mo
     masks = np.where(pair.inconsistent[chosen], 255, 0).astype(np.uint8)
     _write(
         {
-            "image": _rgb(data.images[chosen]),
+            "image": rgb(data.images[chosen]),
             "truth": colour(spec, data.labels[chosen]),
             "pseudo-label": colour(spec, pair.label[chosen]),
             "inconsistency mask": np.repeat(masks[..., None], 3, -1),
@@ -57,7 +57,7 @@ def of_training(context: Context, predicted: np.ndarray, out: Path, monitor: Mon
     chosen = _chosen(len(data.images))
     _write(
         {
-            "image": _rgb(data.images[chosen]),
+            "image": rgb(data.images[chosen]),
             "truth": colour(spec, data.labels[chosen]),
             "prediction": colour(spec, predicted[chosen]),
         },
@@ -75,5 +75,6 @@ def _chosen(count: int) -> np.ndarray:
     return np.unique(np.linspace(0, count - 1, COUNT).round().astype(int))
 
 
-def _rgb(images: np.ndarray) -> np.ndarray:
+def rgb(images: np.ndarray) -> np.ndarray:
+    """uint8 `[n, h, w, c]` of one or three channels → `[n, h, w, 3]`."""
     return np.repeat(images, 3, -1) if images.shape[-1] == 1 else np.asarray(images)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import dataclasses
 
 from imjax.config import LEVELS, Config, Strength
+from imjax.methods import names
 from imjax.methods.base import Recipe
-from imjax.methods.recipes import recipe
-from imjax.selftrain.stages import EvalNetStage, LabelStage, PairsStage, Stage, TrainStage
+from imjax.methods.joint import total
+from imjax.methods.joint.hosts import HOSTS
+from imjax.methods.recipes import RECIPES
+from imjax.selftrain.stages import EvalNetStage, JointStage, LabelStage, PairsStage, Stage, TrainStage
 
 FULL_SHARE = 1 / 3
 """`evalnet` keeps few pairs at first: its epochs have at least this share of the full set's steps (1.2)."""
@@ -17,9 +20,12 @@ def make_plan(config: Config) -> tuple[Stage, ...]:
     """The stages in the order they run; each reads only earlier ones.
 
     Raises:
-        UserError: the method is unknown.
+        UserError: the method is unknown, or cannot do what it is asked for.
     """
-    chosen = recipe(config.method)
+    names.check(config)
+    if config.method in HOSTS:
+        return (_jointly(config),)
+    chosen = RECIPES[config.method]
     judged = ("ldt", "aldt") if chosen.judged == "candidates" else (chosen.start,)
     starts = dict.fromkeys((*config.baselines, *judged))
     stages: list[Stage] = [_start(config, name) for name in starts]
@@ -30,6 +36,22 @@ def make_plan(config: Config) -> tuple[Stage, ...]:
     if chosen.generations:
         stages += _generations(config, chosen)
     return tuple(stages)
+
+
+def _jointly(config: Config) -> JointStage:
+    return JointStage(
+        f"train_{names.title(config)}",
+        names.title(config),
+        config.method,
+        total.weighting(config.joint, config.metassl),
+        config.joint,
+        config.candidates,
+        config.model.alpha,
+        config.train,
+        config.ensemble.members,
+        config.mask,
+        config.select_on_test,
+    )
 
 
 def _evalnets(config: Config, chosen: Recipe, starts: tuple[str, ...]) -> list[Stage]:
@@ -145,6 +167,10 @@ def _kind(stage: Stage) -> str:
 def _what(stage: Stage) -> str:
     if isinstance(stage, TrainStage):
         return _what_trains(stage)
+    if isinstance(stage, JointStage):
+        nets = HOSTS[stage.host].nets(stage.joint)
+        steps = stage.train.steps_per_epoch or "⌊images/batch⌋"
+        return f"{stage.candidates} systems of {nets} nets, {stage.train.epochs} epochs of {steps} steps"
     if isinstance(stage, PairsStage):
         if stage.of == "candidates":
             return "the candidates' masks and the truth"

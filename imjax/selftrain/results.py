@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from imjax.selftrain.stages import Stage, TrainStage
+from imjax.selftrain.stages import JointStage, Stage, TrainStage
 from imjax.selftrain.store import Store, read_json
 
 COLUMNS = ("dataset", "method", "seed", "generation", "member", "rank", "split", "metric", "class", "value")
@@ -18,7 +18,7 @@ def collect(store: Store, stages: Sequence[Stage]) -> list[dict[str, Any]]:
     """Rows of every finished training stage, in the order of the plan."""
     rows = []
     for stage in stages:
-        if isinstance(stage, TrainStage) and store.is_done(stage.name):
+        if isinstance(stage, TrainStage | JointStage) and store.is_done(stage.name):
             rows += read_json(store.folder(stage.name) / "rows.json")
     return rows
 

@@ -12,12 +12,13 @@ from imjax.engine.monitor import Monitor
 from imjax.engine.writers import Writer
 from imjax.errors import Stopped
 from imjax.log import logger
-from imjax.selftrain import labelling, results, scoring, training
+from imjax.selftrain import joint, labelling, results, scoring, training
 from imjax.selftrain.context import Context
-from imjax.selftrain.stages import EvalNetStage, LabelStage, PairsStage, Stage, TrainStage
+from imjax.selftrain.stages import EvalNetStage, JointStage, LabelStage, PairsStage, Stage, TrainStage
 
 RUN: dict[type, Callable[[Any, Context, Path, Monitor], dict[str, Any]]] = {
     TrainStage: training.run,
+    JointStage: joint.run,
     PairsStage: scoring.make_pairs,
     EvalNetStage: scoring.train,
     LabelStage: labelling.run,

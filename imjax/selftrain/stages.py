@@ -6,6 +6,7 @@ import dataclasses
 from typing import Literal
 
 from imjax.config import Aldt, Ensemble, EvalNetData, Mask, Strength, Train
+from imjax.config_joint import Joint
 from imjax.methods.base import Start
 
 
@@ -44,6 +45,29 @@ class TrainStage:
     def inputs(self) -> tuple[str, ...]:
         """Stages that this one reads."""
         return tuple(name for name in (self.pseudo, self.warm) if name)
+
+
+@dataclasses.dataclass(frozen=True)
+class JointStage:
+    """Train systems on labelled and unlabelled images together, and measure their nets."""
+
+    name: str
+    method: str
+    """Column `method` of results.csv."""
+    host: str
+    """Name in `imjax.methods.joint.hosts`."""
+    weighting: str
+    joint: Joint
+    candidates: int
+    """Systems."""
+    alpha: float
+    train: Train
+    ensemble: int
+    """Nets whose mean inconsistency mask is measured on val and test."""
+    mask: Mask
+    select_on_test: bool = False
+    generation: None = None
+    inputs: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,4 +133,4 @@ class LabelStage:
         return tuple(name for name in (self.nets, self.evalnets, self.kept) if name)
 
 
-Stage = TrainStage | PairsStage | EvalNetStage | LabelStage
+Stage = TrainStage | JointStage | PairsStage | EvalNetStage | LabelStage

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,16 +13,17 @@ from clu import parameter_overview
 from flax import linen as nn
 
 from imjax import rng
-from imjax.engine import evaluate
 from imjax.engine.checkpoints import Checkpoints, save_nets
 from imjax.engine.fit import Fitted, fit, steps_per_epoch
+from imjax.engine.members import Members
 from imjax.engine.monitor import Monitor
 from imjax.engine.objective import Objective, segmentation, with_consistency
+from imjax.engine.source import Examples, Source, Together
 from imjax.log import logger
 from imjax.methods import consistency
-from imjax.metrics import Figures
 from imjax.selftrain import panels, sets
 from imjax.selftrain.context import Context
+from imjax.selftrain.measuring import by_headline, measure, report, rows_of
 from imjax.selftrain.stages import TrainStage
 from imjax.selftrain.store import write_json
 
@@ -47,14 +47,11 @@ def run(stage: TrainStage, context: Context, out: Path, monitor: Monitor) -> dic
     least = int(stage.least_share * full)
     fitted = fit_stage(stage, context, objective, phases, val, monitor, least_images=least)
     save_nets(out / "nets", fitted.variables)
-    measured = _measure(context, net, fitted.variables)
-    ranked = fitted.ranked()
-    if stage.select_on_test:
-        headline = [figures[context.packed.spec.headline, ""] for figures in measured["test"].figures]
-        ranked = [int(i) for i in np.argsort(-np.array(headline), kind="stable")]
-    _report(stage, context, measured, ranked, monitor)
+    measured = measure(context, net, fitted.variables)
+    ranked = by_headline(context, measured["test"]) if stage.select_on_test else fitted.ranked()
+    report(stage, context, measured, ranked, monitor)
     write_json(out / "train.json", fitted.facts() | {"ranked": ranked})
-    write_json(out / "rows.json", _rows(stage, context, measured, ranked))
+    write_json(out / "rows.json", rows_of(stage, context, measured, ranked))
     panels.of_training(context, measured["test"].labels[ranked[0]], out, monitor)
     return {"pairs": len(pairs["image"])}
 
@@ -74,19 +71,20 @@ def fit_stage(
     stage: Any,
     context: Context,
     objective: Objective,
-    phases: Sequence[dict[str, np.ndarray]],
+    phases: Sequence[Examples | dict[str, Examples]],
     val: sets.Pairs,
     monitor: Monitor,
     least_images: int = 0,
 ) -> Fitted:
-    """`fit` with the stage's name, options and checkpoints; shared by U-Nets and EvalNets.
+    """`fit` with the stage's name, options and checkpoints; shared by U-Nets, systems of them, and EvalNets.
 
-    `phases` are the training sets of the objective's losses; see `steps_per_epoch` for `least_images`.
+    `phases` are the training sets of the objective's losses, or several by name that share every batch; see
+    `steps_per_epoch` for `least_images`.
     """
     members = context.members(stage.candidates)
     overview(objective)
     checkpoints = Checkpoints(context.store.checkpoints(stage.name))
-    sources = [context.source(examples, members) for examples in phases]
+    sources = [_source(context, members, examples) for examples in phases]
     try:
         return fit(
             objective,
@@ -103,6 +101,12 @@ def fit_stage(
         )
     finally:
         checkpoints.close()
+
+
+def _source(context: Context, members: Members, examples: Any) -> Source | Together:
+    if all(isinstance(part, dict) for part in examples.values()):
+        return Together({name: context.source(part, members) for name, part in examples.items()})
+    return context.source(examples, members)
 
 
 @functools.lru_cache(maxsize=32)
@@ -136,66 +140,3 @@ def _pseudo(stage: TrainStage, context: Context) -> list[sets.Pairs]:
         free = context.packed.spec.free_rotation
         parts.append(sets.augmented(pairs, data["copies"][keep], stage.strength, free, key))
     return parts
-
-
-@dataclasses.dataclass(frozen=True)
-class _Measured:
-    """What candidates do on one split."""
-
-    labels: np.ndarray
-    """uint8 `[member, n, ...]`."""
-    figures: list[Figures]
-    """Per member."""
-
-
-def _measure(context: Context, net: nn.Module, variables: Any) -> dict[str, _Measured]:
-    out = {}
-    for split in ("val", "test"):
-        data = context.packed.splits[split]
-        labels = context.predicted_labels(net, variables, data.images)
-        out[split] = _Measured(
-            labels,
-            [
-                evaluate.figures(context.packed.spec, truth=data.labels, prediction=one, names=data.names)
-                for one in labels
-            ],
-        )
-    return out
-
-
-def _report(
-    stage: TrainStage, context: Context, measured: dict[str, _Measured], ranked: list[int], monitor: Monitor
-) -> None:
-    """Scalars of the stage: IM sizes of its best nets, and the best candidate's test figures."""
-    for split, found in measured.items():
-        best = found.labels[np.array(ranked[: stage.ensemble])]
-        monitor.scalar(split, "inconsistent_pixels", context.inconsistent_pixels(best))
-    figures, headline = measured["test"].figures[ranked[0]], context.packed.spec.headline
-    for (metric, label), value in figures.items():
-        if not label:
-            monitor.scalar("test", metric, value)
-    chosen = "test" if stage.select_on_test else "val"
-    monitor.log(f"test {headline} {figures[headline, '']:.4f} (best on {chosen} of {stage.candidates})")
-
-
-def _rows(
-    stage: TrainStage, context: Context, measured: dict[str, _Measured], ranked: list[int]
-) -> list[dict[str, Any]]:
-    """Rows of results.csv: every candidate on val and test."""
-    return [
-        {
-            "dataset": context.packed.spec.name,
-            "method": stage.method,
-            "seed": context.config.seed,
-            "generation": stage.generation,
-            "member": member,
-            "rank": rank,
-            "split": split,
-            "metric": metric,
-            "class": label,
-            "value": round(value, 6) if np.isfinite(value) else None,
-        }
-        for split, found in measured.items()
-        for rank, member in enumerate(ranked, 1)
-        for (metric, label), value in found.figures[member].items()
-    ]

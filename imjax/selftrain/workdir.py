@@ -20,7 +20,7 @@ from imjax.config import PLACES, Config, flatten
 from imjax.data.pack import Packed
 from imjax.errors import UserError
 from imjax.log import logger
-from imjax.methods.recipes import recipe
+from imjax.methods import names
 from imjax.selftrain.store import read_json, write_json
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "clu")
@@ -48,7 +48,8 @@ def record(config: Config, packed: Packed) -> dict[str, Any]:
     devices = jax.devices()
     return {
         "config": values,
-        "start": recipe(config.method).start,
+        "method": names.title(config),
+        "start": names.start(config),
         "hash": hashlib.sha256(json.dumps(facts(values), sort_keys=True).encode()).hexdigest(),
         "data": packed.manifest["hash"],
         "spec": dataclasses.asdict(packed.spec),

@@ -1,0 +1,83 @@
+"""Joint training as a stage: systems of nets, trained side by side, measured net by net and together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from imjax import rng
+from imjax.engine.checkpoints import save_nets
+from imjax.engine.joint import System, joint_training, looker, of_nets
+from imjax.engine.monitor import Monitor
+from imjax.methods.joint.hosts import HOSTS
+from imjax.selftrain import looks, panels, sets
+from imjax.selftrain.context import Context
+from imjax.selftrain.measuring import by_headline, measure, measured_by, report, rows_of
+from imjax.selftrain.stages import JointStage
+from imjax.selftrain.store import write_json
+from imjax.selftrain.training import fit_stage
+
+ENSEMBLE = "_ensemble"
+"""Ending of the method's name in rows of a whole system: the mean probability of its nets."""
+
+
+def run(stage: JointStage, context: Context, out: Path, monitor: Monitor) -> dict[str, Any]:
+    """Train the stage's systems and write nets, ranking and result rows to `out`.
+
+    Members of the rows are single nets, those of one system beside each other; rows of whole systems follow
+    under `ENSEMBLE`. Nets are ranked on val by the dataset's headline figure.
+
+    Returns:
+        Facts for DONE.json.
+    """
+    packed = context.packed
+    system = make_system(stage, context)
+    val = sets.of_split(packed, "val")
+    together = {
+        "labelled": sets.of_split(packed, "labelled"),
+        "unlabelled": {"image": packed.splits["unlabelled"].images},
+    }
+    counts = {name: len(part["image"]) for name, part in together.items()}
+    monitor.log(f"{counts['labelled']} labelled and {counts['unlabelled']} unlabelled images")
+    objective = joint_training(system, val["image"].shape[1:-1])
+    fitted = fit_stage(stage, context, objective, [together], val, monitor)
+    nets = of_nets(fitted.variables, system.nets)
+    flat = jax.tree.map(lambda *leaves: np.stack(leaves, 1).reshape(-1, *leaves[0].shape[1:]), *nets)
+    save_nets(out / "nets", flat)
+    measured = measure(context, system.net, flat)
+    decides = "test" if stage.select_on_test else "val"
+    ranked = by_headline(context, measured[decides])
+    report(stage, context, measured, ranked, monitor)
+    rows = rows_of(stage, context, measured, ranked)
+    if system.nets > 1:
+        voted = measured_by(context, lambda images: context.voted_labels(system.net, nets, images))
+        rows += rows_of(stage, context, voted, by_headline(context, voted[decides]), ENSEMBLE)
+    # Nets are ranked, systems are watched: the report needs to know which is whose.
+    write_json(out / "train.json", fitted.facts() | {"ranked": ranked, "nets": system.nets})
+    write_json(out / "rows.json", rows)
+    panels.of_training(context, measured["test"].labels[ranked[0]], out, monitor)
+    if HOSTS[stage.host].exchanges(stage.joint):
+        best = jax.tree.map(lambda leaf: leaf[ranked[0] // system.nets], fitted.variables)
+        seen = jax.jit(looker(system))(best, *_first_batch(stage, context, together))
+        looks.write(context, jax.tree.map(np.asarray, seen), out, monitor)
+    return {"pairs": sum(counts.values())}
+
+
+def make_system(stage: JointStage, context: Context) -> System:
+    """The nets and the method of a stage."""
+    host = HOSTS[stage.host]
+    net = context.unet(stage.alpha, host.auxiliaries)
+    return System(net, host, stage.joint, context.packed.spec, stage.weighting)
+
+
+def _first_batch(stage: JointStage, context: Context, together: dict[str, Any]) -> tuple[dict, jax.Array]:
+    """A batch of the first images, and a key: the same images whatever the method."""
+    half = stage.train.batch_size // 2
+    batch = {
+        name: {key: np.asarray(array[np.arange(half) % len(array)]) for key, array in part.items()}
+        for name, part in together.items()
+    }
+    return batch, rng.key(context.config.seed, "looks")

@@ -1,0 +1,51 @@
+"""Panels of what a joint method's loss saw: predictions, regions, weights, likeness of images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from imjax.data.spec import DatasetSpec
+from imjax.engine.joint import Look
+from imjax.engine.monitor import Monitor
+from imjax.selftrain import panels
+from imjax.selftrain.context import Context
+
+REGION_COLOURS = np.array(((0, 114, 178), (86, 180, 233), (213, 94, 0), (240, 228, 66)), np.uint8)
+"""UC, US, DC, DS: blue where the predictions agree, orange and yellow where not; told apart by the
+colour-blind (Okabe & Ito)."""
+
+
+def write(context: Context, look: Look, out: Path, monitor: Monitor) -> None:
+    """Write `looks.npz`: uint8 RGB by title, of a few unlabelled images, and one each of the batch's maps."""
+    spec, count = context.packed.spec, panels.COUNT
+    found = {
+        "view": panels.rgb(look.image[:count]),
+        "reference": panels.colour(spec, look.reference[:count]),
+        "supervised": panels.colour(spec, look.supervised[:count]),
+        "region (blue: UC, light: US, orange: DC, yellow: DS)": REGION_COLOURS[
+            _plane(spec, look.region[:count])
+        ],
+        "weight of the pixels": _grey(_plane(spec, look.weight[:count])),
+    }
+    side = max(look.image.shape[1:3])
+    maps = {title: _grey(_enlarged(values, side)[None]) for title, values in look.maps.items()}
+    np.savez_compressed(out / "looks.npz", **found, **maps)
+    monitor.images(found | maps)
+
+
+def _plane(spec: DatasetSpec, values: np.ndarray) -> np.ndarray:
+    """`[n, h, w]`, of multilabel the first channel."""
+    return values[..., 0] if spec.kind == "multilabel" else values
+
+
+def _grey(values: np.ndarray) -> np.ndarray:
+    """0..1 `[n, h, w]` → uint8 RGB."""
+    return np.repeat((255 * np.clip(values, 0, 1)).round().astype(np.uint8)[..., None], 3, -1)
+
+
+def _enlarged(values: np.ndarray, side: int) -> np.ndarray:
+    """A small square map as large as an image, its cells still to be seen."""
+    return cv2.resize(values.astype(np.float32), (side, side), interpolation=cv2.INTER_NEAREST)

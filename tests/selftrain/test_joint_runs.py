@@ -1,0 +1,42 @@
+"""A whole tiny run of joint training through the command: rows of nets and systems, panels, report."""
+
+import csv
+import json
+
+import numpy as np
+
+
+def test_nets_and_systems_are_measured_and_shown(command, tiny, tmp_path):
+    workdir = tmp_path / "run"
+    code, out, err = command(
+        "configs/demo.py:tiny", workdir, *tiny, "--config.method=simeps", "--config.metassl=True",
+        "--config.joint.simeps.nets=2",
+        "--config.train.epochs=3", "--config.joint.ramp.steps=60", "--config.joint.ramp.unit=5",
+    )  # fmt: skip
+    assert code == 0, err
+    with (workdir / "results.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["split"] == "test" and not row["class"]]
+    accuracy = {}
+    for row in rows:
+        if row["metric"] == "mpa":
+            accuracy.setdefault(row["method"], {})[int(row["member"])] = float(row["value"])
+    # Two systems of two nets each.
+    assert {method: sorted(found) for method, found in accuracy.items()} == {
+        "simeps_metassl": [0, 1, 2, 3],
+        "simeps_metassl_ensemble": [0, 1],
+    }
+    # Guessing uniformly gets 1/6.
+    assert max(accuracy["simeps_metassl"].values()) > 0.3
+    assert "simeps_metassl" in out
+    stage = workdir / "stages" / "00_train_simeps_metassl"
+    train = json.loads((stage / "train.json").read_text())
+    assert (train["nets"], len(train["ranked"]), len(train["epoch"])) == (2, 4, 2)
+    looks = np.load(stage / "looks.npz")
+    assert any(name.startswith("region") and looks[name].shape[0] == 4 for name in looks.files)
+    assert {"similarity, output, net 0", "similarity, output, net 1"} <= set(looks.files)
+    lines = [json.loads(text) for text in (workdir / "metrics.jsonl").read_text().splitlines()]
+    scalars = {line["name"] for line in lines if line["split"] == "train"}
+    shown = {"supervised", "consistency", "ramp", "similarity", "region_share_uc"}
+    assert shown <= scalars and any(name.startswith("threshold_") for name in scalars)
+    page = (workdir / "report.html").read_text()
+    assert "simEps + MetaSSL, ensemble" in page and "as the loss saw them" in page
