@@ -22,6 +22,7 @@ from imjax.data import fixtures, pack
 from imjax.data.options import DataOptions
 from imjax.engine import evaluate
 from imjax.errors import TrainingError, UserError
+from imjax.methods import names
 from imjax.report import runs
 from launch import sweep
 from launch.points import Point, make_points
@@ -75,9 +76,10 @@ def part(paths: Sequence[Path], text: str) -> list[Path]:
 
 def _points(path: Path, root: Path) -> list[Point]:
     """The run of one configuration, with its dataset written."""
-    dataset = path.stem.split("_")[0]
+    (bare,) = make_points([f"{path}:tiny"], [], [], root)
+    dataset = bare.config.data.dataset
     if dataset not in fixtures.WRITERS:
-        return make_points([f"{path}:tiny"], [], [], root)
+        return [bare]
     data = root / "data" / dataset
     if not data.exists():
         fixtures.write_synthetic(dataset, data, COUNTS, size=SIZE)
@@ -99,7 +101,7 @@ def judge(point: Point) -> tuple[str, float, float]:
     pixels = rng.numpy(0, "smoke").permutation(truth.reshape(-1, *channels))
     metric = "mpa" if spec.kind == "multiclass" else spec.headline
     guess = evaluate.figures(spec, truth=truth, prediction=pixels.reshape(truth.shape), names=test.names)
-    return metric, _last(point.workdir, point.config.method, metric), guess[metric, ""]
+    return metric, _last(point.workdir, names.title(point.config), metric), guess[metric, ""]
 
 
 def _last(workdir: Path, method: str, metric: str) -> float:

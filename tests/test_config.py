@@ -12,12 +12,17 @@ import pytest
 
 from imjax.config import Config, flatten, freeze
 from imjax.data import readers
+from imjax.data.pack import Packed
+from imjax.engine.joint import joint_training
 from imjax.errors import UserError
+from imjax.methods.joint.hosts import HOSTS
 from imjax.methods.recipes import RECIPES
-from imjax.models.unet import UNet
 from imjax.rules import check
+from imjax.selftrain.context import Context
+from imjax.selftrain.joint import make_system
 from imjax.selftrain.plan import describe, make_plan
-from imjax.selftrain.stages import LabelStage, TrainStage
+from imjax.selftrain.stages import JointStage, LabelStage, TrainStage
+from imjax.selftrain.store import Store
 
 ROOT = Path(__file__).parents[1]
 LEAVES = sorted((ROOT / "configs").glob("*.py"))
@@ -41,12 +46,14 @@ def frozen(name, preset=None):
 def test_a_leaf_for_every_cell():
     datasets = ("suim", "isic2018", "hela", "cityscapes", "camvid", "dsb2018")
     cells = {f"{d}_{m}" for d in datasets for m in RECIPES if m != "gt_im_pp"}
-    assert cells | {"suim_gt_im_pp", "demo"} == {path.stem for path in LEAVES}
+    joint = {f"{d}_{m}" for d in ("neu_seg", "dagm", "mt", "acdc") for m in HOSTS}
+    weighed = {f"acdc_{m}_metassl" for m in HOSTS if m != "supervised"}
+    assert cells | joint | weighed | {"suim_gt_im_pp", "demo"} == {path.stem for path in LEAVES}
 
 
 @pytest.mark.parametrize("preset", ["", "small", "tiny"])
 @pytest.mark.parametrize("path", LEAVES, ids=lambda p: p.stem)
-def test_every_config_builds_a_plan_and_nets_that_fit(path, preset):
+def test_every_config_builds_a_plan_and_nets_that_fit(path, preset, tmp_path):
     if path.stem == "demo" and preset == "small":
         return
     config = check(freeze(load(path, preset).to_dict()))
@@ -54,13 +61,31 @@ def test_every_config_builds_a_plan_and_nets_that_fit(path, preset):
     assert len(path.read_text().splitlines()) <= 40
     spec = readers.spec(config.data.dataset)
     shape = (2, config.data.height, config.data.width, spec.channels)
-    for alpha in {stage.alpha for stage in stages if isinstance(stage, TrainStage)}:
-        assert logits_shape(spec.outputs, alpha, shape) == (*shape[:3], spec.outputs)
+    context = Context(config, Packed(spec, {}, {}), Store(tmp_path, stages, []))
+    for alpha in {stage.alpha for stage in stages if isinstance(stage, TrainStage | JointStage)}:
+        assert logits_shape(context.unet(alpha), shape) == (*shape[:3], spec.outputs)
+    for stage in stages:
+        # Presets change sizes; a step of a whole system takes seconds to trace.
+        if isinstance(stage, JointStage) and not preset:
+            assert step_shape(make_system(stage, context), shape) == ()
 
 
 @functools.cache
-def logits_shape(outputs, alpha, shape):
-    net, images = UNet(outputs, alpha), jax.ShapeDtypeStruct(shape, "uint8")
+def step_shape(system, shape):
+    """Shape of the loss of one step; the real size is for the nets alone, which are what must fit it."""
+    objective = joint_training(system, shape[1:3])
+    half = jax.ShapeDtypeStruct(shape, "uint8")
+    batch = {"labelled": {"image": half, "label": jax.ShapeDtypeStruct(shape[:3], "uint8")}}
+    variables = jax.eval_shape(objective.init, jax.random.key(0))
+    batch["unlabelled"] = {"image": half}
+    loss, after = jax.eval_shape(objective.losses["loss"], variables, batch, jax.random.key(0))
+    assert jax.tree.structure(after.rest | {"params": variables["params"]}) == jax.tree.structure(variables)
+    return loss.shape
+
+
+@functools.cache
+def logits_shape(net, shape):
+    images = jax.ShapeDtypeStruct(shape, "uint8")
     variables = jax.eval_shape(net.init, jax.random.key(0), images)
     return jax.eval_shape(net.apply, variables, images).shape
 
@@ -69,7 +94,7 @@ def test_every_key_is_read_somewhere():
     attributes = {
         node.attr
         for path in (ROOT / "imjax").rglob("*.py")
-        if path.name not in ("config.py", "rules.py")
+        if path.name not in ("config.py", "config_joint.py", "rules.py")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Attribute)
     }
@@ -106,6 +131,12 @@ def test_every_key_is_read_somewhere():
         ({"data": {"overlap": 1.0}}, r"'data.overlap' is 1.0; expected at least 0, less than 1"),
         ({"data": {"overlap": 0.6}}, r"'data.overlap' is 0.6; expected 0 beside data.crops = 2"),
         ({"baselines": ("im",)}, r"'baselines' is \('im',\); expected some of ldt, aldt, fdt"),
+        ({"joint": {"weighting": "im"}}, r"'joint.weighting' is 'im'; expected one of"),
+        ({"metassl": True, "joint": {"weighting": "csl"}}, r"'metassl' is True; expected False beside"),
+        ({"joint": {"simeps": {"stages": ("middle",)}}}, r"'joint.simeps.stages' .*; expected some of"),
+        ({"joint": {"metassl": {"labelled": (1.0,)}}}, r"'joint.metassl.labelled' .*; expected four"),
+        ({"model": {"dropouts": (0.1,)}}, r"'model.dropouts' is .*; expected one for each of"),
+        ({"train": {"optimizer": "lion"}}, r"'train.optimizer' is 'lion'; expected adamw, adam or sgd"),
         ({"model": {"dtype": "half"}}, r"'model.dtype' is 'half'; expected auto, float32 or bfloat16"),
     ],
 )

@@ -68,6 +68,9 @@ def _dsb2018_small(config: ConfigDict) -> None:
     presets.small(config, 64, 64, alpha=0.5)
     config.candidates = config.top = 2
     presets.equal_steps(config, epochs=30, steps=20, batch=8)
+    # ISIC's 0.72 to 0.75 lie above nearly all scores of nets this small: IM++ made no copies and EvalNet kept
+    # nothing. From the scores of a first run, and up to FDT's IoU there.
+    config.evalnet.update(lowest=0.45, highest=0.75, threshold=0.55)
 
 
 def camvid(method: str, preset: str | None) -> ConfigDict:

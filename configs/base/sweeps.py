@@ -1,6 +1,11 @@
-"""Named sweeps of `launch.sweep`: what the study varies, and its ablations (arXiv 2401.14387)."""
+"""Named sweeps of `launch.sweep`: what the papers vary, and their ablations (method.md)."""
 
-KEYS = {"n": "ensemble.members", "views": "ensemble.views", "labels": "data.label_fraction"}
+KEYS = {
+    "n": "ensemble.members",
+    "views": "ensemble.views",
+    "labels": "data.label_fraction",
+    "weighting": "joint.weighting",
+}
 """Short names of keys, as in `--sweep=n:2,3`."""
 
 SWEEPS = {
@@ -9,6 +14,15 @@ SWEEPS = {
     "views": {str(n): {"ensemble.views": n} for n in (3, 5, 7)},
     "level": {level: {"consistency.level": level} for level in ("low", "mid", "high")},
     "labels": {str(share): {"data.label_fraction": share} for share in (0.01, 0.05, 0.1, 0.3)},
+    # NEU-Seg as simEps has it (method.md 2.1): shares of labels, with longer epochs for more of them.
+    "labels_neu": {
+        str(share): {"data.label_fraction": share, "train.steps_per_epoch": steps}
+        for share, steps in ((0.01, 30), (0.05, 30), (0.1, 60), (0.3, 80), (0.5, 97))
+    },
+    # ACDC: labelled patients of 70.
+    "patients": {str(n): {"data.label_fraction": n / 70} for n in (1, 3, 7)},
+    "weighting": {name: {"joint.weighting": name} for name in ("none", "inconsistency", "csl", "metassl")},
+    "nets": {str(n): {"joint.simeps.nets": n} for n in (3, 4)},
     "block": {
         "both": {"mask.block_input": True, "mask.block_output": True},
         "input": {"mask.block_input": True, "mask.block_output": False},

@@ -1,0 +1,5 @@
+from configs.base.joint_datasets import acdc
+
+
+def get_config(preset: str | None = None):
+    return acdc("cct", preset)

@@ -1,0 +1,110 @@
+"""Datasets of the joint-training methods: their protocols as published (method.md 2) and presets."""
+
+import functools
+
+from ml_collections import ConfigDict
+
+from configs.base import presets
+from configs.base.common import common
+
+MEAN_TEACHER = dict(unlabelled=(50.0, 40.0, 0.20, 6.4), labelled=(50.0, 35.7, 18.2, 25.5))
+"""MetaSSL's weights of UC, US, DC, DS beside Mean Teacher; `common` has those beside CPS."""
+
+
+def _jointly(method: str, dataset: str, metassl: bool = False, **data) -> ConfigDict:
+    """The medical benchmark's net and optimiser; three systems that start differently, side by side."""
+    config = common()
+    config.method, config.metassl = method, metassl
+    config.candidates = config.top = 3
+    config.generations = 0
+    config.data.update(dataset=dataset, dir=f"data/{dataset}", **data)
+    config.model.update(backbone="benchmark", momentum=0.9)
+    config.train.update(optimizer="sgd", schedule="poly", learning_rate=0.01, batch_size=24)
+    if method == "mean_teacher":
+        config.joint.metassl.update(MEAN_TEACHER)
+    return config
+
+
+def _defects(method: str, dataset: str, rate: float, **data) -> ConfigDict:
+    """simEps's protocol on surface defects, for all methods alike: 800 epochs, half of 32 images labelled."""
+    config = _jointly(method, dataset, **data)
+    config.train.update(
+        optimizer="adam",
+        schedule="plateau",
+        learning_rate=rate,
+        batch_size=32,
+        epochs=800,
+        steps_per_epoch=60,
+    )
+    config.joint.update(flip=0.4, turn=0.3)
+    config.joint.weak.update(
+        contrast_chance=0.3, blur_chance=0.3, noise_chance=0.3,
+        blur=2, noise=20, gain=0.2, offset=20.0,
+    )  # fmt: skip
+    return config
+
+
+def neu_seg(method: str, preset: str | None) -> ConfigDict:
+    """NEU-Seg: three kinds of defects on steel strips."""
+    config = _defects(method, "neu_seg", 0.001)
+    sizes = {"small": functools.partial(_small, side=64), "tiny": _tiny}
+    return presets.apply(config, preset or "", sizes)
+
+
+def dagm(method: str, preset: str | None) -> ConfigDict:
+    """DAGM 2007: defects on textures, one class."""
+    config = _defects(method, "dagm", 0.002)
+    _features(config)
+    sizes = {"small": functools.partial(_small, side=96), "tiny": _tiny}
+    return presets.apply(config, preset or "", sizes)
+
+
+def mt(method: str, preset: str | None) -> ConfigDict:
+    """Magnetic tiles: five kinds of defects, 40 % labelled as published."""
+    config = _defects(method, "mt", 0.002, label_fraction=0.4)
+    _features(config)
+    sizes = {"small": functools.partial(_small, side=64), "tiny": _tiny}
+    return presets.apply(config, preset or "", sizes)
+
+
+def _features(config: ConfigDict) -> None:
+    """simEps compares features where the output's likeness says little: most of an image is background."""
+    config.joint.simeps.update(kappa=200.0, stages=("encoder", "decoder"))
+
+
+def acdc(method: str, preset: str | None, metassl: bool = False) -> ConfigDict:
+    """ACDC: heart in slices of MRI, 7 of 70 patients labelled; 30 000 steps."""
+    config = _jointly(method, "acdc", metassl)
+    config.train.update(epochs=200, steps_per_epoch=150)
+    sizes = {"small": functools.partial(_small, side=80), "tiny": _tiny}
+    return presets.apply(config, preset or "", sizes)
+
+
+def _small(config: ConfigDict, side: int) -> None:
+    """Two systems of the study's lighter U-Net, 600 steps of 8 + 8 images, for two cores."""
+    config.candidates = config.top = 2
+    config.data.update(height=side, width=side)
+    config.model.update(backbone="study", alpha=0.5)
+    _steps(config, epochs=20, steps=30, batch=16)
+
+
+def _tiny(config: ConfigDict) -> None:
+    """A smoke run of one or two minutes on two cores."""
+    config.candidates = config.top = 2
+    config.predict_batch = 8
+    config.data.update(height=64, width=64)
+    config.model.alpha = 0.25
+    _steps(config, epochs=6, steps=20, batch=8)
+
+
+def _steps(config: ConfigDict, epochs: int, steps: int, batch: int) -> None:
+    """As many steps for every method, with the ramp in proportion.
+
+    So few want a fast optimiser, and an epoch or two without progress is no plateau: the rate stays.
+    """
+    total = epochs * steps
+    share = total / (config.train.epochs * config.train.steps_per_epoch)
+    r = config.joint.ramp
+    r.update(steps=max(1, round(r.steps * share)), unit=max(1, round(r.unit * share)))
+    config.train.update(optimizer="adam", schedule="constant", learning_rate=0.003)
+    config.train.update(epochs=epochs, steps_per_epoch=steps, batch_size=batch)
