@@ -48,7 +48,9 @@ def learning(run: Run) -> list[Chart]:
 def _learning(spec: DatasetSpec, stage: str, figures: Sequence[Figure], done: Stage | None) -> Chart:
     monitored = any(figure.name == spec.monitor for figure in figures)
     monitor = spec.monitor if monitored else "loss"
-    ranked = done.fitted.get("ranked", []) if done else []
+    # Lines are systems, which joint training ranks by their nets.
+    nets = done.fitted.get("nets", 1) if done else 1
+    ranked = [net // nets for net in done.fitted.get("ranked", [])] if done else []
     kept = dict(enumerate(done.fitted.get("epoch", []))) if done else {}
     with matplotlib.rc_context(STYLE):
         # Fixed margins: a computed layout takes several times as long, and a page has many of these.

@@ -21,6 +21,27 @@ METHODS = {
     "aim_pp": "AIM++",
     "gt_im_pp": "GT-IM++ (oracle)",
 }
+
+HOSTS = {
+    "supervised": "Supervised",
+    "mean_teacher": "Mean Teacher",
+    "fixmatch": "FixMatch",
+    "unimatch": "UniMatch",
+    "cct": "CCT",
+    "rdrop": "R-Drop",
+    "cps": "CPS",
+    "simeps": "simEps",
+}
+
+WEIGHTINGS = {"": "", "_inconsistency": " + inconsistency mask", "_csl": " + CSL", "_metassl": " + MetaSSL"}
+
+# Joint methods alone and with each weighting of pixels, net by net and whole systems.
+METHODS |= {
+    host + weighting + whole: HOSTS[host] + WEIGHTINGS[weighting] + (", ensemble" if whole else "")
+    for host in HOSTS
+    for weighting in WEIGHTINGS
+    for whole in ("", "_ensemble")
+}
 """In the order of the page."""
 
 ORACLES = frozenset({"gt_im_pp"})

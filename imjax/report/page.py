@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from imjax.data.spec import DatasetSpec
 from imjax.errors import UserError
-from imjax.report import charts, curves, names, pictures, pseudo, runs, scores, tables
+from imjax.report import charts, curves, dots, names, pictures, pseudo, runs, scores, tables
 from imjax.report.canvas import Chart
 from imjax.report.pictures import Strip
 from imjax.report.runs import Run
@@ -64,6 +64,7 @@ class RunPart:
     """Whether its images and learning curves are on the page."""
     labelling: tuple[Strip, ...]
     training: tuple[Strip, ...]
+    looks: tuple[Strip, ...]
     legend: tuple[tuple[str, str], ...]
     """(CSS colour, class)."""
     stages: Table
@@ -142,10 +143,19 @@ def _dataset(group: Sequence[Run], published: Published) -> DatasetPart:
         cautions=tuple(_unfinished(group) + scores.cautions(group)),
         results=tables.results(spec, found, published, top) if found else None,
         gaps=tables.gaps(spec, found, group, published),
-        curve=curves.over_generations(spec, found, published) if found else None,
+        curve=_figure(spec, found, published) if found else None,
         masks=tuple(_masks(spec, group)),
         classes=tables.classes(spec, found),
     )
+
+
+def _figure(spec: DatasetSpec, found: Sequence[Entry], published: Published) -> Chart:
+    """Generations on the x axis where a method has any, else a row per method."""
+    # LDT, ALDT and FDT alone are the lines of the study's figure.
+    joint = any(entry.method not in curves.LOOKS for entry in found)
+    if joint and all(entry.generation is None for entry in found):
+        return dots.by_method(spec, found, published)
+    return curves.over_generations(spec, found, published)
 
 
 def _sentences(
@@ -242,6 +252,7 @@ def _run(run: Run, several: bool, images: int) -> RunPart:
         shown=images > 0,
         labelling=tuple(labelling),
         training=tuple(training),
+        looks=tuple(pictures.looks(run, images)) if images else (),
         legend=tuple(_legend(run.spec)),
         stages=tables.stages(run),
         facts=tuple(_facts(run)),

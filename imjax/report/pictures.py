@@ -13,7 +13,7 @@ from imjax.report.runs import Run
 
 LONGEST = 320
 """Pixels of the longer side, at most; the page shows about half of them per inch of a screen."""
-PHOTOGRAPHS = ("image",)
+PHOTOGRAPHS = ("image", "view")
 """Panels without hard edges: the others are label maps, whose colours must stay exact."""
 
 
@@ -46,6 +46,18 @@ def strips(run: Run, count: int) -> tuple[list[Strip], list[Strip]]:
     return _strips(labelling, "unlabelled image", count), _strips(training, "test image", count)
 
 
+def looks(run: Run, count: int) -> list[Strip]:
+    """What a joint method's loss saw: a strip for each of `count` unlabelled images, one for maps."""
+    found = []
+    for stage in run.stages:
+        panels = stage.panels("looks")
+        per_image = {name: images for name, images in panels.items() if len(images) > 1}
+        maps = [picture(images[0], name) for name, images in panels.items() if len(images) == 1]
+        found += _strips([("loss", per_image)], "unlabelled image", count)
+        found += [Strip("a batch", tuple(maps))] if maps else []
+    return found
+
+
 def _strips(stages: list[tuple[str, dict[str, np.ndarray]]], title: str, count: int) -> list[Strip]:
     stages = [(name, panels) for name, panels in stages if panels]
     found = []
@@ -58,9 +70,8 @@ def _strips(stages: list[tuple[str, dict[str, np.ndarray]]], title: str, count: 
                 shared = name in ("image", "truth")
                 # The stages show the same images, so that image and truth are needed once.
                 if not shared or number == 0:
-                    pictures.append(
-                        picture(images[i], name if shared else f"{stage}: {name}", name in PHOTOGRAPHS)
-                    )
+                    told = name if shared or stage == "loss" else f"{stage}: {name}"
+                    pictures.append(picture(images[i], told, name in PHOTOGRAPHS))
         found.append(Strip(f"{title} {i + 1}", tuple(pictures)))
     return found
 

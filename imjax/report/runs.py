@@ -58,10 +58,10 @@ class Stage:
     """Contents of train.json: `ranked`, `value`, `epoch`; empty for other stages."""
     folder: Path
 
-    def panels(self) -> dict[str, np.ndarray]:
-        """uint8 RGB images `[n, h, w, 3]` by title; empty where the stage has none."""
+    def panels(self, name: str = "panels") -> dict[str, np.ndarray]:
+        """uint8 RGB images `[n, h, w, 3]` by title, from `name.npz`; empty where the stage has none."""
         try:
-            with np.load(self.folder / "panels.npz") as file:
+            with np.load(self.folder / f"{name}.npz") as file:
                 return {name: file[name] for name in file.files}
         except (OSError, ValueError, zipfile.BadZipFile):
             return {}
@@ -92,7 +92,7 @@ class Run:
     @property
     def method(self) -> str:
         """Name of the method, as in the rows."""
-        name = self.config["method"]
+        name = self.record.get("method", self.config["method"])
         return self.titles.get(name, name)
 
     @property

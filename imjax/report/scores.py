@@ -13,7 +13,8 @@ from imjax.report import names
 from imjax.report.runs import Row, Run
 
 # select_on_test has a warning of its own, and is not in older runs, where it stands for False.
-VARYING = PLACES | {"method", "seed", "baselines", "select_on_test"}
+# A run's name tells its weighting.
+VARYING = PLACES | {"method", "seed", "baselines", "select_on_test", "metassl", "joint.weighting"}
 """Configuration keys in which runs that are shown together may differ."""
 
 LABELLED = {"fdt": "ldt", "aldt": "ldt"}

@@ -89,7 +89,7 @@ def results(spec: DatasetSpec, found: Sequence[Entry], published: Published, top
         f"Test split. Each figure is that of the candidate that is {_ranking(found)}; beside the "
         f"{names.metric(spec.headline)} is its mean over the best {top} candidates. "
         f"{_better(metrics)}{_several(found)}"
-    ) + (" Published values are means of 3 runs." if paper else "")
+    ) + (" Published values are the papers’; those of the study are means of 3 runs." if paper else "")
     best = _best([[entry.best(metric) for entry in found] for metric in metrics[:1]], metrics[:1], offset=1)
     return Table(("method", *head), tuple(rows), caption, best, breaks=_breaks(found))
 

@@ -141,7 +141,20 @@ def test_one_panel_per_dataset_and_a_line_per_method(tmp_path, sweep, make_run):
 def test_methods_look_different_without_colours_too():
     looks = [(look.marker, str(look.dash)) for look in curves.LOOKS.values()]
     assert len(set(looks)) == len(looks)
-    assert set(curves.LOOKS) == set(scores.names.METHODS)
+    # Joint methods have no curves.
+    joint = {name for name in scores.names.METHODS if name.startswith(tuple(scores.names.HOSTS))}
+    assert set(curves.LOOKS) == set(scores.names.METHODS) - joint
+
+
+def test_joint_methods_are_rows_of_points(tmp_path, make_run):
+    made = [
+        make_run(tmp_path / name, {(name, None): [0.5, 0.4]}, method=name)
+        for name in ("supervised", "cps", "cps_metassl")
+    ]
+    text, parsed = page(made, tmp_path / "report.html")
+    panels = [svg for svg in map(svg_of, parsed.addresses) if ">CPS + MetaSSL<" in svg]
+    assert len(panels) == 1 and ">no gen.<" not in panels[0]
+    assert "CPS + MetaSSL" in text
 
 
 LABELS = {
