@@ -1,7 +1,5 @@
 """Datasets of the joint-training methods: their protocols as published (method.md 2) and presets."""
 
-import functools
-
 from ml_collections import ConfigDict
 
 from configs.base import presets
@@ -47,24 +45,21 @@ def _defects(method: str, dataset: str, rate: float, **data) -> ConfigDict:
 def neu_seg(method: str, preset: str | None) -> ConfigDict:
     """NEU-Seg: three kinds of defects on steel strips."""
     config = _defects(method, "neu_seg", 0.001)
-    sizes = {"small": functools.partial(_small, side=64), "tiny": _tiny}
-    return presets.apply(config, preset or "", sizes)
+    return presets.apply(config, preset or "", {"small": _small, "tiny": _tiny})
 
 
 def dagm(method: str, preset: str | None) -> ConfigDict:
     """DAGM 2007: defects on textures, one class."""
     config = _defects(method, "dagm", 0.002)
     _features(config)
-    sizes = {"small": functools.partial(_small, side=96), "tiny": _tiny}
-    return presets.apply(config, preset or "", sizes)
+    return presets.apply(config, preset or "", {"small": _small, "tiny": _tiny})
 
 
 def mt(method: str, preset: str | None) -> ConfigDict:
     """Magnetic tiles: five kinds of defects, 40 % labelled as published."""
     config = _defects(method, "mt", 0.002, label_fraction=0.4)
     _features(config)
-    sizes = {"small": functools.partial(_small, side=64), "tiny": _tiny}
-    return presets.apply(config, preset or "", sizes)
+    return presets.apply(config, preset or "", {"small": _small, "tiny": _tiny})
 
 
 def _features(config: ConfigDict) -> None:
@@ -76,14 +71,13 @@ def acdc(method: str, preset: str | None, metassl: bool = False) -> ConfigDict:
     """ACDC: heart in slices of MRI, 7 of 70 patients labelled; 30 000 steps."""
     config = _jointly(method, "acdc", metassl)
     config.train.update(epochs=200, steps_per_epoch=150)
-    sizes = {"small": functools.partial(_small, side=80), "tiny": _tiny}
-    return presets.apply(config, preset or "", sizes)
+    return presets.apply(config, preset or "", {"small": _small, "tiny": _tiny})
 
 
-def _small(config: ConfigDict, side: int) -> None:
+def _small(config: ConfigDict) -> None:
     """Two systems of the study's lighter U-Net, 600 steps of 8 + 8 images, for two cores."""
     config.candidates = config.top = 2
-    config.data.update(height=side, width=side)
+    config.data.update(height=64, width=64)
     config.model.update(backbone="study", alpha=0.5)
     _steps(config, epochs=20, steps=30, batch=16)
 
