@@ -17,6 +17,9 @@ from imjax.report.runs import Row, Run
 VARYING = PLACES | {"method", "seed", "baselines", "select_on_test", "metassl", "joint.weighting"}
 """Configuration keys in which runs that are shown together may differ."""
 
+OWN = {"joint.metassl.unlabelled", "joint.metassl.labelled"}
+"""Keys whose values go with the method (method.md 2.2), so that runs of several differ in them."""
+
 LABELLED = {"fdt": "ldt", "aldt": "ldt"}
 """Methods without pseudo-labels → the one whose labels they add to."""
 
@@ -208,7 +211,7 @@ def _clashes(runs: Sequence[Run]) -> list[str]:
 def _differences(runs: Sequence[Run]) -> list[str]:
     flats = [flatten(run.config) for run in runs]
     # What tells runs apart is in their names.
-    keys = sorted(set().union(*flats) - VARYING - set().union(*(run.told_by for run in runs)))
+    keys = sorted(set().union(*flats) - VARYING - OWN - set().union(*(run.told_by for run in runs)))
     lines = []
     for key in keys:
         values = dict.fromkeys(str(flat.get(key, "absent")) for flat in flats)
