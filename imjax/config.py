@@ -35,7 +35,10 @@ class Data:
     """The data as the user has it."""
     cache: str
     """Where packed arrays go; empty: the user's cache folder."""
+    depth: int
+    """Slices that volumes are padded or cut to; 0: the dataset has images."""
     height: int
+    """Images are resized to these two, volumes padded or cut."""
     width: int
     crops: int
     """Random crops per image, for datasets that are cropped."""

@@ -29,7 +29,11 @@ def define_flags() -> None:
     flags.DEFINE_string("dataset", None, f"Which dataset: {', '.join(readers.names())}.")
     flags.DEFINE_string("raw", None, "Folder with the original download (not needed for synthetic).")
     flags.DEFINE_string("out", None, "Where the packed folder goes (default: your cache folder).")
-    flags.DEFINE_list("size", None, "Height,width of the packed images, multiples of 16, e.g. 256,256.")
+    flags.DEFINE_list(
+        "size",
+        None,
+        "Height,width of the packed images, depth,height,width of volumes: multiples of 16, e.g. 256,256.",
+    )
     flags.DEFINE_integer("crops", None, "Random square crops per image; 0 packs whole images.")
     flags.DEFINE_float("overlap", None, "Overlap of neighbours in a grid of crops of --size; 0: no grid.")
     flags.DEFINE_float("label_fraction", 0.1, "Share of the training images that counts as labelled.")
@@ -70,19 +74,24 @@ def summary(packed: pack.Packed) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
     height, width = packed.manifest["options"]["size"]
-    return "\n".join([f"{packed.spec.title}, {width}x{height} (w x h)", *lines])
+    size = f"{width}x{height} (w x h)"
+    if packed.spec.dims == 3:
+        size = f"{width}x{height}x{packed.manifest['options']['depth']} (w x h x d)"
+    return "\n".join([f"{packed.spec.title}, {size}", *lines])
 
 
 def _options() -> DataOptions:
-    readers.spec(FLAGS.dataset)
+    spec = readers.spec(FLAGS.dataset)
     if FLAGS.raw is None and FLAGS.dataset != "synthetic":
         raise UserError("--raw is missing, expected the folder with the original download")
     defaults = readers.DEFAULTS[FLAGS.dataset]
-    size = _size(FLAGS.size) if FLAGS.size else defaults["size"]
+    box = (defaults.get("depth", 0), *defaults["size"])
+    depth, *size = _box(FLAGS.size, spec.dims) if FLAGS.size else box
     return DataOptions(
         dataset=FLAGS.dataset,
         dir=FLAGS.raw or "",
-        size=size,
+        size=tuple(size),
+        depth=depth,
         crops=defaults["crops"] if FLAGS.crops is None else FLAGS.crops,
         overlap=defaults.get("overlap", 0.0) if FLAGS.overlap is None else FLAGS.overlap,
         label_fraction=FLAGS.label_fraction,
@@ -93,10 +102,12 @@ def _options() -> DataOptions:
     )
 
 
-def _size(fields: list[str]) -> tuple[int, int]:
-    if len(fields) != 2 or not all(field.strip().isdigit() for field in fields):
-        raise UserError(f"--size={','.join(fields)}, expected HEIGHT,WIDTH such as 256,256")
-    return int(fields[0]), int(fields[1])
+def _box(fields: list[str], dims: int) -> tuple[int, ...]:
+    """Depth (0: images), height and width."""
+    if len(fields) != dims or not all(field.strip().isdigit() for field in fields):
+        wanted = "HEIGHT,WIDTH such as 256,256" if dims == 2 else "DEPTH,HEIGHT,WIDTH such as 96,208,176"
+        raise UserError(f"--size={','.join(fields)}, expected {wanted}")
+    return (0, *map(int, fields)) if dims == 2 else tuple(map(int, fields))
 
 
 if __name__ == "__main__":

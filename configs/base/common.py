@@ -71,6 +71,7 @@ def common() -> ConfigDict:
         dataset="",
         dir="",
         cache="",
+        depth=0,
         height=256,
         width=256,
         crops=0,

@@ -6,7 +6,6 @@ import dataclasses
 import re
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from imjax.data import raw as raw_files
@@ -75,7 +74,7 @@ class Acdc:
         """
         assert sample.image
         path, stack = sample.image, "slice" not in sample.image.stem
-        image, label = _read(path)
+        image, label = raw_files.read_h5(path)
         if image.shape != label.shape or image.ndim != 2 + stack or not image.size:
             axes = "d, h, w" if stack else "h, w"
             raise UserError(
@@ -112,15 +111,3 @@ def _listed(spec: DatasetSpec, raw: Path, name: str, folder: str, pattern: str) 
     if not samples:
         raise raw_files.missing(spec, raw, f"{raw / name} lists no file")
     return list(samples.values())
-
-
-def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Arrays `image` and `label` of an HDF5 file; UserError where it is damaged or lacks one."""
-    try:
-        with h5py.File(path) as file:
-            return np.asarray(file["image"]), np.asarray(file["label"])
-    except (OSError, KeyError) as error:
-        why = " ".join(str(error).split())
-        raise UserError(
-            f"{path}: {why}; expected an HDF5 file with arrays image and label, download or copy it again"
-        ) from error

@@ -28,7 +28,7 @@ class SplitWriter:
         planes = (len(spec.classes),) if spec.kind == "multilabel" else ()
         # Only the images know how many crops a grid makes of them, and stacks how many slices they have: a
         # first guess, which `finish` corrects.
-        n, size = len(samples) * max(options.crops, 1), options.size
+        n, size = len(samples) * max(options.crops, 1), options.box
         self.images = ArrayWriter(folder / "images.npy", (n, *size, spec.channels))
         self.labels = ArrayWriter(folder / "labels.npy", (n, *size, *planes))
         self.spec, self.counts = spec, np.zeros(256, np.int64)
@@ -49,7 +49,7 @@ class SplitWriter:
         self.images.add(image)
         self.labels.add(label)
         if self.spec.kind == "multilabel":
-            self.counts[: label.shape[-1]] += (label == 1).sum(axis=(0, 1))
+            self.counts[: label.shape[-1]] += (label == 1).sum(axis=tuple(range(label.ndim - 1)))
             self.counts[VOID] += (label == VOID).any(axis=-1).sum()
         else:
             self.counts += np.bincount(label.ravel(), minlength=256)
@@ -70,7 +70,7 @@ class SplitWriter:
         pixels = {name: int(self.counts[i]) for i, name in enumerate(classes)} | {
             "void": int(self.counts[VOID])
         }
-        total = max(int(np.prod(self.labels.shape[:3])), 1)
+        total = max(int(np.prod(self.labels.shape[: 1 + self.spec.dims])), 1)
         return {
             "count": len(self.names),
             "shapes": {"images": self.images.shape, "labels": self.labels.shape},

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from imjax import rng
+from imjax.data import boxes
 from imjax.data.options import DataOptions
 from imjax.data.raw import slice_name
 from imjax.data.spec import VOID
@@ -20,17 +21,21 @@ Window = tuple[int, int, int]
 """Top row, left column and side of a square."""
 
 
-def slices(image: np.ndarray, label: np.ndarray, name: str) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """What a reader loads as pairs of two dimensions: as it is or, of a stack, slice by slice.
+def slices(
+    image: np.ndarray, label: np.ndarray, name: str, dims: int = 2
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """What a reader loads as pairs of `dims` axes: as it is or, of a stack of images, slice by slice.
 
     Args:
-        image: uint8 `[h, w, c]` or, a stack, `[d, h, w, c]`; label: uint8 `[h, w]` or `[h, w, k]`, of a
-            stack with the same axis before these.
+        image: uint8 `[h, w, c]` or, a stack or a volume, `[d, h, w, c]`; label: uint8 `[h, w]` or
+            `[h, w, k]`, of a stack or volume with the same axis before these.
+        name: of the image.
+        dims: `DatasetSpec.dims`; 3: a volume stays whole.
 
     Yields:
         Name (of slices: `raw.slice_name`, counted from 0), image and label.
     """
-    if image.ndim == 3:
+    if image.ndim == dims + 1:
         yield name, image, label
     else:
         for i, pair in enumerate(zip(image, label, strict=True)):
@@ -43,14 +48,17 @@ def cut(
     """Pieces of one pair at `options.size` (Vorndran & Roeck 2024, data preparation).
 
     Args:
-        image: uint8 `[h, w, c]`; label: uint8 `[h, w]` or `[h, w, k]`.
+        image: uint8 `[h, w, c]`; label: uint8 `[h, w]` or `[h, w, k]`. Of a volume both have `d` first.
         name: name of the pair, unique in its dataset.
         label_resize: a key of `RESIZES`, see `DatasetSpec.label_resize`.
 
     Yields:
         Image and label of `options.size`; one whole pair, `options.crops` random crops, or the crops of the
-        grid that `options.overlap` gives, row by row.
+        grid that `options.overlap` gives, row by row. A volume fills `options.box`, see `boxes.fit`.
     """
+    if image.ndim == 4:
+        yield boxes.fit(image, label, options.box)
+        return
     resize = RESIZES[label_resize]
     if not options.crops and not options.overlap:
         yield resize_image(image, options.size), resize(label, options.size)

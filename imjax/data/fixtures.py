@@ -18,11 +18,13 @@ from imjax.data import (
     dsb2018,
     hela,
     isic2018,
+    la,
     mt,
     neu_seg,
     suim,
     synthetic,
     synthetic_cells,
+    synthetic_volumes,
 )
 from imjax.errors import UserError
 
@@ -44,7 +46,8 @@ def write_synthetic(
     Args:
         out: folder to make; its layout is the one `readers` expect of a download.
         counts: images by part, for the parts that `WRITERS` names; more do no harm.
-        size: height and width of the files in pixels; unless given, what suits the dataset.
+        size: height and width of the files in pixels; unless given, what suits the dataset. Volumes have
+            `synthetic_volumes.DEPTH` slices.
 
     Raises:
         UserError: a dataset without such a writer, or a folder that is not empty.
@@ -168,6 +171,14 @@ def _acdc(out: Path, part: str, scenes: Scenes) -> None:
     (out / name).write_text("".join(f"{stem}\n" for stem in stems))
 
 
+def _la(out: Path, part: str, scenes: Scenes) -> None:
+    for name, (image, label) in scenes.items():
+        # As in the original, the slices come last.
+        arrays = (np.moveaxis(array, 0, -1) for array in (image, label))
+        _write_h5(out / la.FOLDER / name / la.FILE, *arrays)
+    (out / la.LISTS[part]).write_text("".join(f"{name}\n" for name in scenes))
+
+
 def _write_h5(path: Path, image: np.ndarray, label: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with h5py.File(path, "w") as file:
@@ -225,6 +236,7 @@ WRITERS = {
     # More than one of the set's crops, so that preparing cuts them.
     "hela": Writer(_hela, hela.PARTS, synthetic_cells.scene, (320, 400)),
     "isic2018": Writer(_isic2018, isic2018.PARTS),
+    "la": Writer(_la, la.LISTS, synthetic_volumes.scene, (64, 80)),
     "mt": Writer(_mt, ("train_val_test",)),
     # Square, as the original: right angles turn them into themselves.
     "neu_seg": Writer(_neu_seg, neu_seg.PARTS, size=(200, 200)),

@@ -17,6 +17,8 @@ class DataOptions:
     """Folder with the original download; unused by the synthetic set."""
     size: tuple[int, int] = (256, 256)
     """Height and width of the packed images, multiples of 16."""
+    depth: int = 0
+    """Slices of the packed volumes, a multiple of 16; 0: images."""
     crops: int = 0
     """Random square crops per image; 0 packs the whole image."""
     overlap: float = 0.0
@@ -34,6 +36,11 @@ class DataOptions:
     synthetic_train: int = 400
     synthetic_val: int = 80
     synthetic_test: int = 80
+
+    @property
+    def box(self) -> tuple[int, ...]:
+        """Sides of a packed image, `(h, w)`, or of a packed volume, `(d, h, w)`."""
+        return (self.depth, *self.size) if self.depth else self.size
 
     @classmethod
     def of(cls, data: Data) -> DataOptions:

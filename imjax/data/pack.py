@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import math
 import os
 import shutil
 import sys
@@ -22,7 +23,7 @@ import numpy as np
 from tqdm import tqdm
 
 from imjax import __version__
-from imjax.data import readers
+from imjax.data import boxes, readers
 from imjax.data.arrays import SplitWriter
 from imjax.data.crops import cut, pieces, slices
 from imjax.data.options import DataOptions
@@ -43,9 +44,9 @@ class Split:
     """Read-only memory maps, and per image its name and source."""
 
     images: np.ndarray
-    """uint8 `[n, h, w, c]`, RGB 0..255."""
+    """uint8 `[n, h, w, c]`, RGB 0..255; volumes `[n, d, h, w, c]`."""
     labels: np.ndarray
-    """uint8 `[n, h, w]` or `[n, h, w, k]`, see `DatasetSpec`."""
+    """uint8 `[n, h, w]` or `[n, h, w, k]`, see `DatasetSpec`; volumes with `d` after `n`."""
     names: tuple[str, ...]
     sources: tuple[str, ...]
 
@@ -90,6 +91,7 @@ def prepare(options: DataOptions, cache: Path, progress: Progress = show) -> Pat
     """
     _check(options, cache)
     reader, raw = readers.make(options), Path(options.dir)
+    boxes.check(options, reader.spec)
     parts = reader.scan(raw)
     _warn(reader.spec, options, parts)
     digest = _digest(options, raw, parts)
@@ -135,8 +137,8 @@ def load(root: Path, verify: bool = True) -> Packed:
 
 
 def _check(options: DataOptions, cache: Path) -> None:
-    if any(side < 16 or side % 16 for side in options.size):
-        raise UserError(f"size = {options.size}, expected height and width to be multiples of 16")
+    if any(side < 16 or side % 16 for side in options.box):
+        raise UserError(f"size = {options.box}, expected sides that are multiples of 16")
     if options.crops < 0:
         raise UserError(f"crops = {options.crops}, expected 0 (whole images) or more")
     if not 0 <= options.overlap < 1:
@@ -199,17 +201,21 @@ def _write(
     writers = {
         name: SplitWriter(folder / name, options, reader.spec, samples) for name, samples in chosen.items()
     }
+    smaller = []
     try:
         todo = [(name, sample) for name, samples in chosen.items() for sample in samples]
         for name, sample in progress(todo, f"preparing {options.dataset}"):
-            for title, *pair in slices(*reader.load(sample), sample.name):
+            for title, *pair in slices(*reader.load(sample), sample.name, reader.spec.dims):
                 key = sample.source + "/" + title
                 writers[name].add(title, sample.source, cut(*pair, key, options, reader.spec.label_resize))
+                if reader.spec.dims == 3 and boxes.cut_off(pair[1], options.box):
+                    smaller.append(title)
         for writer in writers.values():
             writer.finish()
     finally:
         for writer in writers.values():
             writer.close()
+    boxes.warn_of(smaller, len(todo), options.box)
     manifest = {
         "format": FORMAT,
         "imjax": __version__,
@@ -276,4 +282,4 @@ def _bytes(options: DataOptions, reader: Reader, chosen: dict[str, list[Sample]]
             depth, shape = stack[0] if stack else 1, (height, width)
         images += len(samples) * depth * pieces(shape, options)
     planes = spec.channels + (len(spec.classes) if spec.kind == "multilabel" else 1)
-    return images * options.size[0] * options.size[1] * planes
+    return images * math.prod(options.box) * planes

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import cv2
+import h5py
 import numpy as np
 
 from imjax.data.spec import DatasetSpec
@@ -53,7 +54,7 @@ class Reader(Protocol):
         """Image uint8 `[h, w, c]` and label uint8 (see `DatasetSpec`) at the original size.
 
         Where `DatasetSpec.volumes`, a sample may be a stack instead: both with an axis `[d, ...]` before
-        these, one entry per slice.
+        these, one entry per slice. Where `DatasetSpec.dims` is 3, each is one.
 
         Raises:
             UserError: damaged file, unequal sizes, or a value that is no class.
@@ -107,6 +108,18 @@ def read_binary(path: Path) -> np.ndarray:
             "correct the mask or remove the pair"
         )
     return mask // np.uint8(255)
+
+
+def read_h5(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Arrays `image` and `label` of an HDF5 file; UserError where it is damaged or lacks one."""
+    try:
+        with h5py.File(path) as file:
+            return np.asarray(file["image"]), np.asarray(file["label"])
+    except (OSError, KeyError) as error:
+        why = " ".join(str(error).split())
+        raise UserError(
+            f"{path}: {why}; expected an HDF5 file with arrays image and label, download or copy it again"
+        ) from error
 
 
 def check_pairs(

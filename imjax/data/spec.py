@@ -16,7 +16,7 @@ class DatasetSpec:
     """Facts about one dataset.
 
     Labels are uint8: `[h, w]` class indices (multiclass) or 0/1 (binary), `[h, w, k]` 0/1
-    (multilabel); `VOID` marks pixels to ignore.
+    (multilabel); `VOID` marks pixels to ignore. With `dims` 3 both images and labels have an axis `d` first.
     """
 
     name: str
@@ -27,6 +27,8 @@ class DatasetSpec:
     palette: tuple[tuple[int, int, int], ...]
     """RGB, one colour per entry of `classes`."""
     channels: int = 3
+    dims: int = 2
+    """Spatial axes of one image; 3: each is a volume `[d, h, w, c]`, packed whole."""
     reserved: bool = False
     """Class 0 never occurs in the truth; it labels inconsistent pixels (method.md 1.3)."""
     background: bool = False
@@ -38,7 +40,8 @@ class DatasetSpec:
     splits: tuple[str, ...] = ("published",)
     """Variants of the division into training, validation and test, the default first."""
     free_rotation: bool = False
-    """Up and down do not matter: vertical flips and right-angle rotations are allowed."""
+    """Up and down do not matter: vertical flips and right-angle rotations are allowed, of volumes those in
+    the plane of a slice."""
     label_resize: Literal["nearest", "bilinear"] = "nearest"
     """How a label comes to the packed size: the value of the nearest pixel, or (binary) the bilinear mean
     cut at one half (method.md 1.9)."""

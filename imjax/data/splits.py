@@ -23,15 +23,17 @@ def split(
     Args:
         parts: source names by part of the original. Either `train`, `val` and `test`; or `train_val` and
             `test`; or `train` and `val_test`, which is cut in half; or one pool `train_val_test`.
-            `unlabelled` (optional) are further training images without a mask. `labelled` (optional) are
-            the training sources that are labelled, `train` then being the others: none are drawn.
+            `unlabelled` (optional) are further training images that count as such, e.g. for want of a mask.
+            `labelled` (optional) are the training sources that are labelled, `train` then being the others:
+            none are drawn.
         label_fraction: share of the training sources that is labelled, in (0, 1]; at least one.
         val_fraction: share of `train_val` or of the pool held out for validation, in (0, 1); at least one.
         seed: the permutations are those of the sorted names with this seed, on every platform.
         test_fraction: share of the pool held out for the test, in (0, 1); at least one.
 
     Returns:
-        Sorted source names by split. `unlabelled` is empty only where `label_fraction` leaves nothing.
+        Sorted source names by split. `unlabelled` is empty only where `label_fraction` leaves nothing, or
+        where a reader says so, by a part `unlabelled` with nothing in it.
 
     Raises:
         UserError: a fraction out of range, too few images, or a source in two parts.
@@ -41,7 +43,7 @@ def split(
     names = {part: sorted(set(members)) for part, members in parts.items()}
     train, val, test = _divide(names, val_fraction, test_fraction, seed)
     extra = names.get("unlabelled", [])
-    keep = 0 if label_fraction == 1 or extra else 1
+    keep = 0 if label_fraction == 1 or "unlabelled" in names else 1
     labelled, rest = _label(train, names.get("labelled"), label_fraction, seed, keep)
     _check_enough("validation", val, 1)
     _check_enough("test", test, 1)

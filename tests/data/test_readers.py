@@ -52,7 +52,7 @@ def test_labels_are_those_of_the_spec(dataset, originals):
     assert len(spec.palette) == spec.outputs
 
 
-@pytest.mark.parametrize("dataset", ("acdc", *DATASETS))
+@pytest.mark.parametrize("dataset", ("acdc", "la", *DATASETS))
 def test_missing_data_explains_itself(dataset, tmp_path):
     with pytest.raises(UserError) as info:
         readers.make(DataOptions(dataset)).scan(tmp_path / "nothing")
