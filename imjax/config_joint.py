@@ -65,6 +65,11 @@ class MetaSSL:
 class Joint:
     """Methods that see labelled and unlabelled images in every batch, method.md 2."""
 
+    patch: tuple[int, ...]
+    """Depth, height and width of the random part of a volume that a step sees, and of the windows that nets
+    predict through; empty: the whole."""
+    predict_overlap: float
+    """Share of its side that a window has in common with the next, along each axis of a volume."""
     weighting: str
     """What weighs the unlabelled pixels: `none`, `inconsistency` (pixels on which the two predictions
     disagree are out), `csl`, or `metassl`."""

@@ -18,9 +18,9 @@ Confusions = Int[np.ndarray, "n k k"] | Int[Array, "n k k"]
 
 
 def confusion(
-    *, truth: UInt8[Array, "h w"], prediction: UInt8[Array, "h w"], classes: int
+    *, truth: UInt8[Array, "*px"], prediction: UInt8[Array, "*px"], classes: int
 ) -> Int32[Array, "k k"]:
-    """Confusion matrix of one image, rows truth, columns prediction; void truth pixels are not counted.
+    """Confusion matrix of one image or volume, rows truth, columns prediction; void truth is not counted.
 
     Values that are no class, in either map, are not counted either. Binary: `classes=2`.
     """
@@ -34,7 +34,7 @@ def confusion(
 
 
 def channel_confusion(
-    *, truth: UInt8[Array, "h w c"], prediction: UInt8[Array, "h w c"]
+    *, truth: UInt8[Array, "*px c"], prediction: UInt8[Array, "*px c"]
 ) -> Int32[Array, "c 2 2"]:
     """`confusion` of 0 and 1 for each channel of a multilabel image."""
     channels = jax.vmap(lambda t, p: confusion(truth=t, prediction=p, classes=2), in_axes=-1)
@@ -42,21 +42,23 @@ def channel_confusion(
 
 
 def soft_sums(
-    probabilities: Float[Array, "b h w k"], labels: UInt8[Array, "b h w"]
+    probabilities: Float[Array, "*px k"], labels: UInt8[Array, "*px"]
 ) -> tuple[Float32[Array, " k"], Float32[Array, " k"], Int32[Array, " k"]]:
     """Soft intersection Σp·y, soft union Σ(p + y − p·y) and true pixels of each class over a batch.
 
+    `*px` are the batch axis and those of the pixels, here and below.
     Void pixels are not counted, so that padding is labelled void.
     """
     p = jnp.where((labels != VOID)[..., None], probabilities.astype(jnp.float32), 0)
     y = labels[..., None] == jnp.arange(p.shape[-1], dtype=jnp.uint8)
-    intersection = jnp.where(y, p, 0).sum((0, 1, 2))
-    count = y.sum((0, 1, 2), dtype=jnp.int32)
-    return intersection, p.sum((0, 1, 2)) + count - intersection, count
+    pixels = tuple(range(labels.ndim))
+    intersection = jnp.where(y, p, 0).sum(pixels)
+    count = y.sum(pixels, dtype=jnp.int32)
+    return intersection, p.sum(pixels) + count - intersection, count
 
 
 def soft_miou(
-    probabilities: Float[Array, "b h w k"], labels: UInt8[Array, "b h w"], first: int = 0
+    probabilities: Float[Array, "*px k"], labels: UInt8[Array, "*px"], first: int = 0
 ) -> Float32[Array, ""]:
     """Soft mIoU of one batch: mean over the classes from `first` on in its truth; 0 if it has none."""
     intersection, union, count = (sums[first:] for sums in soft_sums(probabilities, labels))
@@ -65,7 +67,7 @@ def soft_miou(
     return iou.sum() / jnp.maximum(present.sum(), 1)
 
 
-def soft_iou(probabilities: Float[Array, "b h w 1"], labels: UInt8[Array, "b h w"]) -> Float32[Array, ""]:
+def soft_iou(probabilities: Float[Array, "*px 1"], labels: UInt8[Array, "*px"]) -> Float32[Array, ""]:
     """Soft binary IoU of one batch with smooth 1: (Σp·y + 1)/(Σ(p + y − p·y) + 1); void is not counted."""
     p = jnp.where(labels != VOID, probabilities[..., 0].astype(jnp.float32), 0)
     y = (labels == 1).astype(jnp.float32)

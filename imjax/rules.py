@@ -43,7 +43,9 @@ def _single_rules() -> Iterator[Rule]:
         yield key, lambda v: v >= 1, "at least 1"
     for key in ("seed", "generations", "members_per_chunk", "resident_mib", "aldt.copies", "data.crops"):
         yield key, lambda v: v >= 0, "at least 0"
-    yield "data.overlap", lambda v: 0 <= v < 1, "at least 0, less than 1"
+    for key in ("data.overlap", "joint.predict_overlap"):
+        yield key, lambda v: 0 <= v < 1, "at least 0, less than 1"
+    yield "data.depth", lambda v: v >= 0 and v % 16 == 0, "0 (images) or a multiple of 16"
     yield "data.label_fraction", lambda v: 0 < v <= 1, "more than 0, at most 1"
     for key in ("data.val_fraction", "data.test_fraction"):
         yield key, lambda v: 0 < v < 1, "more than 0, less than 1"
@@ -93,6 +95,7 @@ def _joint_rules(config: Config) -> Iterator[Rule]:
     yield "ensemble.members", lambda v: v <= fewest, f"at most the {fewest} candidates that are trained"
     crops = config.data.crops
     yield "data.overlap", lambda v: not (v and crops), f"0 beside data.crops = {crops}: crops are of one kind"
+    yield from _volume_rules(config)
     features = config.model.features
     yield "model.dropouts", lambda v: len(v) == len(features), f"one for each of model.features = {features}"
     weighting = config.joint.weighting
@@ -104,3 +107,22 @@ def _joint_rules(config: Config) -> Iterator[Rule]:
         yield key, lambda v, n=number: len(v) >= n, f"an entry for each of the {number} generations"
     for name in strengths:
         yield f"consistency.{name}", lambda v: len(v) == len(LEVELS), f"an entry for each of {LEVELS}"
+
+
+def _volume_rules(config: Config) -> Iterator[Rule]:
+    """What keys must be beside the depth of the data."""
+    depth, factor = config.data.depth, 2 ** (len(config.model.features) - 1)
+    if not depth:
+        yield "joint.patch", lambda v: not v, "empty beside data.depth = 0: images are seen whole"
+        return
+    box = depth, config.data.height, config.data.width
+
+    def fits(patch):
+        sides = patch or box
+        return len(sides) == 3 and all(
+            0 < side <= most and side % factor == 0 for side, most in zip(sides, box, strict=True)
+        )
+
+    wanted = f"depth, height and width of at most {box}, each a multiple of {factor} (the net halves them)"
+    yield "joint.patch", fits, wanted
+    yield "model.backbone", lambda v: v == "benchmark", f"benchmark beside data.depth = {depth}: for volumes"

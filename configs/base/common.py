@@ -31,6 +31,8 @@ def joint() -> ConfigDict:
     )
     return ConfigDict(
         dict(
+            patch=(),
+            predict_overlap=0.5,
             weighting="none",
             ramp=dict(peak=0.1, steps=30_000, unit=150),
             teacher_decay=0.99,

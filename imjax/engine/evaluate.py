@@ -20,9 +20,10 @@ def figures(
 
     Args:
         spec: decides the metrics.
-        truth, prediction: uint8 labels `[n, h, w]` or `[n, h, w, k]`.
+        truth, prediction: uint8 labels `[n, h, w]` or `[n, h, w, k]`; with `spec.dims` 3 with `d` after `n`.
         names: of the images. With `spec.volumes` they say which are slices of one volume, and dice, iou, hd95
-            and assd are taken per volume: see `of_volumes`. Without names nothing is.
+            and assd are taken per volume: see `of_volumes`. Without names nothing is, unless each image is a
+            volume.
 
     Raises:
         ValueError: with `spec.volumes`, another number of names than images.
@@ -30,10 +31,12 @@ def figures(
     if spec.counts_cells:
         # As the truth is: a disc at each mark (method.md 1.10).
         prediction = cells.redraw(prediction)
-    found = metrics.summarise(spec, over_images(_confusion, truth, prediction, spec=spec))
+    # Many images at once, but only one volume: a set of those would need gigabytes.
+    batch = 64 if spec.dims == 2 else 1
+    found = metrics.summarise(spec, over_images(_confusion, truth, prediction, batch=batch, spec=spec))
     if spec.counts_cells:
         found["mcce", ""] = cells.cell_count_error(truth=truth, prediction=prediction)
-    if spec.volumes and len(names):
+    if spec.dims == 3 or (spec.volumes and len(names)):
         found |= of_volumes(spec, truth=truth, prediction=prediction, names=names)
     return found
 
@@ -43,12 +46,14 @@ def of_volumes(
 ) -> metrics.Figures:
     """Figures per class, means over volumes, as the medical benchmarks give them (method.md 2).
 
-    Slices whose names are alike up to the first `#` are one volume, in the order of the numbers behind it.
+    With `spec.dims` 3 each image is one. Otherwise slices whose names are alike up to the first `#` are one
+    volume, in the order of the numbers behind it.
 
     Args:
         spec: with `background` or `reserved`, class 0 is left out.
-        truth, prediction: uint8 labels `[n, h, w]` or `[n, h, w, k]`; void pixels count in neither.
-        names: one per slice.
+        truth, prediction: uint8 labels `[n, h, w]` or `[n, h, w, k]`, with `spec.dims` 3 with `d` after `n`;
+            void pixels count in neither.
+        names: one per slice; of no use with `spec.dims` 3.
 
     Returns:
         dice, iou, hd95 and assd (`imjax.surfaces`, in voxels) per class, over the volumes that have the class
@@ -58,10 +63,11 @@ def of_volumes(
     Raises:
         ValueError: another number of names than slices.
     """
-    if len(names) != len(truth):
+    whole = spec.dims == 3
+    if not whole and len(names) != len(truth):
         raise ValueError(f"{len(names)} names for {len(truth)} slices, expected one each")
     values: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for slices in _volumes(names):
+    for slices in range(len(truth)) if whole else _volumes(names):
         true = truth[slices]
         found = np.where(true == VOID, np.uint8(VOID), prediction[slices])
         for (name, one), other in zip(_objects(spec, true), _objects(spec, found), strict=True):

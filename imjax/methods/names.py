@@ -17,12 +17,18 @@ def check(config: Config) -> None:
     """Make sure that the method exists and can do what it is asked for.
 
     Raises:
-        UserError: no such method, with the nearest ones, or a weighting without pixels to weigh.
+        UserError: no such method, with the nearest ones; one of images alone, where the data are volumes; or
+            a weighting without pixels to weigh.
     """
     name, known = config.method, (*RECIPES, *HOSTS)
     if name not in known:
         close = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or known
         raise UserError(f"config key 'method' is {name!r}; did you mean {' or '.join(close)}?")
+    if config.data.depth and name in RECIPES:
+        raise UserError(
+            f"method {name!r} segments images, not volumes (data.depth = {config.data.depth}); for volumes "
+            f"there are: {', '.join(HOSTS)}"
+        )
     chosen = total.weighting(config.joint, config.metassl)
     if chosen != "none" and (name in RECIPES or not HOSTS[name].exchanges(config.joint)):
         able = ", ".join(host for host in HOSTS if HOSTS[host].exchanges(config.joint))

@@ -4,6 +4,9 @@ Method.md 2: flips, rotations, contrast, blur and noise each act with a chance o
 views change photometry only, so that a weak view's pseudo-label fits them (FixMatch, Sohn et al. 2020, arXiv
 2001.07685, in its segmentation form, UniMatch, Yang et al. 2023, arXiv 2208.09910). Chances and strengths are
 traced; `jax.vmap` gives a batch of views. Where nothing acts the image comes back as it was.
+
+A volume is treated as one image whose channels are its slices: one move, in the plane of a slice, one gain
+and offset, one radius of a blur within each slice, and noise of its own for each voxel.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from jaxtyping import Array, Bool, Float, Float32, PRNGKeyArray, Shaped, UInt8
 from imjax.ops.augment import Image, Move, Strength, add_noise, blur, do, gain_offset
 from imjax.ops.vote import Label
 
+Volume = UInt8[Array, "d h w c"]
 Number = Float[Array, ""] | float | int
 
 
@@ -47,34 +51,53 @@ LUMA = (0.299, 0.587, 0.114)
 
 def weak(
     key: PRNGKeyArray,
-    image: Image,
-    label: Label,
+    image: Image | Volume,
+    label: Label | UInt8[Array, "d h w"] | UInt8[Array, "d h w k"],
     chances: Chances,
     strength: Strength,
     *,
     free_rotation: bool,
-) -> tuple[Image, Label]:
+) -> tuple[UInt8[Array, ...], UInt8[Array, ...]]:
     """A weak view: geometry on image and label, then contrast, blur and noise on the image.
 
     Args:
         key: one key per view.
-        image: `[h, w, c]` uint8, sides of 4 pixels or more.
-        label: `[h, w]` or `[h, w, k]` uint8; moves with the image.
+        image: `[h, w, c]`, of a volume `[d, h, w, c]`, uint8; h and w are 4 or more.
+        label: `[h, w]` or `[h, w, k]` uint8, of a volume with `d` first; moves with the image.
         chances, strength: traced. A gain lies in 1 ± gain, an offset in ± offset grey levels, uniformly.
         free_rotation: static; `DatasetSpec.free_rotation`. Without it an image is mirrored at most.
     """
+    if image.ndim == 4:
+        flat = weak(key, _flat(image), _flat(label), chances, strength, free_rotation=free_rotation)
+        return _deep(flat[0], image.shape), _deep(flat[1], label.shape)
     geometry, photometry = jax.random.split(key)
     move = _random_move(geometry, image.shape, chances, free_rotation)
     return _photometry(photometry, do(image, move), chances, strength, colour=False), do(label, move)
 
 
-def strong(key: PRNGKeyArray, image: Image, chances: Chances, strength: Strength) -> Image:
+def strong(
+    key: PRNGKeyArray, image: Image | Volume, chances: Chances, strength: Strength
+) -> UInt8[Array, ...]:
     """A strong view: contrast, colour jitter, blur and noise; the geometry stays.
 
     `chances.flip` and `chances.turn` are not used. Three channels are taken for RGB: their contrast about the
-    image's mean and their saturation change by factors in 1 ± gain, together with gain and offset.
+    image's mean and their saturation change by factors in 1 ± gain, together with gain and offset; those of a
+    volume are not.
     """
+    if image.ndim == 4:
+        return _deep(_photometry(key, _flat(image), chances, strength, colour=False), image.shape)
     return _photometry(key, image, chances, strength, colour=image.shape[-1] == 3)
+
+
+def _flat(volume: Shaped[Array, "d h w *k"]) -> Shaped[Array, "h w n"]:
+    """The slices of a volume as channels of an image."""
+    return jnp.moveaxis(volume, 0, 2).reshape(*volume.shape[1:3], -1)
+
+
+def _deep(image: Shaped[Array, "h w n"], shape: tuple[int, ...]) -> Shaped[Array, "d h w *k"]:
+    """Takes `_flat` of a volume of that shape back."""
+    depth, *plane = shape[:3]
+    return jnp.moveaxis(image.reshape(*plane, depth, *shape[3:]), 2, 0)
 
 
 def _random_move(key: PRNGKeyArray, shape: tuple[int, ...], chances: Chances, free_rotation: bool) -> Move:
@@ -149,10 +172,13 @@ def cutmix_box(key: PRNGKeyArray, shape: tuple[int, ...], chance: Number) -> Boo
 
 
 def cutmix(
-    mask: Bool[Array, "h w"], x: Shaped[Array, "h w *k"], other: Shaped[Array, "h w *k"]
-) -> Shaped[Array, "h w *k"]:
-    """`other` inside the mask, `x` outside: for images, labels, weights and probabilities alike."""
-    return jnp.where(mask.reshape(mask.shape + (1,) * (x.ndim - 2)), other, x)
+    mask: Bool[Array, "*px"], x: Shaped[Array, "*x"], other: Shaped[Array, "*x"]
+) -> Shaped[Array, "*x"]:
+    """`other` inside the mask, `x` outside: for images, labels, weights and probabilities alike.
+
+    The mask has the first axes of `x`: `[h, w]`, of a volume `[d, h, w]`.
+    """
+    return jnp.where(mask.reshape(mask.shape + (1,) * (x.ndim - mask.ndim)), other, x)
 
 
 def gaussian_noise(

@@ -13,6 +13,8 @@ from jaxtyping import Array, Float, Float32, UInt8
 
 Kind = Literal["binary", "multiclass", "multilabel"]
 Label = UInt8[Array, "h w"] | UInt8[Array, "h w k"]
+Labels = UInt8[Array, "*px"] | UInt8[Array, "*px k"]
+"""Of an image or a volume."""
 
 
 def probabilities(kind: Kind, logits: Float[Array, "*b h w k"]) -> Float32[Array, "*b h w k"]:
@@ -30,8 +32,8 @@ def label_of_logits(kind: Kind, logits: Float[Array, "*b h w k"]) -> UInt8[Array
     return (logits >= 0).astype(jnp.uint8)
 
 
-def harden(kind: Kind, probabilities: Float[Array, "h w k"]) -> Label:
-    """Label of one net.
+def harden(kind: Kind, probabilities: Float[Array, "*px k"]) -> Labels:
+    """Label of one net; of volumes likewise.
 
     Binary (k = 1): p > 0.5, `[h, w]`. Multiclass: argmax, `[h, w]`. Multilabel: p ≥ 0.5, `[h, w, k]`.
 
@@ -47,7 +49,7 @@ def harden(kind: Kind, probabilities: Float[Array, "h w k"]) -> Label:
     return (probabilities >= 0.5).astype(jnp.uint8)
 
 
-def soft(kind: Kind, probabilities: Float[Array, "n h w k"]) -> Label:
+def soft(kind: Kind, probabilities: Float[Array, "n *px k"]) -> Labels:
     """`harden` of the members' mean probability: argmax, or the threshold of the kind."""
     return harden(kind, probabilities.mean(0))
 
@@ -57,6 +59,6 @@ def hard(probabilities: Float[Array, "n h w 1"]) -> UInt8[Array, "h w"]:
     return (probabilities[..., 0] > 0.5).all(0).astype(jnp.uint8)
 
 
-def vote(kind: Kind, probabilities: Float[Array, "n h w k"]) -> Label:
+def vote(kind: Kind, probabilities: Float[Array, "n h w k"]) -> Labels:
     """The ensemble's label: `hard` for binary, `soft` for multiclass and multilabel."""
     return hard(probabilities) if kind == "binary" else soft(kind, probabilities)

@@ -35,6 +35,13 @@ def test_one_member_votes_as_itself():
     np.testing.assert_array_equal(vote.vote("binary", p[..., :1]), vote.harden("binary", p[0, ..., :1]))
 
 
+def test_volumes_vote_as_images_do():
+    p = jnp.asarray(np.random.default_rng(0).random((3, 2, 4, 5, 3)), jnp.float32)
+    slices = [vote.soft("multiclass", p[:, z]) for z in range(2)]
+    np.testing.assert_array_equal(vote.soft("multiclass", p), jnp.stack(slices))
+    assert vote.harden("multilabel", p[0]).shape == (2, 4, 5, 3)
+
+
 def test_binary_has_one_output():
     with pytest.raises(ValueError, match="2"):
         vote.harden("binary", jnp.zeros((2, 2, 2)))

@@ -7,13 +7,15 @@ import jax.numpy as jnp
 
 from imjax.config_joint import Joint, View
 from imjax.ops import augment, views
+from imjax.ops.patches import random_patch
 
 
 class Views:
     """A batch as the nets see it; labelled images come first.
 
     Args:
-        batch: `labelled` (`image` uint8 `[n, h, w, c]`, `label`) and `unlabelled` (`image` `[m, h, w, c]`).
+        batch: `labelled` (`image` uint8 `[n, h, w, c]`, `label`) and `unlabelled` (`image` `[m, h, w, c]`);
+            of volumes with `d` before `h`. With `joint.patch` a view is of a random part of its image.
         joint: what the views are like.
         free_rotation: whether up and down do not matter.
         key: of this step.
@@ -31,10 +33,13 @@ class Views:
         chances, strength = _chances(joint.weak, joint), _strength(joint.weak)
 
         def weak(key, image, label):
+            if joint.patch:
+                place, key = jax.random.split(key)
+                image, label = random_patch(place, image, label, joint.patch)
             return views.weak(key, image, label, chances, strength, free_rotation=free_rotation)
 
         self.images, labels = jax.vmap(weak)(jax.random.split(key, len(both[0])), *both)
-        """Weak views uint8 `[n + m, h, w, c]`."""
+        """Weak views uint8 `[n + m, h, w, c]`, of volumes `[n + m, d, h, w, c]`."""
         self.label = labels[: self.labelled]
         """uint8 `[n, h, w]` or `[n, h, w, k]`, of the weak views."""
 
@@ -47,7 +52,7 @@ class Views:
 
         Returns:
             uint8 `[n + m, h, w, c]`, and the boxes bool `[m, h, w]` in which each unlabelled view shows the
-            next image instead (CutMix).
+            next image instead (CutMix). Of volumes both have `d` before `h`; a box goes through all slices.
         """
         self._strong += 1
         draws, boxes = jax.random.split(jax.random.fold_in(self._key, self._strong))
@@ -56,7 +61,7 @@ class Views:
         seen = jax.vmap(lambda k, x: views.strong(k, x, chances, strength))(keys, self.images)
         labelled, other = self.parts(seen)
         shape, chance = other.shape[1:-1], self._joint.cutmix
-        draw = jax.vmap(lambda k: views.cutmix_box(k, shape, chance))
+        draw = jax.vmap(lambda k: jnp.broadcast_to(views.cutmix_box(k, shape[-2:], chance), shape))
         box = draw(jax.random.split(boxes, len(other)))
         return jnp.concatenate([labelled, mix(box, other)]), box
 
