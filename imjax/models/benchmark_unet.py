@@ -6,6 +6,7 @@ compare. One text for images and volumes; the two differ in the number of spatia
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from imjax.models.decoders import Features, Hook, run_decoders
-from imjax.models.layers import Norm, Up, he_normal, max_pool, scale_input
+from imjax.models.layers import Norm, Up, by_slices, he_normal, max_pool, scale_input
 
 
 class Stage(nn.Module):
@@ -34,9 +35,11 @@ class Stage(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """`[b, *spatial, c]` → `[b, *spatial, features]`."""
+        sizes = (3,) * (x.ndim - 2)
+        how = by_slices if len(sizes) == 3 and jax.default_backend() == "cpu" else None
+        conv = functools.partial(nn.Conv, dtype=self.dtype, kernel_init=he_normal, conv_general_dilated=how)
         for rate in (self.dropout, 0.0):
-            sizes = (3,) * (x.ndim - 2)
-            x = nn.Conv(self.features, sizes, dtype=self.dtype, kernel_init=he_normal)(x)
+            x = conv(self.features, sizes)(x)
             x = nn.leaky_relu(Norm(self.momentum, self.dtype, epsilon=1e-5)(x, train), 0.01)
             x = nn.Dropout(rate, deterministic=not train)(x)
         return x

