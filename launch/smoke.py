@@ -18,7 +18,7 @@ from pathlib import Path
 from absl import flags
 
 from imjax import door, log, rng
-from imjax.data import fixtures, pack
+from imjax.data import fixtures, pack, readers
 from imjax.data.options import DataOptions
 from imjax.engine import evaluate
 from imjax.errors import TrainingError, UserError
@@ -82,7 +82,9 @@ def _points(path: Path, root: Path) -> list[Point]:
         return [bare]
     data = root / "data" / dataset
     if not data.exists():
-        fixtures.write_synthetic(dataset, data, COUNTS, size=SIZE)
+        # Volumes are large enough as they are written unless told.
+        size = SIZE if readers.spec(dataset).dims == 2 else None
+        fixtures.write_synthetic(dataset, data, COUNTS, size=size)
     return make_points([f"{path}:tiny"], [], [f"data.dir={data}", *SETTINGS], root)
 
 
@@ -97,7 +99,7 @@ def judge(point: Point) -> tuple[str, float, float]:
     packed = pack.load(pack.prepare(DataOptions.of(data), Path(data.cache or pack.default_cache())))
     spec, test = packed.spec, packed.splits["test"]
     truth = test.labels
-    channels = truth.shape[3:]
+    channels = truth.shape[1 + spec.dims :]
     pixels = rng.numpy(0, "smoke").permutation(truth.reshape(-1, *channels))
     metric = "mpa" if spec.kind == "multiclass" else spec.headline
     guess = evaluate.figures(spec, truth=truth, prediction=pixels.reshape(truth.shape), names=test.names)

@@ -48,6 +48,7 @@ def test_a_leaf_for_every_cell():
     cells = {f"{d}_{m}" for d in datasets for m in RECIPES if m != "gt_im_pp"}
     joint = {f"{d}_{m}" for d in ("neu_seg", "dagm", "mt", "acdc") for m in HOSTS}
     weighed = {f"acdc_{m}_metassl" for m in HOSTS if m != "supervised"}
+    weighed |= {f"la_{m}{end}" for m in ("cps", "mean_teacher") for end in ("", "_metassl")}
     assert cells | joint | weighed | {"suim_gt_im_pp", "demo"} == {path.stem for path in LEAVES}
 
 
@@ -60,10 +61,11 @@ def test_every_config_builds_a_plan_and_nets_that_fit(path, preset, tmp_path):
     stages = make_plan(config)
     assert len(path.read_text().splitlines()) <= 40
     spec = readers.spec(config.data.dataset)
-    shape = (2, config.data.height, config.data.width, spec.channels)
+    size = config.joint.patch or (config.data.height, config.data.width)
+    shape = (2, *size, spec.channels)
     context = Context(config, Packed(spec, {}, {}), Store(tmp_path, stages, []))
     for alpha in {stage.alpha for stage in stages if isinstance(stage, TrainStage | JointStage)}:
-        assert logits_shape(context.unet(alpha), shape) == (*shape[:3], spec.outputs)
+        assert logits_shape(context.unet(alpha), shape) == (*shape[:-1], spec.outputs)
     for stage in stages:
         # Presets change sizes; a step of a whole system takes seconds to trace.
         if isinstance(stage, JointStage) and not preset:
@@ -73,9 +75,9 @@ def test_every_config_builds_a_plan_and_nets_that_fit(path, preset, tmp_path):
 @functools.cache
 def step_shape(system, shape):
     """Shape of the loss of one step; the real size is for the nets alone, which are what must fit it."""
-    objective = joint_training(system, shape[1:3])
+    objective = joint_training(system, shape[1:-1])
     half = jax.ShapeDtypeStruct(shape, "uint8")
-    batch = {"labelled": {"image": half, "label": jax.ShapeDtypeStruct(shape[:3], "uint8")}}
+    batch = {"labelled": {"image": half, "label": jax.ShapeDtypeStruct(shape[:-1], "uint8")}}
     variables = jax.eval_shape(objective.init, jax.random.key(0))
     batch["unlabelled"] = {"image": half}
     loss, after = jax.eval_shape(objective.losses["loss"], variables, batch, jax.random.key(0))
@@ -131,6 +133,9 @@ def test_every_key_is_read_somewhere():
         ({"data": {"overlap": 1.0}}, r"'data.overlap' is 1.0; expected at least 0, less than 1"),
         ({"data": {"overlap": 0.6}}, r"'data.overlap' is 0.6; expected 0 beside data.crops = 2"),
         ({"baselines": ("im",)}, r"'baselines' is \('im',\); expected some of ldt, aldt, fdt"),
+        ({"data": {"depth": 8}}, r"'data.depth' is 8; expected 0 \(images\) or a multiple of 16"),
+        ({"joint": {"patch": (16, 16, 16)}}, r"'joint.patch' is .*; expected empty beside data.depth = 0"),
+        ({"joint": {"predict_overlap": 1.0}}, r"'joint.predict_overlap' is 1.0; expected at least 0, less"),
         ({"joint": {"weighting": "im"}}, r"'joint.weighting' is 'im'; expected one of"),
         ({"metassl": True, "joint": {"weighting": "csl"}}, r"'metassl' is True; expected False beside"),
         ({"joint": {"simeps": {"stages": ("middle",)}}}, r"'joint.simeps.stages' .*; expected some of"),
@@ -153,6 +158,29 @@ def test_slips(change, message):
     update(values, change)
     with pytest.raises(UserError, match=message):
         check(freeze(values))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"joint.patch": (112, 112, 80)}, r"expected depth, height and width of at most \(96, 208, 176\)"),
+        ({"joint.patch": (80, 112)}, "expected depth, height and width"),
+        # The published net halves four times.
+        ({"joint.patch": (80, 120, 112)}, "each a multiple of 16"),
+        ({"model.backbone": "study"}, "expected benchmark beside data.depth = 96"),
+    ],
+)
+def test_slips_about_volumes(change, message):
+    config = leaf("la_cps")
+    config.update_from_flattened_dict(change)
+    with pytest.raises(UserError, match=message):
+        check(freeze(config.to_dict()))
+
+
+def test_volumes_are_for_joint_methods():
+    values = leaf("la_cps").to_dict() | {"method": "im_pp"}
+    with pytest.raises(UserError, match="'im_pp' segments images, not volumes .* supervised"):
+        make_plan(freeze(values))
 
 
 def test_a_missing_key_is_named():

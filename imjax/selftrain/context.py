@@ -15,7 +15,7 @@ from flax import linen as nn
 from imjax.config import Config, Mask
 from imjax.data.pack import Packed
 from imjax.data.spec import DatasetSpec, LabelKind
-from imjax.engine import predict
+from imjax.engine import predict, windows
 from imjax.engine.checkpoints import load_nets
 from imjax.engine.images import over_images
 from imjax.engine.members import Members, spread_over_devices
@@ -51,7 +51,7 @@ class Context:
         shared = {"auxiliaries": auxiliaries, "momentum": m.momentum, "dtype": compute_type(m.dtype)}
         if m.backbone == "benchmark":
             features = tuple(int(base * alpha) for base in m.features)
-            return BenchmarkUNet(outputs, features, m.dropouts, **shared)
+            return BenchmarkUNet(outputs, features, m.dropouts, self.packed.spec.dims, **shared)
         return UNet(outputs, alpha, m.dropout, **shared)
 
     def evalnet(self, alpha: float) -> EvalNet:
@@ -74,12 +74,15 @@ class Context:
         Args:
             net: the module.
             variables: numpy leaves `[member, ...]`.
-            images: uint8 `[n, h, w, c]`.
+            images: uint8 `[n, h, w, c]`, or volumes `[n, d, h, w, c]`, which go through `engine.windows`.
 
         Returns:
-            uint8 `[member, n, h, w]` class indices or 0/1, multilabel `[member, n, h, w, k]`.
+            uint8 `[member, n, h, w]` class indices or 0/1, multilabel `[member, n, h, w, k]`; of volumes with
+            `d` before `h`.
         """
         kind = self.packed.spec.kind
+        if self.packed.spec.dims == 3:
+            return self._through_windows(net, [variables], images)
         members = self.members(jax.tree.leaves(variables)[0].shape[0])
         source, batch = self.source({"image": images}, members), self.config.predict_batch
         program = _labelling(members, net, kind)
@@ -91,20 +94,41 @@ class Context:
         Args:
             net: the module.
             systems: variables of each system's first net, second net and so on, numpy leaves `[system, ...]`.
-            images: uint8 `[n, h, w, c]`.
+            images: uint8 `[n, h, w, c]` or `[n, d, h, w, c]`.
 
         Returns:
             As `predicted_labels`, `[system, n, ...]`.
         """
+        if self.packed.spec.dims == 3:
+            return self._through_windows(net, systems, images)
         members = self.members(jax.tree.leaves(systems[0])[0].shape[0])
         source, batch = self.source({"image": images}, members), self.config.predict_batch
         program = _voting(members, net, self.packed.spec.kind)
         return predict.per_image(members, program, members.spread(tuple(systems)), source, batch)
 
+    def _through_windows(self, net: nn.Module, systems: Sequence[Any], images: np.ndarray) -> np.ndarray:
+        """`voted_labels` of volumes; a net by itself is a system of one."""
+        kind, joint = self.packed.spec.kind, self.config.joint
+        shape = images.shape[1:-1]
+        where = windows.places(shape, joint.patch or shape, joint.predict_overlap)
+        members = self.members(jax.tree.leaves(systems[0])[0].shape[0])
+        program, batch = _saying(members, net, kind), min(self.config.predict_batch, len(where))
+        harden = functools.partial(vote.harden, kind)
+        variables = members.spread(tuple(systems))
+        return windows.labels(
+            members, program, variables, images, where, batch, lambda said: harden(jnp.asarray(said))
+        )
+
     def inconsistent_pixels(self, labels: np.ndarray) -> float:
-        """Mean size of the inconsistency mask of members' labels `[member, n, ...]` by the run's settings."""
-        settings = {"spec": self.packed.spec, "mask": self.config.mask}
-        return float(over_images(_size, np.moveaxis(labels, 0, 1), **settings).mean())
+        """Mean size of the inconsistency mask of members' labels `[member, n, ...]` by the run's settings.
+
+        Of volumes, voxels of a whole one; its slices are taken one by one, as morphology acts in their plane.
+        """
+        settings, slices = {"spec": self.packed.spec, "mask": self.config.mask}, 1
+        if self.packed.spec.dims == 3:
+            slices = labels.shape[2]
+            labels = labels.reshape(len(labels), -1, *labels.shape[3:])
+        return slices * float(over_images(_size, np.moveaxis(labels, 0, 1), **settings).mean())
 
     def label(self, labeller: Labeller, net: nn.Module, variables: Any, images: np.ndarray, key: jax.Array):
         """Pseudo-labels of images.
@@ -143,6 +167,17 @@ def _voting(members: Members, net: nn.Module, kind: LabelKind) -> Callable:
     def function(systems, batch):
         said = [vote.probabilities(kind, net.apply(one, batch["image"])) for one in systems]
         return jax.vmap(functools.partial(vote.soft, kind), in_axes=1)(jnp.stack(said))
+
+    return members.map(function)
+
+
+@functools.lru_cache(maxsize=32)
+def _saying(members: Members, net: nn.Module, kind: LabelKind) -> Callable:
+    """Mean probability of the nets of a system."""
+
+    def function(systems, batch):
+        said = [vote.probabilities(kind, net.apply(one, batch["image"])) for one in systems]
+        return jnp.stack(said).mean(0)
 
     return members.map(function)
 

@@ -19,24 +19,28 @@ colour-blind (Okabe & Ito)."""
 
 
 def write(context: Context, look: Look, out: Path, monitor: Monitor) -> None:
-    """Write `looks.npz`: uint8 RGB by title, of a few unlabelled images, and one each of the batch's maps."""
-    spec, count = context.packed.spec, panels.COUNT
-    found = {
-        "view": panels.rgb(look.image[:count]),
-        "reference": panels.colour(spec, look.reference[:count]),
-        "supervised": panels.colour(spec, look.supervised[:count]),
-        "region (blue: UC, light: US, orange: DC, yellow: DS)": REGION_COLOURS[
-            _plane(spec, look.region[:count])
-        ],
-        "weight of the pixels": _grey(_plane(spec, look.weight[:count])),
+    """Write `looks.npz`: uint8 RGB by title, of a few unlabelled images (of volumes the middle slice of what
+    the step saw), and one each of the batch's maps."""
+    spec = context.packed.spec
+    seen = {
+        name: panels.plane(spec, x[: panels.COUNT]) for name, x in look._asdict().items() if name != "maps"
     }
-    side = max(look.image.shape[1:3])
+    found = {
+        "view": panels.rgb(seen["image"]),
+        "reference": panels.colour(spec, seen["reference"]),
+        "supervised": panels.colour(spec, seen["supervised"]),
+        "region (blue: UC, light: US, orange: DC, yellow: DS)": REGION_COLOURS[
+            _channel(spec, seen["region"])
+        ],
+        "weight of the pixels": _grey(_channel(spec, seen["weight"])),
+    }
+    side = max(seen["image"].shape[1:3])
     maps = {title: _grey(_enlarged(values, side)[None]) for title, values in look.maps.items()}
     np.savez_compressed(out / "looks.npz", **found, **maps)
     monitor.images(found | maps)
 
 
-def _plane(spec: DatasetSpec, values: np.ndarray) -> np.ndarray:
+def _channel(spec: DatasetSpec, values: np.ndarray) -> np.ndarray:
     """`[n, h, w]`, of multilabel the first channel."""
     return values[..., 0] if spec.kind == "multilabel" else values
 

@@ -32,7 +32,7 @@ def measure(context: Context, net: nn.Module, variables: Any) -> dict[str, Measu
 
 
 def measured_by(context: Context, labels_of: Callable[[np.ndarray], np.ndarray]) -> dict[str, Measured]:
-    """Val and test figures of whatever labels images, uint8 `[n, h, w, c]` → `[member, n, ...]`."""
+    """Val and test figures of whatever labels images or volumes, uint8 `[n, ..., c]` → `[member, n, ...]`."""
     out = {}
     for split in ("val", "test"):
         data = context.packed.splits[split]

@@ -57,9 +57,9 @@ def of_training(context: Context, predicted: np.ndarray, out: Path, monitor: Mon
     chosen = _chosen(len(data.images))
     _write(
         {
-            "image": rgb(data.images[chosen]),
-            "truth": colour(spec, data.labels[chosen]),
-            "prediction": colour(spec, predicted[chosen]),
+            "image": rgb(plane(spec, data.images[chosen])),
+            "truth": colour(spec, plane(spec, data.labels[chosen])),
+            "prediction": colour(spec, plane(spec, predicted[chosen])),
         },
         out,
         monitor,
@@ -73,6 +73,11 @@ def _write(panels: dict[str, np.ndarray], out: Path, monitor: Monitor) -> None:
 
 def _chosen(count: int) -> np.ndarray:
     return np.unique(np.linspace(0, count - 1, COUNT).round().astype(int))
+
+
+def plane(spec: DatasetSpec, values: np.ndarray) -> np.ndarray:
+    """What a page can show of images or labels `[n, ...]`: as they are, or the middle slice of volumes."""
+    return values[:, values.shape[1] // 2] if spec.dims == 3 else values
 
 
 def rgb(images: np.ndarray) -> np.ndarray:

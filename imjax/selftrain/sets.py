@@ -12,7 +12,7 @@ from imjax.engine.images import over_images
 from imjax.ops import augment, inconsistency
 
 Pairs = dict[str, np.ndarray]
-"""`image` uint8 `[n, h, w, c]` and `label` uint8 `[n, h, w]` or `[n, h, w, k]`."""
+"""`image` uint8 `[n, h, w, c]` and `label` uint8 `[n, h, w]` or `[n, h, w, k]`; volumes: `d` after `n`."""
 
 
 def of_split(packed: Packed, *names: str) -> Pairs:

@@ -1,0 +1,95 @@
+"""Prediction through overlapping windows, of volumes that no net sees whole.
+
+The windows' probabilities are averaged where they overlap, as in the benchmark of the left atrium (UA-MT, Yu
+et al. 2019, arXiv 1907.07034). All volumes of a set have one size, so that one program serves all windows.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+from tqdm import tqdm
+
+from imjax.engine import predict
+from imjax.engine.members import Chunks, Members
+from imjax.engine.source import Source
+
+Place = tuple[slice, ...]
+"""Of a window in a volume."""
+
+
+def starts(length: int, side: int, overlap: float) -> list[int]:
+    """Where the windows along one axis begin: they cover it, and the last ends with it.
+
+    Args:
+        length: of the axis, in voxels.
+        side: of the windows.
+        overlap: share of its side that a window has in common with the next, 0 or more and less than 1. They
+            begin round(side · (1 − overlap)) apart, at least 1; the last is closer to the one before.
+
+    Raises:
+        ValueError: a side longer than the axis.
+    """
+    if side > length:
+        raise ValueError(f"starts: windows of {side} on an axis of {length}, expected at most {length}")
+    step = max(round(side * (1 - overlap)), 1)
+    return [*range(0, length - side, step), length - side]
+
+
+def places(shape: tuple[int, ...], sides: tuple[int, ...], overlap: float) -> list[Place]:
+    """The windows of a volume of that shape, see `starts`."""
+    axes = [starts(length, side, overlap) for length, side in zip(shape, sides, strict=True)]
+    return [
+        tuple(slice(start, start + side) for start, side in zip(corner, sides, strict=True))
+        for corner in itertools.product(*axes)
+    ]
+
+
+def labels(
+    members: Members,
+    mapped: Callable,
+    variables: Chunks,
+    images: UInt8[np.ndarray, "n d h w c"],
+    where: list[Place],
+    batch: int,
+    harden: Callable[[Float32[np.ndarray, "d h w k"]], np.ndarray],
+) -> UInt8[np.ndarray, "m n ..."]:
+    """Labels of whole volumes, one volume after the other.
+
+    Args:
+        members: as the function was mapped by.
+        mapped: `members.map` of (variables, batch) → probabilities `[b, *window, k]`.
+        variables: per member.
+        images: volumes.
+        where: the windows; together they cover a volume.
+        batch: windows per call.
+        harden: mean probabilities of one volume → its label.
+
+    Returns:
+        `[member, n, d, h, w]`, or what `harden` gives, `[member, n, ...]`.
+    """
+    shape = images.shape[1:-1]
+    seen = np.zeros((*shape, 1), np.float32)
+    for place in where:
+        seen[place] += 1
+    out = []
+    for volume in tqdm(images, desc="predicting", unit="volume", leave=False, disable=None):
+        # Only one volume's windows, and only one batch of probabilities, exist at a time.
+        source = Source({"image": np.stack([volume[place] for place in where])}, members, resident_mib=0)
+        out.append(_labels(predict.sweep(members, mapped, variables, source, batch), where, seen, harden))
+    return np.stack(out, 1)
+
+
+def _labels(parts, where: list[Place], seen: np.ndarray, harden: Callable) -> np.ndarray:
+    """Labels of one volume, `[member, ...]`, from batches of its windows in their order."""
+    total, todo = None, iter(where)
+    for said, counted in parts:
+        if total is None:
+            total = np.zeros((len(said), *seen.shape[:-1], said.shape[-1]), np.float32)
+        for i, place in enumerate(itertools.islice(todo, counted)):
+            total[(slice(None), *place)] += said[:, i]
+    assert total is not None
+    return np.stack([np.asarray(harden(one / seen)) for one in total])
