@@ -18,6 +18,12 @@ from imjax.errors import UserError
 KERNELS = (0, 3, 5)
 """Sizes that EvalNet's data may draw for erosion and dilation (method.md 1.6)."""
 
+FITS = ("resize", "crop", "pad")
+"""Ways of images to the packed size."""
+
+LABEL_KINDS = ("auto", "binary", "multiclass", "multilabel")
+"""What the masks of a folder of the user's own may be said to be."""
+
 PLACES = frozenset({"data.dir", "data.cache", "members_per_chunk", "resident_mib"})
 """Keys that change where and how fast a run runs, not what it gives."""
 
@@ -45,6 +51,9 @@ class Data:
     overlap: float
     """Share of its side that a 256x256 crop has in common with the next, for datasets that are cut into
     a grid of crops; 0 = off."""
+    fit: str
+    """How an image comes to that size: `resize`, all of it; `crop`, squares of its own pixels, in a grid
+    unless `crops` are drawn; `pad`, in the middle, shrunk where it is larger."""
     label_fraction: float
     """Share of the training images whose labels are used."""
     val_fraction: float
@@ -56,6 +65,11 @@ class Data:
     """Which division into training, validation and test: `published`, or another that the dataset has
     (NEU-Seg: `scenes`)."""
     split_seed: int
+    label_kind: str
+    """Of a folder of one's own (`folder`): `auto` reads it off the masks, or `binary`, `multiclass`,
+    `multilabel`."""
+    free_rotation: bool
+    """Of a folder of one's own: up and down do not matter, so that copies are turned upside down too."""
     synthetic_train: int
     """Numbers of scenes of the synthetic dataset."""
     synthetic_val: int

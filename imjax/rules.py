@@ -7,7 +7,7 @@ import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from imjax.config import KERNELS, LEVELS, Augment, Config
+from imjax.config import FITS, KERNELS, LABEL_KINDS, LEVELS, Augment, Config
 from imjax.config_joint import TAPS, WEIGHTINGS
 from imjax.errors import UserError
 
@@ -46,6 +46,8 @@ def _single_rules() -> Iterator[Rule]:
     for key in ("data.overlap", "joint.predict_overlap"):
         yield key, lambda v: 0 <= v < 1, "at least 0, less than 1"
     yield "data.depth", lambda v: v >= 0 and v % 16 == 0, "0 (images) or a multiple of 16"
+    yield "data.fit", lambda v: v in FITS, f"one of {FITS}"
+    yield "data.label_kind", lambda v: v in LABEL_KINDS, f"one of {LABEL_KINDS}"
     yield "data.label_fraction", lambda v: 0 < v <= 1, "more than 0, at most 1"
     for key in ("data.val_fraction", "data.test_fraction"):
         yield key, lambda v: 0 < v < 1, "more than 0, less than 1"
@@ -96,6 +98,8 @@ def _joint_rules(config: Config) -> Iterator[Rule]:
     crops = config.data.crops
     yield "data.overlap", lambda v: not (v and crops), f"0 beside data.crops = {crops}: crops are of one kind"
     yield from _volume_rules(config)
+    cropped = bool(crops or config.data.overlap)
+    yield "data.fit", lambda v: not (v == "pad" and cropped), "resize or crop beside data.crops, data.overlap"
     features = config.model.features
     yield "model.dropouts", lambda v: len(v) == len(features), f"one for each of model.features = {features}"
     weighting = config.joint.weighting

@@ -14,6 +14,22 @@ from imjax.data.raw import Sample
 from imjax.data.spec import VOID, DatasetSpec
 
 
+def label_counts(label: np.ndarray, spec: DatasetSpec) -> np.ndarray:
+    """Pixels of each value of a label, int64 `[256]`; of multilabel, by channel, VOID where any is."""
+    if spec.kind != "multilabel":
+        return np.bincount(label.ravel(), minlength=256)
+    counts = np.zeros(256, np.int64)
+    counts[: label.shape[-1]] = (label == 1).sum(axis=tuple(range(label.ndim - 1)))
+    counts[VOID] = (label == VOID).any(axis=-1).sum()
+    return counts
+
+
+def label_names(spec: DatasetSpec) -> dict[int, str]:
+    """What the entries of `label_counts` are called."""
+    classes = spec.classes if len(spec.classes) > 1 else ("background", *spec.classes)
+    return dict(enumerate(classes)) | {VOID: "void"}
+
+
 class SplitWriter:
     """Two growing .npy files and what the manifest says of them.
 
@@ -22,7 +38,7 @@ class SplitWriter:
 
     def __init__(self, folder: Path, options: DataOptions, spec: DatasetSpec, samples: list[Sample]) -> None:
         folder.mkdir()
-        self.numbered = bool(options.crops or options.overlap)
+        self.numbered = options.cropped
         self.names: list[str] = []
         self.sources: list[str] = []
         planes = (len(spec.classes),) if spec.kind == "multilabel" else ()
@@ -48,11 +64,7 @@ class SplitWriter:
     def _add(self, image: np.ndarray, label: np.ndarray) -> None:
         self.images.add(image)
         self.labels.add(label)
-        if self.spec.kind == "multilabel":
-            self.counts[: label.shape[-1]] += (label == 1).sum(axis=tuple(range(label.ndim - 1)))
-            self.counts[VOID] += (label == VOID).any(axis=-1).sum()
-        else:
-            self.counts += np.bincount(label.ravel(), minlength=256)
+        self.counts += label_counts(label, self.spec)
 
     def finish(self) -> None:
         """Make both files whole, once everything is added; OSError on a full disk."""
@@ -66,10 +78,7 @@ class SplitWriter:
 
     def facts(self) -> dict[str, Any]:
         """The split's entry in the manifest: counts, shapes, class pixels and shares, checksums, names."""
-        classes = self.spec.classes if len(self.spec.classes) > 1 else ("background", *self.spec.classes)
-        pixels = {name: int(self.counts[i]) for i, name in enumerate(classes)} | {
-            "void": int(self.counts[VOID])
-        }
+        pixels = {name: int(self.counts[i]) for i, name in label_names(self.spec).items()}
         total = max(int(np.prod(self.labels.shape[: 1 + self.spec.dims])), 1)
         return {
             "count": len(self.names),

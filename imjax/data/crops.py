@@ -1,4 +1,4 @@
-"""From an original image to the packed size: whole, as random square crops, or as a grid of them."""
+"""From an original image to the packed size: whole, padded, as random square crops, or as a grid of them."""
 
 from __future__ import annotations
 
@@ -53,18 +53,23 @@ def cut(
         label_resize: a key of `RESIZES`, see `DatasetSpec.label_resize`.
 
     Yields:
-        Image and label of `options.size`; one whole pair, `options.crops` random crops, or the crops of the
-        grid that `options.overlap` gives, row by row. A volume fills `options.box`, see `boxes.fit`.
+        Image and label of `options.size`: one whole pair, resized or padded as `options.fit` says;
+        `options.crops` random crops; or a grid of crops, which `options.overlap` or the fit `crop` asks for,
+        row by row. A volume fills `options.box`, see `boxes.fit`.
     """
     if image.ndim == 4:
         yield boxes.fit(image, label, options.box)
         return
     resize = RESIZES[label_resize]
-    if not options.crops and not options.overlap:
-        yield resize_image(image, options.size), resize(label, options.size)
+    if not options.cropped:
+        if options.fit == "pad":
+            yield pad(image, label, options.size, label_resize)
+        else:
+            yield resize_image(image, options.size), resize(label, options.size)
+        return
     shape = label.shape[:2]
     side = min(options.size)
-    windows = tiles(shape, options.overlap, side) if options.overlap else _random(shape, name, options)
+    windows = tiles(shape, options.overlap, side) if options.grid else _random(shape, name, options)
     for top, left, side in windows:
         area = np.s_[top : top + side, left : left + side]
         yield resize_image(image[area], options.size), resize(label[area], options.size)
@@ -72,7 +77,37 @@ def cut(
 
 def pieces(shape: tuple[int, int], options: DataOptions) -> int:
     """How many pairs `cut` makes of one of this height and width."""
-    return len(tiles(shape, options.overlap, min(options.size))) if options.overlap else max(options.crops, 1)
+    return len(tiles(shape, options.overlap, min(options.size))) if options.grid else max(options.crops, 1)
+
+
+def pad(
+    image: np.ndarray, label: np.ndarray, size: tuple[int, int], label_resize: str = "nearest"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Put a whole pair where `inset` says; around it the image is mirrored and the label is VOID.
+
+    A black border would be a border of the objects too, which a net learns; mirrored pixels are more of the
+    same, and their pseudo-labels harm nothing.
+
+    Args:
+        image: uint8 `[h, w, c]`; label: uint8 `[h, w]` or `[h, w, k]`.
+        size: height and width of the result.
+        label_resize: a key of `RESIZES`.
+    """
+    top, left, height, width = inset(label.shape[:2], size)
+    border = ((top, size[0] - top - height), (left, size[1] - left - width))
+    small, truth = resize_image(image, (height, width)), RESIZES[label_resize](label, (height, width))
+    around = np.pad(truth, border + ((0, 0),) * (truth.ndim - 2), constant_values=VOID)
+    return np.pad(small, (*border, (0, 0)), mode="symmetric"), around
+
+
+def inset(shape: tuple[int, int], size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Top row, left column, height and width of an image of `shape` in the middle of `size`.
+
+    It keeps its scale, which in microscopy is a length, and is shrunk only if it does not fit.
+    """
+    scale = min(1.0, size[0] / shape[0], size[1] / shape[1])
+    height, width = (max(1, round(scale * length)) for length in shape)
+    return (size[0] - height) // 2, (size[1] - width) // 2, height, width
 
 
 def tiles(shape: tuple[int, int], overlap: float, side: int) -> list[Window]:

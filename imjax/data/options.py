@@ -24,6 +24,8 @@ class DataOptions:
     overlap: float = 0.0
     """Share of its side that a crop of the packed size has in common with the next, in a grid over the whole
     image; 0 cuts no such crops."""
+    fit: str = "resize"
+    """How an image comes to that size, one of `imjax.config.FITS`; see `crops.cut`."""
     label_fraction: float = 0.1
     """Share of the training images that counts as labelled."""
     val_fraction: float = 0.1
@@ -33,6 +35,10 @@ class DataOptions:
     split: str = "published"
     """Which division into training, validation and test: one of `DatasetSpec.splits`."""
     split_seed: int = 0
+    label_kind: str = "auto"
+    """Of a folder of the user's own: what its masks are, one of `imjax.config.LABEL_KINDS`."""
+    free_rotation: bool = True
+    """Of a folder of the user's own: see `DatasetSpec.free_rotation`."""
     synthetic_train: int = 400
     synthetic_val: int = 80
     synthetic_test: int = 80
@@ -41,6 +47,16 @@ class DataOptions:
     def box(self) -> tuple[int, ...]:
         """Sides of a packed image, `(h, w)`, or of a packed volume, `(d, h, w)`."""
         return (self.depth, *self.size) if self.depth else self.size
+
+    @property
+    def grid(self) -> bool:
+        """Whether an image becomes a grid of crops."""
+        return self.overlap > 0 or (self.fit == "crop" and not self.crops)
+
+    @property
+    def cropped(self) -> bool:
+        """Whether an image becomes several pieces, whatever their number."""
+        return self.grid or self.crops > 0
 
     @classmethod
     def of(cls, data: Data) -> DataOptions:

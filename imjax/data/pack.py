@@ -23,6 +23,7 @@ import numpy as np
 from tqdm import tqdm
 
 from imjax import __version__
+from imjax.config import FITS
 from imjax.data import boxes, readers
 from imjax.data.arrays import SplitWriter
 from imjax.data.crops import cut, pieces, slices
@@ -93,7 +94,7 @@ def prepare(options: DataOptions, cache: Path, progress: Progress = show) -> Pat
     reader, raw = readers.make(options), Path(options.dir)
     boxes.check(options, reader.spec)
     parts = reader.scan(raw)
-    _warn(reader.spec, options, parts)
+    _warn(reader, options, parts)
     digest = _digest(options, raw, parts)
     target = cache / f"{options.dataset}-{digest[:12]}"
     if (target / "manifest.json").is_file():
@@ -147,16 +148,21 @@ def _check(options: DataOptions, cache: Path) -> None:
         raise UserError(
             f"crops = {options.crops} and overlap = {options.overlap}, expected one of them to be 0"
         )
+    if options.fit not in FITS:
+        raise UserError(f"fit = {options.fit!r}, expected one of {', '.join(FITS)}")
+    if options.fit == "pad" and options.cropped:
+        raise UserError("fit = 'pad' beside crops or an overlap, expected resize or crop; change either")
     if options.dir and cache.resolve().is_relative_to(Path(options.dir).resolve()):
         raise UserError(
             f"{cache}: the cache folder lies inside the data {options.dir}, expected one outside of it"
         )
 
 
-def _warn(spec: DatasetSpec, options: DataOptions, parts: dict[str, list[Sample]]) -> None:
+def _warn(reader: Reader, options: DataOptions, parts: dict[str, list[Sample]]) -> None:
     """Say it, on every run and not only when packing, when a split flatters the test figures."""
     seen = sum(sample.seen for samples in parts.values() for sample in samples)
     if seen:
+        spec = reader.spec
         others = " or ".join(name for name in spec.splits if name != options.split)
         logger.warning(
             f"{spec.title}, split {options.split!r}: {seen} of {len(parts['test'])} test images have a "
@@ -277,7 +283,7 @@ def _bytes(options: DataOptions, reader: Reader, chosen: dict[str, list[Sample]]
     spec, images = reader.spec, 0
     for samples in filter(None, chosen.values()):
         depth, shape = 1, options.size
-        if options.overlap or spec.volumes:
+        if options.grid or spec.volumes:
             *stack, height, width, _ = reader.load(samples[0])[0].shape
             depth, shape = stack[0] if stack else 1, (height, width)
         images += len(samples) * depth * pieces(shape, options)
