@@ -16,6 +16,8 @@ from imjax.data import (
     camvid,
     cityscapes,
     dsb2018,
+    folder_files,
+    folder_tables,
     hela,
     isic2018,
     la,
@@ -186,6 +188,19 @@ def _write_h5(path: Path, image: np.ndarray, label: np.ndarray) -> None:
         file.create_dataset("label", data=label, compression="gzip")
 
 
+def _folder(out: Path, part: str, scenes: Scenes) -> None:
+    """A folder of one's own: images of six sizes, and for every other one a mask in colours."""
+    colours = np.array(synthetic.SPEC.palette, np.uint8)
+    for i, (image, label) in enumerate(scenes.values()):
+        height, width = image.shape[0] - 16 * (i % 2), image.shape[1] - 16 * (i % 3)
+        _write(out / folder_files.IMAGES / f"scene_{i:03d}.png", image[:height, :width])
+        if i % 2 == 0:
+            _write(out / folder_files.MASKS / f"scene_{i:03d}.png", colours[label[:height, :width]])
+    pairs = zip(synthetic.SPEC.classes[1:], synthetic.SPEC.palette[1:], strict=True)
+    lines = ["name,colour", *(f"{name},#{bytes(colour).hex()}" for name, colour in pairs)]
+    (out / folder_tables.CLASSES).write_text("".join(f"{line}\n" for line in lines))
+
+
 def _grey(image: np.ndarray, channels: int = 1) -> np.ndarray:
     """RGB uint8 `[h, w, 3]` to grey `[h, w]`, or as many equal channels."""
     grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
@@ -233,6 +248,7 @@ WRITERS = {
     "cityscapes": Writer(_cityscapes, cityscapes.PARTS),
     "dagm": Writer(_dagm, ("train_val", "test")),
     "dsb2018": Writer(_dsb2018, dsb2018.PARTS),
+    "folder": Writer(_folder, ("train_val_test",)),
     # More than one of the set's crops, so that preparing cuts them.
     "hela": Writer(_hela, hela.PARTS, synthetic_cells.scene, (320, 400)),
     "isic2018": Writer(_isic2018, isic2018.PARTS),

@@ -39,7 +39,7 @@ class Reader(Protocol):
 
     @property
     def spec(self) -> DatasetSpec:
-        """What the labels mean."""
+        """What the labels mean; of a folder of the user's own, once it has been scanned."""
         ...
 
     def scan(self, raw: Path) -> dict[str, list[Sample]]:
@@ -70,7 +70,7 @@ def slice_name(volume: str, number: int) -> str:
 def read_image(path: Path) -> np.ndarray:
     """Decode an image file to RGB uint8 `[h, w, 3]`; UserError as for `read_raw`."""
     # Masks are drawn on the pixels as stored, hence no turning by the EXIF flag.
-    return _decode(path, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+    return decode(path, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
 
 
 def read_grey(path: Path) -> np.ndarray:
@@ -79,7 +79,39 @@ def read_grey(path: Path) -> np.ndarray:
     Raises:
         UserError: missing or damaged.
     """
-    return _decode(path, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION)
+    return decode(path, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION)
+
+
+def read_photo(path: Path) -> np.ndarray:
+    """Decode whatever picture to RGB uint8 `[h, w, 3]`: grey is repeated, and alpha dropped.
+
+    What is not 8-bit is scaled, the 0.5th percentile of this image's values (all channels) to 0 and the
+    99.5th to 255: of a microscope's 12 bits in a 16-bit file, a fixed scale would leave black.
+
+    Raises:
+        UserError: missing or damaged, several pages, or channels or values that are no picture's.
+    """
+    array = decode(path, cv2.IMREAD_UNCHANGED)
+    pages = cv2.imcount(str(path)) if path.suffix.lower() in (".tif", ".tiff") else 1
+    if pages > 1:
+        raise UserError(f"{path}: {pages} pages, expected one image per file; save each page as its own file")
+    channels = 1 if array.ndim == 2 else array.shape[2]
+    if channels not in (1, 3, 4):
+        raise UserError(f"{path}: {channels} channels, expected grey, RGB or RGBA; convert the image")
+    # OpenCV's order is blue, green, red, alpha.
+    colours = np.repeat(array[..., None], 3, -1) if channels == 1 else array[..., 2::-1]
+    return np.ascontiguousarray(colours) if array.dtype == np.uint8 else _eight_bits(colours, path)
+
+
+def _eight_bits(array: np.ndarray, path: Path) -> np.ndarray:
+    values = array.astype(np.float32)
+    if not np.isfinite(values).all():
+        raise UserError(f"{path}: a value is nan or infinite, expected numbers; correct the image")
+    low, high = np.percentile(values, (0.5, 99.5))
+    if low == high:
+        low, high = values.min(), values.max()
+    # Of one value only: black, as nothing is brighter than anything.
+    return np.clip(255 * (values - low) / max(high - low, 1e-9), 0, 255).round().astype(np.uint8)
 
 
 def read_index(path: Path) -> np.ndarray:
@@ -88,7 +120,7 @@ def read_index(path: Path) -> np.ndarray:
     Raises:
         UserError: missing, damaged, or not 8-bit single-channel.
     """
-    mask = _decode(path, cv2.IMREAD_UNCHANGED)
+    mask = decode(path, cv2.IMREAD_UNCHANGED)
     if mask.ndim != 2 or mask.dtype != np.uint8:
         raise UserError(f"{path}: {mask.dtype} array {mask.shape}, expected an 8-bit single-channel mask")
     return mask
@@ -173,7 +205,12 @@ def _size(array: np.ndarray) -> str:
     return f"{array.shape[1]}x{array.shape[0]} (w x h)"
 
 
-def _decode(path: Path, flags: int) -> np.ndarray:
+def decode(path: Path, flags: int) -> np.ndarray:
+    """Decode an image file as OpenCV's `flags` say, channels in its order.
+
+    Raises:
+        UserError: missing, truncated or no image.
+    """
     if not path.is_file():
         raise UserError(f"{path}: file not found; put it back or remove its entry")
     data = path.read_bytes()

@@ -10,6 +10,7 @@ from imjax.data import (
     cityscapes,
     dagm,
     dsb2018,
+    folder,
     hela,
     isic2018,
     la,
@@ -35,6 +36,7 @@ READERS: dict[str, Callable[[DataOptions], Reader]] = {
     "cityscapes": lambda options: cityscapes.Cityscapes(),
     "dagm": lambda options: dagm.Dagm(),
     "dsb2018": lambda options: dsb2018.Dsb2018(),
+    "folder": lambda options: folder.Folder(options.label_kind, options.free_rotation),
     "hela": lambda options: hela.Hela(),
     "isic2018": lambda options: isic2018.Isic2018(),
     "la": lambda options: la.La(options.label_fraction, options.val_fraction, options.split_seed),
@@ -51,6 +53,8 @@ DEFAULTS: dict[str, dict[str, object]] = {
     "cityscapes": {"size": (208, 416), "crops": 0},
     "dagm": {"size": (256, 256), "crops": 0},
     "dsb2018": {"size": (256, 256), "crops": 0},
+    # Every mask counts, and of few masks a tenth would be too small a val.
+    "folder": {"size": (256, 256), "crops": 0, "label_fraction": 1.0, "val_fraction": 0.2},
     "hela": {"size": (256, 256), "crops": 0, "overlap": 0.6},
     "isic2018": {"size": (256, 256), "crops": 0},
     "la": {"size": (208, 176), "depth": 96, "crops": 0},
@@ -84,5 +88,5 @@ def names() -> list[str]:
 
 
 def spec(name: str) -> DatasetSpec:
-    """Facts about a dataset, without its data; UserError as for `make`."""
+    """Facts about a dataset without its data (own folder: `folder.SPEC`); UserError as for `make`."""
     return make(DataOptions(name)).spec

@@ -1,0 +1,156 @@
+"""The two optional tables of a folder of one's own: `classes.csv` and `splits.csv`.
+
+Functions here and in the other `folder_*` modules hand each problem to `complain` and go on without the thing
+in question, so that a check can list all of them at once; each is one line, as of a `UserError`.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import difflib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from imjax.data.splits import SPLITS
+
+Complain = Callable[[str], None]
+Colour = tuple[int, int, int]
+
+CLASSES, SPLIT_TABLE = "classes.csv", "splits.csv"
+
+VOID_NAME = "void"
+"""Name in `classes.csv` of the colour of pixels that nothing counts."""
+TAKEN = ("inconsistent",)
+"""Names that the program has for itself."""
+MOST = 254
+"""Classes that fit into 8 bits beside the inconsistent class and VOID."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassTable:
+    """What `classes.csv` says."""
+
+    names: tuple[str, ...]
+    """In the order of the lines, which is that of the indices."""
+    colours: tuple[Colour, ...]
+    """RGB of each name; empty where the file gives none."""
+    void: Colour | None = None
+    """Colour of pixels to leave out."""
+
+    @property
+    def known(self) -> tuple[Colour, ...]:
+        """Every colour that a mask may have."""
+        return self.colours if self.void is None else (*self.colours, self.void)
+
+
+def closest(name: str, names: Iterable[str]) -> str:
+    """` (nearest: x)` for messages; empty where nothing is near."""
+    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.4)
+    return f" (nearest: {close[0]})" if close else ""
+
+
+def read_classes(path: Path, complain: Complain) -> ClassTable | None:
+    """Read `classes.csv`: a header `name,colour`, then a class per line; the colours may all be left out.
+
+    Colours are `#rrggbb` or `r g b` in 0..255. A class of the name `void` is no class: its colour marks
+    pixels to leave out.
+
+    Returns:
+        The table, without lines that something was wrong with; None where there is no file or no class in it.
+    """
+    if not path.is_file():
+        return None
+    found: dict[str, Colour | None] = {}
+    for line, row in _rows(path, ("name",), complain):
+        name, text = row["name"], row.get("colour", "")
+        colour = parse_colour(text) if text else None
+        if not name or name in TAKEN:
+            complain(f"{path}: line {line}: name {name!r}, expected one of your own; change the line")
+        elif name in found:
+            complain(f"{path}: line {line}: name {name!r} a second time; rename or remove one of the lines")
+        elif text and colour is None:
+            complain(f"{path}: line {line}: colour {text!r}, expected #rrggbb or three numbers of 0..255")
+        elif colour is not None and colour in found.values():
+            complain(
+                f"{path}: line {line}: colour {text!r} a second time, expected one per class; change one"
+            )
+        else:
+            found[name] = colour
+    void = found.pop(VOID_NAME, None)
+    missing = [name for name, colour in found.items() if colour is None]
+    if missing and len(missing) < len(found):
+        complain(f"{path}: class {missing[0]!r} has no colour; expected colours for all classes or for none")
+    if not 1 <= len(found) <= MOST:
+        complain(f"{path}: {len(found)} classes, expected 1 to {MOST}; add or join some")
+        return None
+    colours = () if missing else tuple(colour for colour in found.values() if colour is not None)
+    return ClassTable(tuple(found), colours, void)
+
+
+def parse_colour(text: str) -> Colour | None:
+    """`#rrggbb` or `r g b` → RGB; None for anything else."""
+    if match := re.fullmatch(r"#?([0-9a-fA-F]{6})", text):
+        red, green, blue = bytes.fromhex(match[1])
+        return red, green, blue
+    parts = re.split(r"[\s,]+", text)
+    if len(parts) == 3 and all(part.isdecimal() and int(part) <= 255 for part in parts):
+        return int(parts[0]), int(parts[1]), int(parts[2])
+    return None
+
+
+def read_splits(path: Path, images: Mapping[str, Path], complain: Complain) -> dict[str, str] | None:
+    """Read `splits.csv`: a header `image,split`, then file names or stems, and `splits.SPLITS`.
+
+    Args:
+        images: the images there are, by stem.
+
+    Returns:
+        Stem → split, of the images that are listed; None where there is no file.
+    """
+    if not path.is_file():
+        return None
+    found: dict[str, str] = {}
+    for line, row in _rows(path, ("image", "split"), complain):
+        name, split = row["image"], row["split"].lower()
+        stem = name if name in images else Path(name).stem
+        if stem not in images or name not in (stem, images[stem].name):
+            near = closest(name, (image.name for image in images.values()))
+            complain(f"{path}: line {line}: no image {name!r}{near}; correct or remove the line")
+        elif split not in SPLITS:
+            complain(f"{path}: line {line}: split {row['split']!r}, expected one of {', '.join(SPLITS)}")
+        elif stem in found:
+            complain(f"{path}: line {line}: image {name!r} a second time; remove one of the lines")
+        else:
+            found[stem] = split
+    return found
+
+
+def _rows(path: Path, columns: tuple[str, ...], complain: Complain) -> list[tuple[int, dict[str, str]]]:
+    """Line numbers and fields by column, stripped; spreadsheets' byte order mark and semicolons are fine."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        complain(f"{path}: not UTF-8; save the table as CSV with UTF-8 encoding")
+        return []
+    head = lines[0] if lines else ""
+    delimiter = ";" if ";" in head else ","
+    fields = [name.strip().lower().replace("color", "colour") for name in head.split(delimiter)]
+    if not set(columns) <= set(fields):
+        complain(
+            f"{path}: header {head!r}, expected the columns {', '.join(columns)}; correct the first line"
+        )
+        return []
+    rows = []
+    reader = csv.reader(lines[1:], delimiter=delimiter, skipinitialspace=True)
+    for values in reader:
+        line = reader.line_num + 1
+        if len(values) > len(fields):
+            complain(
+                f"{path}: line {line}: {len(values)} fields, expected {len(fields)}; quote commas in a field"
+            )
+        elif any(value.strip() for value in values):
+            padded = [*values, *[""] * (len(fields) - len(values))]
+            rows.append((line, {key: value.strip() for key, value in zip(fields, padded, strict=True)}))
+    return rows
