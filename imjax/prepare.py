@@ -7,17 +7,26 @@ Without data, --write_synthetic makes a stand-in in the original layout:
 
   python -m imjax.prepare --dataset=suim --write_synthetic=fake_suim
   python -m imjax.prepare --dataset=suim --raw=fake_suim --out=cache
+
+A folder of your own (docs/own_data.md) is looked over by --check, which lists all that is wrong with it:
+
+  python -m imjax.prepare --dataset=folder --raw=my_data --check
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from absl import flags
+from tqdm import tqdm
 
 from imjax import door, log
-from imjax.data import fixtures, pack, readers
+from imjax.config import FITS, LABEL_KINDS
+from imjax.data import fixtures, folder_check, pack, readers
 from imjax.data.options import DataOptions
+from imjax.data.raw import Sample
 from imjax.errors import UserError
 
 FLAGS = flags.FLAGS
@@ -36,11 +45,22 @@ def define_flags() -> None:
     )
     flags.DEFINE_integer("crops", None, "Random square crops per image; 0 packs whole images.")
     flags.DEFINE_float("overlap", None, "Overlap of neighbours in a grid of crops of --size; 0: no grid.")
-    flags.DEFINE_float("label_fraction", 0.1, "Share of the training images that counts as labelled.")
-    flags.DEFINE_float("val_fraction", 0.1, "Share held out for validation where the original has none.")
+    flags.DEFINE_enum("fit", "resize", FITS, "How an image comes to --size: whole, by crops, or padded.")
+    flags.DEFINE_float(
+        "label_fraction",
+        None,
+        "Share of the training images that counts as labelled (0.1; folder: 1).",
+    )
+    flags.DEFINE_float(
+        "val_fraction", None, "Share held out for validation where the original has none (0.1; folder: 0.2)."
+    )
     flags.DEFINE_float("test_fraction", 0.2, "Share held out for the test where the original is one pool.")
     flags.DEFINE_string("split", "published", "Variant of the split, where the dataset has several.")
     flags.DEFINE_integer("split_seed", 0, "Seed of the split and of the crops.")
+    flags.DEFINE_enum("label_kind", "auto", LABEL_KINDS, "folder: what the masks are; auto looks at them.")
+    flags.DEFINE_bool("free_rotation", True, "folder: up and down do not matter.")
+    flags.DEFINE_bool("check", False, "folder: list all that is wrong, draw a contact sheet, and stop.")
+    flags.DEFINE_string("sheet", "contact_sheet.png", "File of the contact sheet of --check.")
     flags.DEFINE_string(
         "write_synthetic", None, "Write synthetic data in the original layout there, and stop."
     )
@@ -57,10 +77,26 @@ def main(arguments: list[str]) -> None:
         print(f"synthetic data in the layout of {FLAGS.dataset}: {FLAGS.write_synthetic}")
         return
     options = _options()
+    if FLAGS.check:
+        _check(options)
+        return
     out = Path(FLAGS.out) if FLAGS.out else pack.default_cache()
     packed = pack.load(root := pack.prepare(options, out))
     print(summary(packed))
     print(f"folder: {root}")
+
+
+def _check(options: DataOptions) -> None:
+    if options.dataset != "folder":
+        raise UserError(f"--check with --dataset={options.dataset}, expected folder; packing checks others")
+    text, problems = folder_check.check(options, Path(FLAGS.sheet), progress=_show)
+    print(text)
+    if problems:
+        raise UserError(f"{options.dir}: {len(problems)} problems, listed above; mend them and check again")
+
+
+def _show(samples: list[Sample], what: str) -> Iterator[Sample]:
+    yield from tqdm(samples, desc=what, unit="image", disable=None, leave=False)
 
 
 def summary(packed: pack.Packed) -> str:
@@ -92,14 +128,21 @@ def _options() -> DataOptions:
         dir=FLAGS.raw or "",
         size=tuple(size),
         depth=depth,
-        crops=defaults["crops"] if FLAGS.crops is None else FLAGS.crops,
-        overlap=defaults.get("overlap", 0.0) if FLAGS.overlap is None else FLAGS.overlap,
-        label_fraction=FLAGS.label_fraction,
-        val_fraction=FLAGS.val_fraction,
+        crops=_or(FLAGS.crops, defaults["crops"]),
+        overlap=_or(FLAGS.overlap, defaults.get("overlap", 0.0)),
+        fit=FLAGS.fit,
+        label_fraction=_or(FLAGS.label_fraction, defaults.get("label_fraction", 0.1)),
+        val_fraction=_or(FLAGS.val_fraction, defaults.get("val_fraction", 0.1)),
         test_fraction=FLAGS.test_fraction,
         split=FLAGS.split,
         split_seed=FLAGS.split_seed,
+        label_kind=FLAGS.label_kind,
+        free_rotation=FLAGS.free_rotation,
     )
+
+
+def _or(flag: Any, default: Any) -> Any:
+    return default if flag is None else flag
 
 
 def _box(fields: list[str], dims: int) -> tuple[int, ...]:
