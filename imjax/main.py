@@ -83,6 +83,7 @@ def run(config: Config, stages: tuple, workdir: Path, reuse: Sequence[Path] = ()
     packed_root = pack.prepare(DataOptions.of(config.data), cache)
     packed = pack.load(packed_root)
     names.check_spec(config.method, packed.spec)
+    names.check_truth(config, packed)
     devices.configure(cache, max(config.candidates, config.start_candidates, config.evalnet.candidates))
 
     from imjax.engine.writers import Writer

@@ -54,10 +54,12 @@ def run(stage: LabelStage, context: Context, out: Path, monitor: Monitor) -> dic
     facts = _facts(context, pair, score, copies)
     for name, value in facts.items():
         monitor.scalar("unlabelled", name, value)
-    monitor.log(", ".join(f"{name} {value:.4g}" for name, value in facts.items()))
+    # No score without EvalNets, and no accuracy of images that have no truth.
+    known = {name: value for name, value in facts.items() if np.isfinite(value)}
+    monitor.log(", ".join(f"{name} {value:.4g}" for name, value in known.items()))
     _warn(stage, facts)
     panels.of_labels(context, pair, out, monitor)
-    return {name: value for name, value in facts.items() if np.isfinite(value)}
+    return known
 
 
 @functools.lru_cache(maxsize=8)
@@ -112,7 +114,7 @@ def _copies(stage: LabelStage, score: np.ndarray) -> np.ndarray:
 
 
 def _facts(context: Context, pair: Pair, score: np.ndarray, copies: np.ndarray) -> dict[str, float]:
-    """What the log, the metrics and the report say of a labelling."""
+    """What the log, the metrics and the report say of a labelling; nan where nothing tells."""
     spec, unlabelled = context.packed.spec, context.packed.splits["unlabelled"]
     void = pair.inconsistent if spec.kind != "multilabel" else pair.inconsistent[..., None]
     # Accuracy of what is left after blocking; the truth is used for this figure only.

@@ -35,14 +35,15 @@ def colour(spec: DatasetSpec, labels: np.ndarray) -> np.ndarray:
 
 
 def of_labels(context: Context, pair: inconsistency.Pair, out: Path, monitor: Monitor) -> None:
-    """Image, truth, pseudo-label and inconsistency mask of a few unlabelled images."""
+    """Image, truth if there is any, pseudo-label and inconsistency mask of a few unlabelled images."""
     data, spec = context.packed.splits["unlabelled"], context.packed.spec
     chosen = _chosen(len(data.images))
     masks = np.where(pair.inconsistent[chosen], 255, 0).astype(np.uint8)
+    truth = data.labels[chosen]
     _write(
         {
             "image": rgb(data.images[chosen]),
-            "truth": colour(spec, data.labels[chosen]),
+            **({"truth": colour(spec, truth)} if (truth != VOID).any() else {}),
             "pseudo-label": colour(spec, pair.label[chosen]),
             "inconsistency mask": np.repeat(masks[..., None], 3, -1),
         },
