@@ -49,7 +49,8 @@ def test_a_leaf_for_every_cell():
     joint = {f"{d}_{m}" for d in ("neu_seg", "dagm", "mt", "acdc") for m in HOSTS}
     weighed = {f"acdc_{m}_metassl" for m in HOSTS if m != "supervised"}
     weighed |= {f"la_{m}{end}" for m in ("cps", "mean_teacher") for end in ("", "_metassl")}
-    assert cells | joint | weighed | {"suim_gt_im_pp", "demo"} == {path.stem for path in LEAVES}
+    own = {f"folder_{m}" for m in ("ldt", "aldt", "im", "im_pp", "aim_pp", "noisy_student", "cps", "simeps")}
+    assert cells | joint | weighed | own | {"suim_gt_im_pp", "demo"} == {path.stem for path in LEAVES}
 
 
 @pytest.mark.parametrize("preset", ["", "small", "tiny"])
@@ -131,6 +132,9 @@ def test_every_key_is_read_somewhere():
         ({"data": {"label_fraction": 0.0}}, r"'data.label_fraction' is 0.0; expected more than 0"),
         ({"data": {"test_fraction": 1.0}}, r"'data.test_fraction' is 1.0; expected more than 0"),
         ({"data": {"overlap": 1.0}}, r"'data.overlap' is 1.0; expected at least 0, less than 1"),
+        ({"data": {"fit": "stretch"}}, r"'data.fit' is 'stretch'; expected one of \('resize', 'crop', 'pad'"),
+        ({"data": {"fit": "pad"}}, r"'data.fit' is 'pad'; expected resize or crop beside data.crops"),
+        ({"data": {"label_kind": "rgb"}}, r"'data.label_kind' is 'rgb'; expected one of \('auto'"),
         ({"data": {"overlap": 0.6}}, r"'data.overlap' is 0.6; expected 0 beside data.crops = 2"),
         ({"baselines": ("im",)}, r"'baselines' is \('im',\); expected some of ldt, aldt, fdt"),
         ({"data": {"depth": 8}}, r"'data.depth' is 8; expected 0 \(images\) or a multiple of 16"),

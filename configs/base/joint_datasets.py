@@ -9,7 +9,7 @@ MEAN_TEACHER = dict(unlabelled=(50.0, 40.0, 0.20, 6.4), labelled=(50.0, 35.7, 18
 """MetaSSL's weights of UC, US, DC, DS beside Mean Teacher; `common` has those beside CPS."""
 
 
-def _jointly(method: str, dataset: str, metassl: bool = False, **data) -> ConfigDict:
+def jointly(method: str, dataset: str, metassl: bool = False, **data) -> ConfigDict:
     """The medical benchmark's net and optimiser; three systems that start differently, side by side."""
     config = common()
     config.method, config.metassl = method, metassl
@@ -25,7 +25,7 @@ def _jointly(method: str, dataset: str, metassl: bool = False, **data) -> Config
 
 def _defects(method: str, dataset: str, rate: float, **data) -> ConfigDict:
     """simEps's protocol on surface defects, for all methods alike: 800 epochs, half of 32 images labelled."""
-    config = _jointly(method, dataset, **data)
+    config = jointly(method, dataset, **data)
     config.train.update(
         optimizer="adam",
         schedule="plateau",
@@ -45,21 +45,21 @@ def _defects(method: str, dataset: str, rate: float, **data) -> ConfigDict:
 def neu_seg(method: str, preset: str | None) -> ConfigDict:
     """NEU-Seg: three kinds of defects on steel strips."""
     config = _defects(method, "neu_seg", 0.001)
-    return presets.apply(config, preset or "", {"small": _small, "tiny": _tiny})
+    return presets.apply(config, preset or "", {"small": small, "tiny": tiny})
 
 
 def dagm(method: str, preset: str | None) -> ConfigDict:
     """DAGM 2007: defects on textures, one class."""
     config = _defects(method, "dagm", 0.002)
     _features(config)
-    return presets.apply(config, preset or "", {"small": _small, "tiny": _tiny})
+    return presets.apply(config, preset or "", {"small": small, "tiny": tiny})
 
 
 def mt(method: str, preset: str | None) -> ConfigDict:
     """Magnetic tiles: five kinds of defects, 40 % labelled as published."""
     config = _defects(method, "mt", 0.002, label_fraction=0.4)
     _features(config)
-    return presets.apply(config, preset or "", {"small": _small, "tiny": _tiny})
+    return presets.apply(config, preset or "", {"small": small, "tiny": tiny})
 
 
 def _features(config: ConfigDict) -> None:
@@ -69,9 +69,9 @@ def _features(config: ConfigDict) -> None:
 
 def acdc(method: str, preset: str | None, metassl: bool = False) -> ConfigDict:
     """ACDC: heart in slices of MRI, 7 of 70 patients labelled; 30 000 steps."""
-    config = _jointly(method, "acdc", metassl)
+    config = jointly(method, "acdc", metassl)
     config.train.update(epochs=200, steps_per_epoch=150)
-    return presets.apply(config, preset or "", {"small": _small, "tiny": _tiny})
+    return presets.apply(config, preset or "", {"small": small, "tiny": tiny})
 
 
 def la(method: str, preset: str | None, metassl: bool = False) -> ConfigDict:
@@ -79,7 +79,7 @@ def la(method: str, preset: str | None, metassl: bool = False) -> ConfigDict:
 
     Val is 8 of the other cases. Consistency rises until the last step, as for ACDC.
     """
-    config = _jointly(method, "la", metassl, depth=96, height=208, width=176)
+    config = jointly(method, "la", metassl, depth=96, height=208, width=176)
     config.joint.patch = (80, 112, 112)
     config.joint.ramp.steps = 15_000
     config.train.update(epochs=100, steps_per_epoch=150, batch_size=4)
@@ -94,7 +94,7 @@ def _small_volumes(config: ConfigDict) -> None:
     config.candidates = config.top = 2
     config.joint.patch = (32, 64, 64)
     config.model.update(features=(8, 16, 32, 64), dropouts=(0.05, 0.1, 0.2, 0.3))
-    _steps(config, epochs=10, steps=30, batch=4)
+    equal_steps(config, epochs=10, steps=30, batch=4)
 
 
 def _tiny_volumes(config: ConfigDict) -> None:
@@ -104,27 +104,27 @@ def _tiny_volumes(config: ConfigDict) -> None:
     config.joint.patch = (16, 32, 32)
     config.model.update(features=(4, 8, 16), dropouts=(0.05, 0.1, 0.2))
     config.predict_batch = 8
-    _steps(config, epochs=6, steps=20, batch=4)
+    equal_steps(config, epochs=6, steps=20, batch=4)
 
 
-def _small(config: ConfigDict) -> None:
+def small(config: ConfigDict) -> None:
     """Two systems of the study's lighter U-Net, 600 steps of 8 + 8 images, for two cores."""
     config.candidates = config.top = 2
     config.data.update(height=64, width=64)
     config.model.update(backbone="study", alpha=0.5)
-    _steps(config, epochs=20, steps=30, batch=16)
+    equal_steps(config, epochs=20, steps=30, batch=16)
 
 
-def _tiny(config: ConfigDict) -> None:
+def tiny(config: ConfigDict) -> None:
     """A smoke run of one or two minutes on two cores."""
     config.candidates = config.top = 2
     config.predict_batch = 8
     config.data.update(height=64, width=64)
     config.model.alpha = 0.25
-    _steps(config, epochs=6, steps=20, batch=8)
+    equal_steps(config, epochs=6, steps=20, batch=8)
 
 
-def _steps(config: ConfigDict, epochs: int, steps: int, batch: int) -> None:
+def equal_steps(config: ConfigDict, epochs: int, steps: int, batch: int) -> None:
     """As many steps for every method, with the ramp in proportion.
 
     So few want a fast optimiser, and an epoch or two without progress is no plateau: the rate stays.

@@ -1,0 +1,50 @@
+"""A folder of one's own (docs/own_data.md): what can be said without knowing what is in it."""
+
+from ml_collections import ConfigDict
+
+from configs.base import joint_datasets, presets
+from configs.base.common import common
+
+DATA = dict(dataset="folder", dir="my_data", label_fraction=1.0, val_fraction=0.2)
+"""Every mask that is not held out for val or test is a labelled image, and of few masks a tenth is no val."""
+
+
+def folder(method: str, preset: str | None) -> ConfigDict:
+    """A generational method: the study's nets, ensemble and generations, with equal steps.
+
+    Labelled sets are small; the published rule of ⌊images / batch⌋ steps would leave them a few dozen.
+    """
+    config = common()
+    config.method = method
+    config.data.update(DATA)
+    presets.equal_steps(config, epochs=50, steps=40, batch=16)
+    _judge(config)
+    config.evalnet.train.update(epochs=50, steps_per_epoch=40, batch_size=16)
+    sizes = {"small": _small, "tiny": presets.tiny}
+    return presets.apply(config, preset or "", sizes)
+
+
+def _judge(config: ConfigDict) -> None:
+    """EvalNet's thresholds: where its scores lie is not known before, and a report's table of them tells."""
+    config.evalnet.update(lowest=0.5, highest=0.7, threshold=0.6)
+
+
+def _small(config: ConfigDict) -> None:
+    """Less of everything, for two cores."""
+    presets.small(config, 128, 128, alpha=0.5)
+
+
+def folder_jointly(method: str, preset: str | None) -> ConfigDict:
+    """A joint method: the medical benchmark's net, three systems of 10 000 fast steps."""
+    config = joint_datasets.jointly(method, "folder")
+    config.data.update(DATA)
+    config.train.update(epochs=200, steps_per_epoch=150)
+    joint_datasets.equal_steps(config, epochs=100, steps=100, batch=16)
+    sizes = {"small": _small_jointly, "tiny": joint_datasets.tiny}
+    return presets.apply(config, preset or "", sizes)
+
+
+def _small_jointly(config: ConfigDict) -> None:
+    """Less of everything, for two cores, with images as large as the generational methods have them."""
+    joint_datasets.small(config)
+    config.data.update(height=128, width=128)

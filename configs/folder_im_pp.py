@@ -1,0 +1,5 @@
+from configs.base.own_data import folder
+
+
+def get_config(preset: str | None = None):
+    return folder("im_pp", preset)
