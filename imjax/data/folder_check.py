@@ -148,7 +148,9 @@ def _split(options: DataOptions, parts: Parts, found: Findings) -> str:
     try:
         counts = {name: len(members) for name, members in split(sources, *shares).items()}
     except UserError as error:
-        found.complain(f"{options.dir}: {error}")
+        # What splits.csv lacks has been said already, with its lines.
+        if "labelled" not in parts:
+            found.complain(f"{options.dir}: {error}")
         return "split: not possible"
     how = "as splits.csv says" if "labelled" in parts else f"drawn with seed {options.split_seed}"
     return "split: " + ", ".join(f"{count} {name}" for name, count in counts.items()) + f" ({how})"

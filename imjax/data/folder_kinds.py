@@ -40,7 +40,7 @@ def infer(
     else:
         coding = _of_values(raw, seen, table, wanted, complain)
     if coding is not None and coding.values is not None:
-        for message in filter(None, (wrong(one.path, sorted(one.values), coding) for one in seen)):
+        for message in filter(None, (wrong(one.path, one.packed(coding), coding) for one in seen)):
             complain(message)
     return coding
 

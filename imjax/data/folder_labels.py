@@ -55,6 +55,11 @@ class Seen:
     values: frozenset[int]
     """Grey values or indices; with `coloured`, `pack_colours`."""
 
+    def packed(self, coding: Coding) -> list[int]:
+        """The values as they are keys of `Coding.values`: grey ones are colours where files hold colours."""
+        grey = coding.coloured and not self.coloured
+        return sorted(pack_colour((v, v, v)) if grey else v for v in self.values)
+
 
 def read_mask(path: Path, colours: Sequence[Colour] = ()) -> np.ndarray:
     """Decode a mask to its values `[h, w]`, integers, or where it has colours to RGB uint8 `[h, w, 3]`.
@@ -152,13 +157,12 @@ def wrong(path: Path, values: Sequence[int], coding: Coding) -> str:
     if coding.coloured:
         shown = f"colour #{others[0]:06x}{more} in a mask"
         return f"{path}: {shown}, expected the colours in {CLASSES}; correct the mask or add a line there"
-    expected = (
-        "0 or 1 (or 0 or 255)" if coding.kind != "multiclass" else f"0 to {len(coding.names) - 1} or 255"
-    )
+    what = f"{path}: value {others[0]}{more} is no class"
+    if coding.kind != "multiclass":
+        return f"{what}, expected 0 and 1, or 0 and 255; correct the mask"
     return (
-        f"{path}: value {others[0]}{more} is no class, expected {expected}; correct the mask, name more "
-        f"classes in {CLASSES}, or, if values number objects, say that all are foreground "
-        "(data.label_kind=binary)"
+        f"{what}, expected 0 to {len(coding.names) - 1} or 255; correct the mask, name more classes in "
+        f"{CLASSES}, or, if values number objects, say that all are foreground (data.label_kind=binary)"
     )
 
 

@@ -94,7 +94,8 @@ def prepare(options: DataOptions, cache: Path, progress: Progress = show) -> Pat
     reader, raw = readers.make(options), Path(options.dir)
     boxes.check(options, reader.spec)
     parts = reader.scan(raw)
-    _warn(reader, options, parts)
+    if seen := sum(sample.seen for samples in parts.values() for sample in samples):
+        _warn(reader.spec, options, parts, seen)
     digest = _digest(options, raw, parts)
     target = cache / f"{options.dataset}-{digest[:12]}"
     if (target / "manifest.json").is_file():
@@ -158,16 +159,13 @@ def _check(options: DataOptions, cache: Path) -> None:
         )
 
 
-def _warn(reader: Reader, options: DataOptions, parts: dict[str, list[Sample]]) -> None:
+def _warn(spec: DatasetSpec, options: DataOptions, parts: dict[str, list[Sample]], seen: int) -> None:
     """Say it, on every run and not only when packing, when a split flatters the test figures."""
-    seen = sum(sample.seen for samples in parts.values() for sample in samples)
-    if seen:
-        spec = reader.spec
-        others = " or ".join(name for name in spec.splits if name != options.split)
-        logger.warning(
-            f"{spec.title}, split {options.split!r}: {seen} of {len(parts['test'])} test images have a "
-            f"copy of their scene in training, so that test figures flatter; another split: {others}"
-        )
+    others = " or ".join(name for name in spec.splits if name != options.split)
+    logger.warning(
+        f"{spec.title}, split {options.split!r}: {seen} of {len(parts['test'])} test images have a "
+        f"copy of their scene in training, so that test figures flatter; another split: {others}"
+    )
 
 
 def _digest(options: DataOptions, raw: Path, parts: dict[str, list[Sample]]) -> str:
