@@ -207,7 +207,8 @@ def test_full_disk_is_one_line(large, tmp_path, monkeypatch, method):
     cache = tmp_path / "cache"
     with pytest.raises(UserError) as info:
         pack.prepare(options(large), cache)
-    # As if all 5 images had 6 crops like the first: 30 of 256² with an image and 3 maps.
+    # As if all of a split were like its first: 4 images of 6 crops and one of 2, of 256² with an image and
+    # 3 maps.
     line = str(info.value)
-    assert "No space left" in line and f"{30 * 4 * 2**16 / 2**20:.0f} MiB" in line and "\n" not in line
+    assert "No space left" in line and f"{26 * 4 * 2**16 / 2**20:.0f} MiB" in line and "\n" not in line
     assert list(cache.iterdir()) == []
