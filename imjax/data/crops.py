@@ -119,9 +119,14 @@ def tiles(shape: tuple[int, int], overlap: float, side: int) -> list[Window]:
     is closer to the one before.
     """
     side = min(side, *shape)
-    step = max(round(side * (1 - overlap)), 1)
-    tops, lefts = ([*range(0, length - side, step), length - side] for length in shape)
+    tops, lefts = (starts(length, side, overlap) for length in shape)
     return [(top, left, side) for top in tops for left in lefts]
+
+
+def starts(length: int, side: int, overlap: float) -> list[int]:
+    """Where pieces of `side` pixels start on an axis of `length` >= `side`, in the steps of `tiles`."""
+    step = max(round(side * (1 - overlap)), 1)
+    return [*range(0, length - side, step), length - side]
 
 
 def _random(shape: tuple[int, int], name: str, options: DataOptions) -> Iterator[Window]:

@@ -130,7 +130,7 @@ def load(root: Path, verify: bool = True) -> Packed:
     path = root / "manifest.json"
     try:
         manifest = json.loads(path.read_text())
-        spec, entries = _spec(manifest["spec"]), manifest["splits"]
+        spec, entries = DatasetSpec.of(manifest["spec"]), manifest["splits"]
         splits = {name: _open(root / name, entries[name], verify) for name in SPLITS}
     except (OSError, ValueError, KeyError, TypeError) as error:
         where = getattr(error, "filename", None) or path
@@ -264,15 +264,6 @@ def _sha256(path: Path) -> str:
 
 def _damaged(path: Path | str, root: Path, why: str) -> UserError:
     return UserError(f"{path}: damaged ({why}); delete the folder {root} and prepare it again")
-
-
-def _spec(fields: dict[str, Any]) -> DatasetSpec:
-    return DatasetSpec(**{name: _tuples(value) for name, value in fields.items()})
-
-
-def _tuples(value: Any) -> Any:
-    """JSON knows lists only."""
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def _bytes(options: DataOptions, reader: Reader, chosen: dict[str, list[Sample]]) -> int:

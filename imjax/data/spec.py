@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 LabelKind = Literal["binary", "multiclass", "multilabel"]
 
@@ -67,3 +68,17 @@ class DatasetSpec:
     def outputs(self) -> int:
         """Number of network outputs."""
         return len(self.classes)
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> DatasetSpec:
+        """The spec that `dataclasses.asdict` and json made `fields` of.
+
+        Raises:
+            TypeError: a field is unknown or missing.
+        """
+        return cls(**{name: _tuples(value) for name, value in fields.items()})
+
+
+def _tuples(value: Any) -> Any:
+    """JSON knows lists only."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
