@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
@@ -28,10 +29,49 @@ def sweep(
         The result per batch as numpy leaves `[member, ...]`, and how many of its examples count.
     """
     indices, steps = source.in_order(batch)
+    batches = zip(steps, source.batches(indices, steps), strict=True)
+    return _ahead(
+        members,
+        ((mapped(variables, data), min(batch, source.count - step * batch)) for step, data in batches),
+    )
+
+
+def stream(
+    members: Members, mapped: Callable, variables: Chunks, images: Iterable[np.ndarray], batch: int
+) -> Iterator[Any]:
+    """Run a mapped function over images that come one by one, so that their number does not matter.
+
+    All batches have one shape, so that one program is compiled; the last is padded.
+
+    Args:
+        members: as the function was mapped by.
+        mapped: `members.map(function)`, leaves `[b, ...]`.
+        variables: per member.
+        images: uint8 `[h, w, c]`, all of one shape; at most two batches are taken before the first result.
+        batch: images per call; fewer where there are fewer.
+
+    Yields:
+        The result per image, in order, numpy leaves `[member, ...]`.
+    """
+    rest = iter(images)
+
+    def dispatched():
+        width = 0
+        while group := list(itertools.islice(rest, batch)):
+            width = width or len(group)
+            padded = np.stack(group + group[-1:] * (width - len(group)))
+            same = np.broadcast_to(padded, (members.count, *padded.shape))
+            yield mapped(variables, members.spread({"image": same})), len(group)
+
+    for result, counted in _ahead(members, dispatched()):
+        for i in range(counted):
+            yield jax.tree.map(lambda leaf: leaf[:, i], result)  # noqa: B023
+
+
+def _ahead(members: Members, dispatched: Iterable[tuple[Chunks, int]]) -> Iterator[tuple[Any, int]]:
+    """Results on the host, one batch ahead: the devices work on the next while the host takes the last."""
     waiting = None
-    # One batch ahead: the devices work on the next while the host takes the last.
-    for step, data in zip(steps, source.batches(indices, steps), strict=True):
-        result = mapped(variables, data), min(batch, source.count - step * batch)
+    for result in dispatched:
         if waiting:
             yield members.collect(waiting[0]), waiting[1]
         waiting = result
