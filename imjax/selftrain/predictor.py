@@ -1,0 +1,189 @@
+"""What a run's nets say of images: labels, votes, probabilities. The one way of asking them.
+
+Training measures its candidates with it on packed sets; `imjax.predict` asks it about images that come one
+by one. All of it goes through `engine.predict`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+
+from imjax.config import Mask, Model
+from imjax.data.spec import DatasetSpec, LabelKind
+from imjax.engine import predict, windows
+from imjax.engine.images import over_images
+from imjax.engine.members import Members, spread_over_devices
+from imjax.engine.source import Source
+from imjax.methods.inconsistency_masks import consensus
+from imjax.models.benchmark_unet import BenchmarkUNet
+from imjax.models.unet import UNet
+from imjax.ops import vote
+
+
+@dataclasses.dataclass(frozen=True)
+class Predictor:
+    """What a run's settings say about asking its nets; variables are numpy leaves `[member, ...]`."""
+
+    spec: DatasetSpec
+    model: Model
+    mask: Mask
+    batch: int
+    """Images per call, `Config.predict_batch`."""
+    members_per_chunk: int = 0
+    resident_mib: int = 0
+    """See `Config`."""
+    patch: tuple[int, ...] = ()
+    overlap: float = 0.5
+    """Of the windows through which volumes go, see `Joint`."""
+
+    def members(self, count: int) -> Members:
+        """`count` members on this machine's devices."""
+        return spread_over_devices(count, self.members_per_chunk)
+
+    def source(self, examples: dict[str, np.ndarray], members: Members) -> Source:
+        """Examples for members, resident where they fit."""
+        return Source(examples, members, self.resident_mib)
+
+    def unet(self, alpha: float, auxiliaries: int = 0) -> nn.Module:
+        """The backbone at that width, with so many auxiliary decoders."""
+        m, outputs = self.model, self.spec.outputs
+        shared = {"auxiliaries": auxiliaries, "momentum": m.momentum, "dtype": compute_type(m.dtype)}
+        if m.backbone == "benchmark":
+            features = tuple(int(base * alpha) for base in m.features)
+            return BenchmarkUNet(outputs, features, m.dropouts, self.spec.dims, **shared)
+        return UNet(outputs, alpha, m.dropout, **shared)
+
+    def labels(self, net: nn.Module, variables: Any, images: np.ndarray) -> np.ndarray:
+        """Labels that nets give to images.
+
+        Args:
+            net: the module.
+            variables: of the nets.
+            images: uint8 `[n, h, w, c]`, or volumes `[n, d, h, w, c]`, which go through `engine.windows`.
+
+        Returns:
+            uint8 `[member, n, h, w]` class indices or 0/1, multilabel `[member, n, h, w, k]`; of volumes with
+            `d` before `h`.
+        """
+        if self.spec.dims == 3:
+            return self._through_windows(net, [variables], images)
+        members = self.members(_count(variables))
+        program, source = _labelling(members, net, self.spec.kind), self.source({"image": images}, members)
+        return predict.per_image(members, program, members.spread(variables), source, self.batch)
+
+    def voted(self, net: nn.Module, systems: Sequence[Any], images: np.ndarray) -> np.ndarray:
+        """Labels by the mean probability of the nets of each system.
+
+        Args:
+            net: the module.
+            systems: variables of each system's first net, second net and so on, numpy leaves `[system, ...]`.
+            images: uint8 `[n, h, w, c]` or `[n, d, h, w, c]`.
+
+        Returns:
+            As `labels`, `[system, n, ...]`.
+        """
+        if self.spec.dims == 3:
+            return self._through_windows(net, systems, images)
+        members = self.members(_count(systems[0]))
+        program, source = _voting(members, net, self.spec.kind), self.source({"image": images}, members)
+        return predict.per_image(members, program, members.spread(tuple(systems)), source, self.batch)
+
+    def probabilities(
+        self, net: nn.Module, variables: Any, images: Iterable[np.ndarray]
+    ) -> Iterator[np.ndarray]:
+        """Probabilities that nets give to images as these come.
+
+        Args:
+            net: the module.
+            variables: of the nets.
+            images: uint8 `[h, w, c]`, all of one shape.
+
+        Yields:
+            float32 `[member, h, w, k]` per image, in order.
+        """
+        members = self.members(_count(variables))
+        program = _asking(members, net, self.spec.kind)
+        return predict.stream(members, program, members.spread(variables), images, self.batch)
+
+    def inconsistent_pixels(self, labels: np.ndarray) -> float:
+        """Mean size of the inconsistency mask of members' labels `[member, n, ...]` by the run's settings.
+
+        Of volumes, voxels of a whole one; its slices are taken one by one, as morphology acts in their plane.
+        """
+        slices = 1
+        if self.spec.dims == 3:
+            slices = labels.shape[2]
+            labels = labels.reshape(len(labels), -1, *labels.shape[3:])
+        found = over_images(_size, np.moveaxis(labels, 0, 1), spec=self.spec, mask=self.mask)
+        return slices * float(found.mean())
+
+    def _through_windows(self, net: nn.Module, systems: Sequence[Any], images: np.ndarray) -> np.ndarray:
+        """`voted` of volumes; a net by itself is a system of one."""
+        kind, shape = self.spec.kind, images.shape[1:-1]
+        where = windows.places(shape, self.patch or shape, self.overlap)
+        members = self.members(_count(systems[0]))
+        program, batch = _saying(members, net, kind), min(self.batch, len(where))
+        harden = functools.partial(vote.harden, kind)
+        variables = members.spread(tuple(systems))
+        return windows.labels(
+            members, program, variables, images, where, batch, lambda said: harden(jnp.asarray(said))
+        )
+
+
+def _count(variables: Any) -> int:
+    return jax.tree.leaves(variables)[0].shape[0]
+
+
+@functools.lru_cache(maxsize=32)
+def _labelling(members: Members, net: nn.Module, kind: LabelKind) -> Callable:
+    def function(variables, batch):
+        return vote.label_of_logits(kind, net.apply(variables, batch["image"]))
+
+    return members.map(function)
+
+
+@functools.lru_cache(maxsize=32)
+def _asking(members: Members, net: nn.Module, kind: LabelKind) -> Callable:
+    def function(variables, batch):
+        return vote.probabilities(kind, net.apply(variables, batch["image"]))
+
+    return members.map(function)
+
+
+@functools.lru_cache(maxsize=32)
+def _voting(members: Members, net: nn.Module, kind: LabelKind) -> Callable:
+    def function(systems, batch):
+        said = [vote.probabilities(kind, net.apply(one, batch["image"])) for one in systems]
+        return jax.vmap(functools.partial(vote.soft, kind), in_axes=1)(jnp.stack(said))
+
+    return members.map(function)
+
+
+@functools.lru_cache(maxsize=32)
+def _saying(members: Members, net: nn.Module, kind: LabelKind) -> Callable:
+    """Mean probability of the nets of a system."""
+
+    def function(systems, batch):
+        said = [vote.probabilities(kind, net.apply(one, batch["image"])) for one in systems]
+        return jnp.stack(said).mean(0)
+
+    return members.map(function)
+
+
+def _size(labels: jax.Array, *, spec: DatasetSpec, mask: Mask) -> jax.Array:
+    return consensus(spec, mask, labels).size
+
+
+def compute_type(name: str) -> Any:
+    """`auto` → bfloat16 on accelerators, float32 on CPU; else the named type."""
+    if name == "auto":
+        name = "float32" if jax.default_backend() == "cpu" else "bfloat16"
+    return jnp.dtype(name)
