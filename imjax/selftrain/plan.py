@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from imjax.config import LEVELS, Config, Strength
+from imjax.config import LEVELS, Config, Model, Strength
 from imjax.methods import names
 from imjax.methods.base import Recipe
 from imjax.methods.joint import total
@@ -36,6 +36,12 @@ def make_plan(config: Config) -> tuple[Stage, ...]:
     if chosen.generations:
         stages += _generations(config, chosen)
     return tuple(stages)
+
+
+def width(model: Model, recipe: Recipe, generation: int | None) -> float:
+    """Width α of a stage's nets; generation None: of a start, or of the consistency loss."""
+    grows = recipe.grows and generation is not None
+    return model.growing_alpha[generation] if grows else model.alpha
 
 
 def _jointly(config: Config) -> JointStage:
@@ -124,7 +130,7 @@ def _generation(config: Config, chosen: Recipe, generation: int, pseudo: str) ->
         method=config.method,
         start=chosen.start,
         candidates=config.candidates,
-        alpha=config.model.growing_alpha[generation] if chosen.grows else config.model.alpha,
+        alpha=width(config.model, chosen, generation),
         generation=generation,
         pseudo=pseudo,
         originals=chosen.originals,

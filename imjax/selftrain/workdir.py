@@ -63,7 +63,7 @@ def record(config: Config, packed: Packed) -> dict[str, Any]:
 
 
 def _same(path: Path, config: Config, packed: Packed) -> None:
-    old = _read(path)
+    old = read_record(path)
     before = facts(old["config"])
     now = facts(dataclasses.asdict(config))
     differing = [key for key in sorted(before | now) if before.get(key) != now.get(key)]
@@ -75,13 +75,20 @@ def _same(path: Path, config: Config, packed: Packed) -> None:
         raise UserError(f"{path} is from a run on other data than {digest}; name another --workdir")
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_record(path: Path) -> dict[str, Any]:
+    """Contents of a run's config.json, of this version or an older one.
+
+    Raises:
+        UserError: there is none, or it is damaged.
+    """
     try:
         old = read_json(path)
         if not isinstance(old["config"], dict):
             raise TypeError("config is no group of keys")
         return old
-    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; expected the folder of a run of imjax.main") from error
+    except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: not a config.json of imjax ({error}); name another folder") from error
 
 
@@ -95,9 +102,9 @@ def lenders(folders: Sequence[Path], workdir: Path) -> list[Path]:
     Raises:
         UserError: a folder is no run's.
     """
-    ours, found = _read(workdir / "config.json"), []
+    ours, found = read_record(workdir / "config.json"), []
     for folder in folders:
-        theirs = _read(folder / "config.json")
+        theirs = read_record(folder / "config.json")
         differing = [key for key in ("versions", "device") if ours[key] != theirs.get(key)]
         if differing:
             logger.warning("--reuse=%s: made with other %s; nothing is taken over", folder, differing)

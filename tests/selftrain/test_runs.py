@@ -127,7 +127,7 @@ def test_stages_of_another_run_are_taken_over(demo, command, tiny, tmp_path):
 
 def test_a_folder_to_take_from_must_be_a_run(demo, command, tiny, tmp_path):
     code, _, err = command("configs/demo.py:tiny", tmp_path / "run", *tiny, f"--reuse={tmp_path}")
-    assert code == 2 and "config.json: not a config.json of imjax" in err
+    assert code == 2 and "config.json: No such file or directory; expected the folder of a run" in err
 
 
 def test_selecting_on_test_ranks_by_test_and_says_so(command, tiny, tmp_path):

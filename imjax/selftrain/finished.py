@@ -1,0 +1,165 @@
+"""A finished training stage, read from a run's folder alone: no dataset, no plan, no path of another machine.
+
+Only `config.json` and the stage's folder are read, and of the configuration only what its nets depend on, so
+that runs of older versions stay usable: keys that came later matter to training, or are in `BEFORE`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from flax import linen as nn
+
+from imjax.config import Mask, Model, freeze
+from imjax.data.spec import DatasetSpec
+from imjax.engine.checkpoints import load_nets
+from imjax.errors import UserError
+from imjax.methods.joint.hosts import HOSTS
+from imjax.methods.recipes import RECIPES
+from imjax.selftrain.plan import width
+from imjax.selftrain.predictor import Predictor
+from imjax.selftrain.store import read_json
+from imjax.selftrain.workdir import read_record
+
+BEFORE = {"backbone": "study", "features": (), "dropouts": ()}
+"""What runs did before these keys of `model` were there. A new key of `Model` needs its line here."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Finished:
+    """A training stage that is done, and what its nets need to predict."""
+
+    folder: Path
+    """Of the stage."""
+    name: str
+    predictor: Predictor
+    size: tuple[int, int]
+    """Height and width of the images it was trained on."""
+    cropped: bool
+    """Whether these were crops of the originals."""
+    alpha: float
+    auxiliaries: int
+    """See `Predictor.unet`."""
+    ranked: tuple[int, ...]
+    """Members, best on val first."""
+
+    @property
+    def spec(self) -> DatasetSpec:
+        """What the labels mean."""
+        return self.predictor.spec
+
+    @property
+    def net(self) -> nn.Module:
+        """The module."""
+        return self.predictor.unet(self.alpha, self.auxiliaries)
+
+    def nets(self, count: int) -> Any:
+        """Variables of the best `count` nets, numpy leaves `[count, ...]`.
+
+        Raises:
+            UserError: they cannot be read.
+        """
+        chosen = np.array(self.ranked[:count])
+        try:
+            return jax.tree.map(lambda leaf: leaf[chosen], load_nets(self.folder / "nets"))
+        except (OSError, ValueError, KeyError, IndexError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise UserError(
+                f"{self.folder / 'nets'}: no nets can be read ({reason}); copy it again"
+            ) from error
+
+
+def open_stage(workdir: Path, stage: str | None = None) -> Finished:
+    """A finished training stage of a run.
+
+    Args:
+        workdir: of the run.
+        stage: e.g. `train_g1`; None: the last one of the run's method, which is its start where no generation
+            is done yet.
+
+    Raises:
+        UserError: no run there, or none that this version can read; no such stage, or none that is done.
+    """
+    path = workdir / "config.json"
+    record = read_record(path)
+    values = record["config"]
+    try:
+        method, data = values["method"], values["data"]
+        predictor = Predictor(
+            DatasetSpec.of(record["spec"]),
+            freeze(BEFORE | values["model"], Model, "model."),
+            freeze(values["mask"], Mask, "mask."),
+            values["predict_batch"],
+        )
+        size = data["height"], data["width"]
+        cropped = bool(data.get("crops") or data.get("overlap"))
+        if method not in RECIPES and method not in HOSTS:
+            raise KeyError(f"method {method!r}")
+    except (KeyError, TypeError, UserError) as error:
+        made = record.get("commit") or "unknown"
+        raise UserError(
+            f"{path}: from another version of imjax, commit {made} ({error}); predict with that version"
+        ) from error
+    folder = _choose(workdir, method, stage)
+    name = _name(folder)
+    alpha, auxiliaries = _shape(predictor.model, method, name)
+    return Finished(folder, name, predictor, size, cropped, alpha, auxiliaries, _ranked(folder))
+
+
+def _choose(workdir: Path, method: str, stage: str | None) -> Path:
+    """Folder of the stage of that name, or of the last one of the method."""
+    stages = [path for path in (workdir / "stages").glob("*_train_*") if path.name.split("_")[0].isdigit()]
+    done = sorted(
+        (path for path in stages if (path / "DONE.json").is_file()), key=lambda p: int(p.name.split("_")[0])
+    )
+    names = [_name(path) for path in done]
+    if stage is not None:
+        if stage not in names:
+            found = ", ".join(names) or "none"
+            raise UserError(f"--stage={stage}: no finished training stage of {workdir}; those are: {found}")
+        return done[names.index(stage)]
+    own = [path for path in done if _belongs(_name(path), method)]
+    if own:
+        return own[-1]
+    hint = f"; --stage={names[-1]} takes a baseline's" if names else ""
+    raise UserError(
+        f"{workdir / 'stages'}: no training stage of method {method!r} is finished, expected a folder "
+        f"NN_train_* with a DONE.json; go on with the run first{hint}"
+    )
+
+
+def _name(folder: Path) -> str:
+    """`04_train_g0` → `train_g0`."""
+    return folder.name.split("_", 1)[1]
+
+
+def _generation(stage: str) -> int | None:
+    found = re.fullmatch(r"train_g(\d+)", stage)
+    return int(found[1]) if found else None
+
+
+def _belongs(stage: str, method: str) -> bool:
+    """Whether a stage is the method's and not a baseline's."""
+    if method in HOSTS or _generation(stage) is not None:
+        return True
+    return stage in (f"train_{RECIPES[method].start}", "train_consistency")
+
+
+def _shape(model: Model, method: str, stage: str) -> tuple[float, int]:
+    """Width and auxiliary decoders of a stage's nets."""
+    if method in HOSTS:
+        return model.alpha, HOSTS[method].auxiliaries
+    return width(model, RECIPES[method], _generation(stage)), 0
+
+
+def _ranked(folder: Path) -> tuple[int, ...]:
+    path = folder / "train.json"
+    try:
+        return tuple(int(member) for member in read_json(path)["ranked"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: no ranking of nets can be read ({error}); copy the stage again") from error
