@@ -1,0 +1,58 @@
+"""Image files of a folder that is no dataset."""
+
+import cv2
+import numpy as np
+import pytest
+
+from imjax.data import images
+from imjax.errors import UserError
+
+
+def put(path, pixels):
+    path.write_bytes(cv2.imencode(path.suffix.lower(), pixels)[1].tobytes())
+    return path
+
+
+def test_find_by_name_and_ending(tmp_path):
+    for name in ("b.PNG", "a ü.tif", "c.jpeg", ".hidden.png", "notes.txt"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "more.png").mkdir()
+    assert [path.name for path in images.find(tmp_path)] == ["a ü.tif", "b.PNG", "c.jpeg"]
+
+
+def test_nothing_to_find(tmp_path):
+    with pytest.raises(UserError, match="nowhere: no such folder"):
+        images.find(tmp_path / "nowhere")
+    (tmp_path / "inside").mkdir()
+    (tmp_path / "notes.txt").write_text("")
+    with pytest.raises(UserError, match="no image, but 1 sub-folders, which are not read, and 1 other files"):
+        images.find(tmp_path)
+
+
+def test_one_stem_twice(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"")
+    (tmp_path / "a.jpg").write_bytes(b"")
+    with pytest.raises(UserError, match="a.png: has the stem of a.jpg"):
+        images.find(tmp_path)
+
+
+def test_channels_and_depths(tmp_path):
+    # Blue, green, red in the file's order; grey is .114 B + .587 G + .299 R, here .114·10 + .587·100 = 59.84.
+    colour = put(tmp_path / "colour.bmp", np.full((2, 3, 3), (10, 100, 0), np.uint8))
+    assert images.read(colour, 3)[0, 0].tolist() == [0, 100, 10]
+    assert images.read(colour, 1).shape == (2, 3, 1) and images.read(colour, 1)[0, 0, 0] == 60
+    alpha = put(tmp_path / "alpha.png", np.full((2, 3, 4), (10, 100, 0, 7), np.uint8))
+    assert images.read(alpha, 3)[0, 0].tolist() == [0, 100, 10]
+    # 16 bits: 0x1234 becomes 0x12.
+    deep = put(tmp_path / "deep.tif", np.full((2, 3), 0x1234, np.uint16))
+    assert images.read(deep, 1).dtype == np.uint8 and (images.read(deep, 1) == 0x12).all()
+    assert images.read(deep, 3)[0, 0].tolist() == [0x12] * 3
+
+
+def test_bad_files(tmp_path):
+    whole = put(tmp_path / "a.png", np.zeros((40, 40), np.uint8))
+    whole.write_bytes(whole.read_bytes()[:50])
+    with pytest.raises(UserError, match="a.png: truncated"):
+        images.read(whole, 1)
+    with pytest.raises(UserError, match="b.png: file not found"):
+        images.read(tmp_path / "b.png", 1)
