@@ -1,6 +1,7 @@
 """What every command shares: flags in, clear errors out.
 
-Exit codes: 0 done (or stopped on request, to be resumed), 2 something the user can mend, 1 anything else.
+Exit codes: 0 done (or stopped on request, to be resumed), 2 something the user can mend, 1 anything else, of
+which inputs that were left out.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable
 
 from absl import app, flags
 
-from imjax.errors import Stopped, TrainingError, UserError
+from imjax.errors import Incomplete, Stopped, TrainingError, UserError
 
 
 def run(main: Callable[[list[str]], None], positional: bool = False) -> None:
@@ -38,7 +39,7 @@ def guarded(main: Callable[[list[str]], None], arguments: list[str], positional:
         return _complain(f"stopped: {stop}; give the same command again to go on", 0)
     except UserError as error:
         return _complain(error, 2)
-    except TrainingError as error:
+    except (TrainingError, Incomplete) as error:
         return _complain(error, 1)
     except KeyboardInterrupt:
         return _complain("stopped; give the same command again to go on", 130)

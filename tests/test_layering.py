@@ -10,7 +10,7 @@ SHARED = {"errors", "log"}
 RANK = {
     "ops": 0, "cells": 0, "losses": 0, "metrics": 0, "models": 0, "rng": 0, "data": 0, "config": 0,
     "config_joint": 0, "rules": 0, "surfaces": 0, "methods": 1, "engine": 2,
-    "selftrain": 3, "report": 4, "prepare": 4, "main": 5, "door": 4,
+    "selftrain": 3, "report": 4, "prepare": 4, "predict": 4, "main": 5, "door": 4,
 }  # fmt: skip
 FILES = sorted((ROOT / "imjax").rglob("*.py"))
 
@@ -47,7 +47,7 @@ def test_only_members_knows_vmap_over_members_and_pmap():
 
 def test_absl_flags_only_in_doors():
     users = {p.relative_to(ROOT / "imjax").as_posix() for p in FILES if "flags" in set(_absl(p))}
-    assert users == {"door.py", "main.py", "prepare.py", "report/__main__.py"}
+    assert users == {"door.py", "main.py", "prepare.py", "predict.py", "report/__main__.py"}
 
 
 def _absl(path):
