@@ -42,8 +42,8 @@ def find(folder: Path) -> list[Path]:
 def read(path: Path, channels: int) -> np.ndarray:
     """Decode an image as the datasets' readers do.
 
-    Colour becomes grey and grey colour as needed, alpha is dropped, of 16 bits the upper eight count, of a
-    file with several pages the first. Pixels stay as they are stored, whatever EXIF says of the orientation.
+    Colour becomes grey and grey colour as needed, alpha is dropped, and what is not 8-bit is scaled as
+    `raw.read_photo` says. Pixels stay as they are stored, whatever EXIF says of the orientation.
 
     Args:
         path: the file.
@@ -53,10 +53,16 @@ def read(path: Path, channels: int) -> np.ndarray:
         uint8 `[h, w, channels]`.
 
     Raises:
-        UserError: missing, damaged or too large a file.
+        UserError: missing, damaged or too large a file, or one of several pages.
     """
     try:
-        return raw.read_grey(path)[..., None] if channels == 1 else raw.read_image(path)
+        photo = raw.read_photo(path)
+        if channels == 3:
+            return photo
+        deep = raw.decode(path, cv2.IMREAD_UNCHANGED).dtype != np.uint8
+        # A JPEG's own grey is not quite that of its colours, and readers of grey sets take the former.
+        grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY) if deep else raw.read_grey(path)
+        return grey[..., None]
     except cv2.error as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: no readable image ({reason}); convert or remove it") from error

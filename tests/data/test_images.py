@@ -43,10 +43,15 @@ def test_channels_and_depths(tmp_path):
     assert images.read(colour, 1).shape == (2, 3, 1) and images.read(colour, 1)[0, 0, 0] == 60
     alpha = put(tmp_path / "alpha.png", np.full((2, 3, 4), (10, 100, 0, 7), np.uint8))
     assert images.read(alpha, 3)[0, 0].tolist() == [0, 100, 10]
-    # 16 bits: 0x1234 becomes 0x12.
-    deep = put(tmp_path / "deep.tif", np.full((2, 3), 0x1234, np.uint16))
-    assert images.read(deep, 1).dtype == np.uint8 and (images.read(deep, 1) == 0x12).all()
-    assert images.read(deep, 3)[0, 0].tolist() == [0x12] * 3
+    # 16 bits are scaled by the image's own range, as training scales them: 100 of 0 to 1000 is a tenth.
+    steps = np.repeat(np.array([0, 100, 1000], np.uint16), 100)[None]
+    deep = put(tmp_path / "deep.tif", steps)
+    assert images.read(deep, 1).dtype == np.uint8 and images.read(deep, 1)[0, ::100, 0].tolist() == [
+        0,
+        26,
+        255,
+    ]
+    assert images.read(deep, 3)[0, 100].tolist() == [26] * 3
 
 
 def test_bad_files(tmp_path):
