@@ -3,10 +3,13 @@
 import dataclasses
 import importlib
 
+import numpy as np
 import pytest
 
 from imjax.config import freeze
 from imjax.data import readers
+from imjax.data.pack import Packed, Split
+from imjax.data.spec import VOID, DatasetSpec
 from imjax.errors import UserError
 from imjax.methods import names
 
@@ -46,3 +49,33 @@ def test_inconsistency_masks_need_a_class_for_inconsistent_pixels():
         names.check_spec(method, readers.spec("neu_seg"))
     with pytest.raises(UserError, match="class 0, which NEU-Seg has for 'background'"):
         names.check_spec("im_pp", readers.spec("neu_seg"))
+
+
+def packed(*labels, kind="binary"):
+    """Unlabelled images with these labels, `VOID` or not all over."""
+    spec = DatasetSpec("mine", "mine", kind, ("cell",), ((1, 1, 1),))
+    maps = np.array(labels, np.uint8).reshape(-1, 1, 1).repeat(2, 1).repeat(2, 2)
+    images = np.zeros((*maps.shape, 3), np.uint8)
+    split = Split(images, maps, tuple(map(str, labels)), tuple(map(str, labels)))
+    return Packed(spec, {}, {"unlabelled": split})
+
+
+def test_unlabelled_images_without_truth():
+    mixed = packed(0, VOID, 1, VOID)
+    for method in ("im", "ldt", "noisy_student", "cps"):
+        names.check_truth(config("folder_im", method=method), mixed)
+    for method in ("fdt", "gt_im_pp"):
+        line = f"mine: 2 of 4 unlabelled images have no mask, which {method} would learn from"
+        with pytest.raises(UserError, match=line):
+            names.check_truth(config("folder_im", method=method), mixed)
+        names.check_truth(config("folder_im", method=method), packed(0, 1))
+    with pytest.raises(UserError, match="which fdt would learn from"):
+        names.check_truth(config("folder_im", baselines=("ldt", "fdt")), mixed)
+
+
+def test_no_unlabelled_images():
+    for method in ("ldt", "aldt", "fdt"):
+        names.check_truth(config("folder_im", method=method), packed())
+    for method in ("im", "noisy_student", "consistency", "cps"):
+        with pytest.raises(UserError, match=f"no unlabelled image for method '{method}'"):
+            names.check_truth(config("folder_im", method=method), packed())

@@ -5,10 +5,16 @@ import logging
 import numpy as np
 import pytest
 
-from imjax.data.spec import DatasetSpec
-from imjax.selftrain import labelling
+from imjax.data.pack import Packed, Split
+from imjax.data.spec import VOID, DatasetSpec
+from imjax.engine import evaluate
+from imjax.engine.monitor import Monitor
+from imjax.ops import inconsistency
+from imjax.selftrain import labelling, panels
+from imjax.selftrain.context import Context
 from imjax.selftrain.plan import make_plan
 from imjax.selftrain.stages import LabelStage
+from imjax.selftrain.store import Store
 
 BINARY = DatasetSpec("b", "b", "binary", ("x",), ((1, 1, 1),))
 MANY = DatasetSpec("m", "m", "multiclass", ("a", "b"), ((0, 0, 0),) * 2)
@@ -59,3 +65,26 @@ def test_warnings(facts, message, demo_config, caplog):
     with caplog.at_level(logging.WARNING, "imjax"):
         labelling._warn(stage, facts)
     assert (message in caplog.text) if message else not caplog.text
+
+
+@pytest.mark.parametrize("spec", [BINARY, MANY, LABELS], ids=lambda s: s.kind)
+def test_without_a_truth_there_is_no_accuracy(spec):
+    """Labels of images that nobody labelled are void everywhere; figures are then nan, without a warning."""
+    shape = (3, 4, 4, 2) if spec.kind == "multilabel" else (3, 4, 4)
+    prediction = np.random.default_rng(0).integers(0, 2, shape, dtype=np.uint8)
+    found = evaluate.figures(spec, truth=np.full(shape, VOID, np.uint8), prediction=prediction)
+    means = [value for (_, label), value in found.items() if not label]
+    assert means and np.isnan(means).all()
+
+
+def test_panels_of_images_without_a_truth(tmp_path, demo_config, monkeypatch):
+    labels = np.full((2, 4, 4), VOID, np.uint8)
+    pair = inconsistency.Pair(np.ones_like(labels), labels == 0, np.zeros(2, np.int32), np.ones(2, bool))
+    shown = []
+    monkeypatch.setattr(panels, "_write", lambda found, out, monitor: shown.append(set(found)))
+    for truth in (labels, np.zeros_like(labels)):
+        split = Split(np.zeros((2, 4, 4, 3), np.uint8), truth, ("a", "b"), ("a", "b"))
+        context = Context(demo_config, Packed(BINARY, {}, {"unlabelled": split}), Store(tmp_path, (), []))
+        panels.of_labels(context, pair, tmp_path, Monitor.__new__(Monitor))
+    always = {"image", "pseudo-label", "inconsistency mask"}
+    assert shown == [always, always | {"truth"}]
