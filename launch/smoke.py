@@ -32,8 +32,10 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 COUNTS = {"train_val": 40, "train": 40, "val": 8, "val_test": 16, "test": 8, "train_val_test": 60}
 SIZE = (256, 288)
 """Of the images that are written: HeLa's crops need 256."""
-SETTINGS = ("data.label_fraction=0.25", "data.overlap=0", "data.crops=0")
-"""Whole images, and enough of them labelled for a run of seconds to learn something."""
+SETTINGS = ("data.overlap=0", "data.crops=0")
+"""Whole images."""
+LABELLED = 0.25
+"""Share of them that is labelled at least, enough for a run of seconds to learn something."""
 
 
 def define_flags() -> None:
@@ -85,7 +87,9 @@ def _points(path: Path, root: Path) -> list[Point]:
         # Volumes are large enough as they are written unless told.
         size = SIZE if readers.spec(dataset).dims == 2 else None
         fixtures.write_synthetic(dataset, data, COUNTS, size=size)
-    return make_points([f"{path}:tiny"], [], [f"data.dir={data}", *SETTINGS], root)
+    share = max(LABELLED, bare.config.data.label_fraction)
+    settings = [f"data.dir={data}", f"data.label_fraction={share}", *SETTINGS]
+    return make_points([f"{path}:tiny"], [], settings, root)
 
 
 def judge(point: Point) -> tuple[str, float, float]:
