@@ -137,10 +137,8 @@ def _indexed(raw: Path, greys: set[int], table: ClassTable | None, complain: Com
         names, source = table.names, f"named in {CLASSES}"
     else:
         count = max(v for v in indices if v < UNNAMED) + 1 if min(indices) < UNNAMED else 1
-        names, source = (
-            tuple(f"class {i}" for i in range(count)),
-            f"no {CLASSES} to name them; if they number objects: data.label_kind=binary",
-        )
+        names = tuple(f"class {i}" for i in range(count))
+        source = f"no {CLASSES} to name them; if they number objects: data.label_kind=binary"
     colours = table.colours if table and table.colours else (FIRST, *palette(len(names) - 1))
     values = {i: i + 1 for i in range(len(names))} | {WHITE: VOID}
     why = f"masks of class indices 0 to {max(v for v in values if v != WHITE)}, {source}"
