@@ -90,3 +90,46 @@ def test_without_names_and_with_too_few():
     assert not {metric for metric, _ in found} & {"hd95", "assd"}
     with pytest.raises(ValueError, match="3 names for 4 slices, expected one each"):
         evaluate.figures(HEART, truth=TRUTH, prediction=FOUND, names=NAMES[:3])
+
+
+WHOLE = DatasetSpec(
+    "toy", "Toy", "multiclass", ("ground", "atrium"), ((0, 0, 0),) * 2, dims=3, background=True
+)
+
+
+def test_images_that_are_volumes_by_hand():
+    truth, found = np.zeros((2, 2, 2, 3, 4), np.uint8)
+    # Volume 0: 2 of 2 true voxels found and a third, beside them: Dice 4/5, IoU 2/3. The distances are 0 0
+    # from the truth, 0 0 1 to it: mean 1/5, 95th percentile at place .95·4 = 3.8 from 0 of 0 0 0 0 1: 0.8.
+    truth[0, 0, 0, :2] = found[0, 0, 0, :3] = 1
+    # Volume 1: one voxel, found a slice below: 1 apart. A false voxel where the truth is void counts nowhere.
+    truth[1, 0, 2, 3] = found[1, 1, 2, 3] = 1
+    truth[1, 0, 0, 0], found[1, 0, 0, 0] = VOID, 1
+    wanted = {"dice": 4 / 5 / 2, "iou": 2 / 3 / 2, "hd95": (0.8 + 1) / 2, "assd": (1 / 5 + 1) / 2}
+    for names in ((), ("a", "b")):
+        figures = evaluate.figures(WHOLE, truth=truth, prediction=found, names=names)
+        for metric, value in wanted.items():
+            assert figures[metric, "atrium"] == figures[metric, ""] == pytest.approx(value)
+    # Of all voxels: 3 true, 4 found without the void one, 2 in common; 23 + 24 counted of ground and atrium.
+    assert figures["iou_dataset", "atrium"] == pytest.approx(2 / 5)
+    assert figures["dice_dataset", ""] == pytest.approx(4 / 7)
+    assert figures["mpa", ""] == pytest.approx((23 / 24 + 21 / 23) / 2)
+
+
+def test_volumes_by_themselves_are_as_their_slices_together():
+    rng = np.random.default_rng(0)
+    truth, found = rng.integers(0, 2, (2, 2, 3, 4, 4), np.uint8)
+    slices = evaluate.of_volumes(
+        spec("multiclass", ("ground", "atrium"), background=True),
+        truth=truth.reshape(-1, 4, 4), prediction=found.reshape(-1, 4, 4),
+        names=[f"{v}#{z}" for v in "ab" for z in range(3)],
+    )  # fmt: skip
+    assert evaluate.of_volumes(WHOLE, truth=truth, prediction=found, names=()) == slices
+
+
+def test_multilabel_volumes():
+    pair = DatasetSpec("toy", "Toy", "multilabel", ("one", "two"), ((0, 0, 0),) * 2, dims=3)
+    truth = np.zeros((1, 2, 2, 2, 2), np.uint8)
+    truth[0, 0, 0, :, 0] = truth[0, 1, 1, 1, 1] = 1
+    figures = evaluate.figures(pair, truth=truth, prediction=truth)
+    assert figures["dice", "one"] == figures["dice", "two"] == figures["hd95", ""] + 1 == 1

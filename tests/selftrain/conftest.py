@@ -41,6 +41,12 @@ def command(command_environment):
 
 
 @pytest.fixture(scope="session")
+def quick_command(command_environment):
+    """The same where making fast programs would take longer than slow ones run."""
+    return Command(dict(command_environment, XLA_FLAGS="--xla_backend_optimization_level=0"))
+
+
+@pytest.fixture(scope="session")
 def tiny():
     """Flags that make the synthetic set small."""
     return TINY
