@@ -58,8 +58,8 @@ def check_truth(config: Config, packed: Packed) -> None:
             uses it.
     """
     method, unlabelled = config.method, packed.splits["unlabelled"]
-    # Joint methods all take batches that are half unlabelled, `supervised` too.
-    needs = method in HOSTS or RECIPES[method].generations or RECIPES[method].consistency
+    # In joint training the labelled images may stand in, without labels (`selftrain.joint`).
+    needs = method in RECIPES and (RECIPES[method].generations or RECIPES[method].consistency)
     if needs and not len(unlabelled.images):
         raise UserError(
             f"{packed.spec.title}: no unlabelled image for method {method!r}, expected at least one; add "

@@ -74,8 +74,9 @@ def test_unlabelled_images_without_truth():
 
 
 def test_no_unlabelled_images():
-    for method in ("ldt", "aldt", "fdt"):
+    # In joint training the labelled images stand in.
+    for method in ("ldt", "aldt", "fdt", "cps", "supervised"):
         names.check_truth(config("folder_im", method=method), packed())
-    for method in ("im", "noisy_student", "consistency", "cps"):
+    for method in ("im", "noisy_student", "consistency"):
         with pytest.raises(UserError, match=f"no unlabelled image for method '{method}'"):
             names.check_truth(config("folder_im", method=method), packed())
