@@ -96,8 +96,8 @@ def judge(point: Point) -> tuple[str, float, float]:
     """Metric, a finished run's test figure of it, and the same figure by chance.
 
     Chance is the truth with its pixels shuffled over all images: every class as often, and nowhere in place.
-    The metric is the headline or, for several classes, of which a run of seconds finds the largest, the
-    pixel accuracy.
+    The metric is the headline or, for several classes without a background, of which a run of seconds finds
+    the largest, the pixel accuracy.
     """
     data = point.config.data
     packed = pack.load(pack.prepare(DataOptions.of(data), Path(data.cache or pack.default_cache())))
@@ -105,7 +105,8 @@ def judge(point: Point) -> tuple[str, float, float]:
     truth = test.labels
     channels = truth.shape[1 + spec.dims :]
     pixels = rng.numpy(0, "smoke").permutation(truth.reshape(-1, *channels))
-    metric = "mpa" if spec.kind == "multiclass" else spec.headline
+    # Beside a background that is nearly everything, guessing it is accurate; the headline leaves it out.
+    metric = "mpa" if spec.kind == "multiclass" and not spec.background else spec.headline
     guess = evaluate.figures(spec, truth=truth, prediction=pixels.reshape(truth.shape), names=test.names)
     return metric, _last(point.workdir, names.title(point.config), metric), guess[metric, ""]
 
