@@ -115,8 +115,7 @@ def tiles(shape: tuple[int, int], overlap: float, side: int) -> list[Window]:
 
     Sides are `side`, the packed size, so that nothing is resized (discs of cells keep their radius); in a
     smaller image they are the largest that fits, and the crop is enlarged.
-    Neighbours start round(side · (1 − overlap)) pixels apart, at least 1; the last ends at the border and so
-    is closer to the one before.
+    Where they begin: see `starts`.
     """
     side = min(side, *shape)
     tops, lefts = (starts(length, side, overlap) for length in shape)
@@ -124,7 +123,19 @@ def tiles(shape: tuple[int, int], overlap: float, side: int) -> list[Window]:
 
 
 def starts(length: int, side: int, overlap: float) -> list[int]:
-    """Where pieces of `side` pixels start on an axis of `length` >= `side`, in the steps of `tiles`."""
+    """Where windows along one axis begin: they cover it, and the last ends with it.
+
+    Args:
+        length: of the axis, in pixels or voxels.
+        side: of the windows.
+        overlap: share of its side that a window has in common with the next, 0 or more and less than 1. They
+            begin round(side · (1 − overlap)) apart, at least 1; the last is closer to the one before.
+
+    Raises:
+        ValueError: a side longer than the axis.
+    """
+    if side > length:
+        raise ValueError(f"starts: windows of {side} on an axis of {length}, expected at most {length}")
     step = max(round(side * (1 - overlap)), 1)
     return [*range(0, length - side, step), length - side]
 

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from tqdm import tqdm
 
+from imjax.data.crops import starts
 from imjax.engine import predict
 from imjax.engine.members import Chunks, Members
 from imjax.engine.source import Source
@@ -21,26 +22,8 @@ Place = tuple[slice, ...]
 """Of a window in a volume."""
 
 
-def starts(length: int, side: int, overlap: float) -> list[int]:
-    """Where the windows along one axis begin: they cover it, and the last ends with it.
-
-    Args:
-        length: of the axis, in voxels.
-        side: of the windows.
-        overlap: share of its side that a window has in common with the next, 0 or more and less than 1. They
-            begin round(side · (1 − overlap)) apart, at least 1; the last is closer to the one before.
-
-    Raises:
-        ValueError: a side longer than the axis.
-    """
-    if side > length:
-        raise ValueError(f"starts: windows of {side} on an axis of {length}, expected at most {length}")
-    step = max(round(side * (1 - overlap)), 1)
-    return [*range(0, length - side, step), length - side]
-
-
 def places(shape: tuple[int, ...], sides: tuple[int, ...], overlap: float) -> list[Place]:
-    """The windows of a volume of that shape, see `starts`."""
+    """The windows of a volume of that shape, see `crops.starts`."""
     axes = [starts(length, side, overlap) for length, side in zip(shape, sides, strict=True)]
     return [
         tuple(slice(start, start + side) for start, side in zip(corner, sides, strict=True))
