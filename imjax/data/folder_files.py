@@ -6,10 +6,10 @@ import dataclasses
 from pathlib import Path
 
 from imjax.data.folder_tables import Complain, closest
+from imjax.data.images import ENDINGS as IMAGE_ENDINGS
 
 IMAGES, MASKS = "images", "masks"
 
-IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 MASK_ENDINGS = (".png", ".tif", ".tiff", ".bmp")
 """No JPEG, whose compression changes values."""
 

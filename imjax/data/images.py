@@ -56,13 +56,7 @@ def read(path: Path, channels: int) -> np.ndarray:
         UserError: missing, damaged or too large a file, or one of several pages.
     """
     try:
-        photo = raw.read_photo(path)
-        if channels == 3:
-            return photo
-        deep = raw.decode(path, cv2.IMREAD_UNCHANGED).dtype != np.uint8
-        # A JPEG's own grey is not quite that of its colours, and readers of grey sets take the former.
-        grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY) if deep else raw.read_grey(path)
-        return grey[..., None]
+        return raw.read_photo(path) if channels == 3 else raw.read_grey_photo(path)[..., None]
     except cv2.error as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: no readable image ({reason}); convert or remove it") from error

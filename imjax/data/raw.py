@@ -91,6 +91,21 @@ def read_photo(path: Path) -> np.ndarray:
     Raises:
         UserError: missing or damaged, several pages, or channels or values that are no picture's.
     """
+    colours = _colours(path)
+    return colours if colours.dtype == np.uint8 else _eight_bits(colours, path)
+
+
+def read_grey_photo(path: Path) -> np.ndarray:
+    """`read_photo` as grey uint8 `[h, w]`; of 8-bit files as `read_grey` has it."""
+    colours = _colours(path)
+    if colours.dtype == np.uint8:
+        # A JPEG's own grey is not quite that of its colours, and readers of grey sets take the former.
+        return read_grey(path)
+    return cv2.cvtColor(_eight_bits(colours, path), cv2.COLOR_RGB2GRAY)
+
+
+def _colours(path: Path) -> np.ndarray:
+    """RGB `[h, w, 3]` of the file's own type; raises as `read_photo`."""
     array = decode(path, cv2.IMREAD_UNCHANGED)
     pages = cv2.imcount(str(path)) if path.suffix.lower() in (".tif", ".tiff") else 1
     if pages > 1:
@@ -100,7 +115,7 @@ def read_photo(path: Path) -> np.ndarray:
         raise UserError(f"{path}: {channels} channels, expected grey, RGB or RGBA; convert the image")
     # OpenCV's order is blue, green, red, alpha.
     colours = np.repeat(array[..., None], 3, -1) if channels == 1 else array[..., 2::-1]
-    return np.ascontiguousarray(colours) if array.dtype == np.uint8 else _eight_bits(colours, path)
+    return np.ascontiguousarray(colours)
 
 
 def _eight_bits(array: np.ndarray, path: Path) -> np.ndarray:
