@@ -54,15 +54,14 @@ def joint_training(system: System, size: tuple[int, ...]) -> Objective:
     spec, host, joint = system.spec, system.host, system.joint
 
     def loss(variables, batch, key):
+        variables = _with_teacher(system, variables)
         method = variables["method"]
         told, seen, stats = _tell(system, variables, batch, key)
         summed = total.total(
             told, seen.label, method["step"], method["thresholds"],
             host=host, joint=joint, spec=spec, chosen=system.weighting,
         )  # fmt: skip
-        after = {"step": method["step"] + 1, "thresholds": summed.thresholds}
-        if host.teacher:
-            after[TEACHER] = _taught(variables, joint)
+        after = method | {"step": method["step"] + 1, "thresholds": summed.thresholds}
         return summed.loss, After({"batch_stats": stats, "method": after}, summed.scalars)
 
     def watch(variables, batch):
@@ -103,26 +102,26 @@ def _init(system: System, size: tuple[int, ...], key: jax.Array) -> Variables:
 def _tell(system: System, variables: Variables, batch: dict, key: jax.Array) -> tuple[Any, Views, Variables]:
     """What the nets say of a batch, the views they saw, and their batch statistics afterwards."""
     draws, own = jax.random.split(key)
-    if system.host.teacher:
-        method = variables["method"] | {TEACHER: _taught(variables, system.joint)}
-        variables = variables | {"method": method}
     seen = Views(batch, system.joint, system.spec.free_rotation, draws)
     nets = Nets(system.net, system.spec.kind, variables, own)
     told = system.host.tell(nets, seen, system.joint, system.weighting == "metassl")
     return told, seen, nets.stats
 
 
-def _taught(variables: Variables, joint: Joint) -> Variables:
-    """The teacher after the last step's update of its student (method.md 2: min(1 − 1/(step + 1), decay)).
+def _with_teacher(system: System, variables: Variables) -> Variables:
+    """The variables with the teacher, if there is one, after the last step's update of its student.
 
-    Taken at the start of a step and not after the optimiser's update of the last, which is the same moment.
+    Its decay is min(1 − 1/(step + 1), `teacher_decay`) (method.md 2). Taken at the start of a step
+    and not after the optimiser's update of the last, which is the same moment.
     """
-    step = variables["method"]["step"]
-    decay = jnp.minimum(1 - 1 / jnp.maximum(step, 1).astype(jnp.float32), joint.teacher_decay)
+    method = variables["method"]
+    if not system.host.teacher:
+        return variables
+    decay = 1 - 1 / jnp.maximum(method["step"], 1).astype(jnp.float32)
+    decay = jnp.minimum(decay, system.joint.teacher_decay)
     student = jax.lax.stop_gradient(variables["params"][name(0)])
-    return jax.tree.map(
-        lambda old, new: decay * old + (1 - decay) * new, variables["method"][TEACHER], student
-    )
+    taught = jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, method[TEACHER], student)
+    return variables | {"method": method | {TEACHER: taught}}
 
 
 class Look(NamedTuple):
@@ -146,6 +145,7 @@ def looker(system: System) -> Callable[[Variables, dict, jax.Array], Look]:
     """A function of one system, a batch and a key, for panels; the method must have an exchange."""
 
     def look(variables, batch, key):
+        variables = _with_teacher(system, variables)
         told, seen, _ = _tell(system, variables, batch, key)
         first = told.unlabelled[0]
         thresholds = variables["method"]["thresholds"]

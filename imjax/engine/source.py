@@ -80,19 +80,15 @@ class Together:
         self.count = max(part.count for part in parts.values())
         self._parts = parts
 
-    def shuffled(self, seed: int, stream: str, batch: int) -> Callable[[int], dict[str, np.ndarray]]:
+    def shuffled(self, seed: int, stream: str, batch: int) -> dict[str, Callable[[int], np.ndarray]]:
         """See `Source.shuffled`; the orders by name."""
         share = batch // len(self._parts)
-        orders = {name: part.shuffled(seed, f"{stream}/{name}", share) for name, part in self._parts.items()}
-        return lambda step: {name: order(step) for name, order in orders.items()}
+        return {name: part.shuffled(seed, f"{stream}/{name}", share) for name, part in self._parts.items()}
 
-    def batches(self, indices: Callable[[int], dict[str, np.ndarray]], steps: range) -> Iterator[Chunks]:
+    def batches(self, indices: dict[str, Callable[[int], np.ndarray]], steps: range) -> Iterator[Chunks]:
         """See `Source.batches`; each chunk holds the parts' batches by name."""
-
-        def of(name):
-            return self._parts[name].batches(lambda step: indices(step)[name], steps)
-
-        for parts in zip(*map(of, self._parts), strict=True):
+        found = [part.batches(indices[name], steps) for name, part in self._parts.items()]
+        for parts in zip(*found, strict=True):
             yield [dict(zip(self._parts, chunk, strict=True)) for chunk in zip(*parts, strict=True)]
 
 

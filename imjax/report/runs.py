@@ -182,11 +182,7 @@ def _record(workdir: Path) -> dict[str, Any]:
 def _spec(values: dict[str, Any]) -> DatasetSpec:
     """The spec as written to json, where tuples are lists; keys of other versions are left out."""
     known = {field.name for field in dataclasses.fields(DatasetSpec)}
-    return DatasetSpec(**{key: _tupled(value) for key, value in values.items() if key in known})
-
-
-def _tupled(value: Any) -> Any:
-    return tuple(map(_tupled, value)) if isinstance(value, list) else value
+    return DatasetSpec.of({key: value for key, value in values.items() if key in known})
 
 
 def _rows(path: Path) -> Iterator[Row]:

@@ -110,8 +110,9 @@ class Predictor:
             float32 `[member, h, w, k]` per image, in order.
         """
         members = self.members(_count(variables))
-        program = _asking(members, net, self.spec.kind)
-        return predict.stream(members, program, members.spread(variables), images, self.batch)
+        # A net by itself is a system of one.
+        program = _saying(members, net, self.spec.kind)
+        return predict.stream(members, program, members.spread((variables,)), images, self.batch)
 
     def inconsistent_pixels(self, labels: np.ndarray) -> float:
         """Mean size of the inconsistency mask of members' labels `[member, n, ...]` by the run's settings.
@@ -151,31 +152,24 @@ def _labelling(members: Members, net: nn.Module, kind: LabelKind) -> Callable:
 
 
 @functools.lru_cache(maxsize=32)
-def _asking(members: Members, net: nn.Module, kind: LabelKind) -> Callable:
-    def function(variables, batch):
-        return vote.probabilities(kind, net.apply(variables, batch["image"]))
-
-    return members.map(function)
+def _saying(members: Members, net: nn.Module, kind: LabelKind) -> Callable:
+    """Mean probability of the nets of a system."""
+    return members.map(functools.partial(_mean, net, kind))
 
 
 @functools.lru_cache(maxsize=32)
 def _voting(members: Members, net: nn.Module, kind: LabelKind) -> Callable:
+    """The label of that mean."""
+
     def function(systems, batch):
-        said = [vote.probabilities(kind, net.apply(one, batch["image"])) for one in systems]
-        return jax.vmap(functools.partial(vote.soft, kind), in_axes=1)(jnp.stack(said))
+        return jax.vmap(functools.partial(vote.harden, kind))(_mean(net, kind, systems, batch))
 
     return members.map(function)
 
 
-@functools.lru_cache(maxsize=32)
-def _saying(members: Members, net: nn.Module, kind: LabelKind) -> Callable:
-    """Mean probability of the nets of a system."""
-
-    def function(systems, batch):
-        said = [vote.probabilities(kind, net.apply(one, batch["image"])) for one in systems]
-        return jnp.stack(said).mean(0)
-
-    return members.map(function)
+def _mean(net: nn.Module, kind: LabelKind, systems: Sequence[Any], batch: dict[str, jax.Array]) -> jax.Array:
+    said = [vote.probabilities(kind, net.apply(one, batch["image"])) for one in systems]
+    return jnp.stack(said).mean(0)
 
 
 def _size(labels: jax.Array, *, spec: DatasetSpec, mask: Mask) -> jax.Array:
