@@ -75,15 +75,15 @@ def run(config: Config, stages: tuple, workdir: Path, reuse: Sequence[Path] = ()
     from imjax.data import pack
     from imjax.data.options import DataOptions
     from imjax.engine import devices
-    from imjax.methods import names
+    from imjax.methods import data_checks
 
     log.show()
     stopping = devices.stop_on_sigterm()
     cache = Path(config.data.cache or pack.default_cache())
     packed_root = pack.prepare(DataOptions.of(config.data), cache)
     packed = pack.load(packed_root)
-    names.check_spec(config.method, packed.spec)
-    names.check_truth(config, packed)
+    data_checks.check_spec(config.method, packed.spec)
+    data_checks.check_truth(config, packed)
     devices.configure(cache, max(config.candidates, config.start_candidates, config.evalnet.candidates))
 
     from imjax.engine.writers import Writer

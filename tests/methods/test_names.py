@@ -11,7 +11,7 @@ from imjax.data import readers
 from imjax.data.pack import Packed, Split
 from imjax.data.spec import VOID, DatasetSpec
 from imjax.errors import UserError
-from imjax.methods import names
+from imjax.methods import data_checks, names
 
 
 def config(leaf, **changes):
@@ -44,11 +44,11 @@ def test_titles_and_starts():
 
 def test_inconsistency_masks_need_a_class_for_inconsistent_pixels():
     for dataset in ("suim", "isic2018", "hela"):
-        names.check_spec("im_pp", readers.spec(dataset))
+        data_checks.check_spec("im_pp", readers.spec(dataset))
     for method in ("cps", "ldt", "noisy_student"):
-        names.check_spec(method, readers.spec("neu_seg"))
+        data_checks.check_spec(method, readers.spec("neu_seg"))
     with pytest.raises(UserError, match="class 0, which NEU-Seg has for 'background'"):
-        names.check_spec("im_pp", readers.spec("neu_seg"))
+        data_checks.check_spec("im_pp", readers.spec("neu_seg"))
 
 
 def packed(*labels, kind="binary"):
@@ -63,20 +63,20 @@ def packed(*labels, kind="binary"):
 def test_unlabelled_images_without_truth():
     mixed = packed(0, VOID, 1, VOID)
     for method in ("im", "ldt", "noisy_student", "cps"):
-        names.check_truth(config("folder_im", method=method), mixed)
+        data_checks.check_truth(config("folder_im", method=method), mixed)
     for method in ("fdt", "gt_im_pp"):
         line = f"mine: 2 of 4 unlabelled images have no mask, which {method} would learn from"
         with pytest.raises(UserError, match=line):
-            names.check_truth(config("folder_im", method=method), mixed)
-        names.check_truth(config("folder_im", method=method), packed(0, 1))
+            data_checks.check_truth(config("folder_im", method=method), mixed)
+        data_checks.check_truth(config("folder_im", method=method), packed(0, 1))
     with pytest.raises(UserError, match="which fdt would learn from"):
-        names.check_truth(config("folder_im", baselines=("ldt", "fdt")), mixed)
+        data_checks.check_truth(config("folder_im", baselines=("ldt", "fdt")), mixed)
 
 
 def test_no_unlabelled_images():
     # In joint training the labelled images stand in.
     for method in ("ldt", "aldt", "fdt", "cps", "supervised"):
-        names.check_truth(config("folder_im", method=method), packed())
+        data_checks.check_truth(config("folder_im", method=method), packed())
     for method in ("im", "noisy_student", "consistency"):
         with pytest.raises(UserError, match=f"no unlabelled image for method '{method}'"):
-            names.check_truth(config("folder_im", method=method), packed())
+            data_checks.check_truth(config("folder_im", method=method), packed())

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
-from flax import linen as nn
 
 from imjax.data.spec import LabelKind
 
@@ -29,6 +28,15 @@ def as_classes(kind: LabelKind, logits: jax.Array) -> jax.Array:
         return logits
     pairs = jnp.stack([jnp.zeros_like(logits), logits], -1)
     return pairs[..., 0, :] if kind == "binary" else pairs
+
+
+@runtime_checkable
+class Backbone(Protocol):
+    """What is asked of a linen module; a plan, which trains nothing, then need not load flax."""
+
+    def apply(self, variables: Any, *inputs: Any, **options: Any) -> Any:
+        """See `flax.linen.Module.apply`."""
+        ...
 
 
 class Seen(NamedTuple):
@@ -53,7 +61,7 @@ class Nets:
         key: of this step.
     """
 
-    def __init__(self, net: nn.Module, kind: LabelKind, variables: dict[str, Any], key: jax.Array):
+    def __init__(self, net: Backbone, kind: LabelKind, variables: dict[str, Any], key: jax.Array):
         self._net, self._kind, self._key, self._calls = net, kind, key, 0
         self._params = dict(variables["params"])
         self._params[TEACHER] = variables["method"].get(TEACHER)
