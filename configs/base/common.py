@@ -55,52 +55,63 @@ def joint() -> ConfigDict:
     )
 
 
-def common() -> ConfigDict:
-    """Everything but the dataset's own figures."""
+def data() -> ConfigDict:
+    """What is read and how it is divided, of a set of images of 256²."""
+    return ConfigDict(
+        dict(
+            dataset="",
+            dir="",
+            cache="",
+            depth=0,
+            height=256,
+            width=256,
+            crops=0,
+            overlap=0.0,
+            fit="resize",
+            label_fraction=0.1,
+            val_fraction=0.1,
+            test_fraction=0.2,
+            split="published",
+            split_seed=0,
+            label_kind="auto",
+            free_rotation=True,
+            synthetic_train=400,
+            synthetic_val=80,
+            synthetic_test=80,
+        )
+    )
+
+
+def evalnet() -> ConfigDict:
+    """EvalNets, with SUIM's thresholds (method.md 1.6)."""
+    return ConfigDict(
+        dict(
+            alpha=2.0,
+            candidates=5,
+            top=4,
+            lowest=0.43,
+            highest=0.51,
+            threshold=0.51,
+            pairs=dict(
+                passes=10,
+                val_passes=3,
+                val_candidates=3,
+                fewest=2,
+                most=4,
+                kernels=(0, 3, 5),
+                blur=1,
+                noise=10,
+                gain=0.2,
+                offset=10.0,
+            ),
+            train=train(),
+        )
+    )
+
+
+def photometry() -> ConfigDict:
+    """How strongly images are changed, by whom and in which generation (method.md 1.7)."""
     config = ConfigDict()
-    config.method = "aim_pp"
-    config.seed = 0
-    config.generations = 5
-    config.start_candidates = 10
-    config.candidates = 5
-    config.top = 4
-    config.baselines = ()
-    config.members_per_chunk = 0
-    config.resident_mib = 4096
-    config.predict_batch = 32
-    config.select_on_test = False
-    config.data = dict(
-        dataset="",
-        dir="",
-        cache="",
-        depth=0,
-        height=256,
-        width=256,
-        crops=0,
-        overlap=0.0,
-        fit="resize",
-        label_fraction=0.1,
-        val_fraction=0.1,
-        test_fraction=0.2,
-        split="published",
-        split_seed=0,
-        label_kind="auto",
-        free_rotation=True,
-        synthetic_train=400,
-        synthetic_val=80,
-        synthetic_test=80,
-    )
-    config.model = dict(
-        backbone="study",
-        alpha=1.0,
-        growing_alpha=(1.0, 1.25, 1.5, 1.75, 2.0),
-        dropout=0.0,
-        features=(16, 32, 64, 128, 256),
-        dropouts=(0.05, 0.1, 0.2, 0.3, 0.5),
-        momentum=0.99,
-        dtype="auto",
-    )
-    config.train = train()
     config.augment = dict(
         blur=(0, 1, 1, 2, 3),
         noise=(5, 10, 15, 20, 25),
@@ -117,28 +128,38 @@ def common() -> ConfigDict:
         gain=(0.15, 0.3, 0.5),
         offset=(10.0, 17.0, 25.0),
     )
-    config.mask = dict(erode=0, dilate=0, block_input=True, block_output=True, same_classes=False)
-    config.evalnet = dict(
-        alpha=2.0,
-        candidates=5,
-        top=4,
-        lowest=0.43,
-        highest=0.51,
-        threshold=0.51,
-        pairs=dict(
-            passes=10,
-            val_passes=3,
-            val_candidates=3,
-            fewest=2,
-            most=4,
-            kernels=(0, 3, 5),
-            blur=1,
-            noise=10,
-            gain=0.2,
-            offset=10.0,
-        ),
-        train=train(),
+    return config
+
+
+def common() -> ConfigDict:
+    """Everything but the dataset's own figures."""
+    config = ConfigDict()
+    config.method = "aim_pp"
+    config.seed = 0
+    config.generations = 5
+    config.start_candidates = 10
+    config.candidates = 5
+    config.top = 4
+    config.baselines = ()
+    config.members_per_chunk = 0
+    config.resident_mib = 4096
+    config.predict_batch = 32
+    config.select_on_test = False
+    config.data = data()
+    config.model = dict(
+        backbone="study",
+        alpha=1.0,
+        growing_alpha=(1.0, 1.25, 1.5, 1.75, 2.0),
+        dropout=0.0,
+        features=(16, 32, 64, 128, 256),
+        dropouts=(0.05, 0.1, 0.2, 0.3, 0.5),
+        momentum=0.99,
+        dtype="auto",
     )
+    config.train = train()
+    config.update(photometry())
+    config.mask = dict(erode=0, dilate=0, block_input=True, block_output=True, same_classes=False)
+    config.evalnet = evalnet()
     config.metassl = False
     config.joint = joint()
     return config
