@@ -6,11 +6,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from imjax.data.folder_files import MASKS, Files
-from imjax.data.folder_labels import FIRST, OBJECTS, UNNAMED, Coding, Seen, look, pack_colour, palette, wrong
+from imjax.data.folder_labels import (
+    FIRST,
+    OBJECTS,
+    UNNAMED,
+    WHITE,
+    Coding,
+    Seen,
+    look,
+    pack_colour,
+    palette,
+    wrong,
+)
 from imjax.data.folder_tables import CLASSES, ClassTable, Complain
 from imjax.data.spec import VOID
 
-WHITE = 255
+HALF = 127
+"""Largest grey value that counts as background where edges are soft."""
 
 
 def infer(
@@ -35,6 +47,9 @@ def infer(
     elif wanted == "multilabel":
         complain(f"{raw / MASKS}: single masks, expected a folder per label for multilabel; sort them so")
         return None
+    elif wanted in ("auto", "binary") and _soft(seen, table):
+        why = f"masks of 0 and {WHITE} with soft edges, cut at {HALF}"
+        coding = _binary(table, why, background=HALF)
     elif wanted == "binary":
         coding = _binary(table, "all that is not 0 is foreground, as data.label_kind says")
     else:
@@ -43,6 +58,18 @@ def infer(
         for message in filter(None, (wrong(one.path, one.packed(coding), coding) for one in seen)):
             complain(message)
     return coding
+
+
+def _soft(seen: Sequence[Seen], table: ClassTable | None) -> bool:
+    """Whether grey values in between are the edges of a foreground that is 255, as resizing leaves them.
+
+    Class indices without names end at UNNAMED, and of numbers of objects 255 is one among many.
+    """
+    if any(one.coloured for one in seen) or (table is not None and len(table.names) > 2):
+        return False
+    values = set().union(*(one.values for one in seen))
+    dim, bright = (any(v in values for v in of) for of in (range(UNNAMED, HALF + 1), range(HALF + 1, WHITE)))
+    return dim and bright and 2 * sum(one.white for one in seen) >= sum(one.filled for one in seen)
 
 
 def _per_label(
@@ -145,10 +172,12 @@ def _indexed(raw: Path, greys: set[int], table: ClassTable | None, complain: Com
     return Coding("multiclass", names, colours, why, values)
 
 
-def _binary(table: ClassTable | None, why: str, values: dict[int, int] | None = None) -> Coding:
+def _binary(
+    table: ClassTable | None, why: str, values: dict[int, int] | None = None, background: int = 0
+) -> Coding:
     """`classes.csv` may name the foreground, or background and foreground."""
     name, colour = "foreground", OBJECTS[0]
     if table is not None and len(table.names) <= 2:
         name = table.names[-1]
         colour = table.colours[-1] if table.colours else colour
-    return Coding("binary", (name,), (colour,), why, values)
+    return Coding("binary", (name,), (colour,), why, values, background=background)

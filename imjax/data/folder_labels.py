@@ -17,6 +17,7 @@ from imjax.data.folder_tables import CLASSES, ClassTable, Colour, Complain
 from imjax.data.spec import LabelKind
 from imjax.errors import UserError
 
+WHITE = 255
 UNNAMED = 32
 """Indices that masks may have where no `classes.csv` names them; more are rather numbers of objects."""
 
@@ -41,9 +42,11 @@ class Coding:
     why: str
     """What the kind was read off, for people."""
     values: Mapping[int, int] | None = None
-    """Value in the file, of colours `pack_colours`, → label; None: whatever is not 0 is 1."""
+    """Value in the file, of colours `pack_colours`, → label; None: what is above `background` is 1."""
     coloured: bool = False
     """Whether files hold colours."""
+    background: int = 0
+    """Without `values`: the largest grey value that is background."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +57,10 @@ class Seen:
     coloured: bool
     values: frozenset[int]
     """Grey values or indices; with `coloured`, `pack_colours`."""
+    filled: int
+    """Pixels that are not 0."""
+    white: int
+    """Grey pixels of WHITE."""
 
     def packed(self, coding: Coding) -> list[int]:
         """The values as they are keys of `Coding.values`: grey ones are colours where files hold colours."""
@@ -120,8 +127,9 @@ def look(files: Files, table: ClassTable | None, complain: Complain) -> list[See
             complain(str(error))
         else:
             coloured = mask.ndim == 3
-            values = np.unique(pack_colours(mask) if coloured else mask)
-            found.append(Seen(path, coloured, frozenset(values.tolist())))
+            values, counts = np.unique(pack_colours(mask) if coloured else mask, return_counts=True)
+            filled, white = (int(counts[which].sum()) for which in (values != 0, values == WHITE))
+            found.append(Seen(path, coloured, frozenset(values.tolist()), filled, 0 if coloured else white))
     return found
 
 
@@ -136,7 +144,7 @@ def decode(mask: np.ndarray, path: Path, coding: Coding) -> np.ndarray:
         UserError: a value that is no class.
     """
     if coding.values is None:
-        return (mask.any(-1) if mask.ndim == 3 else mask != 0).astype(np.uint8)
+        return (mask.any(-1) if mask.ndim == 3 else mask > coding.background).astype(np.uint8)
     packed = mask.astype(np.int64)
     if coding.coloured:
         packed = pack_colours(mask if mask.ndim == 3 else np.repeat(mask[..., None], 3, -1)).astype(np.int64)

@@ -42,6 +42,10 @@ def labels_of(raw, kind="auto"):
         # Class 0 of the net is the inconsistent class.
         ([(0, 1, 2), (0, 2, 255)], "auto", "multiclass", [(1, 2, 3), (1, 3, VOID)]),
         ([(0, 1), (0, 0)], "multiclass", "multiclass", [(1, 2), (1, 1)]),
+        # Soft edges of a foreground that is mostly 255; with less of it, greys are numbers of objects.
+        ([(0, 3, 127, 128, *[255] * 4), (0, 0)], "auto", "binary", [(0, 0, 0, 1, *[1] * 4), (0, 0)]),
+        ([(0, 3, 127, 128, *[255] * 4), (0, 0)], "binary", "binary", [(0, 0, 0, 1, *[1] * 4), (0, 0)]),
+        ([(0, 3, 127, 128, 255, 129, 7, 9)], "binary", "binary", [(0, *[1] * 7)]),
     ],
 )
 def test_grey_masks(masks, kind, found, wanted, tmp_path):
