@@ -229,7 +229,7 @@ class Config:
     baselines: tuple[str, ...]
     """Start methods to train beside the method, for comparison: `ldt`, `aldt`, `fdt`."""
     members_per_chunk: int
-    """Most members a device trains at once; 0 = automatic."""
+    """Most members that a device holds at once; 0: on a CPU one, elsewhere as many as fit its memory."""
     resident_mib: int
     """Sets up to this size stay on the device; larger ones stream from the host."""
     predict_batch: int

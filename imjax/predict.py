@@ -41,6 +41,9 @@ def define_flags() -> None:
         False,
         "Mean over mirrored (and, where up and down do not matter, turned) views: slower, steadier.",
     )
+    flags.DEFINE_integer(
+        "batch", None, "Images (or tiles) per call; default: as in the run. Lower: less memory."
+    )
     flags.DEFINE_string(
         "export", None, "Also, or only, write the nets to this file, to be run without imjax."
     )
@@ -52,10 +55,10 @@ def main(_: list[str]) -> None:
     _check()
     # What imports JAX comes after the flags, so that --help and slips take no time.
     from imjax.data import pack
-    from imjax.engine import devices
+    from imjax.engine import devices, memory
     from imjax.selftrain import export, finished, inference
 
-    stage = finished.open_stage(Path(FLAGS.workdir), FLAGS.stage)
+    stage = finished.open_stage(Path(FLAGS.workdir), FLAGS.stage, FLAGS.batch)
     asked = inference.members(stage, FLAGS.nets)
     files = _files()
     devices.configure(pack.default_cache(), asked)
@@ -64,7 +67,9 @@ def main(_: list[str]) -> None:
         export.write(stage, FLAGS.nets, Path(FLAGS.export))
         print(f"exported: {FLAGS.export}")
     if files:
-        _predict(inference.Run(stage, FLAGS.nets, _cutting(stage)), files)
+        advice = "give the same command with a lower --batch, or with fewer --nets"
+        with memory.explained("prediction", advice):
+            _predict(inference.Run(stage, FLAGS.nets, _cutting(stage)), files)
 
 
 def _check() -> None:
@@ -76,6 +81,8 @@ def _check() -> None:
         raise UserError("--out is missing, expected the folder to write to, e.g. --out=predicted")
     if not 0 <= FLAGS.overlap < 1:
         raise UserError(f"--overlap={FLAGS.overlap}: expected 0 or more, less than 1")
+    if FLAGS.batch is not None and FLAGS.batch < 1:
+        raise UserError(f"--batch={FLAGS.batch}: expected 1 or more")
     if FLAGS.scale <= 0:
         raise UserError(f"--scale={FLAGS.scale}: expected a factor above 0, such as 0.5")
     if not FLAGS.tile and FLAGS.scale != 1:

@@ -13,7 +13,7 @@ from flax import linen as nn
 
 from imjax.config import Config
 from imjax.data.pack import Packed
-from imjax.engine import predict
+from imjax.engine import memory, predict
 from imjax.engine.checkpoints import load_nets
 from imjax.engine.members import Members
 from imjax.engine.source import Source
@@ -40,9 +40,9 @@ class Context:
             c.joint.patch, c.joint.predict_overlap,
         )  # fmt: skip
 
-    def members(self, count: int) -> Members:
+    def members(self, count: int, need: Callable[[], int]) -> Members:
         """See `Predictor.members`."""
-        return self.predictor.members(count)
+        return self.predictor.members(count, need)
 
     def source(self, examples: dict[str, np.ndarray], members: Members) -> Source:
         """See `Predictor.source`."""
@@ -91,12 +91,14 @@ class Context:
         Returns:
             `inconsistency.Pair` with numpy leaves `[n, ...]`.
         """
-        members = self.members(jax.tree.leaves(variables)[0].shape[0])
         keys = jax.random.key_data(jax.vmap(lambda i: jax.random.fold_in(key, i))(np.arange(len(images))))
-        source = self.source({"image": images, "key": np.asarray(keys)}, members)
-        look, agree = _looking(members, net, labeller)
+        examples = {"image": images, "key": np.asarray(keys)}
         # The nets' verdicts are put together batch by batch: probabilities of a whole set fit no memory.
         batch = min(self.config.predict_batch, len(images))
+        need = memory.of_asking(_look(net, labeller), variables, memory.shapes(examples, batch))
+        members = self.members(jax.tree.leaves(variables)[0].shape[0], need)
+        source = self.source(examples, members)
+        look, agree = _looking(members, net, labeller)
         looked = predict.sweep(members, look, members.spread(variables), source, batch)
         parts = [jax.tree.map(lambda leaf: np.asarray(leaf)[:n], agree(seen)) for seen, n in looked]  # noqa: B023
         return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
@@ -104,7 +106,8 @@ class Context:
 
 @functools.lru_cache(maxsize=32)
 def _looking(members: Members, net: nn.Module, labeller: Labeller) -> tuple[Callable, Callable]:
-    def look(variables, batch):
-        return labeller.look(functools.partial(net.apply, variables), batch)
+    return members.map(_look(net, labeller)), jax.jit(jax.vmap(labeller.agree, in_axes=1))
 
-    return members.map(look), jax.jit(jax.vmap(labeller.agree, in_axes=1))
+
+def _look(net: nn.Module, labeller: Labeller) -> Callable:
+    return lambda variables, batch: labeller.look(functools.partial(net.apply, variables), batch)

@@ -74,13 +74,14 @@ class Finished:
             ) from error
 
 
-def open_stage(workdir: Path, stage: str | None = None) -> Finished:
+def open_stage(workdir: Path, stage: str | None = None, batch: int | None = None) -> Finished:
     """A finished training stage of a run.
 
     Args:
         workdir: of the run.
         stage: e.g. `train_g1`; None: the last one of the run's method, which is its start where no generation
             is done yet.
+        batch: images per call; None: as in the run.
 
     Raises:
         UserError: no run there, or none that this version can read; no such stage, or none that is done.
@@ -94,7 +95,7 @@ def open_stage(workdir: Path, stage: str | None = None) -> Finished:
             DatasetSpec.of(record["spec"]),
             freeze(BEFORE | values["model"], Model, "model."),
             freeze(values["mask"], Mask, "mask."),
-            values["predict_batch"],
+            batch or values["predict_batch"],
         )
         size = data["height"], data["width"]
         cropped = bool(data.get("crops") or data.get("overlap"))

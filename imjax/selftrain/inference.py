@@ -86,7 +86,8 @@ class Run:
         # disable=None: no bar where stderr is no terminal.
         with tqdm(total=len(files), desc="predicting", unit="image", disable=None) as bar:
             pieces = self._pieces(files, waiting)
-            said = self.stage.predictor.probabilities(self.stage.net, variables, pieces)
+            asked = self.stage.predictor.probabilities
+            said = asked(self.stage.net, variables, pieces, self.stage.size)
             try:
                 for first in said:
                     path, shape = waiting.popleft()

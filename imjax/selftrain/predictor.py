@@ -18,7 +18,7 @@ from flax import linen as nn
 
 from imjax.config import Mask, Model
 from imjax.data.spec import DatasetSpec, LabelKind
-from imjax.engine import predict, windows
+from imjax.engine import memory, predict, windows
 from imjax.engine.images import over_images
 from imjax.engine.members import Members, spread_over_devices
 from imjax.engine.source import Source
@@ -44,9 +44,22 @@ class Predictor:
     overlap: float = 0.5
     """Of the windows through which volumes go, see `Joint`."""
 
-    def members(self, count: int) -> Members:
-        """`count` members on this machine's devices."""
-        return spread_over_devices(count, self.members_per_chunk)
+    def members(self, count: int, need: Callable[[], int]) -> Members:
+        """`count` members on this machine's devices, in chunks that fit a device's memory.
+
+        Args:
+            count: members.
+            need: bytes of one, see `engine.memory`.
+        """
+        chunk = self.members_per_chunk or memory.members_that_fit(need, shared=self.resident_mib << 20)
+        return spread_over_devices(count, chunk)
+
+    def _asked(self, net: nn.Module, systems: Sequence[Any], shape: Sequence[int], batch: int) -> Members:
+        """Members of whom each is a system of nets, asked about a batch of uint8 `shape`."""
+        images = {"image": jax.ShapeDtypeStruct((batch, *shape), jnp.uint8)}
+        asking = functools.partial(_mean, net, self.spec.kind)
+        need = memory.of_asking(asking, tuple(systems), images)
+        return self.members(jax.tree.leaves(systems)[0].shape[0], need)
 
     def source(self, examples: dict[str, np.ndarray], members: Members) -> Source:
         """Examples for members, resident where they fit."""
@@ -75,7 +88,7 @@ class Predictor:
         """
         if self.spec.dims == 3:
             return self._through_windows(net, [variables], images)
-        members = self.members(_count(variables))
+        members = self._asked(net, [variables], images.shape[1:], self.batch)
         program, source = _labelling(members, net, self.spec.kind), self.source({"image": images}, members)
         return predict.per_image(members, program, members.spread(variables), source, self.batch)
 
@@ -92,12 +105,12 @@ class Predictor:
         """
         if self.spec.dims == 3:
             return self._through_windows(net, systems, images)
-        members = self.members(_count(systems[0]))
+        members = self._asked(net, systems, images.shape[1:], self.batch)
         program, source = _voting(members, net, self.spec.kind), self.source({"image": images}, members)
         return predict.per_image(members, program, members.spread(tuple(systems)), source, self.batch)
 
     def probabilities(
-        self, net: nn.Module, variables: Any, images: Iterable[np.ndarray]
+        self, net: nn.Module, variables: Any, images: Iterable[np.ndarray], size: tuple[int, int]
     ) -> Iterator[np.ndarray]:
         """Probabilities that nets give to images as these come.
 
@@ -105,12 +118,13 @@ class Predictor:
             net: the module.
             variables: of the nets.
             images: uint8 `[h, w, c]`, all of one shape.
+            size: their height and width.
 
         Yields:
             float32 `[member, h, w, k]` per image, in order.
         """
-        members = self.members(_count(variables))
         # A net by itself is a system of one.
+        members = self._asked(net, [variables], (*size, self.spec.channels), self.batch)
         program = _saying(members, net, self.spec.kind)
         return predict.stream(members, program, members.spread((variables,)), images, self.batch)
 
@@ -130,17 +144,14 @@ class Predictor:
         """`voted` of volumes; a net by itself is a system of one."""
         kind, shape = self.spec.kind, images.shape[1:-1]
         where = windows.places(shape, self.patch or shape, self.overlap)
-        members = self.members(_count(systems[0]))
-        program, batch = _saying(members, net, kind), min(self.batch, len(where))
+        batch = min(self.batch, len(where))
+        members = self._asked(net, systems, (*(self.patch or shape), images.shape[-1]), batch)
+        program = _saying(members, net, kind)
         harden = functools.partial(vote.harden, kind)
         variables = members.spread(tuple(systems))
         return windows.labels(
             members, program, variables, images, where, batch, lambda said: harden(jnp.asarray(said))
         )
-
-
-def _count(variables: Any) -> int:
-    return jax.tree.leaves(variables)[0].shape[0]
 
 
 @functools.lru_cache(maxsize=32)

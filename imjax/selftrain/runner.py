@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from imjax.engine import memory
 from imjax.engine.monitor import Monitor
 from imjax.engine.writers import Writer
 from imjax.errors import Stopped
@@ -23,6 +24,12 @@ RUN: dict[type, Callable[[Any, Context, Path, Monitor], dict[str, Any]]] = {
     EvalNetStage: scoring.train,
     LabelStage: labelling.run,
 }
+
+ADVICE = (
+    "give the same command with a lower --config.members_per_chunk (1: a net at a time on each device) or "
+    "--config.resident_mib=0; if that is not enough, a lower train.batch_size, predict_batch or image size "
+    "in a new --workdir"
+)
 
 
 def run(
@@ -41,7 +48,7 @@ def run(
 
     Raises:
         Stopped: after the stage that was running saved itself.
-        TrainingError: from a training stage.
+        TrainingError: from a training stage, or out of memory.
     """
     for number, stage in enumerate(stages, 1):
         position = f"{number}/{len(stages)}"
@@ -66,7 +73,8 @@ def run(
 def _one(stage: Stage, context: Context, monitor: Monitor) -> None:
     start = time.monotonic()
     folder = context.store.begin(stage.name)
-    facts = RUN[type(stage)](stage, context, folder, monitor)
+    with memory.explained(f"stage {stage.name}", ADVICE):
+        facts = RUN[type(stage)](stage, context, folder, monitor)
     context.store.commit(stage.name, folder, facts | {"seconds": round(time.monotonic() - start, 1)})
     # The nets are in the stage's folder now.
     shutil.rmtree(context.store.checkpoints(stage.name), ignore_errors=True)

@@ -13,7 +13,7 @@ from flax import linen as nn
 
 from imjax import rng
 from imjax.data.spec import DatasetSpec
-from imjax.engine import predict
+from imjax.engine import memory, predict
 from imjax.engine.checkpoints import load_nets, save_nets
 from imjax.engine.images import over_images
 from imjax.engine.members import Members
@@ -148,12 +148,15 @@ def make_judge(
     """
     stage, spec = context.store.stage(evalnets), context.packed.spec
     net, variables = context.evalnet(stage.alpha), context.best_nets(evalnets, stage.top)
-    members = context.members(jax.tree.leaves(variables)[0].shape[0])
+    batch, known = context.config.predict_batch, sets.of_split(context.packed, "labelled")
+    shapes = memory.shapes({"image": known["image"], "mask": known["label"]}, batch)
+    need = memory.of_asking(_look(net), variables, shapes)
+    members = context.members(jax.tree.leaves(variables)[0].shape[0], need)
     placed, mapped = members.spread(variables), _looking(members, net)
 
     def judge(pairs: sets.Pairs) -> np.ndarray:
         source = context.source({"image": pairs["image"], "mask": pairs["label"]}, members)
-        seen = predict.per_image(members, mapped, placed, source, context.config.predict_batch)
+        seen = predict.per_image(members, mapped, placed, source, batch)
         iou, detection = (np.moveaxis(leaf, 0, 1) for leaf in seen)
         return over_images(_score, iou, detection, spec=spec, skip_first=skip_first)
 
@@ -162,11 +165,15 @@ def make_judge(
 
 @functools.lru_cache(maxsize=8)
 def _looking(members: Members, net: nn.Module) -> Callable:
+    return members.map(_look(net))
+
+
+def _look(net: nn.Module) -> Callable:
     def look(variables, batch):
         iou, detection = net.apply(variables, batch["image"], batch["mask"])
         return jax.nn.sigmoid(iou), jax.nn.sigmoid(iou if detection is None else detection)
 
-    return members.map(look)
+    return look
 
 
 def _score(iou: jax.Array, detection: jax.Array, *, spec: DatasetSpec, skip_first: bool) -> jax.Array:

@@ -13,6 +13,7 @@ from clu import parameter_overview
 from flax import linen as nn
 
 from imjax import rng
+from imjax.engine import memory
 from imjax.engine.checkpoints import Checkpoints, save_nets
 from imjax.engine.fit import Fitted, fit, steps_per_epoch
 from imjax.engine.members import Members
@@ -81,7 +82,7 @@ def fit_stage(
     `phases` are the training sets of the objective's losses, or several by name that share every batch; see
     `steps_per_epoch` for `least_images`.
     """
-    members = context.members(stage.candidates)
+    members = context.members(stage.candidates, lambda: _need(stage, context, objective, phases, val))
     overview(objective)
     checkpoints = Checkpoints(context.store.checkpoints(stage.name))
     sources = [_source(context, members, examples) for examples in phases]
@@ -103,8 +104,26 @@ def fit_stage(
         checkpoints.close()
 
 
+def _need(stage: Any, context: Context, objective: Objective, phases: Sequence, val: sets.Pairs) -> int:
+    """Bytes of a member."""
+
+    def batch(examples: Any) -> Any:
+        if _shared(examples):
+            share = stage.train.batch_size // len(examples)
+            return {name: memory.shapes(part, share) for name, part in examples.items()}
+        return memory.shapes(examples, stage.train.batch_size)
+
+    seen = memory.shapes(val, context.config.predict_batch)
+    return memory.of_training(objective, [batch(examples) for examples in phases], seen)
+
+
+def _shared(examples: Any) -> bool:
+    """Whether these are several sets that share every batch."""
+    return all(isinstance(part, dict) for part in examples.values())
+
+
 def _source(context: Context, members: Members, examples: Any) -> Source | Together:
-    if all(isinstance(part, dict) for part in examples.values()):
+    if _shared(examples):
         return Together({name: context.source(part, members) for name, part in examples.items()})
     return context.source(examples, members)
 

@@ -61,6 +61,8 @@ def test_the_last_stage_of_the_method(run, unfinished):
     with pytest.raises(UserError, match="no training stage of method 'im_p' is finished.*--stage=train_fdt"):
         open_stage(run)
     assert open_stage(run, "train_fdt").name == "train_fdt"
+    usual = open_stage(run, "train_fdt").predictor.batch
+    assert open_stage(run, "train_fdt", usual + 1).predictor.batch == usual + 1
 
 
 def test_best_nets_come_first(run):

@@ -199,7 +199,7 @@ def test_with_flips_a_turned_image_has_a_turned_answer(runs):
 
     def ask(picture):
         variables = stage.nets(2)
-        said = stage.predictor.probabilities(stage.net, variables, cutting.pieces(picture))
+        said = stage.predictor.probabilities(stage.net, variables, cutting.pieces(picture), stage.size)
         return cutting.join((8, 8), said)
 
     np.testing.assert_allclose(ask(turned), np.rot90(ask(image)[:, :, ::-1], 1, (1, 2)), atol=1e-5)
