@@ -12,7 +12,7 @@ from imjax.errors import UserError
 from launch.smoke import CONFIGS, part
 
 ROOT = Path(__file__).parents[2]
-PARTS = 60
+PARTS = 100
 TODAY = f"{datetime.date.today().toordinal() % PARTS + 1}/{PARTS}"
 
 
