@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from imjax.data import colours
 from imjax.data import raw as raw_files
 from imjax.data.raw import Sample
 from imjax.data.spec import DatasetSpec
@@ -21,7 +22,7 @@ SPEC = DatasetSpec(
     title="ACDC",
     kind="multiclass",
     classes=("background", "right ventricle", "myocardium", "left ventricle"),
-    palette=((40, 40, 40), (70, 120, 230), (120, 200, 90), (230, 80, 60)),
+    palette=(colours.BACKGROUND, *colours.objects(3)),
     channels=1,
     background=True,
     volumes=True,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from imjax.data import colours
 from imjax.data import raw as raw_files
 from imjax.data.raw import Sample
 from imjax.data.spec import DatasetSpec
@@ -19,7 +20,7 @@ SPEC = DatasetSpec(
     title="DAGM 2007",
     kind="multiclass",
     classes=("background", "defect"),
-    palette=((40, 40, 40), (230, 80, 60)),
+    palette=(colours.BACKGROUND, *colours.objects(1)),
     channels=1,
     background=True,
     free_rotation=True,

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from imjax.data import colours
 from imjax.data import raw as raw_files
 from imjax.data.folder_files import IMAGES, MASKS, Files, find_files
 from imjax.data.folder_kinds import infer
-from imjax.data.folder_labels import OBJECTS, Coding, decode, read_mask
+from imjax.data.folder_labels import Coding, decode, read_mask
 from imjax.data.folder_tables import (
     CLASSES,
     SPLIT_TABLE,
@@ -31,7 +32,7 @@ SPEC = DatasetSpec(
     title="a folder of your own",
     kind="binary",
     classes=("foreground",),
-    palette=(OBJECTS[0],),
+    palette=colours.objects(1),
     free_rotation=True,
     label_resize="bilinear",
     monitor="soft_iou",

@@ -5,19 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from imjax.data.colours import BACKGROUND, OBJECTS, objects
 from imjax.data.folder_files import MASKS, Files
-from imjax.data.folder_labels import (
-    FIRST,
-    OBJECTS,
-    UNNAMED,
-    WHITE,
-    Coding,
-    Seen,
-    look,
-    pack_colour,
-    palette,
-    wrong,
-)
+from imjax.data.folder_labels import UNNAMED, WHITE, Coding, Seen, look, pack_colour, wrong
 from imjax.data.folder_tables import CLASSES, ClassTable, Complain
 from imjax.data.spec import VOID
 
@@ -80,7 +70,7 @@ def _per_label(
     if wanted not in ("auto", "multilabel"):
         complain(f"{folder}: a folder per label, which is multilabel and not data.label_kind = {wanted!r}")
         return None
-    colours = palette(len(names))
+    colours = objects(len(names))
     if table is not None and table.colours:
         given = dict(zip(table.names, table.colours, strict=True))
         lacking = [name for name in names if name not in given]
@@ -166,7 +156,7 @@ def _indexed(raw: Path, greys: set[int], table: ClassTable | None, complain: Com
         count = max(v for v in indices if v < UNNAMED) + 1 if min(indices) < UNNAMED else 1
         names = tuple(f"class {i}" for i in range(count))
         source = f"no {CLASSES} to name them; if they number objects: data.label_kind=binary"
-    colours = table.colours if table and table.colours else (FIRST, *palette(len(names) - 1))
+    colours = table.colours if table and table.colours else (BACKGROUND, *objects(len(names) - 1))
     values = {i: i + 1 for i in range(len(names))} | {WHITE: VOID}
     why = f"masks of class indices 0 to {max(v for v in values if v != WHITE)}, {source}"
     return Coding("multiclass", names, colours, why, values)

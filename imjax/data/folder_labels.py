@@ -21,14 +21,6 @@ WHITE = 255
 UNNAMED = 32
 """Indices that masks may have where no `classes.csv` names them; more are rather numbers of objects."""
 
-OBJECTS = (
-    (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0),
-    (204, 121, 167),
-)  # fmt: skip
-"""Colours that the colour-blind tell apart (Okabe & Ito 2008, "Color Universal Design")."""
-FIRST = (70, 70, 70)
-"""Of class 0, a background as a rule."""
-
 
 @dataclasses.dataclass(frozen=True)
 class Coding:
@@ -171,12 +163,4 @@ def wrong(path: Path, values: Sequence[int], coding: Coding) -> str:
     return (
         f"{what}, expected 0 to {len(coding.names) - 1} or 255; correct the mask, name more classes in "
         f"{CLASSES}, or, if values number objects, say that all are foreground (data.label_kind=binary)"
-    )
-
-
-def palette(count: int) -> tuple[Colour, ...]:
-    """Colours of as many objects: `OBJECTS`, then darker and darker ones of the same hue."""
-    return tuple(
-        (round(r * 0.7 ** (i // 7)), round(g * 0.7 ** (i // 7)), round(b * 0.7 ** (i // 7)))
-        for i, (r, g, b) in ((i, OBJECTS[i % 7]) for i in range(count))
     )

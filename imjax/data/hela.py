@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from imjax import cells
+from imjax.data import colours
 from imjax.data import raw as raw_files
 from imjax.data.raw import Sample
 from imjax.data.spec import DatasetSpec
@@ -26,7 +27,7 @@ SPEC = DatasetSpec(
     title="HeLa",
     kind="multilabel",
     classes=cells.CLASSES,
-    palette=((60, 200, 90), (230, 70, 60), (250, 220, 60)),
+    palette=colours.objects(3),
     channels=1,
     free_rotation=True,
     target_scale=(1.0, 1.0, 3.0),

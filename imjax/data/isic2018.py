@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from imjax.data import colours
 from imjax.data import raw as raw_files
 from imjax.data.raw import Sample
 from imjax.data.spec import DatasetSpec
@@ -20,7 +21,7 @@ SPEC = DatasetSpec(
     title="ISIC 2018",
     kind="binary",
     classes=("lesion",),
-    palette=((230, 80, 60),),
+    palette=colours.objects(1),
     free_rotation=True,
     label_resize="bilinear",
     monitor="soft_iou",

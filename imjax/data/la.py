@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from imjax import rng
+from imjax.data import colours
 from imjax.data import raw as raw_files
 from imjax.data.raw import Sample
 from imjax.data.spec import DatasetSpec
@@ -30,7 +31,7 @@ SPEC = DatasetSpec(
     title="LA heart",
     kind="multiclass",
     classes=("background", "atrium"),
-    palette=((40, 40, 40), (230, 80, 60)),
+    palette=(colours.BACKGROUND, *colours.objects(1)),
     channels=1,
     dims=3,
     background=True,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from imjax.data import colours
 from imjax.data import raw as raw_files
 from imjax.data.groups import joined
 from imjax.data.raw import Sample
@@ -39,7 +40,7 @@ SPEC = DatasetSpec(
     title="Magnetic tiles",
     kind="multiclass",
     classes=("background", *(name.lower() for name in TYPES[1:])),
-    palette=((40, 40, 40), (230, 80, 60), (240, 180, 60), (70, 120, 230), (120, 200, 90), (190, 110, 210)),
+    palette=(colours.BACKGROUND, *colours.objects(5)),
     channels=1,
     background=True,
     free_rotation=True,

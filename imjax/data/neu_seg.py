@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from imjax.data import colours
 from imjax.data import raw as raw_files
 from imjax.data.groups import scenes
 from imjax.data.raw import Sample
@@ -20,7 +21,7 @@ SPEC = DatasetSpec(
     title="NEU-Seg",
     kind="multiclass",
     classes=("background", "inclusion", "patches", "scratches"),
-    palette=((40, 40, 40), (230, 80, 60), (240, 180, 60), (70, 120, 230)),
+    palette=(colours.BACKGROUND, *colours.objects(3)),
     channels=1,
     background=True,
     splits=("published", "scenes"),

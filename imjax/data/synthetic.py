@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from imjax import rng
+from imjax.data import colours
 from imjax.data.raw import Sample
 from imjax.data.spec import DatasetSpec
 
@@ -28,13 +29,7 @@ SPEC = DatasetSpec(
         "dotted ellipse",
         "box",
     ),
-    palette=(
-        (255, 255, 255),
-        (40, 40, 40),
-        (230, 80, 60),
-        (240, 180, 60),
-        (70, 120, 230),
-    ),
+    palette=((255, 255, 255), colours.BACKGROUND, *colours.objects(3)),
     reserved=True,
     monitor="soft_miou",
     headline="miou",

@@ -23,7 +23,7 @@ class Progress:
     def __init__(self, title: str, first: int, total: int, images_per_step: int):
         self._title, self._total, self._images = title, total, images_per_step
         self._first, self._start, self._said = first, time.monotonic(), time.monotonic()
-        self._loss = "-"
+        self._loss, self._step = "-", first
         self._bar = (
             tqdm(total=total, initial=first, desc=title, unit="step", leave=False, dynamic_ncols=True)
             if sys.stderr.isatty()
@@ -36,8 +36,9 @@ class Progress:
 
     def at(self, step: int, epoch: int) -> None:
         """`step` steps and `epoch` whole epochs are done."""
+        self._step = step
         seconds = time.monotonic() - self._start
-        rate = (step - self._first) * self._images / max(seconds, 1e-9)
+        rate = self._rate(seconds)
         if self._bar is not None:
             self._bar.set_postfix_str(f"epoch {epoch} loss {self._loss} {rate:.0f} images/s", refresh=False)
             self._bar.update(step - self._bar.n)
@@ -48,6 +49,16 @@ class Progress:
                 "%s: step %d/%d, epoch %d, loss %s, %.0f images/s, %d s left",
                 self._title, step, self._total, epoch, self._loss, rate, left,
             )  # fmt: skip
+
+    def _rate(self, seconds: float) -> float:
+        return (self._step - self._first) * self._images / max(seconds, 1e-9)
+
+    def facts(self) -> dict[str, int | float]:
+        """For DONE.json: steps in all, those done before this process, and its images/s over all members."""
+        facts: dict[str, int | float] = {"steps": self._total, "steps_before": self._first}
+        if self._step > self._first:
+            facts["images_per_second"] = round(self._rate(time.monotonic() - self._start), 1)
+        return facts
 
     def close(self) -> None:
         """Take the bar away."""
@@ -74,6 +85,8 @@ class Monitor:
             "" if generation is None else f" generation {generation}"
         )
         self.stopping = stopping
+        self.facts: dict[str, int | float] = {}
+        """What training tells of its speed, once it is over; empty for stages without."""
 
     @contextlib.contextmanager
     def stage_progress(self, first: int, total: int, images_per_step: int) -> Iterator[Progress]:
@@ -84,6 +97,7 @@ class Monitor:
         try:
             yield progress
         finally:
+            self.facts = progress.facts()
             progress.close()
 
     def epoch(self, epoch: int, step: int, figures: Mapping[str, Mapping[str, np.ndarray]]) -> None:

@@ -51,8 +51,19 @@ OTHERS = tuple(
 """For methods of other names, in the order in which they come."""
 POINTS: dict[str, Any] = {"s": 18, "alpha": 0.35, "linewidths": 0}
 """Of the candidates."""
+CAPTION = (
+    "Test figure over the generations, mean over seeds (bars: standard deviation) of the candidate ranked "
+    "first. Horizontal lines: methods without generations, their bars left of 0. Hollow: published. Faint "
+    "points: every candidate, where they would hide no curve."
+)
 LEFT = -1
 """Where the deviations of methods without generations stand."""
+
+
+def looks(methods: Sequence[str]) -> dict[str, Look]:
+    """How each of the methods of one dataset is drawn."""
+    strange = [method for method in methods if method not in LOOKS]
+    return LOOKS | {method: OTHERS[i % len(OTHERS)] for i, method in enumerate(strange)}
 
 
 def over_generations(spec: DatasetSpec, found: Sequence[Entry], published: Published) -> Chart:
@@ -64,8 +75,7 @@ def over_generations(spec: DatasetSpec, found: Sequence[Entry], published: Publi
         published: figures of the paper, drawn hollow.
     """
     methods = list(dict.fromkeys(entry.method for entry in found))
-    strange = [method for method in methods if method not in LOOKS]
-    looks = LOOKS | {method: OTHERS[i % len(OTHERS)] for i, method in enumerate(strange)}
+    drawn = looks(methods)
     curves = {m: [e for e in found if e.method == m and e.generation is not None] for m in methods}
     curves = {method: entries for method, entries in curves.items() if entries}
     levels = [entry for entry in found if entry.generation is None]
@@ -74,22 +84,22 @@ def over_generations(spec: DatasetSpec, found: Sequence[Entry], published: Publi
         axes = canvas.subplots()
         # Of several methods the candidates would hide the lines.
         crowded = len(curves) > 1
-        for entry, x in zip(levels, _beside(len(levels), 0.12), strict=True):
+        for entry, x in zip(levels, beside(len(levels), 0.12), strict=True):
             paper = published.get((spec.name, entry.method, None, spec.headline))
-            _level(axes, entry, spec.headline, paper, looks[entry.method], LEFT + x)
+            _level(axes, entry, spec.headline, paper, drawn[entry.method], LEFT + x)
             if not crowded:
-                _candidates(axes, [entry], spec.headline, looks[entry.method], LEFT + x)
-        for (method, entries), x in zip(curves.items(), _beside(len(curves), 0.05), strict=True):
+                _candidates(axes, [entry], spec.headline, drawn[entry.method], LEFT + x)
+        for (method, entries), x in zip(curves.items(), beside(len(curves), 0.05), strict=True):
             paper = _published_curve(spec, method, published)
-            _curve(axes, entries, spec.headline, paper, looks[method], x)
+            _curve(axes, entries, spec.headline, paper, drawn[method], x)
             if not crowded:
-                _candidates(axes, entries, spec.headline, looks[method], x)
+                _candidates(axes, entries, spec.headline, drawn[method], x)
         _dress(canvas, axes, spec, curves)
         text = f"Test {names.metric(spec.headline)} over generations on {spec.title}"
         return Chart(svg(canvas), text, spec.title)
 
 
-def _beside(count: int, step: float) -> list[float]:
+def beside(count: int, step: float) -> list[float]:
     """Shifts that keep the points of one method from hiding another's, however many there are."""
     step = min(step, 0.4 / max(count, 1))
     return [step * (i - (count - 1) / 2) for i in range(count)]

@@ -12,6 +12,11 @@ from imjax.report import names
 from imjax.report.canvas import BLUE, STYLE, Chart, svg
 from imjax.report.scores import Entry, Published
 
+CAPTION = (
+    "Test figure of every method, mean over seeds (bars: standard deviation) of the candidate ranked first. "
+    "Faint points: every candidate. Hollow: published."
+)
+
 
 def by_method(spec: DatasetSpec, found: Sequence[Entry], published: Published) -> Chart:
     """The headline test figure of every method, with every candidate, and the published value hollow.

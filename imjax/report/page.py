@@ -14,7 +14,21 @@ from tqdm import tqdm
 
 from imjax.data.spec import DatasetSpec
 from imjax.errors import UserError
-from imjax.report import charts, curves, dots, names, pictures, pseudo, runs, scores, tables
+from imjax.report import (
+    charts,
+    curves,
+    differences,
+    dots,
+    headline,
+    names,
+    pictures,
+    pseudo,
+    runs,
+    scores,
+    shares,
+    tables,
+    times,
+)
 from imjax.report.canvas import Chart
 from imjax.report.pictures import Strip
 from imjax.report.runs import Run
@@ -24,8 +38,6 @@ from imjax.report.variants import told_apart
 
 IMAGES = 4
 """Per run in the panels; half as many on a page with the panels of several."""
-FEW = 2
-"""Methods whose figures can be told in sentences, and runs whose details can all lie open."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +48,7 @@ class MethodMasks:
     labels: Table | None
     masks: Table | None
     chart: Chart | None
+    """Of the masks, by split."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,12 +59,22 @@ class DatasetPart:
     alarms: tuple[str, ...]
     """What makes figures worthless, above everything else."""
     sentences: tuple[str, ...]
+    notes: tuple[str, ...]
     cautions: tuple[str, ...]
     results: Table | None
     gaps: Table | None
     curve: Chart | None
+    caption: str
+    """Of `curve`."""
+    shares: Chart | None
     masks: tuple[MethodMasks, ...]
     classes: Table | None
+    legend: tuple[tuple[str, str], ...]
+    """(CSS colour, class)."""
+    together: tuple[Strip, ...]
+    """The same images by every method."""
+    times: Table | None
+    differences: Table | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +89,8 @@ class RunPart:
     training: tuple[Strip, ...]
     looks: tuple[Strip, ...]
     legend: tuple[tuple[str, str], ...]
-    """(CSS colour, class)."""
+    command: str
+    """That made it, a flag per line."""
     stages: Table
     facts: tuple[tuple[str, str], ...]
     """(what, value)."""
@@ -106,7 +130,7 @@ def render(found: Sequence[Run]) -> str:
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     methods = list(dict.fromkeys(names.method(run.method) for run in found))
-    which = ", ".join(methods) if len(methods) <= 2 * FEW else f"{len(methods)} methods"
+    which = ", ".join(methods) if len(methods) <= 2 * headline.FEW else f"{len(methods)} methods"
     shown = _shown(found)
     images = IMAGES if len(shown) == 1 else IMAGES // 2
     # None: only on a terminal.
@@ -114,9 +138,15 @@ def render(found: Sequence[Run]) -> str:
     return environment.get_template("report.html.jinja").render(
         title=f"{which} on {', '.join(group[0].spec.title for group in groups.values())}",
         datasets=[_dataset(group, published) for group in groups.values()],
-        runs=[_run(run, len(found) > 1, images if run in shown else 0) for run in waiting],
-        folded=len(found) > FEW,
+        runs=[_run(run, _named(run, found), images if run in shown else 0) for run in waiting],
+        folded=len(found) > headline.FEW,
     )
+
+
+def _named(run: Run, found: Sequence[Run]) -> str:
+    """Title of a run on the page, with its folder where that alone tells it from another."""
+    alike = [other for other in found if headline.title(other) == headline.title(run)]
+    return headline.title(run) + (f" ({run.workdir})" if len(alike) > 1 else "")
 
 
 def _place(run: Run) -> tuple[int, str]:
@@ -136,93 +166,37 @@ def _dataset(group: Sequence[Run], published: Published) -> DatasetPart:
     found = scores.entries(group)
     counts = sorted({str(run.config.get("top", 1)) for run in group}, key=int)
     top = "/".join(counts)
+    by_seed = sorted(group, key=lambda run: run.seed)
+    rows = _in_rows(found)
+    draw, caption = (dots.by_method, dots.CAPTION) if rows else (curves.over_generations, curves.CAPTION)
     return DatasetPart(
         title=spec.title,
         alarms=tuple(scores.ranked_on_test(group) + pseudo.warnings(group)),
-        sentences=tuple(_sentences(spec, found, group, published, top)),
-        cautions=tuple(_unfinished(group) + scores.cautions(group)),
+        sentences=tuple(headline.sentences(spec, found, group, published, top)),
+        notes=tuple(headline.notes(found)),
+        cautions=tuple(headline.unfinished(group) + scores.cautions(group)),
         results=tables.results(spec, found, published, top) if found else None,
         gaps=tables.gaps(spec, found, group, published),
-        curve=_figure(spec, found, published) if found else None,
+        curve=(dots.by_method if rows else curves.over_generations)(spec, found, published)
+        if found
+        else None,
+        caption=dots.CAPTION if rows else curves.CAPTION,
+        shares=shares.over_generations(spec, group),
         masks=tuple(_masks(spec, group)),
         classes=tables.classes(spec, found),
+        legend=_legend(spec),
+        # One run's own strips show as much.
+        together=tuple(pictures.side_by_side(by_seed, IMAGES)) if len(group) > 1 else (),
+        times=times.methods(group) if len(group) > 1 else None,
+        differences=differences.table(group),
     )
 
 
-def _figure(spec: DatasetSpec, found: Sequence[Entry], published: Published) -> Chart:
-    """Generations on the x axis where a method has any, else a row per method."""
+def _in_rows(found: Sequence[Entry]) -> bool:
+    """Whether the figure has a row per method, and not generations on the x axis."""
     # LDT, ALDT and FDT alone are the lines of the study's figure.
     joint = any(entry.method not in curves.LOOKS for entry in found)
-    if joint and all(entry.generation is None for entry in found):
-        return dots.by_method(spec, found, published)
-    return curves.over_generations(spec, found, published)
-
-
-def _sentences(
-    spec: DatasetSpec, found: Sequence[Entry], group: Sequence[Run], published: Published, top: str
-) -> list[str]:
-    """The headline figure of every method in words; of many methods, that of the best."""
-    known = [entry for entry in found if entry.best(spec.headline)]
-    last = {entry.method: entry for entry in known}
-    plain = [entry for entry in last.values() if entry.generation is None]
-    grown = [entry for entry in last.values() if entry.generation is not None]
-    if not grown:
-        lines = [f"{_reached(spec, entry, published, top)}." for entry in plain]
-        return lines or [f"No test {names.metric(spec.headline)} yet."]
-    if len(grown) <= FEW:
-        return [_grown(spec, entry, plain, group, published, top) for entry in grown]
-    choose = min if spec.headline in names.DESCENDING else max
-    fair = [
-        entry for entry in grown if not entry.on_test and names.base(entry.method) not in names.ORACLES
-    ] or grown
-    best = choose(fair, key=lambda entry: entry.best(spec.headline).mean)
-    return [f"Best of {len(fair)} methods: {_grown(spec, best, plain, group, published, top)}"]
-
-
-def _grown(
-    spec: DatasetSpec,
-    entry: Entry,
-    plain: Sequence[Entry],
-    group: Sequence[Run],
-    published: Published,
-    top: str,
-) -> str:
-    """A method's last generation beside the methods without generations."""
-    parts = [f"{_reached(spec, entry, published, top)} after generation {entry.generation}"]
-    starts = scores.origins(group, entry.method)
-    for other in plain:
-        gap = scores.gap(group, entry.method, entry.generation, other.method, spec.headline)
-        if gap:
-            name = names.method(other.method) + (", its start" if starts == [other.method] else "")
-            theirs = tables.figure(other.best(spec.headline).mean, 3)
-            parts.append(f"{tables.signed(gap.mean)} against {name} ({theirs})")
-    return "; ".join(parts) + "."
-
-
-def _reached(spec: DatasetSpec, entry: Entry, published: Published, top: str) -> str:
-    paper = published.get((spec.name, entry.method, entry.generation, spec.headline))
-    best = entry.best(spec.headline)
-    seeds = f" over {best.n} seeds" if best and best.n > 1 else ""
-    known = f"; published {paper:.3f}" if paper is not None else ""
-    return (
-        f"{names.method(entry.method)} reaches a test {names.metric(spec.headline)} of "
-        f"{tables.brief(best)}{seeds} "
-        f"(mean of the best {top} candidates {tables.brief(entry.top(spec.headline))}{known})"
-    )
-
-
-def _unfinished(group: Sequence[Run]) -> list[str]:
-    lines = []
-    for run in group:
-        if (
-            any(stage.name.startswith("label_g") or stage.name == "pairs" for stage in run.stages)
-            or run.generations
-        ):
-            if len(run.generations) < (total := run.config.get("generations", 0)):
-                lines.append(f"{_title(run)}: {len(run.generations)} of {total} generations are finished.")
-        elif not any(row.method == run.method for row in run.rows):
-            lines.append(f"{_title(run)}: not finished; shown is what there is so far.")
-    return lines
+    return joint and all(entry.generation is None for entry in found)
 
 
 def _masks(spec: DatasetSpec, group: Sequence[Run]) -> list[MethodMasks]:
@@ -240,29 +214,32 @@ def _masks(spec: DatasetSpec, group: Sequence[Run]) -> list[MethodMasks]:
     return parts
 
 
-def _title(run: Run) -> str:
-    return f"{names.method(run.method)} on {run.spec.title}, seed {run.seed}"
-
-
-def _run(run: Run, several: bool, images: int) -> RunPart:
+def _run(run: Run, title: str, images: int) -> RunPart:
     labelling, training = pictures.strips(run, images) if images else ([], [])
     return RunPart(
-        title=_title(run) + (f" ({run.workdir})" if several else ""),
+        title=title,
         learning=tuple(charts.learning(run)) if images else (),
         shown=images > 0,
         labelling=tuple(labelling),
         training=tuple(training),
         looks=tuple(pictures.looks(run, images)) if images else (),
-        legend=tuple(_legend(run.spec)),
-        stages=tables.stages(run),
+        legend=_legend(run.spec),
+        command=_command(run.record.get("command", [])),
+        stages=times.stages(run),
         facts=tuple(_facts(run)),
         config=json.dumps(run.config, indent=1),
     )
 
 
-def _legend(spec: DatasetSpec) -> list[tuple[str, str]]:
-    entries = [(tables.css(rgb), name) for name, rgb in zip(spec.classes, spec.palette, strict=True)]
-    return entries if spec.kind == "multiclass" else [*entries, ("#000000", "background")]
+def _legend(spec: DatasetSpec) -> tuple[tuple[str, str], ...]:
+    entries = tuple((tables.css(rgb), name) for name, rgb in zip(spec.classes, spec.palette, strict=True))
+    return entries if spec.kind == "multiclass" else (*entries, ("#000000", "background"))
+
+
+def _command(words: Sequence[str]) -> str:
+    """As a shell takes it, with every flag on a line of its own."""
+    first = next((i for i, word in enumerate(words) if word.startswith("--")), len(words))
+    return " \\\n  ".join([shlex.join(words[:first]), *(shlex.quote(word) for word in words[first:])])
 
 
 def _facts(run: Run) -> list[tuple[str, str]]:
@@ -270,7 +247,6 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     data = run.config["data"]
     counts = ", ".join(f"{count:,} {split}" for split, count in record.get("counts", {}).items())
     return [
-        ("command", shlex.join(record.get("command", [])) or "not recorded"),
         ("folder", str(run.workdir)),
         ("images", f"{counts or 'not recorded'}, {data['width']} × {data['height']} (w × h)"),
         ("configuration", record.get("hash") or "not recorded"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import re
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -31,19 +33,30 @@ class Strip:
     """Everything there is of one image."""
 
     title: str
-    pictures: tuple[Picture, ...]
+    groups: tuple[tuple[Picture, ...], ...]
+    """Pictures of a group stay side by side."""
+
+
+Panels = dict[str, np.ndarray]
+"""Title → uint8 RGB images `[n, h, w, 3]`."""
+SHARED = ("image", "truth")
+"""The stages show the same images, so that these are needed once."""
 
 
 def strips(run: Run, count: int) -> tuple[list[Strip], list[Strip]]:
-    """Strips of `count` unlabelled images through labelling, and of as many test images through training."""
-    stages = [(names.stage(s.name).removesuffix(", training"), s.name, s.panels()) for s in run.stages]
-    labelling = [
-        (f"gen. {name.removeprefix('label_g')}", panels)
-        for _, name, panels in stages
-        if name.startswith("label_")
-    ]
-    training = [(title, panels) for title, name, panels in stages if name.startswith("train_")]
-    return _strips(labelling, "unlabelled image", count), _strips(training, "test image", count)
+    """Strips of `count` unlabelled images through labelling, and of as many test images through training.
+
+    Beside an unlabelled image and its truth stands what the last generation predicts for it, if known.
+    """
+    labelling, training, final = [], [], {}
+    for stage in run.stages:
+        if stage.name.startswith("label_"):
+            labelling.append((f"gen. {stage.name.removeprefix('label_g')}", stage.panels()))
+        elif stage.name.startswith("train_"):
+            training.append((names.stage(stage.name).removesuffix(", training"), stage.panels()))
+            predicted = [*stage.panels("unlabelled").values()]
+            final = {"final prediction": predicted[0]} if predicted else final
+    return _strips(labelling, "unlabelled image", count, final), _apart(training, "test image", count)
 
 
 def looks(run: Run, count: int) -> list[Strip]:
@@ -52,28 +65,79 @@ def looks(run: Run, count: int) -> list[Strip]:
     for stage in run.stages:
         panels = stage.panels("looks")
         per_image = {name: images for name, images in panels.items() if len(images) > 1}
-        maps = [picture(images[0], name) for name, images in panels.items() if len(images) == 1]
-        found += _strips([("loss", per_image)], "unlabelled image", count)
+        maps = [(picture(images[0], name),) for name, images in panels.items() if len(images) == 1]
+        found += _apart([("", per_image)], "unlabelled image", count)
         found += [Strip("a batch", tuple(maps))] if maps else []
     return found
 
 
-def _strips(stages: list[tuple[str, dict[str, np.ndarray]]], title: str, count: int) -> list[Strip]:
+def side_by_side(runs: Sequence[Run], count: int) -> list[Strip]:
+    """What the last net of every method says of the same `count` test images.
+
+    Args:
+        runs: of one dataset; of a method's runs the first counts, and runs that show other images than the
+            first one are left out.
+        count: of images, at most.
+
+    Returns:
+        Nothing where there are not two methods to compare.
+    """
+    shown: dict[str, Panels] = {}
+    for run in runs:
+        last: dict[str, Panels] = {}
+        for stage in run.stages:
+            if stage.name.startswith("train_") and "prediction" in (panels := stage.panels()):
+                name = stage.name.removeprefix("train_")
+                last[run.method if re.fullmatch(r"g\d+", name) else run.titles.get(name, name)] = panels
+        for method, panels in last.items():
+            shown.setdefault(method, panels)
+    first = next(iter(shown.values()), {})
+    alike = {m: panels for m, panels in shown.items() if np.array_equal(panels["image"], first["image"])}
+    if len(alike) < 2:
+        return []
+    columns = [("", {name: first[name] for name in SHARED if name in first})]
+    for method in sorted(alike, key=names.position):
+        columns.append(("", {names.method(method): alike[method]["prediction"]}))
+    return _strips(columns, "test image", count)
+
+
+def _apart(stages: Sequence[tuple[str, Panels]], title: str, count: int) -> list[Strip]:
+    """`_strips` with every picture but image and truth in a group of its own."""
+    return [
+        Strip(strip.title, (strip.groups[0][:2], *((one,) for one in _rest(strip))))
+        for strip in _strips(stages, title, count)
+    ]
+
+
+def _rest(strip: Strip) -> list[Picture]:
+    return [*strip.groups[0][2:], *(one for group in strip.groups[1:] for one in group)]
+
+
+def _strips(
+    stages: Sequence[tuple[str, Panels]], title: str, count: int, final: Panels | None = None
+) -> list[Strip]:
+    """A strip per image: what the stages share and `final` in the first group, then a group per stage."""
     stages = [(name, panels) for name, panels in stages if panels]
-    found = []
-    for i in range(
-        min([count, *(len(images) for _, panels in stages for images in panels.values())]) if stages else 0
-    ):
-        pictures = []
-        for number, (stage, panels) in enumerate(stages):
-            for name, images in panels.items():
-                shared = name in ("image", "truth")
-                # The stages show the same images, so that image and truth are needed once.
-                if not shared or number == 0:
-                    told = name if shared or stage == "loss" else f"{stage}: {name}"
-                    pictures.append(picture(images[i], told, name in PHOTOGRAPHS))
-        found.append(Strip(f"{title} {i + 1}", tuple(pictures)))
-    return found
+    if not stages:
+        return []
+    shared = {name: images for name, images in stages[0][1].items() if name in SHARED}
+    columns = [("", shared | (final or {}))] if shared or final else []
+    columns += [(name, {k: v for k, v in panels.items() if k not in SHARED}) for name, panels in stages]
+    columns = [(name, panels) for name, panels in columns if panels]
+    count = min([count, *(len(images) for _, panels in columns for images in panels.values())])
+    return [
+        Strip(
+            f"{title} {i + 1}",
+            tuple(
+                tuple(
+                    picture(images[i], f"{stage}: {name}" if stage else name, name in PHOTOGRAPHS)
+                    for name, images in panels.items()
+                )
+                for stage, panels in columns
+            ),
+        )
+        for i in range(count)
+    ]
 
 
 def picture(image: np.ndarray, title: str, photograph: bool = False) -> Picture:

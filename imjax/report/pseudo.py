@@ -54,6 +54,14 @@ def _masks(runs: Sequence[Run], nets: int | None) -> Masks:
     )
 
 
+def inconsistent_share(run: Run, generation: int) -> float | None:
+    """Mean share of the image that the masks of a generation's labelling take, 0..1."""
+    if (share := run.labelling(generation, "inconsistent_share")) is not None:
+        return share
+    pixels = run.labelling(generation, "inconsistent_pixels")
+    return None if pixels is None else pixels / _area(run)
+
+
 def _start(runs: Sequence[Run]) -> str:
     return " / ".join(dict.fromkeys(names.method(run.start) for run in runs if run.start)) or "start"
 
@@ -154,26 +162,40 @@ def _collapsed(run: Run, generation: int) -> bool:
 
 
 def warnings(runs: Sequence[Run]) -> list[str]:
-    """A line per method and generation whose pseudo-labels cannot teach anything; runs of one dataset."""
+    """A line per method and seeds whose pseudo-labels cannot teach anything; runs of one dataset."""
     lines = []
     for method in dict.fromkeys(run.method for run in runs):
         ours = [run for run in runs if run.method == method]
-        for generation in sorted({generation for run in ours for generation in run.labellings}):
-            where = f"{names.method(method)}, generation {generation}"
-            if empty := [run for run in ours if _nothing_kept(run, generation)]:
-                seeds = names.seeds(run.seed for run in empty)
-                lines.append(
-                    f"Nothing kept: {where}, {seeds}: not one pseudo-labelled pair was kept, so that the "
-                    "generation learned from the labelled set alone."
-                )
-            if lost := [run for run in ours if _collapsed(run, generation)]:
-                seeds = names.seeds(run.seed for run in lost)
-                lines.append(
-                    f"Pseudo-labels collapsed: {where}, {seeds}: the kept ones have one class only"
-                    f"{_foregrounds(lost, generation)}. The figures of this generation and of those after it "
-                    "say nothing about the method."
-                )
+        for found, generations in _together(ours, _nothing_kept):
+            learned = "the generation learned" if len(generations) == 1 else "these generations learned"
+            lines.append(
+                f"Nothing kept: {_where(method, generations, found)}: not one pseudo-labelled pair was kept, "
+                f"so that {learned} from the labelled set alone."
+            )
+        for found, generations in _together(ours, _collapsed):
+            which = "this generation" if len(generations) == 1 else "these generations"
+            lines.append(
+                f"Pseudo-labels collapsed: {_where(method, generations, found)}: the kept ones have one "
+                f"class only{_foregrounds(found, generations[0])}. The figures of {which} and of those after "
+                f"{'it' if len(generations) == 1 else 'them'} say nothing about the method."
+            )
     return lines
+
+
+def _together(
+    runs: Sequence[Run], wrong: Callable[[Run, int], bool]
+) -> list[tuple[tuple[Run, ...], list[int]]]:
+    """Generations in which the same runs are wrong, each with these runs."""
+    found: dict[tuple[int, ...], list[int]] = {}
+    for generation in sorted({generation for run in runs for generation in run.labellings}):
+        if places := tuple(i for i, run in enumerate(runs) if wrong(run, generation)):
+            found.setdefault(places, []).append(generation)
+    return [(tuple(runs[i] for i in places), generations) for places, generations in found.items()]
+
+
+def _where(method: str, generations: Sequence[int], runs: Sequence[Run]) -> str:
+    counted = ("generation " if len(generations) == 1 else "generations ") + ", ".join(map(str, generations))
+    return f"{names.method(method)}, {counted}, {names.seeds(run.seed for run in runs)}"
 
 
 def _foregrounds(runs: Sequence[Run], generation: int) -> str:

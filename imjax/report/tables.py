@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from imjax.data.spec import DatasetSpec
 from imjax.report import names, scores
-from imjax.report.runs import Run, Stage
+from imjax.report.runs import Run
 from imjax.report.scores import Entry, Published, Spread
 
 NONE = "–"
@@ -25,6 +25,8 @@ class Table:
     """CSS colour of each row, if any."""
     breaks: frozenset[int] = frozenset()
     """Rows with which something new begins."""
+    text: bool = False
+    """Whether cells are words rather than figures."""
 
 
 def figure(value: Spread | float | None, digits: int = 4) -> str:
@@ -139,17 +141,16 @@ def gaps(
     head = ["from → to", "gap", "published gap", "ours − published", "seeds"]
     head += [f"gap, gen. {generation}" for generation in generations]
     # Without published figures two columns would be empty.
-    shown = [i for i in range(len(head)) if any(row[i] != NONE for row in rows)]
-    lines = tuple(tuple(row[i] for i in shown) for row in rows)
-    return Table(tuple(head[i] for i in shown), lines, _gaps_caption(spec, found))
+    return shown(Table(tuple(head), tuple(rows), _gaps_caption(spec, found, bool(generations))))
 
 
-def _gaps_caption(spec: DatasetSpec, found: Sequence[Entry]) -> str:
+def _gaps_caption(spec: DatasetSpec, found: Sequence[Entry], grown: bool) -> str:
+    labels = ", and what more or augmented labels add to LDT" if grown else ""
+    after = ": first after the last generation there is, on the right after each" if grown else ""
     spread = " (mean ± their standard deviation)" if _several(found) else ""
     return (
-        f"Test {names.metric(spec.headline)} of each method less that of the start it grew from, and what "
-        "more or augmented labels add to LDT: first after the last generation there is, on the right after "
-        f"each. Differences are taken seed by seed{spread}. {_better([spec.headline])}"
+        f"Test {names.metric(spec.headline)} of each method less that of the start it grew from"
+        f"{labels}{after}. Differences are taken seed by seed{spread}. {_better([spec.headline])}"
     )
 
 
@@ -220,40 +221,8 @@ def css(rgb: Sequence[int]) -> str:
     return "#" + "".join(f"{value:02x}" for value in rgb)
 
 
-def stages(run: Run) -> Table:
-    """What each finished stage made and how long it took."""
-    rows = []
-    for stage in run.stages:
-        pairs = stage.facts.get("pairs")
-        epochs = stage.fitted.get("epoch", [])
-        rows.append(
-            (
-                names.stage(stage.name),
-                NONE if pairs is None else f"{pairs:,}",
-                duration(_seconds(stage)),
-                " ".join(map(str, epochs)) or NONE,
-            )
-        )
-    total = sum(_seconds(stage) or 0.0 for stage in run.stages)
-    rows.append(("all stages", "", duration(float(total)), ""))
-    caption = (
-        "Finished stages in their order: training pairs, wall time, and the epoch kept of each candidate."
-    )
-    return Table(("stage", "pairs", "time", "epochs kept"), tuple(rows), caption)
-
-
-def _seconds(stage: Stage) -> float | None:
-    seconds = stage.facts.get("seconds")
-    return None if seconds is None else float(seconds)
-
-
-def duration(seconds: float | None) -> str:
-    """`13.6 s`, `4 min 10 s`, `2 h 05 min`."""
-    if seconds is None:
-        return NONE
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
+def shown(table: Table) -> Table:
+    """The table without columns in which nothing is known."""
+    kept = [i for i in range(len(table.head)) if any(row[i] not in (NONE, "") for row in table.rows)]
+    rows = tuple(tuple(row[i] for i in kept) for row in table.rows)
+    return dataclasses.replace(table, head=tuple(table.head[i] for i in kept), rows=rows)

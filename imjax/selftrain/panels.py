@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -47,9 +48,28 @@ def of_labels(context: Context, pair: inconsistency.Pair, out: Path, monitor: Mo
             "pseudo-label": colour(spec, pair.label[chosen]),
             "inconsistency mask": np.repeat(masks[..., None], 3, -1),
         },
-        out,
+        out / "panels.npz",
         monitor,
     )
+
+
+def of_generation(
+    context: Context, labels_of: Callable[[np.ndarray], np.ndarray], out: Path, monitor: Monitor
+) -> None:
+    """What the best net of a generation predicts for the images whose pseudo-labels `of_labels` shows.
+
+    Args:
+        context: of the run.
+        labels_of: images uint8 `[n, h, w, c]` → labels of that net, uint8 `[n, ...]`.
+        out: folder of the stage.
+        monitor: of the stage.
+    """
+    images, spec = context.packed.splits["unlabelled"].images, context.packed.spec
+    chosen = _chosen(len(images))
+    # As many images as a batch of val has: the program for these is compiled already.
+    batch = min(context.config.predict_batch, len(context.packed.splits["val"].images))
+    predicted = labels_of(images[np.resize(chosen, max(batch, len(chosen)))])[: len(chosen)]
+    _write({"prediction, unlabelled": colour(spec, predicted)}, out / "unlabelled.npz", monitor)
 
 
 def of_training(context: Context, predicted: np.ndarray, out: Path, monitor: Monitor) -> None:
@@ -62,13 +82,13 @@ def of_training(context: Context, predicted: np.ndarray, out: Path, monitor: Mon
             "truth": colour(spec, plane(spec, data.labels[chosen])),
             "prediction": colour(spec, plane(spec, predicted[chosen])),
         },
-        out,
+        out / "panels.npz",
         monitor,
     )
 
 
-def _write(panels: dict[str, np.ndarray], out: Path, monitor: Monitor) -> None:
-    np.savez_compressed(out / "panels.npz", **panels)
+def _write(panels: dict[str, np.ndarray], path: Path, monitor: Monitor) -> None:
+    np.savez_compressed(path, **panels)
     monitor.images(panels)
 
 

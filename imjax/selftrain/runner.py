@@ -75,6 +75,7 @@ def _one(stage: Stage, context: Context, monitor: Monitor) -> None:
     folder = context.store.begin(stage.name)
     with memory.explained(f"stage {stage.name}", ADVICE):
         facts = RUN[type(stage)](stage, context, folder, monitor)
-    context.store.commit(stage.name, folder, facts | {"seconds": round(time.monotonic() - start, 1)})
+    facts |= monitor.facts | {"seconds": round(time.monotonic() - start, 1)}
+    context.store.commit(stage.name, folder, facts)
     # The nets are in the stage's folder now.
     shutil.rmtree(context.store.checkpoints(stage.name), ignore_errors=True)

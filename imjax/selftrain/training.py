@@ -54,6 +54,12 @@ def run(stage: TrainStage, context: Context, out: Path, monitor: Monitor) -> dic
     write_json(out / "train.json", fitted.facts() | {"ranked": ranked})
     write_json(out / "rows.json", rows_of(stage, context, measured, ranked))
     panels.of_training(context, measured["test"].labels[ranked[0]], out, monitor)
+    if stage.pseudo:
+
+        def labels_of(images):
+            return context.predicted_labels(net, fitted.variables, images)[ranked[0]]
+
+        panels.of_generation(context, labels_of, out, monitor)
     return {"pairs": len(pairs["image"])}
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imjax.data import crops, fixtures, pack, readers
+from imjax.data import colours, crops, fixtures, pack, readers
 from imjax.data.options import DataOptions
 from imjax.data.spec import VOID
 from imjax.errors import UserError
@@ -74,3 +74,11 @@ def test_a_changed_mask_file_is_noticed(copied, tmp_path):
     mask = next(Path(raw).glob("stage1_train/*/masks/*.png"))
     mask.write_bytes(mask.read_bytes() + b"\0")
     assert pack.prepare(options, cache) != before
+
+
+@pytest.mark.parametrize("name", sorted(set(readers.READERS) - {"suim", "camvid", "cityscapes"}))
+def test_sets_without_colours_of_their_own_get_those_that_the_colour_blind_tell_apart(name):
+    spec = readers.spec(name)
+    objects = spec.palette[int(spec.background or spec.reserved) :]
+    objects = [colour for colour in objects if colour != colours.BACKGROUND]
+    assert objects == list(colours.OBJECTS[: len(objects)])

@@ -11,7 +11,7 @@ import pytest
 from pages import page, row, svg_of
 
 from imjax.errors import UserError
-from imjax.report import curves, runs, scores, tables, write_report
+from imjax.report import curves, runs, scores, tables, times, write_report
 
 ROOT = Path(__file__).resolve().parents[2]
 START = {("ldt", None): [0.40, 0.44, 0.30]}
@@ -120,7 +120,7 @@ def test_missing_figures_are_dashes():
     assert tables.figure(None) == "–" and tables.signed(None) == "–"
     assert scores.spread([None, None]) is None
     assert scores.spread([None, 0.5]) == scores.Spread(0.5, None, 1)
-    assert tables.duration(59.94) == "59.9 s" and tables.duration(7500.0) == "2 h 05 min"
+    assert times.duration(59.94) == "59.9 s" and times.duration(7500.0) == "2 h 05 min"
 
 
 def test_a_page_of_many_runs_stays_small(tmp_path, make_run):

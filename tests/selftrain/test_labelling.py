@@ -88,3 +88,28 @@ def test_panels_of_images_without_a_truth(tmp_path, demo_config, monkeypatch):
         panels.of_labels(context, pair, tmp_path, Monitor.__new__(Monitor))
     always = {"image", "pseudo-label", "inconsistency mask"}
     assert shown == [always, always | {"truth"}]
+
+
+def test_predictions_stand_beside_the_pseudo_labels_of_the_same_images(tmp_path, demo_config, monkeypatch):
+    """Image i is all i, and its label is 1 where i is odd: 9 unlabelled images and 6 of val."""
+    shown = {}
+    monkeypatch.setattr(panels, "_write", lambda found, path, monitor: shown.update({path.name: found}))
+    images = np.tile(np.arange(9, dtype=np.uint8)[:, None, None, None], (1, 4, 4, 3))
+    labels, asked = images[..., 0] % 2, []
+    splits = {
+        name: Split(images[:n], labels[:n], tuple("abcdefghi"[:n]), tuple("abcdefghi"[:n]))
+        for name, n in (("unlabelled", 9), ("val", 6))
+    }
+    context = Context(demo_config, Packed(BINARY, {}, splits), Store(tmp_path, (), []))
+
+    def labels_of(images):
+        asked.append(images[:, 0, 0, 0].tolist())
+        return images[..., 0] % 2
+
+    pair = inconsistency.Pair(labels, labels == 2, np.zeros(9, np.int32), np.ones(9, bool))
+    panels.of_labels(context, pair, tmp_path, Monitor.__new__(Monitor))
+    panels.of_generation(context, labels_of, tmp_path, Monitor.__new__(Monitor))
+    # The first, the last and two between, round again to make up a batch of val.
+    assert asked == [[0, 3, 5, 8, 0, 3]]
+    (predicted,) = shown["unlabelled.npz"].values()
+    np.testing.assert_array_equal(predicted, shown["panels.npz"]["pseudo-label"])

@@ -81,6 +81,20 @@ def test_pseudo_labels_are_blocked_consistently(demo):
     assert done["pairs"] == 60 + 54 + data["copies"].sum()
 
 
+def test_a_generation_shows_its_own_prediction_beside_the_pseudo_label(demo):
+    stages = demo[0] / "stages"
+    shown = np.load(stages / "04_label_g0" / "panels.npz")["pseudo-label"]
+    (predicted,) = np.load(stages / "05_train_g0" / "unlabelled.npz").values()
+    assert predicted.shape == shown.shape and predicted.dtype == np.uint8
+    assert not (stages / "01_train_aldt" / "unlabelled.npz").exists()
+
+
+def test_training_stages_tell_their_speed(demo):
+    facts = [json.loads(path.read_text()) for path in sorted(demo[0].glob("stages/*_train_*/DONE.json"))]
+    assert len(facts) == 4 and all(fact["images_per_second"] > 0 for fact in facts)
+    assert {fact["steps_before"] for fact in facts} == {0} and all(fact["steps"] > 0 for fact in facts)
+
+
 def test_the_same_command_again_does_nothing(demo, command, tiny):
     workdir, _ = demo
     before = (workdir / "results.csv").read_bytes()

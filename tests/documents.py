@@ -1,0 +1,122 @@
+"""Code blocks of the documentation, and what bash makes of their commands."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+STUB = """#!/bin/bash
+printf '%s\\0' "${0##*/}" "$@" >> "$DOCS_LOG"
+printf '\\n\\0' >> "$DOCS_LOG"
+[[ -z $DOCS_REAL || ${0##*/} != python ]] && exit 0
+[[ $2 == imjax.main ]] && set -- "$@" $DOCS_MORE
+exec "$DOCS_REAL" "$@"
+"""
+"""Stands in for a program: writes down how it was called, and goes on as the real python if asked to."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """One fenced block of a page."""
+
+    page: str
+    line: int
+    language: str
+    file: str
+    """Where it belongs in the tree; empty: nowhere."""
+    text: str
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return f"{self.page}:{self.line}"
+
+
+def blocks(page: Path) -> list[Block]:
+    """Fenced blocks of a page in their order."""
+    text = page.read_text(encoding="utf-8")
+    found = []
+    for match in re.finditer(r"^```(\S*)([^\n]*)\n(.*?)^```$", text, re.M | re.S):
+        file = re.search(r"file=(\S+)", match[2])
+        line = text[: match.start()].count("\n") + 1
+        found.append(Block(page.name, line, match[1], file[1] if file else "", match[3]))
+    return found
+
+
+ALL = [block for page in PAGES for block in blocks(page)]
+
+
+def of(page: str, *languages: str) -> list[Block]:
+    """The blocks of one page in these languages."""
+    return [block for block in ALL if block.page == page and block.language in languages]
+
+
+class Shell:
+    """Bash in a folder, where python and what the setup installs are written down instead of run.
+
+    Args:
+        folder: where the commands find themselves, as at the top of the repository.
+        environment: of the commands.
+        real: whether python is run as well.
+        more: flags that `imjax.main` is given beside its own.
+    """
+
+    def __init__(self, folder: Path, environment: dict[str, str], real: bool = False, more: str = ""):
+        self.folder, self._log = folder, folder / "commands.log"
+        stubs = folder / ".venv" / "bin"
+        stubs.mkdir(parents=True)
+        for name in ("python", "bash", "pre-commit"):
+            (stubs / name).write_text(STUB)
+            (stubs / name).chmod(0o755)
+        path = os.pathsep.join([str(stubs), environment.get("PATH", os.defpath)])
+        self._environment = environment | {
+            "PATH": path, "DOCS_LOG": str(self._log), "DOCS_REAL": sys.executable if real else "",
+            "DOCS_MORE": more, "GIT_CEILING_DIRECTORIES": str(folder.parent),
+        }  # fmt: skip
+
+    def run(self, block: Block) -> list[list[str]]:
+        """Run a block; the commands that it gave, each as its words."""
+        self._log.write_bytes(b"")
+        # Not the stub, which is for what blocks call.
+        line = [shutil.which("bash"), "-euo", "pipefail", "-c", block.text]
+        done = subprocess.run(
+            line, cwd=self.folder, env=self._environment, capture_output=True, text=True, timeout=300
+        )
+        assert done.returncode == 0, f"{block.name}: {done.stdout[-1500:]}{done.stderr[-3000:]}"
+        return [call.split("\0")[:-1] for call in self._log.read_text().split("\n\0")[:-1]]
+
+    def apply(self, block: Block) -> None:
+        """Write the file that a block is, or make the change that it says."""
+        if block.language == "diff":
+            line = ["git", "apply", "-"]
+            done = subprocess.run(
+                line, cwd=self.folder, env=self._environment, input=block.text, capture_output=True, text=True
+            )
+            assert done.returncode == 0, f"{block.name}: {done.stderr}"
+            return
+        path = self.folder / block.file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(block.text, encoding="utf-8")
+
+
+def linked(folder: Path) -> Path:
+    """The repository's packages in a folder of their own, to run in and not to change."""
+    folder.mkdir()
+    for name in ("imjax", "configs", "launch"):
+        (folder / name).symlink_to(ROOT / name)
+    return folder
+
+
+def copied(folder: Path) -> Path:
+    """The same, to change."""
+    for name in ("imjax", "configs", "launch"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    return folder

@@ -1,0 +1,174 @@
+"""Every code block of README.md, CONTRIBUTING.md and docs/: run, or checked.
+
+* `bash`: each block runs in bash, with python and the setup replaced by stand-ins that write down how they
+  are called. What bash makes of the block (loops, braces, continued lines) is then checked: every flag is
+  one of its command, every configuration file exists, is valid with its `--config.` keys and makes a plan,
+  every sweep makes runs, every dataset is known, files of tests are there. Nothing trains.
+* The user's first path is run for real, with fewer steps: own_data.md from top to bottom, and after it masks
+  for new images and the export of predict.md.
+* adding_a_method.md and adding_a_dataset.md: files are written and diffs applied in a copy of the tree, and
+  all commands run in it; the new method trains with fewer steps, other configurations are planned.
+* `python` without `file=` is run on what those runs left. `csv` is read as the folder's tables are.
+* Blocks without a language are listings and outputs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib.util
+import os
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from absl import flags
+from documents import ALL, PAGES, ROOT, Block, Shell, copied, linked, of
+from ml_collections import config_flags
+
+from imjax.config import freeze
+from imjax.data import folder_tables, readers
+from imjax.rules import check
+from imjax.selftrain.plan import make_plan
+from launch import sweep
+from launch.points import make_points
+
+BASH = [block for block in ALL if block.language == "bash"]
+WORKED = ("adding_a_method.md", "adding_a_dataset.md")
+SMALLER = (
+    "--config.train.epochs=1 --config.train.steps_per_epoch=2 --config.generations=1 "
+    "--config.data.synthetic_train=24 --config.data.synthetic_val=8 --config.data.synthetic_test=8"
+)
+KINDS = ("string", "multi_string", "bool", "boolean", "integer", "float", "enum", "list", "multi_integer")
+
+
+@pytest.fixture(scope="session")
+def quick(command_environment):
+    """Environment of programs that are compiled quickly, not well."""
+    return dict(command_environment, XLA_FLAGS="--xla_backend_optimization_level=0")
+
+
+def test_every_language_is_one_that_is_covered():
+    assert {block.language for block in ALL} <= {"bash", "python", "diff", "csv", ""}
+    loose = [block for block in ALL if block.language == "python" and not block.file]
+    assert {block.page for block in loose} == {"predict.md", "study.md"}
+    assert {block.page for block in ALL if block.file or block.language == "diff"} == set(WORKED)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for address in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if not re.match(r"https?://|#", address):
+            assert (page.parent / address.partition("#")[0]).exists(), address
+
+
+@pytest.mark.parametrize("block", [b for b in BASH if b.page not in WORKED], ids=lambda block: block.name)
+def test_commands_are_such_that_their_programs_take(block, tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    commands = Shell(linked(tmp_path / "tree"), dict(os.environ)).run(block)
+    assert commands
+    for program, *words in commands:
+        if program == "bash":
+            assert (ROOT / words[0]).is_file()
+        elif program == "python":
+            assert words[0] == "-m"
+            checks(words[1], words[2:], monkeypatch)
+
+
+def checks(module: str, words: list[str], monkeypatch) -> None:
+    """Fails where a command would refuse its flags."""
+    if module == "pytest":
+        assert all((ROOT / word).exists() for word in words if word.startswith("tests"))
+        return
+    values, rest = parsed(module, words, monkeypatch)
+    if module == "imjax.main":
+        make_plan(check(freeze(values.config.to_dict())))
+        assert values.plan or values.workdir
+    elif module == "launch.sweep":
+        named = [path for text in (*values["config"].value, *rest) for path in sweep._matching(text)]
+        assert make_points(named, values["sweep"].value, values["set"].value, Path(values.root))
+    elif module == "imjax.prepare":
+        assert readers.spec(values.dataset)
+    assert not rest or module in ("launch.sweep", "launch.smoke", "imjax.report")
+
+
+def parsed(module: str, words: list[str], monkeypatch) -> tuple[flags.FlagValues, list[str]]:
+    """A command's flags with the values of these words, and the words that are no flags."""
+    values, argv = flags.FlagValues(), [module, *words]
+    with monkeypatch.context() as patch:
+        for kind in KINDS:
+            define = functools.partial(getattr(flags, f"DEFINE_{kind}"), flag_values=values)
+            patch.setattr(flags, f"DEFINE_{kind}", define)
+        file = functools.partial(config_flags.DEFINE_config_file, flag_values=values, sys_argv=argv)
+        patch.setattr(config_flags, "DEFINE_config_file", file)
+        package = importlib.util.find_spec(module).submodule_search_locations
+        importlib.import_module(f"{module}.__main__" if package else module).define_flags()
+    return values, values(argv)[1:]
+
+
+@pytest.mark.parametrize(
+    ("module", "words", "error"),
+    [
+        ("imjax.main", ["--config=configs/nothing.py", "--workdir=x"], OSError),
+        ("imjax.main", ["--config=configs/demo.py", "--config.nothing=1", "--plan"], AttributeError),
+        ("imjax.main", ["--config=configs/demo.py", "--nothing"], flags.UnrecognizedFlagError),
+        ("imjax.main", ["--config=configs/demo.py"], AssertionError),
+        ("imjax.report", ["runs/*", "--nothing"], flags.UnrecognizedFlagError),
+        ("imjax.predict", ["--workdir=x", "--nothing"], flags.UnrecognizedFlagError),
+        ("pytest", ["tests/nothing.py"], AssertionError),
+    ],
+)
+def test_slips_would_be_found(module, words, error, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(error):
+        checks(module, words, monkeypatch)
+
+
+def test_tables_of_a_folder(tmp_path):
+    classes, splits = of("own_data.md", "csv")
+    complaints: list[str] = []
+    (tmp_path / "classes.csv").write_text(classes.text)
+    (tmp_path / "splits.csv").write_text(splits.text)
+    table = folder_tables.read_classes(tmp_path / "classes.csv", complaints.append)
+    images = {Path(name).stem: Path(name) for name in ("a.png", "b.tif")}
+    found = folder_tables.read_splits(tmp_path / "splits.csv", images, complaints.append)
+    assert not complaints and table.names == ("background", "cell", "debris")
+    assert sorted(found.values()) == ["test", "val"]
+
+
+def test_the_first_path_from_own_images_to_masks(tmp_path, quick):
+    shell = Shell(linked(tmp_path / "tree"), quick, real=True, more=SMALLER)
+    for block in of("own_data.md", "bash"):
+        shell.run(block)
+    runs, images = shell.folder / "runs", shell.folder / "my_data" / "images"
+    assert (runs / "my_tiny" / "report.html").is_file() and (runs / "my_report.html").is_file()
+    for name in ("demo", "suim_aim_pp-seed=0"):
+        (runs / name).symlink_to(runs / "my_tiny")
+    (shell.folder / "new_images").mkdir()
+    for path in sorted(images.iterdir())[:3]:
+        shutil.copy(path, shell.folder / "new_images")
+    first, _, export = of("predict.md", "bash")
+    shell.run(first)
+    assert len(list((shell.folder / "predicted" / "overlay").iterdir())) == 3
+    shell.run(export)
+    np.save(shell.folder / "images.npy", np.zeros((2, 64, 64, 3), np.uint8))
+    for block in (*of("predict.md", "python"), *of("study.md", "python")):
+        execute(block, shell.folder)
+    assert np.load(shell.folder / "classes.npy").shape == (2, 64, 64)
+
+
+def execute(block: Block, folder: Path) -> None:
+    """Run a block of python in a folder."""
+    with contextlib.chdir(folder):
+        exec(compile(block.text, block.name, "exec"), {"__name__": "__main__"})
+
+
+@pytest.mark.parametrize(("page", "more"), zip(WORKED, (SMALLER, "--plan"), strict=True))
+def test_worked_examples_work(page, more, tmp_path, quick):
+    shell = Shell(copied(tmp_path), quick, real=True, more=more)
+    for block in of(page, "python", "diff", "bash"):
+        shell.apply(block) if block.language != "bash" else shell.run(block)
+    if page == WORKED[0]:
+        assert "doubt" in (tmp_path / "runs" / "doubt" / "results.csv").read_text()
