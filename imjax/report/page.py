@@ -177,10 +177,8 @@ def _dataset(group: Sequence[Run], published: Published) -> DatasetPart:
         cautions=tuple(headline.unfinished(group) + scores.cautions(group)),
         results=tables.results(spec, found, published, top) if found else None,
         gaps=tables.gaps(spec, found, group, published),
-        curve=(dots.by_method if rows else curves.over_generations)(spec, found, published)
-        if found
-        else None,
-        caption=dots.CAPTION if rows else curves.CAPTION,
+        curve=draw(spec, found, published) if found else None,
+        caption=caption,
         shares=shares.over_generations(spec, group),
         masks=tuple(_masks(spec, group)),
         classes=tables.classes(spec, found),
