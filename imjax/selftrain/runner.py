@@ -64,18 +64,19 @@ def run(
             logger.info("stage %s %s: the same as %s, taken over", position, stage.name, folder)
             continue
         monitor = Monitor(writer, stage.name, position, stage.generation, stopping)
-        _one(stage, context, monitor)
-        writer.flush()
+        _one(stage, context, monitor, writer)
         results.write(context.store.workdir, results.collect(context.store, stages))
     return results.collect(context.store, stages)
 
 
-def _one(stage: Stage, context: Context, monitor: Monitor) -> None:
+def _one(stage: Stage, context: Context, monitor: Monitor, writer: Writer) -> None:
     start = time.monotonic()
     folder = context.store.begin(stage.name)
     with memory.explained(f"stage {stage.name}", ADVICE):
         facts = RUN[type(stage)](stage, context, folder, monitor)
     facts |= monitor.facts | {"seconds": round(time.monotonic() - start, 1)}
+    # Figures first: a stage that is there may be taken over by another run at once, with all its figures.
+    writer.flush()
     context.store.commit(stage.name, folder, facts)
     # The nets are in the stage's folder now.
     shutil.rmtree(context.store.checkpoints(stage.name), ignore_errors=True)
