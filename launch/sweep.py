@@ -1,8 +1,9 @@
-"""Many runs from one command, each in a folder of its own, on this machine.
+"""Many runs from one command, each in a folder of its own, on this machine or on a cluster.
 
   python -m launch.sweep --config=configs/camvid_im_pp.py:small --sweep=seed --set=data.dir=CamVid
   python -m launch.sweep --config=configs/suim_im.py configs/suim_im_pp.py --sweep=n:2,3,4 --sweep=seed:0,1
   python -m launch.sweep --config='configs/dsb2018_*.py:small' --sweep=labels --dry_run
+  python -m launch.sweep --config=configs/suim_im.py --sweep=seed:0,1,2 --executor=slurm --slurm=time=240
 
 A sweep is a name from configs/base/sweeps.py (seed, n, views, level, labels, block, morphology,
 pair_filter) or any key with values; several are combined. Stages that several runs have in common, such as
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import glob
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 
 from absl import flags
@@ -22,7 +24,7 @@ from imjax import door
 from imjax.errors import TrainingError, UserError
 from launch import runs
 from launch.executors import local
-from launch.points import make_points
+from launch.points import Point, make_points
 
 FLAGS = flags.FLAGS
 
@@ -38,7 +40,14 @@ def define_flags() -> None:
     flags.DEFINE_multi_string("sweep", [], "Name of a sweep, or key:value,value. May be repeated.")
     flags.DEFINE_multi_string("set", [], "key=value for all runs, e.g. data.dir=CamVid. May be repeated.")
     flags.DEFINE_string("root", "runs", "Folder of the runs' folders.")
-    flags.DEFINE_integer("jobs", 0, "Runs at a time; 0: one per GPU, or one.")
+    flags.DEFINE_enum("executor", "local", ["local", "slurm"], "This machine, or a Slurm cluster.")
+    flags.DEFINE_integer("jobs", 0, "local: runs at a time; 0: one per GPU, or one.")
+    flags.DEFINE_multi_string(
+        "slurm",
+        [],
+        "slurm: key=value as sbatch has it, e.g. time=240 (minutes), partition=gpu, gpus_per_node=1, "
+        "array_parallelism=8 (runs at a time), setup='module load cuda'. May be repeated.",
+    )
     flags.DEFINE_bool("dry_run", False, "Print the runs and stop.")
 
 
@@ -51,13 +60,28 @@ def main(arguments: list[str]) -> None:
     if FLAGS.dry_run:
         print("\n".join(f"{runs.state(point):8}  {' '.join(runs.command(point)[1:])}" for point in points))
         return
-    # As Ctrl-C, so that the runs that are going save themselves; SIGHUP is a terminal that was closed.
+    # As Ctrl-C; SIGHUP is a terminal that was closed.
     for name in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, signal.default_int_handler)
-    failed = local.run(points, FLAGS.jobs)
+    failed = _execute(points)
     if failed:
         raise TrainingError(runs.story(failed, len(points)))
     print(f"\nall {len(points)} runs are finished: python -m imjax.report {FLAGS.root}/* --out=report.html")
+
+
+def _execute(points: Sequence[Point]) -> list[Point]:
+    """Run the points; returns those that failed."""
+    if FLAGS.executor == "local":
+        if FLAGS.slurm:
+            raise UserError(f"--slurm={FLAGS.slurm[0]}: only with --executor=slurm")
+        return local.run(points, FLAGS.jobs)
+    if FLAGS.jobs:
+        raise UserError(
+            f"--jobs={FLAGS.jobs}: only on this machine; try --slurm=array_parallelism={FLAGS.jobs}"
+        )
+    from launch.executors import slurm
+
+    return slurm.run(points, Path(FLAGS.root), FLAGS.slurm)
 
 
 def _matching(text: str) -> list[str]:
