@@ -8,8 +8,9 @@ close it. The same command goes on where a stopped run was. A preset follows the
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from absl import flags
 from ml_collections import config_flags
@@ -18,6 +19,9 @@ from imjax import door, log
 from imjax.config import Config, flatten, freeze
 from imjax.errors import UserError
 from imjax.rules import check
+
+if TYPE_CHECKING:
+    from imjax.data.pack import Packed
 
 FLAGS = flags.FLAGS
 
@@ -32,6 +36,7 @@ def define_flags() -> None:
         "Folder of another run; finished stages that are the same to the last setting, such as LDT's nets, "
         "are copied from there instead of made again. May be repeated.",
     )
+    flags.DEFINE_bool("pod", False, "Join the other hosts of a TPU pod; see docs/sweeps.md.")
     flags.DEFINE_bool("plan", False, "Print the stages of the run and stop.")
 
 
@@ -46,7 +51,7 @@ def main(_: list[str]) -> None:
         return
     if FLAGS.workdir is None:
         raise UserError("--workdir is missing; name the folder that the run may write to")
-    run(config, stages, Path(FLAGS.workdir), [Path(folder) for folder in FLAGS.reuse])
+    run(config, stages, Path(FLAGS.workdir), [Path(folder) for folder in FLAGS.reuse], FLAGS.pod)
 
 
 def _config_values() -> dict:
@@ -60,7 +65,7 @@ def _config_values() -> dict:
         ) from error
 
 
-def run(config: Config, stages: tuple, workdir: Path, reuse: Sequence[Path] = ()) -> None:
+def run(config: Config, stages: tuple, workdir: Path, reuse: Sequence[Path] = (), pod: bool = False) -> None:
     """One run, from data to report.
 
     Args:
@@ -68,9 +73,10 @@ def run(config: Config, stages: tuple, workdir: Path, reuse: Sequence[Path] = ()
         stages: its plan.
         workdir: the run's folder.
         reuse: folders of other runs, whose finished stages are taken over where they are the same.
+        pod: join the other hosts of a TPU pod.
 
     Raises:
-        UserError: the data or a folder do not fit.
+        UserError: the data or a folder do not fit, or other processes are not to be found.
     """
     from imjax.data import pack
     from imjax.data.options import DataOptions
@@ -86,6 +92,25 @@ def run(config: Config, stages: tuple, workdir: Path, reuse: Sequence[Path] = ()
     data_checks.check_truth(config, packed)
     devices.configure(cache, max(config.candidates, config.start_candidates, config.evalnet.candidates))
 
+    from imjax.engine import hosts
+
+    hosts.start(pod)
+    with hosts.folder(workdir) as folder:
+        _run(config, stages, packed, folder, reuse, hosts.agreed(stopping))
+        # The first process has more to do at the end; the others must be there until then.
+        hosts.wait()
+
+
+def _run(
+    config: Config,
+    stages: tuple,
+    packed: Packed,
+    workdir: Path,
+    reuse: Sequence[Path],
+    stopping: Callable[[], bool],
+) -> None:
+    """The part of `run` that needs JAX."""
+    from imjax.engine import hosts
     from imjax.engine.writers import Writer
     from imjax.report import write_report
     from imjax.selftrain import results, runner
@@ -93,15 +118,18 @@ def run(config: Config, stages: tuple, workdir: Path, reuse: Sequence[Path] = ()
     from imjax.selftrain.context import Context
     from imjax.selftrain.store import Store, basis
 
+    hosts.same("settings or data", workdirs.digest(config, packed))
     workdirs.open_workdir(workdir, config, packed)
     lenders = workdirs.lenders(reuse, workdir)
-    writer = Writer(workdir)
+    writer = Writer(workdir, events=hosts.is_first())
     writer.hparams(flatten(dataclasses.asdict(config)))
     try:
         store = Store(workdir, stages, basis(config, packed.manifest["hash"]), lenders)
         rows = runner.run(stages, Context(config, packed, store), writer, stopping)
     finally:
         writer.close()
+    if not hosts.is_first():
+        return
     results.write(workdir, rows)
     write_report([workdir], workdir / "report.html")
     print(results.table(rows, packed.spec.headline, config.top))

@@ -23,8 +23,9 @@ from imjax.data.options import DataOptions
 from imjax.engine import evaluate
 from imjax.errors import TrainingError, UserError
 from imjax.methods import names
-from imjax.report import runs
-from launch import sweep
+from imjax.report import runs as results
+from launch import runs
+from launch.executors import local
 from launch.points import Point, make_points
 
 FLAGS = flags.FLAGS
@@ -50,9 +51,9 @@ def main(arguments: list[str]) -> None:
     root = Path(FLAGS.root)
     paths = part([Path(a) for a in arguments] or sorted(CONFIGS.glob("*.py")), FLAGS.part)
     points = [point for path in paths for point in _points(path, root)]
-    failed = sweep.run(points)
+    failed = local.run(points)
     if failed:
-        raise TrainingError(sweep.story(failed, len(points)))
+        raise TrainingError(runs.story(failed, len(points)))
     worse = []
     for point in points:
         metric, value, chance = judge(point)
@@ -113,7 +114,7 @@ def judge(point: Point) -> tuple[str, float, float]:
 
 def _last(workdir: Path, method: str, metric: str) -> float:
     """Test figure of the candidate ranked first of a run's last stage; nan without one."""
-    best = runs.read(workdir).best
+    best = results.read(workdir).best
     found = [value for (name, _, figure), value in best.items() if (name, figure) == (method, metric)]
     return found[-1] if found else math.nan
 

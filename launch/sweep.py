@@ -1,8 +1,9 @@
-"""Many runs, one after another, each in a folder of its own.
+"""Many runs from one command, each in a folder of its own, on this machine or on a cluster.
 
   python -m launch.sweep --config=configs/camvid_im_pp.py:small --sweep=seed --set=data.dir=CamVid
   python -m launch.sweep --config=configs/suim_im.py configs/suim_im_pp.py --sweep=n:2,3,4 --sweep=seed:0,1
   python -m launch.sweep --config='configs/dsb2018_*.py:small' --sweep=labels --dry_run
+  python -m launch.sweep --config=configs/suim_im.py --sweep=seed:0,1,2 --executor=slurm --slurm=time=240
 
 A sweep is a name from configs/base/sweeps.py (seed, n, views, level, labels, block, morphology,
 pair_filter) or any key with values; several are combined. Stages that several runs have in common, such as
@@ -12,28 +13,20 @@ ones are tried again.
 
 from __future__ import annotations
 
-import dataclasses
 import glob
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from absl import flags
 
 from imjax import door
-from imjax.errors import Stopped, TrainingError, UserError
-from imjax.selftrain.store import read_json
-from imjax.selftrain.workdir import facts
+from imjax.errors import TrainingError, UserError
+from launch import runs
+from launch.executors import local
 from launch.points import Point, make_points
 
 FLAGS = flags.FLAGS
-LOG = "sweep.log"
-"""In a run's folder: what its command said."""
-TAIL = 5
-"""Lines of the log of a failed run that are shown."""
 
 
 def define_flags() -> None:
@@ -47,6 +40,14 @@ def define_flags() -> None:
     flags.DEFINE_multi_string("sweep", [], "Name of a sweep, or key:value,value. May be repeated.")
     flags.DEFINE_multi_string("set", [], "key=value for all runs, e.g. data.dir=CamVid. May be repeated.")
     flags.DEFINE_string("root", "runs", "Folder of the runs' folders.")
+    flags.DEFINE_enum("executor", "local", ["local", "slurm"], "This machine, or a Slurm cluster.")
+    flags.DEFINE_integer("jobs", 0, "local: runs at a time; 0: one per GPU, or one.")
+    flags.DEFINE_multi_string(
+        "slurm",
+        [],
+        "slurm: key=value as sbatch has it, e.g. time=240 (minutes), partition=gpu, gpus_per_node=1, "
+        "array_parallelism=8 (runs at a time), setup='module load cuda'. May be repeated.",
+    )
     flags.DEFINE_bool("dry_run", False, "Print the runs and stop.")
 
 
@@ -57,14 +58,30 @@ def main(arguments: list[str]) -> None:
         raise UserError("--config is missing; try --config=configs/demo.py:tiny --sweep=seed --dry_run")
     points = make_points(configs, FLAGS.sweep, FLAGS.set, Path(FLAGS.root))
     if FLAGS.dry_run:
-        print("\n".join(f"{_state(point):8}  {' '.join(_command(point, [])[1:])}" for point in points))
+        print("\n".join(f"{runs.state(point):8}  {' '.join(runs.command(point)[1:])}" for point in points))
         return
-    # Stopped as by Ctrl-C, so that the run that is going saves itself.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    failed = run(points)
+    # As Ctrl-C; SIGHUP is a terminal that was closed.
+    for name in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, signal.default_int_handler)
+    failed = _execute(points)
     if failed:
-        raise TrainingError(story(failed, len(points)))
+        raise TrainingError(runs.story(failed, len(points)))
     print(f"\nall {len(points)} runs are finished: python -m imjax.report {FLAGS.root}/* --out=report.html")
+
+
+def _execute(points: Sequence[Point]) -> list[Point]:
+    """Run the points; returns those that failed."""
+    if FLAGS.executor == "local":
+        if FLAGS.slurm:
+            raise UserError(f"--slurm={FLAGS.slurm[0]}: only with --executor=slurm")
+        return local.run(points, FLAGS.jobs)
+    if FLAGS.jobs:
+        raise UserError(
+            f"--jobs={FLAGS.jobs}: only on this machine; try --slurm=array_parallelism={FLAGS.jobs}"
+        )
+    from launch.executors import slurm
+
+    return slurm.run(points, Path(FLAGS.root), FLAGS.slurm)
 
 
 def _matching(text: str) -> list[str]:
@@ -76,77 +93,6 @@ def _matching(text: str) -> list[str]:
     if not found:
         raise UserError(f"--config={text}: no file matches this pattern")
     return [path + colon + preset for path in found]
-
-
-def run(points: Sequence[Point]) -> list[Point]:
-    """Run the points that are not finished, one at a time; returns those that failed.
-
-    Raises:
-        Stopped: a run was stopped; it has saved itself.
-    """
-    failed: list[Point] = []
-    for number, point in enumerate(points, 1):
-        title = f"{number}/{len(points)} {point.name}"
-        if finished(point):
-            print(f"{title}: finished before", flush=True)
-            continue
-        print(f"{title}: running, see {point.workdir / LOG}", flush=True)
-        start = time.monotonic()
-        code = _run(point, points)
-        if code == 0 and not finished(point) or code == 130:
-            raise Stopped(f"in {point.name}")
-        if code:
-            failed.append(point)
-        verdict = f"FAILED with exit code {code}" if code else "finished"
-        print(f"{title}: {verdict} after {time.monotonic() - start:.0f} s", flush=True)
-    return failed
-
-
-def _run(point: Point, points: Sequence[Point]) -> int:
-    """One run in a process of its own; its exit code."""
-    dataset = point.config.data.dataset
-    others = [p.workdir for p in points if p is not point and p.config.data.dataset == dataset]
-    lenders = [workdir for workdir in others if (workdir / "config.json").is_file()]
-    point.workdir.mkdir(parents=True, exist_ok=True)
-    with (point.workdir / LOG).open("a", encoding="utf-8") as log:
-        process = subprocess.Popen(_command(point, lenders), stdout=log, stderr=subprocess.STDOUT)
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            # Ctrl-C has reached the run as well; SIGTERM makes it save itself.
-            process.terminate()
-            process.wait()
-            raise
-
-
-def _command(point: Point, lenders: Sequence[Path]) -> list[str]:
-    reuse = [f"--reuse={workdir}" for workdir in lenders]
-    return [sys.executable, "-m", "imjax.main", *point.flags, f"--workdir={point.workdir}", *reuse]
-
-
-def finished(point: Point) -> bool:
-    """Whether the point's folder has the report of a run with its configuration."""
-    try:
-        there = facts(read_json(point.workdir / "config.json")["config"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-    wanted = facts(dataclasses.asdict(point.config))
-    same = all(there.get(key) == value for key, value in wanted.items())
-    return same and (point.workdir / "report.html").is_file()
-
-
-def _state(point: Point) -> str:
-    return "finished" if finished(point) else "started" if point.workdir.exists() else "new"
-
-
-def story(failed: Sequence[Point], total: int) -> str:
-    """Failed runs with the ends of their logs."""
-    lines = [f"{len(failed)} of {total} runs failed; the same command tries them again"]
-    for point in failed:
-        lines.append(f"{point.name}: {point.workdir / LOG} ends with")
-        text = (point.workdir / LOG).read_text(encoding="utf-8", errors="replace")
-        lines += [f"  {line}" for line in text.splitlines()[-TAIL:]]
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -40,10 +40,12 @@ class Block:
 
 
 def blocks(page: Path) -> list[Block]:
-    """Fenced blocks of a page in their order."""
+    """Fenced blocks of a page in their order, but for those marked `no-test`: they need a cluster, say."""
     text = page.read_text(encoding="utf-8")
     found = []
     for match in re.finditer(r"^```(\S*)([^\n]*)\n(.*?)^```$", text, re.M | re.S):
+        if "no-test" in match[2].split():
+            continue
         file = re.search(r"file=(\S+)", match[2])
         line = text[: match.start()].count("\n") + 1
         found.append(Block(page.name, line, match[1], file[1] if file else "", match[3]))

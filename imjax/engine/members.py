@@ -4,6 +4,8 @@ Everything else is written for one model. Members are laid out as chunks of `[de
 on an accelerator a chunk holds several members per device and its function is `pmap(vmap(f))`; on CPU
 it holds one per device (one core each), since `vmap` over members turns convolutions into slow grouped
 ones there, and the chunks take turns. The numbers are the same either way.
+
+Of several processes each has its share of the members on its own devices; `collect` gives all members to all.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from imjax.engine import hosts
+
 Tree = Any
 Chunks = list[Tree]
 """One tree per chunk; leaves `[device, member, ...]`."""
@@ -25,19 +29,21 @@ class Members:
     """How `count` members are spread over devices.
 
     Args:
-        count: number of members, >= 1.
+        count: number of members, >= 1, in all processes together.
         per_chunk: most members one device holds at once; 0 = one on CPU, all elsewhere.
-        devices: those to use; default: all local ones, no more than there are members.
+        devices: those to use; default: all local ones, no more than there are members for this process.
     """
 
     def __init__(self, count: int, per_chunk: int = 0, devices: Sequence[jax.Device] | None = None):
         self.count = count
-        self.devices = list(devices or jax.local_devices())[:count]
-        share = -(-count // len(self.devices))
+        self._own = hosts.share(count)
+        own = len(self._own)
+        self.devices = list(devices or jax.local_devices())[:own]
+        share = -(-own // len(self.devices))
         default = 1 if self.devices[0].platform == "cpu" else share
         self.per_device = min(per_chunk or default, share)
         self.width = len(self.devices) * self.per_device
-        self.chunks = -(-count // self.width)
+        self.chunks = -(-own // self.width)
         mesh = Mesh(np.array(self.devices), ("device",))
         self._sharding = NamedSharding(mesh, PartitionSpec("device"))
 
@@ -69,7 +75,7 @@ class Members:
 
     def spread(self, tree: Tree) -> Chunks:
         """Host leaves `[count, ...]` → chunks on the devices; the last chunk is padded by its last member."""
-        slots = np.minimum(np.arange(self.chunks * self.width), self.count - 1)
+        slots = self._own[np.minimum(np.arange(self.chunks * self.width), len(self._own) - 1)]
         shape = (self.chunks, len(self.devices), self.per_device)
 
         def lay(leaf):
@@ -85,13 +91,13 @@ class Members:
         return self._place(jax.tree.map(lambda leaf: np.broadcast_to(leaf, (copies, *np.shape(leaf))), tree))
 
     def collect(self, chunks: Chunks) -> Tree:
-        """Chunks → numpy leaves `[count, ...]`, padding dropped."""
+        """Chunks → numpy leaves `[count, ...]`, padding dropped; every process must call it."""
 
         def join(*leaves):
             leaves = [np.asarray(leaf) for leaf in leaves]
-            return np.concatenate([leaf.reshape(-1, *leaf.shape[2:]) for leaf in leaves])[: self.count]
+            return np.concatenate([leaf.reshape(-1, *leaf.shape[2:]) for leaf in leaves])[: len(self._own)]
 
-        return jax.tree.map(join, *chunks)
+        return jax.tree.map(lambda leaf: leaf[: self.count], hosts.gather(jax.tree.map(join, *chunks)))
 
     def _place(self, tree: Tree) -> Tree:
         return jax.device_put(tree, jax.tree.map(lambda _: self._sharding, tree))

@@ -19,12 +19,16 @@ class Writer:
 
     Without tensorflow and tensorboard, which `clu.metric_writers` needs at import, the events are left
     out and that is said once.
+
+    Args:
+        workdir: of the run.
+        events: whether to write them.
     """
 
-    def __init__(self, workdir: Path):
+    def __init__(self, workdir: Path, events: bool = True):
         self._path = workdir / "metrics.jsonl"
         self._file = self._path.open("a", encoding="utf-8")
-        self._events = _events(workdir)
+        self._events = _events(workdir) if events else None
 
     def scalar(
         self,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from imjax.engine import memory
+from imjax.engine import hosts, memory
 from imjax.engine.monitor import Monitor
 from imjax.engine.writers import Writer
 from imjax.errors import Stopped
@@ -41,7 +41,7 @@ def run(
         stages: the plan.
         context: configuration, data and folders.
         writer: of the run's figures.
-        stopping: True once the run should save itself and stop.
+        stopping: True once the run should save itself and stop; in all processes at the same call.
 
     Returns:
         All rows of results.csv.
@@ -52,30 +52,43 @@ def run(
     """
     for number, stage in enumerate(stages, 1):
         position = f"{number}/{len(stages)}"
-        if context.store.is_done(stage.name):
+        done, folder = _there(context.store, stage.name)
+        if not done and stopping():
+            raise Stopped(f"before stage {stage.name}")
+        if folder == context.store.folder(stage.name):
             logger.info("stage %s %s: done before", position, stage.name)
             continue
-        if stopping():
-            raise Stopped(f"before stage {stage.name}")
-        if folder := context.store.lender(stage.name):
+        if folder:
             # Figures first: a kill in between leaves a stage that is not done, and is taken over anew.
             writer.copy(folder.parents[1] / "metrics.jsonl", stage.name)
             context.store.take_over(stage.name, folder)
             logger.info("stage %s %s: the same as %s, taken over", position, stage.name, folder)
             continue
         monitor = Monitor(writer, stage.name, position, stage.generation, stopping)
-        _one(stage, context, monitor)
-        writer.flush()
+        _one(stage, context, monitor, writer)
         results.write(context.store.workdir, results.collect(context.store, stages))
     return results.collect(context.store, stages)
 
 
-def _one(stage: Stage, context: Context, monitor: Monitor) -> None:
+def _there(store: Store, name: str) -> tuple[bool, Path | None]:
+    """Whether the run has the stage, and the folder that has it: the run's, or that of another run.
+
+    The first process says. The others, which have folders of their own, take over what the run's has, too.
+    """
+    done = store.is_done(name)
+    found = store.folder(name) if done else store.lender(name)
+    done, text = hosts.first_says((done, found and str(found)))
+    return done, text and Path(text)
+
+
+def _one(stage: Stage, context: Context, monitor: Monitor, writer: Writer) -> None:
     start = time.monotonic()
     folder = context.store.begin(stage.name)
     with memory.explained(f"stage {stage.name}", ADVICE):
         facts = RUN[type(stage)](stage, context, folder, monitor)
     facts |= monitor.facts | {"seconds": round(time.monotonic() - start, 1)}
+    # Figures first: a stage that is there may be taken over by another run at once, with all its figures.
+    writer.flush()
     context.store.commit(stage.name, folder, facts)
     # The nets are in the stage's folder now.
     shutil.rmtree(context.store.checkpoints(stage.name), ignore_errors=True)

@@ -50,7 +50,7 @@ def record(config: Config, packed: Packed) -> dict[str, Any]:
         "config": values,
         "method": names.title(config),
         "start": names.start(config),
-        "hash": hashlib.sha256(json.dumps(facts(values), sort_keys=True).encode()).hexdigest(),
+        "hash": _hash(facts(values)),
         "data": packed.manifest["hash"],
         "spec": dataclasses.asdict(packed.spec),
         "counts": {name: len(split.names) for name, split in packed.splits.items()},
@@ -117,6 +117,15 @@ def facts(values: dict[str, Any]) -> dict[str, Any]:
     """What a run's results depend on, as json has it."""
     flat = {key: value for key, value in flatten(values).items() if key not in PLACES}
     return {key: list(value) if isinstance(value, tuple) else value for key, value in flat.items()}
+
+
+def digest(config: Config, packed: Packed) -> str:
+    """Hash of all that a run's results depend on: configuration and data."""
+    return _hash([facts(dataclasses.asdict(config)), packed.manifest["hash"]])
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def _version(package: str) -> str:

@@ -1,0 +1,151 @@
+"""Runs on this machine: one per GPU at a time, or so many as `--jobs` says."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+
+from imjax.errors import Stopped, UserError
+from launch import runs
+from launch.board import Board
+from launch.points import Point
+
+POLL_SECONDS = 0.25
+
+
+@dataclasses.dataclass
+class _Going:
+    """A run in a process of its own."""
+
+    point: Point
+    process: subprocess.Popen
+    gpu: str | None
+
+
+def run(points: Sequence[Point], jobs: int = 0) -> list[Point]:
+    """Run the points that are not finished; returns those that failed.
+
+    Args:
+        points: in their order, but that a run whose first stage is being made by another waits if one that
+            begins differently can go first.
+        jobs: runs at a time; 0: one per GPU, one without a GPU.
+
+    Raises:
+        UserError: more jobs than GPUs.
+        Stopped: a run was stopped from outside; all have saved themselves.
+        KeyboardInterrupt: Ctrl-C or, where the caller makes it one, SIGTERM; all have saved themselves.
+    """
+    free, board = _places(jobs), Board(points)
+    waiting, failed = [], []
+    for point in points:
+        if runs.finished(point):
+            board.set(point, "finished", "before")
+        else:
+            waiting.append(point)
+    going: list[_Going] = []
+    with _saving(going, board):
+        while waiting or going:
+            while waiting and free:
+                point = _next(waiting, going)
+                waiting.remove(point)
+                going.append(_start(point, points, free.pop(0), board))
+            board.draw()
+            time.sleep(POLL_SECONDS)
+            for one in [one for one in going if one.process.poll() is not None]:
+                going.remove(one)
+                free.append(one.gpu)
+                if not _ended(one, board):
+                    failed.append(one.point)
+    return [point for point in points if point in failed]
+
+
+def gpus() -> list[str]:
+    """GPUs that runs may have, as CUDA_VISIBLE_DEVICES names them.
+
+    That variable is believed where it is set, else nvidia-smi is asked. JAX is not: it would take hold of
+    every GPU's memory in this process.
+    """
+    told = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if told is not None:
+        return [name.strip() for name in told.split(",") if name.strip() not in ("", "-1")]
+    platforms = os.environ.get("JAX_PLATFORMS", "")
+    if (platforms and not {"cuda", "gpu"} & set(platforms.split(","))) or not shutil.which("nvidia-smi"):
+        return []
+    query = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
+    asked = subprocess.run(query, capture_output=True, text=True)
+    return asked.stdout.split() if asked.returncode == 0 else []
+
+
+def _places(jobs: int) -> list[str | None]:
+    """Where runs can go at the same time: GPUs, or None for wherever JAX puts them."""
+    found = gpus()
+    if jobs < 0 or (found and jobs > len(found)):
+        most = f"1 to {len(found)}, the GPUs there are" if found else "0 or more"
+        raise UserError(f"--jobs={jobs}: expected {most}; without the flag it is one run per GPU")
+    return list(found[: jobs or None]) if found else [None] * max(jobs, 1)
+
+
+def _next(waiting: Sequence[Point], going: Sequence[_Going]) -> Point:
+    """The first point that begins unlike all that are going, since they would make the same stage twice."""
+    begun = [runs.beginning(one.point) for one in going]
+    fresh = (point for point in waiting if not begun or runs.beginning(point) not in begun)
+    return next(fresh, waiting[0])
+
+
+def _start(point: Point, points: Sequence[Point], gpu: str | None, board: Board) -> _Going:
+    lenders = runs.begun(runs.relatives(point, points))
+    point.workdir.mkdir(parents=True, exist_ok=True)
+    own = {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}
+    with runs.log(point).open("a", encoding="utf-8") as log:
+        process = subprocess.Popen(
+            runs.command(point, lenders),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=os.environ | own,
+            # A group of its own: Ctrl-C reaches this process only, which lets the run save itself.
+            process_group=0,
+        )
+    board.set(point, "running", f"see {runs.log(point)}")
+    return _Going(point, process, gpu)
+
+
+def _ended(one: _Going, board: Board) -> bool:
+    """Whether a run that ended is finished; raises `Stopped` where somebody stopped it."""
+    code = one.process.returncode
+    if runs.finished(one.point) and not code:
+        board.set(one.point, "finished")
+        return True
+    if code in (0, 130):
+        board.set(one.point, "stopped")
+        raise Stopped(f"in {one.point.name}")
+    board.set(one.point, "FAILED", f"with exit code {code}")
+    return False
+
+
+@contextlib.contextmanager
+def _saving(going: list[_Going], board: Board) -> Iterator[None]:
+    """On the way out let the runs that are going save themselves; at a second Ctrl-C end them."""
+    try:
+        yield
+    except (KeyboardInterrupt, Stopped):
+        for one in going:
+            one.process.send_signal(signal.SIGTERM)
+            board.set(one.point, "saving")
+        board.draw()
+        try:
+            for one in going:
+                one.process.wait()
+                board.set(one.point, "stopped")
+        except KeyboardInterrupt:
+            for one in going:
+                one.process.kill()
+        raise
+    finally:
+        board.draw()

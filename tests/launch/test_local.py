@@ -1,0 +1,136 @@
+"""Runs on this machine: skipping, failing, several at a time, stopping; with stand-ins for the runs."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from imjax.errors import Stopped, UserError
+from launch import runs
+from launch.executors import local
+from launch.points import make_points
+
+FAKE = Path(__file__).with_name("fake_run.py")
+CONFIG = "configs/demo.py:tiny"
+
+
+def seeds(root, text="0,1,2"):
+    return make_points([CONFIG], [f"seed:{text}"], [], root)
+
+
+def fake_command(how):
+    """A stand-in for `runs.command`; `how` is by seed."""
+
+    def command(point, lenders=()):
+        config = json.dumps(dataclasses.asdict(point.config))
+        behaviour = how.get(point.config.seed, "fine")
+        return [sys.executable, str(FAKE), str(point.workdir.parent), point.name, config, behaviour]
+
+    return command
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    how = {}
+    monkeypatch.setattr(runs, "command", fake_command(how))
+    return how
+
+
+def events(root):
+    return (root / "events").read_text().splitlines()
+
+
+def test_one_at_a_time_and_finished_ones_are_skipped(tmp_path, fake, capsys):
+    assert local.run(seeds(tmp_path, "0,1")) == []
+    assert [line.split()[:2] for line in events(tmp_path)] == [
+        ["start", "demo-tiny-seed=0"],
+        ["end", "demo-tiny-seed=0"],
+        ["start", "demo-tiny-seed=1"],
+        ["end", "demo-tiny-seed=1"],
+    ]
+    assert "2/2 demo-tiny-seed=1: finished after" in capsys.readouterr().out
+    assert local.run(seeds(tmp_path)) == []
+    assert len(events(tmp_path)) == 6 and capsys.readouterr().out.count("finished before") == 2
+
+
+def test_failed_runs_are_told_and_tried_again(tmp_path, fake):
+    fake[1] = "fail"
+    points = seeds(tmp_path)
+    failed = local.run(points)
+    assert failed == [points[1]] and runs.finished(points[2])
+    text = runs.story(failed, 3)
+    assert "1 of 3 runs failed" in text and "the line that says what is wrong" in text
+    fake[1] = "fine"
+    assert local.run(points) == [] and len(events(tmp_path)) == 5 + 2
+
+
+def test_each_gpu_has_one_run_at_a_time(tmp_path, fake, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    # The first holds its GPU until the others, one after the other, are through on the other one.
+    fake[0] = "last"
+    points = seeds(tmp_path)
+    assert local.run(points) == []
+    on = [line.split()[1:] for line in events(tmp_path) if line.startswith("start")]
+    assert sorted(on) == [[points[0].name, "4"], [points[1].name, "7"], [points[2].name, "7"]]
+
+
+def test_a_run_that_somebody_stops_stops_the_sweep(tmp_path, fake):
+    fake[0] = "stopped"
+    with pytest.raises(Stopped, match="in demo-tiny-seed=0"):
+        local.run(seeds(tmp_path))
+    assert len(events(tmp_path)) == 1
+
+
+def test_more_jobs_than_gpus_are_refused(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    with pytest.raises(UserError, match="--jobs=3: expected 1 to 2"):
+        local.run([], jobs=3)
+
+
+def test_runs_that_share_their_first_stage_do_not_start_together(tmp_path, fake):
+    # IM++ and AIM++ grow from the same start: of two at a time, one of each seed.
+    points = make_points(
+        ["configs/suim_im_pp.py:tiny", "configs/suim_im.py:tiny"], ["seed:0,1"], [], tmp_path
+    )
+    begin = [runs.beginning(point) for point in points]
+    assert begin[0] == begin[1] != begin[2] == begin[3]
+    going = [local._Going(points[0], None, None)]
+    assert local._next(points[1:], going) == points[2]
+    assert local._next(points[1:2], going) == points[1]
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_stopping_the_sweep_lets_its_runs_save_themselves(tmp_path, name):
+    script = textwrap.dedent(f"""
+        import sys
+        sys.path.insert(0, {str(FAKE.parent)!r})
+        from test_local import fake_command
+        from imjax import door
+        from launch import runs, sweep
+        runs.command = fake_command({{0: "slow", 1: "slow"}})
+        sweep.define_flags()
+        door.run(sweep.main, positional=True)
+    """)
+    arguments = [f"--config={CONFIG}", "--sweep=seed:0,1,2", "--jobs=2", f"--root={tmp_path}"]
+    sweep = subprocess.Popen(
+        [sys.executable, "-c", script, *arguments],
+        cwd=FAKE.parents[2], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=dict(os.environ, CUDA_VISIBLE_DEVICES=""),
+    )  # fmt: skip
+    points = seeds(tmp_path)
+    limit = time.monotonic() + 60
+    while not all((p.workdir / "waiting").exists() for p in points[:2]) and time.monotonic() < limit:
+        time.sleep(0.02)
+    sweep.send_signal(getattr(signal, name))
+    out, error = sweep.communicate(timeout=60)
+    assert sweep.returncode == 130 and "give the same command again" in error
+    assert out.count("stopped after") == 2 and not points[2].workdir.exists()
+    assert all((p.workdir / "saved").exists() for p in points[:2])
