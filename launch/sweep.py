@@ -60,9 +60,10 @@ def main(arguments: list[str]) -> None:
     if FLAGS.dry_run:
         print("\n".join(f"{runs.state(point):8}  {' '.join(runs.command(point)[1:])}" for point in points))
         return
-    # As Ctrl-C; SIGHUP is a terminal that was closed.
-    for name in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(name, signal.default_int_handler)
+    # As Ctrl-C; SIGHUP is a terminal that was closed, which Windows does not have.
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.default_int_handler)
     failed = _execute(points)
     if failed:
         raise TrainingError(runs.story(failed, len(points)))

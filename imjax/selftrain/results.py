@@ -39,9 +39,9 @@ def table(rows: list[dict[str, Any]], headline: str, top: int) -> str:
     for row in rows:
         if row["split"] == "test" and not row["class"]:
             groups.setdefault((row["method"], row["generation"]), []).append(row)
-    metrics = sorted(
-        {row["metric"] for group in groups.values() for row in group}, key=lambda m: m != headline
-    )
+    # In the order of the rows: that of a set differs from run to run.
+    named = dict.fromkeys(row["metric"] for group in groups.values() for row in group)
+    metrics = sorted(named, key=lambda metric: metric != headline)
     lines = [["method", "generation", *metrics, f"{headline} of the best {top}"]]
     for (method, generation), group in groups.items():
         best = {row["metric"]: row["value"] for row in group if row["rank"] == 1}
