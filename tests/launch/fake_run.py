@@ -33,7 +33,7 @@ def main(folder, name, config, how):
         stop = []
         signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
         (workdir / "waiting").touch()
-        while not stop:
+        while not stop and not (workdir / "end").exists():
             time.sleep(0.01)
         (workdir / "saved").touch()
         sys.exit(0)

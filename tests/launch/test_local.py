@@ -110,7 +110,9 @@ def test_runs_that_share_their_first_stage_do_not_start_together(tmp_path, fake)
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_stopping_the_sweep_lets_its_runs_save_themselves(tmp_path, name):
     script = textwrap.dedent(f"""
-        import sys
+        import signal, sys
+        # Whoever runs the tests in the background has it ignored, which is inherited.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         sys.path.insert(0, {str(FAKE.parent)!r})
         from test_local import fake_command
         from imjax import door
@@ -130,7 +132,13 @@ def test_stopping_the_sweep_lets_its_runs_save_themselves(tmp_path, name):
     while not all((p.workdir / "waiting").exists() for p in points[:2]) and time.monotonic() < limit:
         time.sleep(0.02)
     sweep.send_signal(getattr(signal, name))
-    out, error = sweep.communicate(timeout=60)
+    try:
+        out, error = sweep.communicate(timeout=60)
+    finally:
+        for point in points[:2]:
+            # Where the sweep has not, so that no test leaves a run behind.
+            (point.workdir / "end").touch()
+        sweep.kill()
     assert sweep.returncode == 130 and "give the same command again" in error
     assert out.count("stopped after") == 2 and not points[2].workdir.exists()
     assert all((p.workdir / "saved").exists() for p in points[:2])
