@@ -11,6 +11,8 @@ from imjax.report.scores import Entry, Published
 
 FEW = 2
 """Methods whose figures can all be told in sentences."""
+SCARCE = 10
+"""Test images below which the report says how few they are."""
 ALL_LABELS = "fdt"
 BOUNDS = names.ORACLES | {ALL_LABELS}
 """Methods that see more labels than there are: never the best of all."""
@@ -48,15 +50,20 @@ def sentences(
     return [f"Best of {len(methods)} methods: {_told(spec, best, others, runs, published, top)}"]
 
 
-def notes(found: Sequence[Entry]) -> list[str]:
-    """How far the headline can be trusted."""
+def notes(found: Sequence[Entry], runs: Sequence[Run]) -> list[str]:
+    """How far the headline can be trusted: the seeds of its entries, and the images of the runs' tests."""
+    lines = []
     several = len({entry.method for entry in found}) > 1
     if several and all(len(entry.seeds) == 1 for entry in found):
-        return [
+        lines.append(
             "One seed each: how far a method's figure varies from seed to seed is not known, and small "
             "differences say nothing about the order of methods."
-        ]
-    return []
+        )
+    counts = [run.record.get("counts", {}).get("test", SCARCE) for run in runs]
+    if min(counts, default=SCARCE) < SCARCE:
+        images = f"{min(counts)} image" + "s" * (min(counts) != 1)
+        lines.append(f"The test set has {images}: a figure can change a lot with any of them.")
+    return lines
 
 
 def unfinished(runs: Sequence[Run]) -> list[str]:

@@ -173,7 +173,7 @@ def _dataset(group: Sequence[Run], published: Published) -> DatasetPart:
         title=spec.title,
         alarms=tuple(scores.ranked_on_test(group) + pseudo.warnings(group)),
         sentences=tuple(headline.sentences(spec, found, group, published, top)),
-        notes=tuple(headline.notes(found)),
+        notes=tuple(headline.notes(found, group)),
         cautions=tuple(headline.unfinished(group) + scores.cautions(group)),
         results=tables.results(spec, found, published, top) if found else None,
         gaps=tables.gaps(spec, found, group, published),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -53,8 +54,11 @@ def test_fdt_is_a_bound_and_not_the_best(tmp_path, make_run):
 
 def test_one_seed_is_no_order(tmp_path, joint):
     assert page(joint, tmp_path / "report.html")[0].count("One seed each") == 1
-    one = scores.entries([runs.read(joint[0])])
-    assert headline.notes(one) == []
+    run = runs.read(joint[0])
+    (few,) = headline.notes(scores.entries([run]), [run])
+    assert few.startswith("The test set has 3 images")
+    many = dataclasses.replace(run, record=run.record | {"counts": {"test": headline.SCARCE}})
+    assert headline.notes(scores.entries([run]), [many]) == []
 
 
 def facts(folder, stage, **more):
