@@ -148,8 +148,8 @@ def make_judge(
     """
     stage, spec = context.store.stage(evalnets), context.packed.spec
     net, variables = context.evalnet(stage.alpha), context.best_nets(evalnets, stage.top)
-    batch, known = context.config.predict_batch, sets.of_split(context.packed, "labelled")
-    shapes = memory.shapes({"image": known["image"], "mask": known["label"]}, batch)
+    batch, known = context.config.predict_batch, context.packed.splits["labelled"]
+    shapes = memory.shapes({"image": known.images, "mask": known.labels}, batch)
     need = memory.of_asking(_look(net), variables, shapes)
     members = context.members(jax.tree.leaves(variables)[0].shape[0], need)
     placed, mapped = members.spread(variables), _looking(members, net)
