@@ -18,7 +18,7 @@ from imjax.engine import predict
 from imjax.engine.checkpoints import Checkpoints
 from imjax.engine.members import Chunks, Members
 from imjax.engine.monitor import Monitor
-from imjax.engine.objective import LOSS, Objective
+from imjax.engine.objective import LOSS, Objective, gradient
 from imjax.engine.optimizer import Optimizer
 from imjax.engine.source import Source, Together
 from imjax.errors import Stopped, TrainingError
@@ -253,14 +253,9 @@ def _advance(
 ) -> State:
     """One step of one member."""
     key = jax.random.fold_in(jax.random.wrap_key_data(key), state.step)
-    rest = {name: value for name, value in state.variables.items() if name != "params"}
     params = state.variables["params"]
-
-    def loss_of(params):
-        return loss_fn({"params": params} | rest, batch, key)
-
-    (loss, after), gradient = jax.value_and_grad(loss_of, has_aux=True)(params)
-    update, opt = tx.update(gradient, state.opt, params, value=loss)
+    (loss, after), slope = gradient(loss_fn, state.variables, batch, key)
+    update, opt = tx.update(slope, state.opt, params, value=loss)
     bad = (state.bad_step < 0) & ~jnp.isfinite(loss)
     figures = after.scalars | {LOSS: loss}
     return state._replace(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -11,7 +12,7 @@ import jax
 import numpy as np
 from jax.extend import core
 
-from imjax.engine.objective import Loss, Objective
+from imjax.engine.objective import Objective, gradient
 from imjax.errors import TrainingError
 
 SHARE = 0.7
@@ -48,18 +49,10 @@ def of_training(objective: Objective, batches: Sequence[Any], val: Any) -> int:
     key = jax.eval_shape(lambda: jax.random.key(0))
     variables = jax.eval_shape(objective.init, key)
     losses = objective.losses.values()
-    needs = [peak(_gradient(loss), variables, one, key) for loss, one in zip(losses, batches, strict=True)]
+    asks = (functools.partial(gradient, loss) for loss in losses)
+    needs = [peak(ask, variables, one, key) for ask, one in zip(asks, batches, strict=True)]
     weights = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(variables))
     return max(*needs, peak(objective.watch, variables, val)) + STATE * weights
-
-
-def _gradient(loss: Loss) -> Callable:
-    def gradient(variables, batch, key):
-        rest = {name: value for name, value in variables.items() if name != "params"}
-        of_params = lambda params: loss({"params": params} | rest, batch, key)  # noqa: E731
-        return jax.value_and_grad(of_params, has_aux=True)(variables["params"])
-
-    return gradient
 
 
 def of_asking(function: Callable, variables: Any, batch: Any) -> Callable[[], int]:

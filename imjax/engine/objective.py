@@ -60,6 +60,16 @@ class Objective:
     """Names of the figures that the losses give beside themselves."""
 
 
+def gradient(loss: Loss, variables: Variables, batch: Batch, key: jax.Array) -> tuple:
+    """`((loss, After), gradient)` of a loss, by the parameters."""
+    rest = {name: value for name, value in variables.items() if name != "params"}
+
+    def of_params(params):
+        return loss({"params": params} | rest, batch, key)
+
+    return jax.value_and_grad(of_params, has_aux=True)(variables["params"])
+
+
 def forward(net: nn.Module, variables: Variables, *inputs: jax.Array) -> Any:
     """The net's prediction with its running statistics."""
     return net.apply(variables, *inputs)
