@@ -19,7 +19,7 @@ def command_environment(tmp_path_factory):
 
 @pytest.fixture
 def said():
-    """What imjax tells the person while the test runs, a line each; also after a command took the log over."""
+    """What imjax tells the person during a test, a line each; also where a command took the log over."""
     lines: list[str] = []
 
     class Keep(logging.Handler):

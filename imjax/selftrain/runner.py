@@ -84,6 +84,9 @@ def _there(store: Store, name: str) -> tuple[bool, Path | None]:
 def _one(stage: Stage, context: Context, monitor: Monitor, writer: Writer) -> None:
     start = time.monotonic()
     folder = context.store.begin(stage.name)
+    if not context.store.checkpoints(stage.name).exists():
+        # From the start: whatever an attempt before has written of it would be there twice.
+        writer.rewind(stage.name, -1)
     with memory.explained(f"stage {stage.name}", ADVICE):
         facts = RUN[type(stage)](stage, context, folder, monitor)
     facts |= monitor.facts | {"seconds": round(time.monotonic() - start, 1)}
