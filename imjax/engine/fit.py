@@ -8,13 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
 from imjax import rng
 from imjax.config import Train
-from imjax.engine import predict
+from imjax.engine import predict, step
 from imjax.engine.checkpoints import Checkpoints
 from imjax.engine.members import Chunks, Members
 from imjax.engine.monitor import Monitor
@@ -25,22 +24,6 @@ from imjax.errors import Stopped, TrainingError
 
 # How often the host waits for the devices: often enough for a live progress bar, and to stop quickly.
 SYNC_STEPS = 8
-
-
-class State(NamedTuple):
-    """Everything that training one member changes."""
-
-    variables: Any
-    opt: Any
-    step: jax.Array
-    sums: dict[str, jax.Array]
-    """Of the loss and of the objective's scalars over the steps of this phase."""
-    bad_step: jax.Array
-    """First step with a loss that is not finite; -1: none."""
-    best: Any
-    """Variables of the best epoch on val."""
-    best_value: jax.Array
-    best_epoch: jax.Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,20 +172,20 @@ def _programs(objective: Objective, members: Members, optimizer: Optimizer) -> _
     worst = -np.inf if objective.larger_is_better else np.inf
 
     def stepper(loss):
-        return members.map(lambda s, batch, key: _advance(loss, tx, s, batch, key), donate=(0,))
+        return members.map(lambda s, batch, key: step.advance(loss, tx, s, batch, key), donate=(0,))
 
     return _Programs(
         _initializer(objective, tx, worst),
         tuple(stepper(loss) for loss in objective.losses.values()),
         members.map(lambda s, batch: objective.watch(s.variables, batch)),
-        members.map(lambda s, value, epoch: _keep(objective, s, value, epoch), donate=(0,)),
+        members.map(lambda s, value, epoch: step.keep(objective, s, value, epoch), donate=(0,)),
     )
 
 
 def _initializer(objective: Objective, tx: optax.GradientTransformation, worst: float) -> Callable:
     # Drawing weights is a moment's work, but on CPU full optimisation takes half a minute to compile it.
     quick = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
-    init = lambda key: _init(objective, tx, worst, jax.random.wrap_key_data(key))  # noqa: E731
+    init = lambda key: step.init(objective, tx, worst, jax.random.wrap_key_data(key))  # noqa: E731
     return jax.jit(init, compiler_options=quick)
 
 
@@ -231,61 +214,6 @@ def _finisher(
 
 def _member_keys(seed: int, stage: str, count: int) -> np.ndarray:
     return np.stack([np.asarray(jax.random.key_data(rng.key(seed, stage, m))) for m in range(count)])
-
-
-def _init(objective: Objective, tx: optax.GradientTransformation, worst: float, key: jax.Array) -> State:
-    variables = objective.init(key)
-    zero = jnp.zeros((), jnp.int32)
-    return State(
-        variables,
-        tx.init(variables["params"]),
-        step=zero,
-        sums=_no_sums(objective),
-        bad_step=zero - 1,
-        best=jax.tree.map(jnp.copy, variables),
-        best_value=jnp.float32(worst),
-        best_epoch=zero,
-    )
-
-
-def _advance(
-    loss_fn: Callable, tx: optax.GradientTransformation, state: State, batch: Any, key: jax.Array
-) -> State:
-    """One step of one member."""
-    key = jax.random.fold_in(jax.random.wrap_key_data(key), state.step)
-    rest = {name: value for name, value in state.variables.items() if name != "params"}
-    params = state.variables["params"]
-
-    def loss_of(params):
-        return loss_fn({"params": params} | rest, batch, key)
-
-    (loss, after), gradient = jax.value_and_grad(loss_of, has_aux=True)(params)
-    update, opt = tx.update(gradient, state.opt, params, value=loss)
-    bad = (state.bad_step < 0) & ~jnp.isfinite(loss)
-    figures = after.scalars | {LOSS: loss}
-    return state._replace(
-        variables={"params": optax.apply_updates(params, update)} | after.rest,
-        opt=opt,
-        step=state.step + 1,
-        sums={name: total + figures.get(name, 0) for name, total in state.sums.items()},
-        bad_step=jnp.where(bad, state.step, state.bad_step),
-    )
-
-
-def _keep(objective: Objective, state: State, value: jax.Array, epoch: jax.Array) -> State:
-    """After a phase: take the snapshot if it is the best so far, and start the next phase's sums."""
-    better = value > state.best_value if objective.larger_is_better else value < state.best_value
-    choose = lambda new, old: jnp.where(better, new, old)  # noqa: E731
-    return state._replace(
-        sums=_no_sums(objective),
-        best=jax.tree.map(choose, state.variables, state.best),
-        best_value=choose(value, state.best_value),
-        best_epoch=choose(epoch, state.best_epoch).astype(jnp.int32),
-    )
-
-
-def _no_sums(objective: Objective) -> dict[str, jax.Array]:
-    return {name: jnp.zeros(()) for name in (LOSS, *objective.scalars)}
 
 
 def _means(members: Members, state: Any, stage: str, steps: int) -> dict[str, np.ndarray]:
