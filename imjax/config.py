@@ -24,8 +24,8 @@ FITS = ("resize", "crop", "pad")
 LABEL_KINDS = ("auto", "binary", "multiclass", "multilabel")
 """What the masks of a folder of the user's own may be said to be."""
 
-PLACES = frozenset({"data.dir", "data.cache", "members_per_chunk", "resident_mib"})
-"""Keys that change where and how fast a run runs, not what it gives."""
+PLACES = frozenset({"data.dir", "data.cache", "members_per_chunk", "resident_mib", "on_nan"})
+"""Keys that change where and how fast a run runs, and whether it comes to its end, not what it gives."""
 
 LEVELS = ("low", "mid", "high")
 """Strengths of the consistency loss's views, in the order of its schedules (method.md 1.7)."""
@@ -233,6 +233,9 @@ class Config:
     resident_mib: int
     """Sets up to this size stay on the device; larger ones stream from the host."""
     predict_batch: int
+    on_nan: str
+    """When a candidate's loss is not finite: `stop` the run, or `drop` the candidate, which then is ranked
+    last and in no ensemble. May be changed in a run's folder, to go on after a stop."""
     select_on_test: bool
     """Rank candidates on test instead of val, as the published HeLa code does: for replication only."""
     data: Data

@@ -123,6 +123,7 @@ def test_every_key_is_read_somewhere():
         ({"baselines": "ldt"}, r"'baselines' is 'ldt'; expected a tuple"),
         ({"model": 3}, r"'model' is 3; expected a group"),
         ({"data": {"height": 250}}, r"'data.height' is 250; expected a multiple of 16"),
+        ({"on_nan": "ignore"}, r"'on_nan' is 'ignore'; expected stop or drop"),
         ({"candidates": 0}, r"'candidates' is 0; expected at least 1"),
         ({"ensemble": {"members": 6}}, r"'ensemble.members' is 6; expected at most the 5 candidates"),
         ({"generations": 9}, r"'model.growing_alpha' is .*; expected an entry for each of the 9"),

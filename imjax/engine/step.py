@@ -71,6 +71,8 @@ def advance(
 def keep(objective: Objective, state: State, value: jax.Array, epoch: jax.Array) -> State:
     """After a phase: take the snapshot if it is the best so far, and start the next phase's sums."""
     better = value > state.best_value if objective.larger_is_better else value < state.best_value
+    # Nothing that comes after a loss that is not finite is worth keeping.
+    better &= state.bad_step < 0
     choose = lambda new, old: jnp.where(better, new, old)  # noqa: E731
     return state._replace(
         sums=_no_sums(objective),
