@@ -62,12 +62,10 @@ class Data:
     test_fraction: float
     """Share of the images that becomes test, where the dataset is one pool of images."""
     split: str
-    """Which division into training, validation and test: `published`, or another that the dataset has
-    (NEU-Seg: `scenes`)."""
+    """Division into training, validation and test: `published`, or another of the dataset's (`scenes`)."""
     split_seed: int
     label_kind: str
-    """Of a folder of one's own (`folder`): `auto` reads it off the masks, or `binary`, `multiclass`,
-    `multilabel`."""
+    """Of a folder of one's own (`folder`): `auto` reads it off the masks, or another of LABEL_KINDS."""
     free_rotation: bool
     """Of a folder of one's own: up and down do not matter, so that copies are turned upside down too."""
     synthetic_train: int
@@ -283,7 +281,9 @@ def _convert(value: Any, hint: Any, path: str) -> Any:
         if not isinstance(value, tuple | list):
             raise UserError(f"config key {path!r} is {value!r}; expected a tuple")
         return tuple(_convert(v, typing.get_args(hint)[0], f"{path}[{i}]") for i, v in enumerate(value))
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        if not abs(value) < 1e300:
+            raise UserError(f"config key {path!r} is {value}; expected a finite number")
         return float(value)
     # bool is an int to Python, but `seed=True` is a slip.
     if not isinstance(value, hint) or (hint is not bool and isinstance(value, bool)):

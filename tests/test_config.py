@@ -123,6 +123,13 @@ def test_every_key_is_read_somewhere():
         ({"baselines": "ldt"}, r"'baselines' is 'ldt'; expected a tuple"),
         ({"model": 3}, r"'model' is 3; expected a group"),
         ({"data": {"height": 250}}, r"'data.height' is 250; expected a multiple of 16"),
+        (
+            {"train": {"learning_rate": float("nan")}},
+            r"'train.learning_rate' is nan; expected a finite number",
+        ),
+        ({"train": {"learning_rate": -0.1}}, r"'train.learning_rate' is -0.1; expected more than 0"),
+        ({"mask": {"erode": True}}, r"'mask.erode' is True; expected int"),
+        ({"seed": 2**70}, r"'seed' is \d+; expected less than 2"),
         ({"on_nan": "ignore"}, r"'on_nan' is 'ignore'; expected stop or drop"),
         ({"candidates": 0}, r"'candidates' is 0; expected at least 1"),
         ({"ensemble": {"members": 6}}, r"'ensemble.members' is 6; expected at most the 5 candidates"),
