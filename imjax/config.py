@@ -24,8 +24,8 @@ FITS = ("resize", "crop", "pad")
 LABEL_KINDS = ("auto", "binary", "multiclass", "multilabel")
 """What the masks of a folder of the user's own may be said to be."""
 
-PLACES = frozenset({"data.dir", "data.cache", "members_per_chunk", "resident_mib"})
-"""Keys that change where and how fast a run runs, not what it gives."""
+PLACES = frozenset({"data.dir", "data.cache", "members_per_chunk", "resident_mib", "on_nan"})
+"""Keys that change where and how fast a run runs, and whether it comes to its end, not what it gives."""
 
 LEVELS = ("low", "mid", "high")
 """Strengths of the consistency loss's views, in the order of its schedules (method.md 1.7)."""
@@ -62,12 +62,10 @@ class Data:
     test_fraction: float
     """Share of the images that becomes test, where the dataset is one pool of images."""
     split: str
-    """Which division into training, validation and test: `published`, or another that the dataset has
-    (NEU-Seg: `scenes`)."""
+    """Division into training, validation and test: `published`, or another of the dataset's (`scenes`)."""
     split_seed: int
     label_kind: str
-    """Of a folder of one's own (`folder`): `auto` reads it off the masks, or `binary`, `multiclass`,
-    `multilabel`."""
+    """Of a folder of one's own (`folder`): `auto` reads it off the masks, or another of LABEL_KINDS."""
     free_rotation: bool
     """Of a folder of one's own: up and down do not matter, so that copies are turned upside down too."""
     synthetic_train: int
@@ -233,6 +231,9 @@ class Config:
     resident_mib: int
     """Sets up to this size stay on the device; larger ones stream from the host."""
     predict_batch: int
+    on_nan: str
+    """When a candidate's loss is not finite: `stop` the run, or `drop` the candidate, which then is ranked
+    last and in no ensemble. May be changed in a run's folder, to go on after a stop."""
     select_on_test: bool
     """Rank candidates on test instead of val, as the published HeLa code does: for replication only."""
     data: Data
@@ -280,7 +281,9 @@ def _convert(value: Any, hint: Any, path: str) -> Any:
         if not isinstance(value, tuple | list):
             raise UserError(f"config key {path!r} is {value!r}; expected a tuple")
         return tuple(_convert(v, typing.get_args(hint)[0], f"{path}[{i}]") for i, v in enumerate(value))
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        if not abs(value) < 1e300:
+            raise UserError(f"config key {path!r} is {value}; expected a finite number")
         return float(value)
     # bool is an int to Python, but `seed=True` is a slip.
     if not isinstance(value, hint) or (hint is not bool and isinstance(value, bool)):

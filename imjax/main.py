@@ -76,7 +76,8 @@ def run(config: Config, stages: tuple, workdir: Path, reuse: Sequence[Path] = ()
         pod: join the other hosts of a TPU pod.
 
     Raises:
-        UserError: the data or a folder do not fit, or other processes are not to be found.
+        UserError: the data or a folder do not fit, another run is in the folder, it cannot be written, or
+            other processes are not to be found.
     """
     from imjax.data import pack
     from imjax.data.options import DataOptions
@@ -92,10 +93,11 @@ def run(config: Config, stages: tuple, workdir: Path, reuse: Sequence[Path] = ()
     data_checks.check_truth(config, packed)
     devices.configure(cache, max(config.candidates, config.start_candidates, config.evalnet.candidates))
 
-    from imjax.engine import hosts
+    from imjax.engine import disk, hosts
+    from imjax.selftrain import lock
 
     hosts.start(pod)
-    with hosts.folder(workdir) as folder:
+    with disk.explained(workdir), hosts.folder(workdir) as folder, lock.held(folder):
         _run(config, stages, packed, folder, reuse, hosts.agreed(stopping))
         # The first process has more to do at the end; the others must be there until then.
         hosts.wait()

@@ -45,6 +45,10 @@ def _single_rules() -> Iterator[Rule]:
         yield key, lambda v: v >= 0, "at least 0"
     for key in ("data.overlap", "joint.predict_overlap"):
         yield key, lambda v: 0 <= v < 1, "at least 0, less than 1"
+    for key in ("train.learning_rate", "evalnet.train.learning_rate", "model.alpha", "evalnet.alpha"):
+        yield key, lambda v: v > 0, "more than 0"
+    yield "seed", lambda v: v < 2**63, "less than 2^63"
+    yield "on_nan", lambda v: v in ("stop", "drop"), "stop or drop"
     yield "data.depth", lambda v: v >= 0 and v % 16 == 0, "0 (images) or a multiple of 16"
     yield "data.fit", lambda v: v in FITS, f"one of {FITS}"
     yield "data.label_kind", lambda v: v in LABEL_KINDS, f"one of {LABEL_KINDS}"

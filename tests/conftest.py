@@ -1,5 +1,6 @@
 """Four fake CPU devices for every test, set before JAX starts."""
 
+import logging
 import os
 
 import pytest
@@ -14,3 +15,21 @@ def command_environment(tmp_path_factory):
     environment = dict(os.environ, XDG_CACHE_HOME=str(tmp_path_factory.mktemp("cache")))
     del environment["XLA_FLAGS"]
     return environment
+
+
+@pytest.fixture
+def said():
+    """What imjax tells the person during a test, a line each; also where a command took the log over."""
+    lines: list[str] = []
+
+    class Keep(logging.Handler):
+        def emit(self, record):
+            lines.append(record.getMessage())
+
+    handler, logger = Keep(), logging.getLogger("imjax")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    yield lines
+    logger.removeHandler(handler)
+    logger.setLevel(level)

@@ -144,6 +144,7 @@ def common() -> ConfigDict:
     config.members_per_chunk = 0
     config.resident_mib = 4096
     config.predict_batch = 32
+    config.on_nan = "stop"
     config.select_on_test = False
     config.data = data()
     config.model = dict(

@@ -79,6 +79,8 @@ def _by_stem(folder: Path, endings: tuple[str, ...], complain: Complain, notes: 
     found: dict[str, Path] = {}
     others = []
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.is_symlink() and not path.exists():
+            complain(f"{path}: a link that leads nowhere or in a circle, expected a file; mend or remove it")
         if path.name.startswith(".") or not path.is_file():
             continue
         if path.suffix.lower() not in endings:

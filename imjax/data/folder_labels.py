@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -93,8 +94,14 @@ def _indices(path: Path, mask: np.ndarray, colours: Sequence[Colour]) -> np.ndar
     known = {pack_colour(colour) for colour in colours}
     if not indexed or set(np.unique(pack_colours(mask)).tolist()) <= known:
         return mask
-    with Image.open(path) as file:
-        return np.asarray(file)
+    try:
+        with warnings.catch_warnings():
+            # A large mask is no attack: what is none has been refused by now.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as file:
+                return np.asarray(file)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UserError(f"{path}: no readable mask ({error}); save it as 8-bit grey") from error
 
 
 def pack_colour(colour: Colour) -> int:

@@ -17,6 +17,8 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 def find(folder: Path) -> list[Path]:
     """Image files of a folder by name; hidden files and sub-folders are left out.
 
+    Links that lead nowhere are among them, so that whoever reads them says so.
+
     Raises:
         UserError: there is no such folder or no image in it, or two images share a stem, after which their
             masks are named.
@@ -24,7 +26,8 @@ def find(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder, expected one with images ({', '.join(ENDINGS)})")
     entries = [path for path in folder.iterdir() if not path.name.startswith(".")]
-    files = sorted(path for path in entries if path.suffix.lower() in ENDINGS and path.is_file())
+    named = [path for path in entries if path.suffix.lower() in ENDINGS]
+    files = sorted(path for path in named if path.is_file() or path.is_symlink() and not path.exists())
     if not files:
         held = f"{sum(path.is_dir() for path in entries)} sub-folders, which are not read, and "
         others = f"{sum(path.is_file() for path in entries)} other files"

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from imjax import __version__
 from imjax.config import FITS
-from imjax.data import boxes, readers
+from imjax.data import boxes, readers, stamps
 from imjax.data.arrays import SplitWriter
 from imjax.data.crops import cut, pieces, slices
 from imjax.data.options import DataOptions
@@ -59,6 +59,8 @@ class Packed:
     spec: DatasetSpec
     manifest: dict[str, Any]
     splits: dict[str, Split]
+    stamps: stamps.Stamps = dataclasses.field(default_factory=dict)
+    """Of the arrays' files, which are read as the run goes on."""
 
 
 def default_cache() -> Path:
@@ -88,7 +90,8 @@ def prepare(options: DataOptions, cache: Path, progress: Progress = show) -> Pat
         The packed folder, for `load`.
 
     Raises:
-        UserError: option out of range, missing or bad file, too few images, or no room or right to write.
+        UserError: option out of range, missing, bad or changing file, too few images, or no room or right to
+            write.
     """
     _check(options, cache)
     reader, raw = readers.make(options), Path(options.dir)
@@ -106,6 +109,7 @@ def prepare(options: DataOptions, cache: Path, progress: Progress = show) -> Pat
         partial = Path(tempfile.mkdtemp(prefix=f".partial-{target.name}-", dir=cache))
         try:
             _write(options, reader, chosen, partial, digest, progress)
+            _check_same(options, raw, parts, digest)
             _publish(partial, target)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
@@ -131,11 +135,14 @@ def load(root: Path, verify: bool = True) -> Packed:
     try:
         manifest = json.loads(path.read_text())
         spec, entries = DatasetSpec.of(manifest["spec"]), manifest["splits"]
+        files = [root / name / f"{kind}.npy" for name in SPLITS for kind in entries[name]["sha256"]]
+        # Before they are compared: what changes in between is noticed either way.
+        taken = stamps.take(files)
         splits = {name: _open(root / name, entries[name], verify) for name in SPLITS}
     except (OSError, ValueError, KeyError, TypeError) as error:
         where = getattr(error, "filename", None) or path
         raise _damaged(where, root, str(error)) from error
-    return Packed(spec, manifest, splits)
+    return Packed(spec, manifest, splits, taken)
 
 
 def _check(options: DataOptions, cache: Path) -> None:
@@ -179,6 +186,16 @@ def _digest(options: DataOptions, raw: Path, parts: dict[str, list[Sample]]) -> 
     # The folder itself is left out: the same files elsewhere (another mount) are the same set.
     facts = [FORMAT, dataclasses.asdict(dataclasses.replace(options, dir="")), listing]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def _check_same(options: DataOptions, raw: Path, parts: dict[str, list[Sample]], digest: str) -> None:
+    """UserError where the files are others than before they were read."""
+    try:
+        now = _digest(options, raw, parts)
+    except OSError:
+        now = ""
+    if now != digest:
+        raise UserError(f"{raw}: files changed while they were read; wait for what writes there, start again")
 
 
 def _assign(options: DataOptions, parts: dict[str, list[Sample]]) -> dict[str, list[Sample]]:

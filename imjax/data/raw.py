@@ -11,6 +11,7 @@ import cv2
 import h5py
 import numpy as np
 
+from imjax.data import headers
 from imjax.data.spec import DatasetSpec
 from imjax.errors import UserError
 
@@ -224,14 +225,20 @@ def decode(path: Path, flags: int) -> np.ndarray:
     """Decode an image file as OpenCV's `flags` say, channels in its order.
 
     Raises:
-        UserError: missing, truncated or no image.
+        UserError: missing, truncated, too large or no image.
     """
     if not path.is_file():
         raise UserError(f"{path}: file not found; put it back or remove its entry")
     data = path.read_bytes()
     if not _complete(data):
         raise UserError(f"{path}: truncated after {len(data)} bytes; download or copy the file again")
-    array = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+    if why := headers.oversized(data):
+        raise UserError(f"{path}: {why}")
+    try:
+        array = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+    except cv2.error as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: no readable image ({reason}); replace the file") from error
     if array is None:
         raise UserError(f"{path}: {len(data)} bytes that are no readable image; replace the file")
     return array

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,10 @@ import orbax.checkpoint as ocp
 
 from imjax.engine import hosts
 from imjax.engine.members import Chunks, Members
+from imjax.log import logger
+
+CHECKSUM = "checksum"
+"""Beside what is saved: a flipped bit would go unnoticed otherwise."""
 
 
 class Checkpoints:
@@ -35,22 +40,56 @@ class Checkpoints:
         self._saved = hosts.first_says(self._saved)
 
     def restore(self, members: Members, state: Chunks) -> tuple[int, Chunks]:
-        """The newest saved step and state; `(0, state)` if there is none."""
+        """The newest saved step that is whole, and its state; `(0, state)` if there is none."""
         if self._saved is None:
             return 0, state
         leaves, tree = jax.tree.flatten(members.collect(state))
-        saved = None
-        if self._manager is not None:
-            saved = self._manager.restore(self._saved, args=ocp.args.StandardRestore(_named(leaves)))
-        saved = hosts.first_says(saved)
+        found = None if self._manager is None else self._newest(_named(leaves))
+        self._saved, saved = hosts.first_says(found)
+        if self._saved is None:
+            return 0, state
         return self._saved, members.spread(tree.unflatten(saved[name] for name in _named(leaves)))
+
+    def _newest(self, like: dict[str, np.ndarray]) -> tuple[int | None, dict[str, np.ndarray] | None]:
+        """The newest step that can be read; damaged ones are said, and removed to be saved anew."""
+        steps = sorted(self._manager.all_steps(), reverse=True)
+        for step, before in zip(steps, [*steps[1:], None], strict=True):
+            try:
+                return step, self._read(step, like)
+            except (MemoryError, PermissionError):
+                # Nothing is wrong with the files.
+                raise
+            except Exception as error:
+                # orbax and what is below it raise errors of many kinds for damaged files.
+                reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else repr(error)
+                onward = "the stage starts anew" if before is None else f"going back to step {before}"
+                logger.warning(
+                    "%s: damaged, or of another version (%s); %s", self._folder / str(step), reason, onward
+                )
+                self._manager.delete(step)
+        return None, None
+
+    def _read(self, step: int, like: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """What was saved at a step; raises an error of whatever kind if it is not what it was."""
+        saved = jax.tree.map(np.asarray, self._manager.restore(step, args=ocp.args.StandardRestore()))
+        # None in checkpoints of versions that had no checksum.
+        checksum = saved.pop(CHECKSUM, None)
+        if {k: (v.shape, v.dtype) for k, v in saved.items()} != {
+            k: (v.shape, v.dtype) for k, v in like.items()
+        }:
+            raise ValueError("other arrays than the net has")
+        if checksum is not None and checksum != _checksum(saved):
+            raise ValueError("its checksum is another")
+        return saved
 
     def save(self, step: int, members: Members, state: Chunks, wait: bool = False) -> None:
         """Save the state after `step` steps; returns before it is written unless `wait`."""
         if self._saved != step:
             self._saved, leaves = step, jax.tree.leaves(members.collect(state))
             if self._manager is not None:
-                self._manager.save(step, args=ocp.args.StandardSave(_named(leaves)))
+                named = _named(leaves)
+                whole = named | {CHECKSUM: _checksum(named)}
+                self._manager.save(step, args=ocp.args.StandardSave(whole))
         if wait and self._manager is not None:
             self._manager.wait_until_finished()
 
@@ -80,6 +119,13 @@ def load_nets(folder: Path) -> Any:
         with ocp.StandardCheckpointer(multiprocessing_options=hosts.alone()) as reader:
             nets = jax.tree.map(np.asarray, reader.restore(folder.absolute()))
     return hosts.first_says(nets)
+
+
+def _checksum(named: dict[str, np.ndarray]) -> np.ndarray:
+    value = 0
+    for name in sorted(named):
+        value = zlib.crc32(np.ascontiguousarray(named[name]), value)
+    return np.array(value, np.uint32)
 
 
 def _named(leaves: list[np.ndarray]) -> dict[str, np.ndarray]:

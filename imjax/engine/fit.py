@@ -8,39 +8,23 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
 from imjax import rng
 from imjax.config import Train
-from imjax.engine import predict
+from imjax.engine import predict, step
 from imjax.engine.checkpoints import Checkpoints
 from imjax.engine.members import Chunks, Members
 from imjax.engine.monitor import Monitor
-from imjax.engine.objective import LOSS, Objective, gradient
+from imjax.engine.objective import LOSS, Objective
 from imjax.engine.optimizer import Optimizer
 from imjax.engine.source import Source, Together
 from imjax.errors import Stopped, TrainingError
+from imjax.log import logger
 
 # How often the host waits for the devices: often enough for a live progress bar, and to stop quickly.
 SYNC_STEPS = 8
-
-
-class State(NamedTuple):
-    """Everything that training one member changes."""
-
-    variables: Any
-    opt: Any
-    step: jax.Array
-    sums: dict[str, jax.Array]
-    """Of the loss and of the objective's scalars over the steps of this phase."""
-    bad_step: jax.Array
-    """First step with a loss that is not finite; -1: none."""
-    best: Any
-    """Variables of the best epoch on val."""
-    best_value: jax.Array
-    best_epoch: jax.Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,19 +34,26 @@ class Fitted:
     variables: Any
     """Of each member's best epoch, numpy leaves `[member, ...]`."""
     value: np.ndarray
-    """The monitor at that epoch."""
+    """The monitor at that epoch; infinite where there was none."""
     epoch: np.ndarray
+    dropped: np.ndarray
+    """bool: its loss was not finite once. Its best epoch is one before that."""
 
     larger_is_better: bool
 
     def ranked(self) -> list[int]:
-        """Members, best on val first; equal ones in their order."""
+        """Members, best on val first, dropped ones last; equal ones in their order."""
         sign = -1 if self.larger_is_better else 1
-        return [int(i) for i in np.argsort(sign * self.value, kind="stable")]
+        return [int(i) for i in np.lexsort((sign * self.value, self.dropped))]
 
     def facts(self) -> dict[str, list]:
-        """Ranking, value and best epoch of the members, for a json file."""
-        return {"ranked": self.ranked(), "value": self.value.tolist(), "epoch": self.epoch.tolist()}
+        """For a json file: ranking of the members that were not dropped; value and best epoch of all."""
+        facts = {
+            "ranked": [i for i in self.ranked() if not self.dropped[i]],
+            "value": [value if np.isfinite(value) else None for value in self.value.tolist()],
+            "epoch": self.epoch.tolist(),
+        }
+        return facts | ({"dropped": np.flatnonzero(self.dropped).tolist()} if self.dropped.any() else {})
 
 
 def steps_per_epoch(options: Train, images: Sequence[int], least_images: int = 0) -> tuple[int, ...]:
@@ -96,6 +87,7 @@ def fit(
     predict_batch: int,
     checkpoints: Checkpoints,
     monitor: Monitor,
+    drop: bool = False,
 ) -> Fitted:
     """Train every member, from the last checkpoint if there is one.
 
@@ -111,9 +103,10 @@ def fit(
         predict_batch: validation images per call.
         checkpoints: of this stage.
         monitor: told of progress and of each phase's figures; says when to stop.
+        drop: go on without members whose loss is not finite, rather than stop.
 
     Raises:
-        TrainingError: a member's loss is not finite.
+        TrainingError: a member's loss is not finite, or with `drop`, that of all of them.
         Stopped: a stop was asked for; the state is saved.
     """
     run = _programs(objective, members, Optimizer.of(options, sum(steps)))
@@ -121,7 +114,7 @@ def fit(
     keys, start = members.spread(raw), [run.init(key) for key in raw]
     state = members.spread(jax.tree.map(lambda *leaves: np.stack(leaves), *start))
     first, state = checkpoints.restore(members, state)
-    finish = _finisher(objective, members, run, val, predict_batch, stage, monitor)
+    finish = _finisher(objective, members, run, val, predict_batch, stage, monitor, drop)
     streams = [f"{stage}/{number}" if number else stage for number in range(len(train))]
     orders = [s.shuffled(seed, name, options.batch_size) for s, name in zip(train, streams, strict=True)]
     total = options.epochs * sum(steps)
@@ -135,13 +128,13 @@ def fit(
                 progress.at(done, part.epoch - (done < part.end))
                 if done == part.end:
                     state, losses = finish(state, part)
-                    progress.loss(losses)
+                    progress.loss(losses[np.isfinite(losses)])
                     checkpoints.save(done, members, state)
                 if done < total and monitor.stopping():
                     checkpoints.save(done, members, state, wait=True)
                     raise Stopped(f"saved stage {stage} at step {done} of {total}")
-    final = members.collect([(s.best, s.best_value, s.best_epoch) for s in state])
-    return Fitted(*final, objective.larger_is_better)
+    *final, bad = members.collect([(s.best, s.best_value, s.best_epoch, s.bad_step) for s in state])
+    return Fitted(*final, bad >= 0, objective.larger_is_better)
 
 
 class _Part(NamedTuple):
@@ -189,20 +182,20 @@ def _programs(objective: Objective, members: Members, optimizer: Optimizer) -> _
     worst = -np.inf if objective.larger_is_better else np.inf
 
     def stepper(loss):
-        return members.map(lambda s, batch, key: _advance(loss, tx, s, batch, key), donate=(0,))
+        return members.map(lambda s, batch, key: step.advance(loss, tx, s, batch, key), donate=(0,))
 
     return _Programs(
         _initializer(objective, tx, worst),
         tuple(stepper(loss) for loss in objective.losses.values()),
         members.map(lambda s, batch: objective.watch(s.variables, batch)),
-        members.map(lambda s, value, epoch: _keep(objective, s, value, epoch), donate=(0,)),
+        members.map(lambda s, value, epoch: step.keep(objective, s, value, epoch), donate=(0,)),
     )
 
 
 def _initializer(objective: Objective, tx: optax.GradientTransformation, worst: float) -> Callable:
     # Drawing weights is a moment's work, but on CPU full optimisation takes half a minute to compile it.
     quick = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
-    init = lambda key: _init(objective, tx, worst, jax.random.wrap_key_data(key))  # noqa: E731
+    init = lambda key: step.init(objective, tx, worst, jax.random.wrap_key_data(key))  # noqa: E731
     return jax.jit(init, compiler_options=quick)
 
 
@@ -214,11 +207,14 @@ def _finisher(
     batch: int,
     stage: str,
     monitor: Monitor,
+    drop: bool,
 ) -> Callable[[Chunks, _Part], tuple[Chunks, np.ndarray]]:
     """A function that ends a phase: measure on val, report, keep each member's snapshot if it is the best."""
 
+    said: set[int] = set()
+
     def finish(state: Chunks, part: _Part) -> tuple[Chunks, np.ndarray]:
-        means = _means(members, state, stage, part.steps)
+        means = _means(members, state, stage, part.steps, drop, said)
         losses = means.pop(LOSS)
         watched = predict.mean(members, run.watch, state, val, batch)
         value = watched[objective.monitor].astype(np.float32)
@@ -233,63 +229,28 @@ def _member_keys(seed: int, stage: str, count: int) -> np.ndarray:
     return np.stack([np.asarray(jax.random.key_data(rng.key(seed, stage, m))) for m in range(count)])
 
 
-def _init(objective: Objective, tx: optax.GradientTransformation, worst: float, key: jax.Array) -> State:
-    variables = objective.init(key)
-    zero = jnp.zeros((), jnp.int32)
-    return State(
-        variables,
-        tx.init(variables["params"]),
-        step=zero,
-        sums=_no_sums(objective),
-        bad_step=zero - 1,
-        best=jax.tree.map(jnp.copy, variables),
-        best_value=jnp.float32(worst),
-        best_epoch=zero,
-    )
+def _means(
+    members: Members, state: Any, stage: str, steps: int, drop: bool, said: set[int]
+) -> dict[str, np.ndarray]:
+    """Mean loss and scalars of the phase per member, nan of members that are dropped.
 
-
-def _advance(
-    loss_fn: Callable, tx: optax.GradientTransformation, state: State, batch: Any, key: jax.Array
-) -> State:
-    """One step of one member."""
-    key = jax.random.fold_in(jax.random.wrap_key_data(key), state.step)
-    params = state.variables["params"]
-    (loss, after), slope = gradient(loss_fn, state.variables, batch, key)
-    update, opt = tx.update(slope, state.opt, params, value=loss)
-    bad = (state.bad_step < 0) & ~jnp.isfinite(loss)
-    figures = after.scalars | {LOSS: loss}
-    return state._replace(
-        variables={"params": optax.apply_updates(params, update)} | after.rest,
-        opt=opt,
-        step=state.step + 1,
-        sums={name: total + figures.get(name, 0) for name, total in state.sums.items()},
-        bad_step=jnp.where(bad, state.step, state.bad_step),
-    )
-
-
-def _keep(objective: Objective, state: State, value: jax.Array, epoch: jax.Array) -> State:
-    """After a phase: take the snapshot if it is the best so far, and start the next phase's sums."""
-    better = value > state.best_value if objective.larger_is_better else value < state.best_value
-    choose = lambda new, old: jnp.where(better, new, old)  # noqa: E731
-    return state._replace(
-        sums=_no_sums(objective),
-        best=jax.tree.map(choose, state.variables, state.best),
-        best_value=choose(value, state.best_value),
-        best_epoch=choose(epoch, state.best_epoch).astype(jnp.int32),
-    )
-
-
-def _no_sums(objective: Objective) -> dict[str, jax.Array]:
-    return {name: jnp.zeros(()) for name in (LOSS, *objective.scalars)}
-
-
-def _means(members: Members, state: Any, stage: str, steps: int) -> dict[str, np.ndarray]:
-    """Mean loss and scalars of the phase per member; raises `TrainingError` where a loss is not finite."""
+    Raises:
+        TrainingError: a loss is not finite, unless members may be dropped for it and some are left.
+    """
     sums, bad = members.collect([(s.sums, s.bad_step) for s in state])
-    if (bad >= 0).any():
-        member = int(np.flatnonzero(bad >= 0)[0])
+    found = np.flatnonzero(bad >= 0)
+    if len(found) and (not drop or len(found) == members.count):
+        member = int(found[0])
+        others = ", nor any more that of the others" if drop else ""
+        instead = "" if drop else "; or give the same command with --config.on_nan=drop to go on without it"
         raise TrainingError(
-            f"stage {stage}, step {bad[member]}, member {member}: the loss is not finite; "
-            "lower train.learning_rate (the run goes on from the last checkpoint)"
+            f"stage {stage}, step {bad[member]}, member {member}: the loss is not finite{others}; "
+            f"lower train.learning_rate, in a new --workdir{instead}"
         )
-    return {name: total / steps for name, total in sums.items()}
+    for member in set(found.tolist()) - said:
+        said.add(member)
+        logger.warning(
+            "stage %s, step %d, member %d: the loss is not finite; the member is dropped: its best epoch "
+            "before that is ranked last and used in no ensemble", stage, bad[member], member,
+        )  # fmt: skip
+    return {name: np.where(bad >= 0, np.float32(np.nan), total / steps) for name, total in sums.items()}

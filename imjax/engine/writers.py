@@ -27,6 +27,7 @@ class Writer:
 
     def __init__(self, workdir: Path, events: bool = True):
         self._path = workdir / "metrics.jsonl"
+        _drop_torn_line(self._path)
         self._file = self._path.open("a", encoding="utf-8")
         self._events = _events(workdir) if events else None
 
@@ -108,6 +109,12 @@ class Writer:
         self._file.close()
         if self._events is not None:
             self._events.close()
+
+
+def _drop_torn_line(path: Path) -> None:
+    """Cut off a line without its end, of a run that was killed or had a full disk; the next would join it."""
+    if path.exists() and (data := path.read_bytes()) and not data.endswith(b"\n"):
+        os.truncate(path, data.rfind(b"\n") + 1)
 
 
 def _parsed(text: str) -> dict[str, Any] | None:

@@ -97,7 +97,9 @@ def _members(
         }
         marker = "o" if len(line) == 1 else None
         axes.plot(list(line), list(line.values()), marker=marker, zorder=3 if chosen else 2, **style)
-        own = [(value, x) for x, value in line.items() if 0 <= kept.get(member, 0) - x < 1]
+        own = [
+            (value, x) for x, value in line.items() if value is not None and 0 <= kept.get(member, 0) - x < 1
+        ]
         if own:
             value, x = choose(own)
             axes.plot([x], [value], "o", markersize=4 if chosen else 3, color=colour, zorder=4)

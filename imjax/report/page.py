@@ -171,7 +171,7 @@ def _dataset(group: Sequence[Run], published: Published) -> DatasetPart:
     draw, caption = (dots.by_method, dots.CAPTION) if rows else (curves.over_generations, curves.CAPTION)
     return DatasetPart(
         title=spec.title,
-        alarms=tuple(scores.ranked_on_test(group) + pseudo.warnings(group)),
+        alarms=tuple(scores.ranked_on_test(group) + scores.dropped(group) + pseudo.warnings(group)),
         sentences=tuple(headline.sentences(spec, found, group, published, top)),
         notes=tuple(headline.notes(found, group)),
         cautions=tuple(headline.unfinished(group) + scores.cautions(group)),

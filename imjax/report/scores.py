@@ -188,6 +188,23 @@ def ranked_on_test(runs: Sequence[Run]) -> list[str]:
     ]
 
 
+def dropped(runs: Sequence[Run]) -> list[str]:
+    """A line per run with candidates that training went on without; empty without such runs."""
+    lines = []
+    for run in runs:
+        stages = [
+            (stage.name, len(stage.fitted["dropped"])) for stage in run.stages if stage.fitted.get("dropped")
+        ]
+        if stages:
+            where = ", ".join(f"{count} in {names.stage(name)}" for name, count in stages)
+            which = f"{names.method(run.method)}, {names.seeds([run.seed])}"
+            lines.append(
+                f"Candidates dropped: {which}: {where}, as their loss was not finite (on_nan is "
+                "drop). They are ranked last and were used in no ensemble."
+            )
+    return lines
+
+
 def cautions(runs: Sequence[Run]) -> list[str]:
     """What a reader must know before comparing runs of one dataset with one another."""
     return _clashes(runs) + _differences(runs)

@@ -58,11 +58,14 @@ class Context:
         return EvalNet(spec.kind, spec.outputs, alpha, m.momentum, compute_type(m.dtype))
 
     def ranked(self, stage: str) -> list[int]:
-        """Members of a finished training stage, best on val first."""
+        """Members of a finished training stage, best on val first, without those that were dropped."""
         return read_json(self.store.folder(stage) / "train.json")["ranked"]
 
     def best_nets(self, stage: str, count: int) -> Any:
-        """Variables of the best `count` members of a finished stage (0: all), numpy leaves `[count, ...]`."""
+        """Variables of the best `count` members of a finished stage (0: all), numpy leaves `[count, ...]`.
+
+        There are fewer where members were dropped (`on_nan`).
+        """
         chosen = self.ranked(stage)[: count or None]
         return jax.tree.map(lambda leaf: leaf[np.array(chosen)], load_nets(self.store.folder(stage) / "nets"))
 

@@ -55,12 +55,14 @@ def run(stage: JointStage, context: Context, out: Path, monitor: Monitor) -> dic
     save_nets(out / "nets", flat)
     measured = measure(context, system.net, flat)
     decides = "test" if stage.select_on_test else "val"
-    ranked = by_headline(context, measured[decides])
+    dropped = np.repeat(fitted.dropped, system.nets)
+    order = by_headline(context, measured[decides], dropped)
+    ranked = [net for net in order if not dropped[net]]
     report(stage, context, measured, ranked, monitor)
-    rows = rows_of(stage, context, measured, ranked)
+    rows = rows_of(stage, context, measured, order)
     if system.nets > 1:
         voted = measured_by(context, lambda images: context.voted_labels(system.net, nets, images))
-        rows += rows_of(stage, context, voted, by_headline(context, voted[decides]), ENSEMBLE)
+        rows += rows_of(stage, context, voted, by_headline(context, voted[decides], fitted.dropped), ENSEMBLE)
     # Nets are ranked, systems are watched: the report needs to know which is whose.
     write_json(out / "train.json", fitted.facts() | {"ranked": ranked, "nets": system.nets})
     write_json(out / "rows.json", rows)

@@ -47,10 +47,10 @@ def measured_by(context: Context, labels_of: Callable[[np.ndarray], np.ndarray])
     return out
 
 
-def by_headline(context: Context, found: Measured) -> list[int]:
-    """Members, best by the dataset's headline figure first; equal ones in their order."""
+def by_headline(context: Context, found: Measured, dropped: np.ndarray) -> list[int]:
+    """Members, best by the dataset's headline figure first; those of bool `dropped` last."""
     headline = [figures[context.packed.spec.headline, ""] for figures in found.figures]
-    return [int(i) for i in np.argsort(-np.nan_to_num(headline, nan=-np.inf), kind="stable")]
+    return [int(i) for i in np.lexsort((-np.nan_to_num(headline, nan=-np.inf), dropped))]
 
 
 def report(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from imjax.data import stamps
 from imjax.engine import hosts, memory
 from imjax.engine.monitor import Monitor
 from imjax.engine.writers import Writer
@@ -49,6 +50,7 @@ def run(
     Raises:
         Stopped: after the stage that was running saved itself.
         TrainingError: from a training stage, or out of memory.
+        UserError: the packed data changed during a stage.
     """
     for number, stage in enumerate(stages, 1):
         position = f"{number}/{len(stages)}"
@@ -84,8 +86,12 @@ def _there(store: Store, name: str) -> tuple[bool, Path | None]:
 def _one(stage: Stage, context: Context, monitor: Monitor, writer: Writer) -> None:
     start = time.monotonic()
     folder = context.store.begin(stage.name)
+    if not context.store.checkpoints(stage.name).exists():
+        # From the start: whatever an attempt before has written of it would be there twice.
+        writer.rewind(stage.name, -1)
     with memory.explained(f"stage {stage.name}", ADVICE):
         facts = RUN[type(stage)](stage, context, folder, monitor)
+    stamps.check(context.packed.stamps)
     facts |= monitor.facts | {"seconds": round(time.monotonic() - start, 1)}
     # Figures first: a stage that is there may be taken over by another run at once, with all its figures.
     writer.flush()

@@ -129,7 +129,7 @@ def train(stage: EvalNetStage, context: Context, out: Path, monitor: Monitor) ->
     fitted = fit_stage(stage, context, objective, [learn], val, monitor)
     save_nets(out / "nets", fitted.variables)
     write_json(out / "train.json", fitted.facts())
-    monitor.log(f"val {objective.monitor} {np.sort(fitted.value)[: stage.top].mean():.4f}")
+    monitor.log(f"val {objective.monitor} {fitted.value[fitted.ranked()[: stage.top]].mean():.4f}")
     return {"pairs": len(learn["image"])}
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from imjax.config import Config
+from imjax.log import logger
 from imjax.selftrain.stages import Stage
 
 
@@ -19,7 +20,8 @@ class Store:
     """`D/stages` and `D/checkpoints` of one plan.
 
     A stage is done if its folder has a DONE.json whose digest is that of the stage's settings, the stages
-    it reads and `basis`; anything else there is from an interrupted or other run and is replaced.
+    it reads and `basis`, and all its files are as that says; anything else there is from an interrupted or
+    other run, or damaged, and is replaced. Later stages stay: they would be made from the same again.
 
     Args:
         workdir: of the run.
@@ -35,6 +37,7 @@ class Store:
         self._stages = {stage.name: (i, stage) for i, stage in enumerate(stages)}
         self._basis = list(basis)
         self._lenders = tuple(lenders)
+        self._whole: set[str] = set()
         (workdir / "stages").mkdir(parents=True, exist_ok=True)
 
     def label(self, name: str) -> str:
@@ -62,15 +65,30 @@ class Store:
 
     def is_done(self, name: str) -> bool:
         """Whether the stage's artefacts are whole and current."""
-        return _digest_in(self.folder(name)) == self.digest(name)
+        if name not in self._whole and self._is(self.folder(name), name):
+            # Every file is read for this, so once.
+            self._whole.add(name)
+        return name in self._whole
 
     def lender(self, name: str) -> Path | None:
         """Folder of the same stage, done by another run; None if no lender has it."""
         for workdir in self._lenders:
             for folder in sorted((workdir / "stages").glob(f"[0-9]*_{name}")):
-                if _digest_in(folder) == self.digest(name):
+                if self._is(folder, name):
                     return folder
         return None
+
+    def _is(self, folder: Path, name: str) -> bool:
+        """Whether a folder has the stage, whole; a damaged one is said."""
+        done = _done(folder)
+        if done.get("digest") != self.digest(name):
+            return False
+        # Stages of versions that did not list their files are taken as they are.
+        found = checksums(folder) if done.get("files") else {}
+        damaged = [file for file, checksum in done.get("files", {}).items() if found.get(file) != checksum]
+        if damaged:
+            logger.warning("%s: damaged; the stage is made anew", folder / damaged[0])
+        return not damaged
 
     def take_over(self, name: str, folder: Path) -> None:
         """Make a lender's artefacts the stage's."""
@@ -89,7 +107,8 @@ class Store:
         """Make the artefacts in `folder` the stage's, DONE.json last."""
         target = self.folder(name)
         shutil.rmtree(target, ignore_errors=True)
-        write_json(folder / "DONE.json", {"digest": self.digest(name)} | facts)
+        listed = {"digest": self.digest(name)} | facts | {"files": checksums(folder)}
+        write_json(folder / "DONE.json", listed)
         os.replace(folder, target)
 
 
@@ -99,12 +118,31 @@ def basis(config: Config, data_digest: str) -> list[Any]:
     return [data_digest, config.seed, m.dropout, m.momentum, m.dtype, config.predict_batch]
 
 
-def _digest_in(folder: Path) -> str | None:
-    """Digest in the DONE.json of a stage's folder; None if it is not done."""
+def _done(folder: Path) -> dict[str, Any]:
+    """DONE.json of a stage's folder; empty if it is not done."""
+    path = folder / "DONE.json"
     try:
-        return json.loads((folder / "DONE.json").read_text(encoding="utf-8")).get("digest")
-    except (OSError, json.JSONDecodeError, AttributeError):
-        return None
+        done = read_json(path)
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        done, reason = None, str(error)
+    else:
+        reason = "no table of facts"
+    if isinstance(done, dict) and isinstance(done.get("files", {}), dict):
+        return done
+    logger.warning("%s: damaged (%s); the stage is made anew", path, reason)
+    return {}
+
+
+def checksums(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file of a stage but DONE.json, by its path in the folder."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "DONE.json")
+    found = {}
+    for path in paths:
+        with path.open("rb") as file:
+            found[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -49,10 +49,13 @@ def run(stage: TrainStage, context: Context, out: Path, monitor: Monitor) -> dic
     fitted = fit_stage(stage, context, objective, phases, val, monitor, least_images=least)
     save_nets(out / "nets", fitted.variables)
     measured = measure(context, net, fitted.variables)
-    ranked = by_headline(context, measured["test"]) if stage.select_on_test else fitted.ranked()
+    order = (
+        by_headline(context, measured["test"], fitted.dropped) if stage.select_on_test else fitted.ranked()
+    )
+    ranked = [member for member in order if not fitted.dropped[member]]
     report(stage, context, measured, ranked, monitor)
     write_json(out / "train.json", fitted.facts() | {"ranked": ranked})
-    write_json(out / "rows.json", rows_of(stage, context, measured, ranked))
+    write_json(out / "rows.json", rows_of(stage, context, measured, order))
     panels.of_training(context, measured["test"].labels[ranked[0]], out, monitor)
     if stage.pseudo:
 
@@ -105,6 +108,7 @@ def fit_stage(
             predict_batch=context.config.predict_batch,
             checkpoints=checkpoints,
             monitor=monitor,
+            drop=context.config.on_nan == "drop",
         )
     finally:
         checkpoints.close()

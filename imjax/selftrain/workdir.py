@@ -120,8 +120,8 @@ def facts(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def digest(config: Config, packed: Packed) -> str:
-    """Hash of all that a run's results depend on: configuration and data."""
-    return _hash([facts(dataclasses.asdict(config)), packed.manifest["hash"]])
+    """Hash of what must be the same in all processes: all that results depend on, and `on_nan`."""
+    return _hash([facts(dataclasses.asdict(config)), packed.manifest["hash"], config.on_nan])
 
 
 def _hash(value: Any) -> str:

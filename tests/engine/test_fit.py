@@ -1,5 +1,6 @@
 """The training loop on a least-squares task whose every step can be worked out in numpy."""
 
+import dataclasses
 import json
 
 import jax
@@ -9,7 +10,7 @@ import pytest
 
 from imjax.config import Train
 from imjax.engine.checkpoints import Checkpoints
-from imjax.engine.fit import fit, steps_per_epoch
+from imjax.engine.fit import _member_keys, fit, steps_per_epoch
 from imjax.engine.members import Members
 from imjax.engine.monitor import Monitor
 from imjax.engine.objective import After, Objective
@@ -65,7 +66,9 @@ class StopAfter:
         return self.left < 0
 
 
-def train(folder, objective=None, stopping=lambda: False, members=None, resident=64, options=OPTIONS):
+def train(
+    folder, objective=None, stopping=lambda: False, members=None, resident=64, options=OPTIONS, drop=False
+):
     folder.mkdir(exist_ok=True)
     members, objective = members or Members(3), objective or line()
     sources = [Source(DATA, members, resident) for _ in objective.losses]
@@ -83,6 +86,7 @@ def train(folder, objective=None, stopping=lambda: False, members=None, resident
             predict_batch=5,
             checkpoints=checkpoints,
             monitor=Monitor(writer, "line", "1/1", None, stopping),
+            drop=drop,
         )
     finally:
         checkpoints.close()
@@ -148,6 +152,71 @@ def test_best_epoch_is_kept_not_the_last(tmp_path):
 def test_a_loss_that_is_not_finite_names_stage_step_and_member(tmp_path):
     with pytest.raises(TrainingError, match=r"stage line, step 7, member 0"):
         train(tmp_path, line(blow_up=True))
+
+
+def one_fails(after):
+    """`line`, in which one of the three members has a loss of nan from its step `after` on."""
+    whole = line()
+    weights = [
+        float(whole.init(jax.random.wrap_key_data(key))["params"]["w"]) for key in _member_keys(1, "line", 3)
+    ]
+    largest = max(weights)
+
+    def init(key):
+        start = whole.init(key)
+        fails = start["params"]["w"] == largest
+        return {"params": start["params"], "batch_stats": start["batch_stats"] | {"fails": fails}}
+
+    def loss(variables, batch, key):
+        value, found = whole.losses["loss"](variables, batch, key)
+        stats = found.rest["batch_stats"] | {"fails": variables["batch_stats"]["fails"]}
+        bad = stats["fails"] & (stats["seen"] > after)
+        return jnp.where(bad, jnp.nan, value), After({"batch_stats": stats}, found.scalars)
+
+    return weights.index(largest), dataclasses.replace(whole, init=init, losses={"loss": loss})
+
+
+def test_a_member_is_dropped_and_the_others_are_as_without_it(tmp_path, said):
+    bad, objective = one_fails(after=7)
+    with pytest.raises(
+        TrainingError, match=rf"step 7, member {bad}: .*--config.on_nan=drop to go on without"
+    ):
+        train(tmp_path / "stop", objective)
+    whole, fitted = train(tmp_path / "whole"), train(tmp_path / "drop", objective, drop=True)
+    good = [member for member in range(3) if member != bad]
+    for tree in (fitted.variables["params"], fitted.variables["batch_stats"]):
+        for name, leaf in tree.items():
+            assert np.isfinite(leaf).all()
+            if name != "fails":
+                wanted = {**whole.variables["params"], **whole.variables["batch_stats"]}[name]
+                np.testing.assert_array_equal(leaf[good], wanted[good])
+    # Epochs have 5 steps: of the member that fails in the second, the first is kept.
+    assert fitted.epoch[bad] == 1 and fitted.dropped.tolist() == [member == bad for member in range(3)]
+    assert fitted.ranked()[-1] == bad and fitted.facts()["dropped"] == [bad]
+    assert sorted(fitted.facts()["ranked"]) == good and "dropped" not in whole.facts()
+    (told,) = [text for text in said if "is dropped" in text]
+    assert f"step 7, member {bad}" in told
+    lines = [json.loads(text) for text in (tmp_path / "drop" / "metrics.jsonl").read_text().splitlines()]
+    losses = [
+        x["value"] for x in lines if x["member"] == bad and (x["split"], x["name"]) == ("train", "loss")
+    ]
+    assert losses[0] > 0 and losses[1:] == [None] * 3
+
+
+def test_a_dropped_member_stays_dropped_when_the_run_goes_on(tmp_path):
+    _, objective = one_fails(after=2)
+    whole = train(tmp_path / "whole", objective, drop=True)
+    assert None in whole.facts()["value"]
+    with pytest.raises(Stopped):
+        train(tmp_path / "part", objective, stopping=StopAfter(8), drop=True)
+    assert_same(train(tmp_path / "part", objective, drop=True), whole)
+
+
+def test_nothing_is_left_when_all_members_fail(tmp_path):
+    with pytest.raises(
+        TrainingError, match="step 7, member 0: the loss is not finite, nor any more that of the"
+    ):
+        train(tmp_path, line(blow_up=True), drop=True)
 
 
 def test_scalars_are_recorded_beside_the_loss(tmp_path):

@@ -73,6 +73,19 @@ def test_one_seed_twice_counts_once(tmp_path, make_run):
     assert "with other figures" in text and "top (2 / 1)" in text
 
 
+def test_candidates_that_training_went_on_without_are_told(tmp_path, make_run):
+    folder = make_run(tmp_path / "a", FIRST, generations=1)
+    assert "Candidates dropped" not in page([folder], tmp_path / "report.html")[0]
+    path = folder / "stages" / "03_train_g0" / "train.json"
+    fitted = json.loads(path.read_text())
+    path.write_text(json.dumps(fitted | {"ranked": fitted["ranked"][:-1], "dropped": fitted["ranked"][-1:]}))
+    metrics = folder / "metrics.jsonl"
+    # Its figures after that are none.
+    metrics.write_text(metrics.read_text().replace('"value": 0.25}', '"value": null}'))
+    text, _ = page([folder], tmp_path / "report.html")
+    assert "Candidates dropped: IM++, seed 0: 1 in " in text and "used in no ensemble" in text
+
+
 def test_runs_that_are_not_finished(tmp_path, make_run):
     running = make_run(tmp_path / "running", FIRST)
     text, parsed = page([running], tmp_path / "report.html")

@@ -1,0 +1,37 @@
+"""Whether files are still those that were read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from imjax.errors import UserError
+
+Stamps = Mapping[Path, tuple[int, int]]
+"""Size in bytes and time of the last change in ns, by file."""
+
+
+def take(paths: Iterable[Path]) -> Stamps:
+    """Stamps of files; OSError where one is missing."""
+    return {path: ((stat := path.stat()).st_size, stat.st_mtime_ns) for path in paths}
+
+
+def check(stamps: Stamps) -> None:
+    """Make sure that files are as they were.
+
+    Args:
+        stamps: of then; none is fine.
+
+    Raises:
+        UserError: one has changed, or is gone.
+    """
+    for path, before in stamps.items():
+        try:
+            same = take([path])[path] == before
+        except OSError:
+            same = False
+        if not same:
+            raise UserError(
+                f"{path}: changed while the run used it; find out what writes there, delete the folder "
+                f"{path.parents[1]}, and give the same command again: finished stages are kept"
+            )

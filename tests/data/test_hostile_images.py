@@ -1,0 +1,172 @@
+"""Image files as they come from elsewhere: bombs, odd kinds, cut anywhere, odd names, links in circles."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+from complaints import complaint
+from folders import folder, values, write
+from PIL import Image
+
+from imjax.data import headers, images, pack, raw
+from imjax.data.folder import Folder
+from imjax.data.options import DataOptions
+from imjax.errors import UserError
+
+KINDS = ("png", "jpg", "bmp", "tif")
+READERS = (raw.read_image, raw.read_grey, raw.read_index, lambda path: images.read(path, 3))
+
+
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(width, height, data=b""):
+    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+def jpg(width, height):
+    data = bytearray(cv2.imencode(".jpg", np.zeros((8, 8), np.uint8))[1].tobytes())
+    at = data.index(b"\xff\xc0")
+    data[at + 5 : at + 9] = struct.pack(">HH", height, width)
+    return bytes(data)
+
+
+def bmp(width, height):
+    data = bytearray(cv2.imencode(".bmp", np.zeros((8, 8), np.uint8))[1].tobytes())
+    # As if packed, so that its bytes need not be as many.
+    data[18:26], data[30:34] = struct.pack("<ii", width, -height), struct.pack("<I", 1)
+    return bytes(data)
+
+
+def tif(width, height, big=False, order="<"):
+    start = b"II" if order == "<" else b"MM"
+    tags = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, 8)]
+    if big:
+        body = b"".join(struct.pack(order + "HHQIxxxx", *tag) for tag in tags)
+        return start + struct.pack(order + "HHHQQ", 43, 8, 0, 16, len(tags)) + body
+    body = b"".join(struct.pack(order + "HHII", *tag) for tag in tags)
+    return start + struct.pack(order + "HIH", 42, 8, len(tags)) + body
+
+
+@pytest.mark.parametrize("make", [png, jpg, bmp, tif], ids=KINDS)
+@pytest.mark.parametrize("size", [(60_000, 60_000), (30_000, 30_000)])
+def test_bombs_are_refused_before_they_are_decoded(make, size, tmp_path, monkeypatch):
+    path = tmp_path / f"bomb.{make.__name__}"
+    path.write_bytes(make(*size))
+    monkeypatch.setattr(raw.cv2, "imdecode", lambda *_: pytest.fail("decoded"))
+    for reader in READERS:
+        with pytest.raises(UserError, match=rf"bomb.*: {size[0]}x{size[1]} \(w x h\) pixels"):
+            reader(path)
+
+
+@pytest.mark.parametrize("make", [png, jpg, bmp, tif], ids=KINDS)
+def test_sizes_are_read_off_the_head(make):
+    assert headers.size(make(70, 50)) == (70, 50)
+    for kind in KINDS:
+        assert headers.size(cv2.imencode(f".{kind}", np.zeros((5, 7, 3), np.uint8))[1].tobytes()) == (7, 5)
+    assert headers.size(tif(70, 50, big=True)) == headers.size(tif(70, 50, order=">")) == (70, 50)
+    assert headers.size(b"GIF89a") is None and headers.size(b"") is None
+    whole = make(70, 50)
+    assert all(headers.size(whole[:n]) in (None, (70, 50)) for n in range(len(whole)))
+
+
+def test_large_images_that_are_images_pass():
+    # 16 385² pixels are more than plenty; of 200 to a byte of the file, they are fine.
+    data = png(16_385, 16_385)
+    assert "remove it" in headers.oversized(data)
+    assert headers.oversized(data + bytes(16_385**2 // 200 + 1)) == ""
+    assert headers.oversized(png(16_384, 16_384)) == ""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_files_cut_anywhere_are_one_line_or_whole(kind, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (9, 11, 3), dtype=np.uint8)
+    whole = cv2.imencode(f".{kind}", noise)[1].tobytes()
+    path = tmp_path / f"cut.{kind}"
+    refused = 0
+    for length in range(0, len(whole), 7):
+        path.write_bytes(whole[:length])
+        try:
+            assert images.read(path, 3).shape[2] == 3
+        except UserError as error:
+            refused += 1
+            assert str(path) in str(error) and "\n" not in str(error)
+    assert refused
+
+
+def test_odd_kinds_are_read_as_pictures(tmp_path):
+    red = tmp_path / "red.jpg"
+    Image.new("CMYK", (16, 16), (0, 255, 255, 0)).save(red)
+    np.testing.assert_allclose(images.read(red, 3)[8, 8], (255, 0, 0), atol=4)
+    palette = Image.new("P", (3, 2), 1)
+    palette.putpalette([0, 0, 0, 10, 20, 30])
+    palette.save(tmp_path / "palette.png")
+    assert images.read(tmp_path / "palette.png", 3)[0, 0].tolist() == [10, 20, 30]
+    Image.new("1", (3, 2), 1).save(tmp_path / "bits.png")
+    assert images.read(tmp_path / "bits.png", 1).ravel().tolist() == [255] * 6
+    Image.new("RGB", (1, 1), (1, 2, 3)).save(tmp_path / "one.png")
+    assert images.read(tmp_path / "one.png", 3).tolist() == [[[1, 2, 3]]]
+    # One value only, in 16 bits: nothing is brighter than anything.
+    Image.fromarray(np.full((2, 2), 40_000, np.uint16)).save(tmp_path / "deep.png")
+    assert images.read(tmp_path / "deep.png", 1).max() == 0
+
+
+def test_exif_turns_nothing_in_training_and_prediction(tmp_path):
+    # Stored 30 wide and 20 high; a viewer would turn it. Masks are drawn on what is stored.
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stored = np.zeros((20, 30, 3), np.uint8)
+    stored[:, 15:] = 255
+    path = tmp_path / "turned.jpg"
+    Image.fromarray(stored).save(path, exif=exif, quality=95)
+    with Image.open(path) as file:
+        assert file.getexif()[0x0112] == 6
+    for read in (raw.read_image, raw.read_photo, lambda p: images.read(p, 3)):
+        np.testing.assert_allclose(read(path), stored, atol=8)
+    for read in (raw.read_grey, raw.read_grey_photo):
+        np.testing.assert_allclose(read(path), stored[..., 0], atol=8)
+
+
+def test_an_indexed_mask_that_pillow_cannot_read(tmp_path, monkeypatch):
+    raw_folder = folder(tmp_path / "raw", {"a": values(0, 255), "b": values(0, 255)})
+    palette = Image.new("P", (32, 24), 1)
+    palette.putpalette([0, 0, 0, 200, 20, 30])
+    palette.save(raw_folder / "masks" / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    assert f"{raw_folder / 'masks' / 'a.png'}: no readable mask (" in complaint(Folder(), raw_folder)
+
+
+def test_links_in_circles(tmp_path):
+    root = folder(tmp_path / "raw", {"a": values(0, 255), "b": values(0, 255)})
+    # A folder inside itself is walked once; nothing of it is read.
+    (root / "images" / "inside").symlink_to(root / "images", target_is_directory=True)
+    assert sorted(sample.name for part in Folder().scan(root).values() for sample in part) == [
+        "a", "b", "bare0", "bare1",
+    ]  # fmt: skip
+    (root / "images" / "c.png").symlink_to(root / "images" / "d.png")
+    (root / "images" / "d.png").symlink_to(root / "images" / "c.png")
+    line = complaint(Folder(), root)
+    assert f"{root / 'images' / 'c.png'}: a link that leads nowhere or in a circle" in line
+    assert "c.png" in [path.name for path in images.find(root / "images")]
+    with pytest.raises(UserError, match=r"c\.png: file not found"):
+        images.read(root / "images" / "c.png", 3)
+
+
+def test_names_with_spaces_and_letters_of_all_kinds(tmp_path):
+    names = ("größe 1", "细胞 二", "a'b & <c>", "ночь")
+    root = folder(tmp_path / "meine Däten 数据", {name: values(0, 255) for name in names}, bare=1)
+    write(root / "images" / "mit Leerzeichen.tif", np.zeros((24, 32, 3), np.uint8))
+    options = DataOptions(
+        "folder", str(root), (16, 32), label_fraction=0.5, val_fraction=0.25, test_fraction=0.25
+    )
+    packed = pack.load(pack.prepare(options, tmp_path / "Zwischen ablage ü"))
+    found = {name for split in packed.splits.values() for name in split.names}
+    assert found == {*names, "bare0", "mit Leerzeichen"}
+    read = [images.read(path, 3).shape for path in images.find(root / "images")]
+    assert read == [(24, 32, 3)] * 6

@@ -1,0 +1,82 @@
+"""Finished stages: whole, or made anew."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from imjax.selftrain.plan import make_plan
+from imjax.selftrain.store import Store
+
+STAGE = "train_ldt"
+
+
+@pytest.fixture
+def store(demo_config, tmp_path):
+    """A run with one finished stage, opened anew by each call."""
+
+    def opened(*lenders):
+        return Store(tmp_path / "run", make_plan(demo_config), ["basis"], lenders)
+
+    first = opened()
+    folder = first.begin(STAGE)
+    (folder / "nets").mkdir()
+    (folder / "nets" / "weights").write_bytes(bytes(100))
+    (folder / "rows.json").write_text("[]")
+    first.commit(STAGE, folder, {"pairs": 3})
+    return opened
+
+
+def test_a_whole_stage_is_done(store, said):
+    assert store().is_done(STAGE) and not said
+    done = json.loads((store().folder(STAGE) / "DONE.json").read_text())
+    assert done["pairs"] == 3 and sorted(done["files"]) == ["nets/weights", "rows.json"]
+
+
+@pytest.mark.parametrize("text", ["", '{"digest": "', "[]", "null", '{"files": 3}', "\udcff"])
+def test_a_damaged_done_json_is_said_and_the_stage_not_done(text, store, said):
+    (store().folder(STAGE) / "DONE.json").write_bytes(text.encode(errors="surrogateescape"))
+    assert not store().is_done(STAGE)
+    (line,) = said
+    assert "DONE.json: damaged (" in line and "the stage is made anew" in line and "\n" not in line
+
+
+@pytest.mark.parametrize("damage", [b"", bytes(99), b"\1" + bytes(99), None])
+def test_a_damaged_file_is_said_and_the_stage_not_done(damage, store, said):
+    path = store().folder(STAGE) / "nets" / "weights"
+    path.unlink() if damage is None else path.write_bytes(damage)
+    assert not store().is_done(STAGE)
+    assert said == [f"{path}: damaged; the stage is made anew"]
+
+
+def test_a_stage_of_a_version_without_checksums_counts(store):
+    path = store().folder(STAGE) / "DONE.json"
+    done = json.loads(path.read_text())
+    del done["files"]
+    path.write_text(json.dumps(done))
+    assert store().is_done(STAGE)
+
+
+def test_nothing_damaged_is_taken_over(store, demo_config, tmp_path, said):
+    other = Store(tmp_path / "other", make_plan(demo_config), ["basis"], [tmp_path / "run"])
+    assert other.lender(STAGE) == store().folder(STAGE)
+    other.take_over(STAGE, store().folder(STAGE))
+    assert other.is_done(STAGE)
+    (store().folder(STAGE) / "rows.json").write_text("[")
+    assert other.lender(STAGE) is None and "damaged" in said[0]
+
+
+def test_a_run_mends_its_damaged_stages(demo, command, tiny, tmp_path):
+    workdir = shutil.copytree(demo[0], tmp_path / "run")
+    labels = workdir / "stages" / "06_label_g1" / "labels.npz"
+    labels.write_bytes(labels.read_bytes()[:1000])
+    (workdir / "stages" / "04_label_g0" / "DONE.json").write_text('{"dig')
+    code, _, err = command("configs/demo.py:tiny", workdir, *tiny)
+    assert code == 0 and err.count("done before") == 6, err
+    assert f"{labels}: damaged; the stage is made anew" in err and "DONE.json: damaged" in err
+    for name in ("results.csv", "stages/06_label_g1/labels.npz"):
+        assert (workdir / name).read_bytes() == (demo[0] / name).read_bytes()
+    lines = [sorted((at / "metrics.jsonl").read_text().splitlines()) for at in (demo[0], workdir)]
+    assert lines[0] == lines[1]
