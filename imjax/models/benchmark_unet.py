@@ -40,7 +40,7 @@ class Stage(nn.Module):
         conv = functools.partial(nn.Conv, dtype=self.dtype, kernel_init=he_normal, conv_general_dilated=how)
         for rate in (self.dropout, 0.0):
             x = conv(self.features, sizes)(x)
-            x = nn.leaky_relu(Norm(self.momentum, self.dtype, epsilon=1e-5)(x, train), 0.01)
+            x = nn.leaky_relu(Norm(self.momentum, epsilon=1e-5)(x, train), 0.01)
             x = nn.Dropout(rate, deterministic=not train)(x)
         return x
 

@@ -49,10 +49,10 @@ class EvalNet(nn.Module):
             return Conv(size, int(base * self.alpha), self.dtype)(x)
 
         def block(x, base):
-            return max_pool(Norm(self.momentum, self.dtype)(conv(conv(x, 3, base), 1, base), train))
+            return max_pool(Norm(self.momentum)(conv(conv(x, 3, base), 1, base), train))
 
         def branch(x):
-            return block(Norm(self.momentum, self.dtype)(conv(x, 1, 16), train), 16)
+            return block(Norm(self.momentum)(conv(x, 1, 16), train), 16)
 
         x = jnp.concatenate([branch(scale_input(images, self.dtype)), branch(self._planes(masks))], -1)
         for base in BLOCKS:

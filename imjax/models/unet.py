@@ -59,7 +59,7 @@ class UNet(nn.Module):
             return Conv(size, int(base * self.alpha), self.dtype)(x)
 
         def norm(x):
-            return Norm(self.momentum, self.dtype)(x, train)
+            return Norm(self.momentum)(x, train)
 
         def drop(x):
             return nn.Dropout(self.dropout, deterministic=not train)(x)
