@@ -12,9 +12,9 @@ from imjax.errors import UserError
 FLAGS = flags.FLAGS
 
 
-def define_flags() -> None:
+def define_flags(rounds: int = 9) -> None:
     """Declare the flags of every contest."""
-    flags.DEFINE_integer("rounds", 9, "Turns of every contestant; medians and quartiles are over these.")
+    flags.DEFINE_integer("rounds", rounds, "Turns of every contestant; medians and quartiles are over these.")
     flags.DEFINE_float("seconds", 1.0, "Least length of a turn.")
     flags.DEFINE_bool("quick", False, "Three short turns on small images: shows that everything works.")
     flags.DEFINE_list("skip", [], "Contestants to leave out, by a part of their names, e.g. vmap,Keras.")
@@ -32,7 +32,7 @@ def hold(case: str, entrants: Sequence[timing.Entrant]) -> list[table.Row]:
     """One contest by the flags; its rows."""
     chosen = [e for e in entrants if not any(part.lower() in e.name.lower() for part in FLAGS.skip)]
     for entrant in chosen:
-        if isinstance(entrant, worker.Worker):
+        if isinstance(entrant, worker.Worker) and entrant.seconds:
             entrant.seconds = 0.2 if FLAGS.quick else FLAGS.seconds
     table.say(case)
     rounds = min(FLAGS.rounds, 3) if FLAGS.quick else FLAGS.rounds

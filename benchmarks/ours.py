@@ -68,7 +68,7 @@ class Training:
         from imjax.engine.members import Members
         from imjax.engine.source import Source
 
-        self._objective, tx = _task(size, alpha, dtype)
+        self._objective, tx = task(size, alpha, dtype)
         self._members = Members(members, members if per_chunk < 0 else per_chunk)
         pictures, labels = data.noise(images, size)
         self._source = Source({"image": pictures, "label": labels}, self._members, resident_mib=4096)
@@ -97,10 +97,12 @@ class Training:
                 jax.block_until_ready(self._state)
         jax.block_until_ready(self._state)
         self._done += repeats
+        told = jax.local_devices()[0].memory_stats() or {}
+        self.facts |= {"peak_bytes": told["peak_bytes_in_use"]} if "peak_bytes_in_use" in told else {}
         return repeats * self._batch * self._members.count
 
 
-def _task(size: int, alpha: float, dtype: str) -> tuple[Any, Any]:
+def task(size: int, alpha: float, dtype: str) -> tuple[Any, Any]:
     """Objective and optimiser of the study's U-Net on the benchmark's set."""
     import jax.numpy as jnp
 

@@ -65,9 +65,7 @@ class Training:
         images: in the training set.
     """
 
-    def __init__(
-        self, size: int, batch: int, alpha: float = 1.0, jit: bool | str = "auto", images: int = 64
-    ):
+    def __init__(self, size: int, batch: int, alpha: float = 1.0, jit: bool | str = "auto", images: int = 64):
         keras.utils.set_random_seed(0)
         self._net = compiled(unet(size, data.OUTPUTS, alpha), jit)
         self._images, self._labels = data.noise(images, size)
@@ -89,17 +87,30 @@ class Nets:
         members: how many.
         size: side of the images in pixels.
         alpha: width.
-        predict: by `model.predict`, as the published code; else by a call of the model.
+        how: see `said`.
     """
 
-    def __init__(self, members: int, size: int, alpha: float, predict: bool):
+    def __init__(self, members: int, size: int, alpha: float, how: str):
         keras.utils.set_random_seed(0)
         self._nets = [unet(size, data.OUTPUTS, alpha) for _ in range(members)]
-        self._predict = predict
+        self._how = how
 
     def labels(self, image: np.ndarray) -> list[np.ndarray]:
         """Classes that each net gives to an image uint8 `[h, w, 3]`, uint8 `[h, w]`."""
-        return [np.argmax(self._said(net, image[None])[0], -1).astype(np.uint8) for net in self._nets]
+        return [label(net, image, self._how) for net in self._nets]
 
-    def _said(self, net: keras.Model, images: np.ndarray) -> np.ndarray:
-        return net.predict(images, verbose=0) if self._predict else np.asarray(net(images, training=False))
+
+def label(net: keras.Model, image: np.ndarray, how: str) -> np.ndarray:
+    """Classes of one image uint8 `[h, w, 3]`, uint8 `[h, w]`.
+
+    Args:
+        net: asked.
+        image: about what.
+        how: `predict` as the published code has it; `call` the model; `predict_on_batch`, its compiled function.
+    """
+    asked = {
+        "predict": lambda x: net.predict(x, verbose=0),
+        "call": lambda x: np.asarray(net(x, training=False)),
+        "predict_on_batch": net.predict_on_batch,
+    }[how]
+    return np.argmax(asked(image[None])[0], -1).astype(np.uint8)

@@ -23,8 +23,7 @@ class Folder:
 
     def write(self, name: str, image: np.ndarray, label: np.ndarray) -> None:
         """Save a pair; the image is RGB."""
-        cv2.imwrite(str(self.path / f"{name}_image.png"), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-        cv2.imwrite(str(self.path / f"{name}_label.png"), label)
+        write_pair(self.path, name, image, label)
 
     def image(self, name: str) -> np.ndarray:
         """Uint8 RGB `[h, w, 3]`."""
@@ -33,6 +32,12 @@ class Folder:
     def label(self, name: str) -> np.ndarray:
         """Uint8 `[h, w]`."""
         return cv2.imread(str(self.path / f"{name}_label.png"), cv2.IMREAD_GRAYSCALE)
+
+
+def write_pair(folder: Path, name: str, image: np.ndarray, label: np.ndarray) -> None:
+    """`<name>_image.png` and `<name>_label.png`; the image is RGB."""
+    cv2.imwrite(str(folder / f"{name}_image.png"), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    cv2.imwrite(str(folder / f"{name}_label.png"), label)
 
 
 class Pairs:
@@ -85,7 +90,7 @@ class Labelling:
 
     Args:
         size: side of the images in pixels.
-        how: `predict` or `call` of Keras, or `torch`.
+        how: `torch`, or how a Keras model is asked, see `peers_keras.Nets`.
         files: PNG in and out.
         images: how many there are.
         members: nets.
@@ -120,7 +125,7 @@ def _nets(how: str, members: int, size: int, alpha: float) -> Any:
         return peers_torch.Nets(members, alpha)
     from benchmarks import peers_keras
 
-    return peers_keras.Nets(members, size, alpha, predict=how == "predict")
+    return peers_keras.Nets(members, size, alpha, how)
 
 
 def augment(
@@ -164,9 +169,7 @@ class Augmenting:
         strength: max_blur, max_noise, gain, offset.
     """
 
-    def __init__(
-        self, size: int, files: bool, images: int = 64, strength: tuple = (3, 25, 0.5, 25.0)
-    ):
+    def __init__(self, size: int, files: bool, images: int = 64, strength: tuple = (3, 25, 0.5, 25.0)):
         self._count, self._pairs = images, Pairs(images, size, files)
         self._draw, self._strength = np.random.default_rng(0), tuple(strength)
         self.facts = {"images": images}

@@ -19,7 +19,8 @@ SIZES, QUICK = (128, 256), (32,)
 PEERS = (
     ("Keras, model.predict, files", {"how": "predict", "files": True}),
     ("Keras, model(x), files", {"how": "call", "files": True}),
-    ("Keras, model(x), in memory", {"how": "call", "files": False}),
+    ("Keras, predict_on_batch, files", {"how": "predict_on_batch", "files": True}),
+    ("Keras, predict_on_batch, in memory", {"how": "predict_on_batch", "files": False}),
     ("PyTorch, files", {"how": "torch", "files": True}),
 )
 

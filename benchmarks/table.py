@@ -10,7 +10,6 @@ from typing import Any
 from benchmarks import machine, timing
 from benchmarks.timing import Result
 
-COLUMNS = ("case", "contestant", "images/s", "quartiles", "ours/fastest peer", "quartiles", "note")
 Row = dict[str, Any]
 
 
@@ -35,22 +34,35 @@ def rows(case: str, results: Sequence[Result]) -> list[Row]:
     return out
 
 
-def lines(found: Sequence[Row], more: Sequence[str] = ()) -> list[str]:
-    """The rows as aligned text; `more` are names of facts that get a column."""
-    cells = [(*COLUMNS[:-1], *more, COLUMNS[-1])]
+def lines(found: Sequence[Row], more: Sequence[str] = (), seconds: bool = False) -> list[str]:
+    """The rows as aligned text.
+
+    Args:
+        found: of `rows`. The ratio of ours is to the fastest peer; a peer's is that of the fastest of ours to it.
+        more: names of facts that get a column.
+        seconds: show seconds per image (per run) instead of images per second.
+    """
+    unit = "seconds" if seconds else "images/s"
+    cells = [("case", "contestant", unit, "quartiles", "ours/peer", "quartiles", *more, "note")]
     for row in found:
-        ratio = row.get("ratio", {}).get(row.get("fastest_peer"))
         facts = [_fact(row["facts"].get(name, "")) for name in more]
-        cells.append((row["case"], row["name"], *_shown(row.get("rate")), *_shown(ratio), *facts, row["note"]))
+        rate = _shown(row.get("rate"), seconds)
+        cells.append((row["case"], row["name"], *rate, *_shown(_ratio(row, found)), *facts, row["note"]))
     return aligned(cells)
+
+
+def _ratio(row: Row, found: Sequence[Row]) -> dict[str, float] | None:
+    if row["ours"]:
+        return row.get("ratio", {}).get(row.get("fastest_peer"))
+    rivals = [r for r in found if r["case"] == row["case"] and "ratio" in r]
+    best = max(rivals, key=lambda rival: rival["rate"]["median"], default={})
+    return best.get("ratio", {}).get(row["name"])
 
 
 def aligned(cells: Sequence[Sequence[str]]) -> list[str]:
     """Rows of text in columns; the first row is the head."""
     widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
-    return [
-        "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells
-    ]
+    return ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells]
 
 
 def say(line: str) -> None:
@@ -70,10 +82,13 @@ def number(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def _shown(values: dict[str, float] | None) -> tuple[str, str]:
+def _shown(values: dict[str, float] | None, inverse: bool = False) -> tuple[str, str]:
     if values is None:
         return "", ""
-    return number(values["median"]), f"{number(values['low'])}..{number(values['high'])}"
+    median, low, high = (values[name] for name in ("median", "low", "high"))
+    if inverse:
+        median, low, high = 1 / median, 1 / high, 1 / low
+    return number(median), f"{number(low)}..{number(high)}"
 
 
 def _fact(value: Any) -> str:

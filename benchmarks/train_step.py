@@ -30,7 +30,7 @@ PEERS = (
     ("PyTorch, channels_last", "benchmarks.peers_torch:Training", {"channels_last": True}),
     ("PyTorch, channels_first", "benchmarks.peers_torch:Training", {"channels_last": False}),
     ("Keras", "benchmarks.peers_keras:Training", {"jit": "auto"}),
-    ("Keras, jit_compile=False", "benchmarks.peers_keras:Training", {"jit": False}),
+    ("Keras, jit_compile=True", "benchmarks.peers_keras:Training", {"jit": True}),
 )
 COMPILED = (
     "PyTorch, torch.compile",

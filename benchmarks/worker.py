@@ -6,6 +6,7 @@ In one process thread pools of three frameworks would share the cores, and XLA's
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import json
@@ -13,6 +14,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -40,18 +42,22 @@ class Worker:
     ours: bool = False
     environment: dict[str, str] = dataclasses.field(default_factory=dict)
     seconds: float = 1.0
-    """Least length of a turn."""
+    """Least length of a turn; 0: one run."""
+    limit: float | None = None
+    """Seconds after which a request is given up, and the process with it."""
 
     def __post_init__(self) -> None:
+        self.facts: dict[str, Any] = {}
+        """As the last reply had them."""
         self._process: subprocess.Popen | None = None
         self._repeats = 1
 
     def start(self) -> dict[str, Any]:
         """See `timing.Entrant`."""
         self.open()
-        facts = self.again(self.make, self.args)
-        self._repeats = self._calibrated()
-        return facts
+        self.again(self.make, self.args)
+        self._repeats = self.calibrated()
+        return self.facts
 
     def open(self) -> None:
         """Start the process."""
@@ -60,12 +66,13 @@ class Worker:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.worker", *([OURS] if self.ours else [])],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._words, text=True, cwd=ROOT,
-            env=_environment(self.environment),
+            env=environment(self.environment),
         )  # fmt: skip
 
     def again(self, make: str, args: dict[str, Any]) -> dict[str, Any]:
         """Have the process make another object, in the place of the one before; its facts."""
-        return self._ask({"make": make, "args": args})["facts"]
+        self._ask({"make": make, "args": args})
+        return self.facts
 
     def turn(self) -> Turn:
         """See `timing.Entrant`."""
@@ -79,7 +86,8 @@ class Worker:
     def stop(self) -> None:
         """See `timing.Entrant`."""
         if self._process is not None:
-            self._process.stdin.close()
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
             try:
                 self._process.wait(20)
             except subprocess.TimeoutExpired:
@@ -89,19 +97,27 @@ class Worker:
             self._words.close()
             self._process = None
 
-    def _calibrated(self) -> int:
+    def calibrated(self) -> int:
         """Repeats that fill a turn; the first run compiles and does not count."""
         self.run(1)
+        if not self.seconds:
+            return 1
         once = self.run(1).seconds
         return max(1, round(self.seconds / max(once, 1e-9)))
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        # Without a limit the timer is never started.
+        timer = threading.Timer(self.limit or 0, self._process.kill)
+        if self.limit is not None:
+            timer.start()
         try:
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
             line = self._process.stdout.readline()
         except BrokenPipeError:
             line = ""
+        finally:
+            timer.cancel()
         if not line:
             raise Failed(f"its process ended: {self._last_words()}")
         reply = json.loads(line)
@@ -109,6 +125,7 @@ class Worker:
             raise Absent(INSTALL)
         if "error" in reply:
             raise Failed(reply["error"])
+        self.facts = reply["facts"]
         return reply
 
     def _last_words(self) -> str:
@@ -117,8 +134,8 @@ class Worker:
         return lines[-1][:200] if lines else f"code {self._process.wait()}"
 
 
-def _environment(more: dict[str, str]) -> dict[str, str]:
-    """Of a worker: this process's, without settings of XLA and malloc that were meant for this one."""
+def environment(more: dict[str, str]) -> dict[str, str]:
+    """Of a contestant: this process's, without settings of XLA and malloc that were meant for this one."""
     kept = {k: v for k, v in os.environ.items() if k not in ("XLA_FLAGS", "GLIBC_TUNABLES")}
     return kept | {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"} | more
 
@@ -129,14 +146,13 @@ PEERS = ("torch", "keras", "tensorflow")
 def answer(request: dict[str, Any], contestant: Any) -> tuple[dict[str, Any], Any]:
     """Reply to a request, and the contestant from then on."""
     if "make" in request:
-        # First, so that the memory of the one before is free.
-        contestant = None
         module, function = request["make"].split(":")
         contestant = getattr(importlib.import_module(module), function)(**request["args"])
         return {"facts": contestant.facts}, contestant
     start = time.perf_counter()
     images = contestant.run(request["repeats"])
-    return {"seconds": time.perf_counter() - start, "images": images}, contestant
+    seconds = time.perf_counter() - start
+    return {"seconds": seconds, "images": images, "facts": contestant.facts}, contestant
 
 
 def serve() -> None:
@@ -147,7 +163,10 @@ def serve() -> None:
     contestant = None
     for line in sys.stdin:
         try:
-            reply, contestant = answer(json.loads(line), contestant)
+            request = json.loads(line)
+            # So that the memory of the one before is free.
+            contestant = None if "make" in request else contestant
+            reply, contestant = answer(request, contestant)
         except ModuleNotFoundError as error:
             missing = (error.name or "").split(".")[0]
             reply = {"absent": missing} if missing in PEERS else {"error": f"no module {error.name}"}
