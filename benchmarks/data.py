@@ -24,7 +24,7 @@ def spec() -> DatasetSpec:
 
 
 def noise(count: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Images uint8 `[n, size, size, 3]` and labels uint8 `[n, size, size]`, where only their shape matters."""
+    """Images uint8 `[n, size, size, 3]` and labels uint8 `[n, size, size]`, of which only shapes matter."""
     draw = np.random.default_rng(0)
     images = draw.integers(0, 256, (count, size, size, 3), np.uint8)
     return images, draw.integers(1, OUTPUTS, (count, size, size), np.uint8)

@@ -37,7 +37,7 @@ def set_up(most: int) -> None:
 
 
 class Training:
-    """Training steps of some members, by `engine.members`, `engine.step`, `engine.objective`, `engine.source`.
+    """Training steps of some members, by `engine.members`, `step`, `objective` and `source`.
 
     Args:
         size: side of the images in pixels.
@@ -140,9 +140,9 @@ def _parameters(state: Any) -> int:
 def step_cost(objective: Any, tx: Any, size: int, batch: int) -> dict[str, float]:
     """`step_flops` and `step_bytes` of a step of one member.
 
-    The bytes are those that the compiled program's operations read and write, from `cost_analysis`: what stays
-    in a cache between two of them counts as well. The operations are counted before compilation: calls to
-    libraries, which convolutions become, tell none afterwards.
+    The bytes are those that the compiled program's operations read and write, from `cost_analysis`: what
+    stays in a cache between two of them counts as well. The operations are counted before compilation,
+    since calls of libraries, which convolutions may become, tell none.
     """
     import jax
     import numpy as np
@@ -183,7 +183,7 @@ def start_nets(members: int, size: int, alpha: float, dtype: str) -> tuple[Any, 
 
 
 class Labelling:
-    """Pseudo-labels of images in memory by the nets' consensus, cut out of image and label: a stage's own way.
+    """Pseudo-labels of images in memory by the nets' consensus, blocked: as a label stage makes them.
 
     Args:
         size: side of the images in pixels.

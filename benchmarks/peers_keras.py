@@ -13,7 +13,7 @@ DECODER = ((128, 64), (64, 32), (32, 16), (16, 16))
 
 
 def unet(size: int, outputs: int, alpha: float = 1.0, momentum: float = data.MOMENTUM) -> keras.Model:
-    """U-Net(α) with additive skips: uint8 images `[b, size, size, 3]` → softmax `[b, size, size, outputs]`."""
+    """U-Net(α) with additive skips: uint8 `[b, size, size, 3]` → softmax `[b, size, size, outputs]`."""
 
     def conv(x, kernel, base):
         filters = int(base * alpha)
@@ -106,7 +106,7 @@ def label(net: keras.Model, image: np.ndarray, how: str) -> np.ndarray:
     Args:
         net: asked.
         image: about what.
-        how: `predict` as the published code has it; `call` the model; `predict_on_batch`, its compiled function.
+        how: `predict`, as the published code; `call` of the model; `predict_on_batch`, which is compiled.
     """
     asked = {
         "predict": lambda x: net.predict(x, verbose=0),

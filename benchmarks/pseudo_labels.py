@@ -3,7 +3,7 @@
   python -m benchmarks.pseudo_labels
 
 Peers do what the published code does, image by image: a prediction per net, the inconsistency mask by NumPy,
-image and label blocked. `files` reads each image from PNG and writes the pair as PNG, as between stages there.
+image and label blocked. With `files` each image is read from PNG and its pair written as PNG, as there.
 """
 
 from __future__ import annotations

@@ -80,13 +80,8 @@ def start_up(times: int) -> dict[str, Any]:
         seconds.append(time.perf_counter() - start)
     if done.returncode not in (0, 1):
         raise TrainingError(f"{' '.join(HELP[1:])}: exit code {done.returncode}")
-    told = subprocess.run(
-        HELP,
-        cwd=worker.ROOT,
-        env=environment | {"PYTHONPROFILEIMPORTTIME": "1"},
-        capture_output=True,
-        text=True,
-    )
+    environment["PYTHONPROFILEIMPORTTIME"] = "1"
+    told = subprocess.run(HELP, cwd=worker.ROOT, env=environment, capture_output=True, text=True)
     return {
         "median": statistics.median(seconds),
         "seconds": seconds,

@@ -12,7 +12,6 @@ from imjax.selftrain.context import Context
 def context(predict_batch: int = 32) -> Context:
     """A context with SUIM's published settings and the benchmark's set, without data and folders."""
     from configs.suim_im import get_config
-
     from imjax.config import freeze
     from imjax.data.pack import Packed
     from imjax.selftrain.store import Store

@@ -38,7 +38,7 @@ def lines(found: Sequence[Row], more: Sequence[str] = (), seconds: bool = False)
     """The rows as aligned text.
 
     Args:
-        found: of `rows`. The ratio of ours is to the fastest peer; a peer's is that of the fastest of ours to it.
+        found: of `rows`. Ours have the ratio to the fastest peer, peers that of the fastest of ours to them.
         more: names of facts that get a column.
         seconds: show seconds per image (per run) instead of images per second.
     """

@@ -88,7 +88,7 @@ def fastest(results: Sequence[Result]) -> Result | None:
 
 
 def orders(count: int, rounds: int) -> Iterator[list[int]]:
-    """Who comes when in each round: each round begins with the next, so that no one always follows another."""
+    """Who comes when in each round: each begins with the next, so that none profits from its place."""
     for turn in range(rounds):
         yield [(turn + i) % count for i in range(count)]
 

@@ -3,7 +3,7 @@
   python -m benchmarks.train_step
   python -m benchmarks.train_step --quick --skip=vmap,compile
 
-The measure is images times members per second: peers train one net, as nets of theirs train one after another.
+The measure is images times members per second. Peers train one net: several take turns there.
 """
 
 from __future__ import annotations
@@ -57,9 +57,8 @@ def main(_: list[str]) -> None:
         same_nets(rows)
         found += with_share(rows, limits, batch)
     text = table.lines(found, ("devices", "share of limit"))
-    text += [
-        f"limits: {limits['flops'] / 1e9:.0f} GFLOP/s float32 product, {limits['bytes'] / 1e9:.1f} GB/s copied"
-    ]
+    product, copied = limits["flops"] / 1e9, limits["bytes"] / 1e9
+    text.append(f"limits: {product:.0f} GFLOP/s float32 product, {copied:.1f} GB/s copied")
     table.publish("train_step", found, text, limits=limits, alpha=FLAGS.alpha)
 
 

@@ -2,9 +2,9 @@
 
   python -m benchmarks.whole_run
 
-Same scenes, network, candidates, generations and optimiser steps; both measure every candidate on val and test.
-Times are of whole commands, from their start to their end. `score` is the mIoU on test of the last generation's
-best candidate, by imjax's metric, to see that both learn.
+Same scenes, network, candidates, generations and optimiser steps; both measure every candidate on val and
+test. Times are of whole commands, from their start to their end. `score` is the mIoU on test of the last
+generation's best candidate, by imjax's metric, to see that both learn.
 """
 
 from __future__ import annotations
@@ -175,7 +175,6 @@ def serial(name: str, root: Path, pictures: Path, given: str, packed: Any) -> Co
 def prepared(changes: dict[str, Any], cache: Path) -> tuple[Any, Any]:
     """The run's settings, and its data as packed into the cache."""
     from configs.demo import get_config
-
     from imjax.config import freeze
     from imjax.data import pack
     from imjax.data.options import DataOptions
