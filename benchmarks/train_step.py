@@ -8,6 +8,7 @@ The measure is images times members per second. Peers train one net: several tak
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,11 +19,11 @@ from benchmarks.ours import STRATEGIES
 from benchmarks.timing import Failed
 from benchmarks.worker import Worker
 from imjax import door
+from imjax.errors import UserError
 
 FLAGS = flags.FLAGS
-CASES = ((64, 8), (128, 16), (256, 8))
-"""Side of the images in pixels, images per step."""
-QUICK = ((32, 4),)
+CASES, QUICK = ("64x8", "128x16", "256x8"), ("32x4",)
+"""Side of the images in pixels × images per step."""
 MEMBERS = 4
 SLOW_FROM = 128
 """Side from which members by `vmap` on a CPU are left out: seconds a step."""
@@ -42,6 +43,7 @@ COMPILED = (
 def define_flags() -> None:
     """Declare this command's flags, once, when it runs and not when it is imported."""
     common.define_flags()
+    flags.DEFINE_list("cases", list(CASES), "Side of the images x images per step; --quick has its own.")
     flags.DEFINE_bool("vmap", False, "vmap over members at every size, which takes minutes on a CPU.")
     flags.DEFINE_bool("compile", False, "PyTorch by torch.compile as well: minutes of compilation per size.")
     flags.DEFINE_float("alpha", 1.0, "Width of the nets.")
@@ -50,9 +52,10 @@ def define_flags() -> None:
 def main(_: list[str]) -> None:
     """Measure, print the table and the JSON line."""
     common.check()
+    cases = [case(text) for text in common.sizes(FLAGS.cases, QUICK)]
     limits = measured_limits(FLAGS.quick)
     found = []
-    for size, batch in common.sizes(CASES, QUICK):
+    for size, batch in cases:
         rows = common.hold(f"{size}²×{batch}", entrants(size, batch, FLAGS.alpha))
         same_nets(rows)
         found += with_share(rows, limits, batch)
@@ -60,6 +63,18 @@ def main(_: list[str]) -> None:
     product, copied = limits["flops"] / 1e9, limits["bytes"] / 1e9
     text.append(f"limits: {product:.0f} GFLOP/s float32 product, {copied:.1f} GB/s copied")
     table.publish("train_step", found, text, limits=limits, alpha=FLAGS.alpha)
+
+
+def case(text: str) -> tuple[int, int]:
+    """Side and batch of `64x8`.
+
+    Raises:
+        UserError: not of that form, or a side that the U-Net cannot halve four times.
+    """
+    match = re.fullmatch(r"(\d+)x(\d+)", text)
+    if not match or int(match[1]) % 16 or not int(match[1]) or not int(match[2]):
+        raise UserError(f"--cases={text}: expected side x batch, the side a multiple of 16, e.g. 64x8")
+    return int(match[1]), int(match[2])
 
 
 def entrants(size: int, batch: int, alpha: float) -> list[Worker]:

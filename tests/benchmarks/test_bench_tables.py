@@ -132,6 +132,13 @@ def test_a_worker_answers_from_its_process():
         one.stop()
 
 
+def test_cases_are_side_and_batch():
+    assert train_step.case("64x8") == (64, 8)
+    for text in ("64", "64x0", "0x8", "60x8", "axb"):
+        with pytest.raises(UserError, match="expected side x batch"):
+            train_step.case(text)
+
+
 def test_share_of_the_limit_by_hand():
     facts = {"step_flops": 4e9, "step_bytes": 1e9}
     rows = [
