@@ -7,7 +7,6 @@ import dataclasses
 import functools
 from collections.abc import Callable, Iterator
 
-import grain
 import numpy as np
 
 from imjax import rng
@@ -63,6 +62,9 @@ def stream(
     Yields:
         `array[indices(step)]` of each array, and `counted`, False where padded.
     """
+    # Here, so that sets that fit on the device need no grain.
+    import grain
+
     read = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=max(ahead, 1))
     source = _Batches(examples, indices, steps)
     # Closing ends grain's threads when the caller stops early.

@@ -9,7 +9,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from clu import parameter_overview
 from flax import linen as nn
 
 from imjax import rng
@@ -141,6 +140,9 @@ def _source(context: Context, members: Members, examples: Any) -> Source | Toget
 @functools.lru_cache(maxsize=32)
 def overview(objective: Objective) -> None:
     """Log the net's parameters, once per shape of net."""
+    # Here, so that prediction and other callers of this module's functions need no clu.
+    from clu import parameter_overview
+
     shapes = jax.eval_shape(objective.init, rng.key(0, "overview"))
     logger.info("\n%s", parameter_overview.get_parameter_overview(shapes["params"], include_stats=False))
 

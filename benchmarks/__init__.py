@@ -1,0 +1,1 @@
+"""How fast imjax is beside what a careful user would write; docs/performance.md has the commands."""

@@ -1,0 +1,252 @@
+"""imjax as a contestant, by the code that its runs go through."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+from benchmarks import data
+
+SYNC_STEPS = 8
+"""As `engine.fit` waits for the devices."""
+ONE_DEVICE = {"XLA_FLAGS": "--xla_force_host_platform_device_count=1"}
+STRATEGIES: dict[str, tuple[dict[str, str], int | None]] = {
+    "as a run does": ({}, 0),
+    "in turn on one device": (ONE_DEVICE, 1),
+    "vmap on one device": (ONE_DEVICE, None),
+}
+"""Name → settings of the process, and members per chunk; None: all."""
+
+
+def cache() -> Path:
+    """Where compiled programs are kept: the folder of imjax's runs."""
+    from imjax.data.pack import default_cache
+
+    return default_cache()
+
+
+def set_up(most: int) -> None:
+    """What every run of imjax does before JAX's first use."""
+    from imjax.engine import devices
+
+    # An accelerator's memory is asked for as it is needed, so that its peak tells something.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    devices.configure(cache(), most)
+
+
+class Training:
+    """Training steps of some members, by `engine.members`, `step`, `objective` and `source`.
+
+    Args:
+        size: side of the images in pixels.
+        batch: images per member and step.
+        members: that train side by side.
+        per_chunk: most members that a device holds at once; 0: as a run decides; -1: all.
+        alpha: width of the U-Net.
+        dtype: of the computation.
+        images: in the training set.
+        cost: whether `facts` has what one member's step costs by the compiled program.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        batch: int,
+        members: int,
+        per_chunk: int = 0,
+        alpha: float = 1.0,
+        dtype: str = "float32",
+        images: int = 64,
+        cost: bool = False,
+    ):
+        set_up(members)
+        import jax
+
+        from imjax.engine.fit import _member_keys
+        from imjax.engine.members import Members
+        from imjax.engine.source import Source
+
+        self._objective, tx = task(size, alpha, dtype)
+        self._members = Members(members, members if per_chunk < 0 else per_chunk)
+        pictures, labels = data.noise(images, size)
+        self._source = Source({"image": pictures, "label": labels}, self._members, resident_mib=4096)
+        self._order = self._source.shuffled(0, "bench", batch)
+        self._batch, self._done = batch, 0
+        keys = _member_keys(0, "bench", members)
+        self._keys = self._members.spread(keys)
+        self._state, self._advance = _start(self._objective, tx, self._members, keys)
+        self.facts = {
+            "device": jax.devices()[0].device_kind,
+            "devices": len(self._members.devices),
+            "per_device": self._members.per_device,
+            "parameters": _parameters(self._state) // (self._members.chunks * self._members.width),
+        }
+        if cost:
+            self.facts |= step_cost(self._objective, tx, size, batch)
+
+    def run(self, repeats: int) -> int:
+        """Steps of all members; images times members."""
+        import jax
+
+        steps = range(self._done, self._done + repeats)
+        for step, batch in zip(steps, self._source.batches(self._order, steps), strict=True):
+            self._state = self._advance(self._state, batch, self._keys)
+            if step % SYNC_STEPS == 0:
+                jax.block_until_ready(self._state)
+        jax.block_until_ready(self._state)
+        self._done += repeats
+        told = jax.local_devices()[0].memory_stats() or {}
+        self.facts |= {"peak_bytes": told["peak_bytes_in_use"]} if "peak_bytes_in_use" in told else {}
+        return repeats * self._batch * self._members.count
+
+
+def task(size: int, alpha: float, dtype: str) -> tuple[Any, Any]:
+    """Objective and optimiser of the study's U-Net on the benchmark's set."""
+    import jax.numpy as jnp
+
+    from imjax.engine.objective import segmentation
+    from imjax.engine.optimizer import Optimizer
+    from imjax.models.unet import UNet
+
+    net = UNet(data.OUTPUTS, alpha, momentum=data.MOMENTUM, dtype=jnp.dtype(dtype))
+    optimizer = Optimizer(
+        "adamw", "constant", data.RATE, 0.0, data.DECAY, data.ADAM_EPSILON, horizon=0, patience=0
+    )
+    return segmentation(net, data.spec(), (size, size)), optimizer.make()
+
+
+def _start(objective: Any, tx: Any, members: Any, keys: Any) -> tuple[Any, Any]:
+    """State of all members, and what advances it by a step: as `engine.fit` makes them."""
+    import jax
+    import numpy as np
+
+    from imjax.engine import fit, step
+
+    init = fit._initializer(objective, tx, -np.inf)
+    starts = [init(key) for key in keys]
+    state = members.spread(jax.tree.map(lambda *leaves: np.stack(leaves), *starts))
+    (loss,) = objective.losses.values()
+    return state, members.map(lambda s, batch, key: step.advance(loss, tx, s, batch, key), donate=(0,))
+
+
+def _parameters(state: Any) -> int:
+    import jax
+
+    return sum(leaf.size for chunk in state for leaf in jax.tree.leaves(chunk.variables["params"]))
+
+
+def step_cost(objective: Any, tx: Any, size: int, batch: int) -> dict[str, float]:
+    """`step_flops` and `step_bytes` of a step of one member.
+
+    The bytes are those that the compiled program's operations read and write, from `cost_analysis`: what
+    stays in a cache between two of them counts as well. The operations are counted before compilation,
+    since calls of libraries, which convolutions may become, tell none.
+    """
+    import jax
+    import numpy as np
+
+    from imjax.engine import memory, step
+
+    (loss,) = objective.losses.values()
+    shapes = {
+        "image": np.zeros((1, size, size, 3), np.uint8),
+        "label": np.zeros((1, size, size), np.uint8),
+    }
+    key = jax.eval_shape(lambda: jax.random.key_data(jax.random.key(0)))
+    state = jax.eval_shape(
+        lambda raw: step.init(objective, tx, -math.inf, jax.random.wrap_key_data(raw)), key
+    )
+    lowered = jax.jit(lambda s, b, k: step.advance(loss, tx, s, b, k)).lower(
+        state, memory.shapes(shapes, batch), key
+    )
+    counted, compiled = lowered.cost_analysis() or {}, lowered.compile().cost_analysis() or {}
+    flops = max(counted.get("flops", 0.0), compiled.get("flops", 0.0))
+    return {"step_flops": float(flops), "step_bytes": float(compiled.get("bytes accessed", 0.0))}
+
+
+def start_nets(members: int, size: int, alpha: float, dtype: str) -> tuple[Any, Any]:
+    """A U-Net and variables of so many, as drawn, numpy leaves `[member, ...]`."""
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    from imjax.models.unet import UNet
+
+    net = UNet(data.OUTPUTS, alpha, momentum=data.MOMENTUM, dtype=jnp.dtype(dtype))
+    quick = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
+    image = jnp.zeros((1, size, size, 3), jnp.uint8)
+    init = jax.jit(lambda key: net.init(key, image), compiler_options=quick)
+    drawn = [init(jax.random.key(i)) for i in range(members)]
+    return net, jax.tree.map(lambda *leaves: np.stack(leaves), *drawn)
+
+
+class Labelling:
+    """Pseudo-labels of images in memory by the nets' consensus, blocked: as a label stage makes them.
+
+    Args:
+        size: side of the images in pixels.
+        images: how many there are.
+        members: nets that label.
+        alpha: their width.
+        dtype: of the computation.
+    """
+
+    def __init__(
+        self, size: int, images: int = 128, members: int = 2, alpha: float = 1.0, dtype: str = "float32"
+    ):
+        set_up(members)
+        from benchmarks.settings import context
+
+        self._context = context()
+        self._images, _ = data.scenes(images, size)
+        self._net, self._variables = start_nets(members, size, alpha, dtype)
+        self.facts = {"images": images}
+
+    def run(self, repeats: int) -> int:
+        """Label all images so many times."""
+        for _ in range(repeats):
+            label(self._context, self._net, self._variables, self._images)
+        return repeats * len(self._images)
+
+
+def label(context: Any, net: Any, variables: Any, images: Any) -> Any:
+    """Blocked pairs of images, as a label stage and the training stage after it make them."""
+    from imjax import rng
+    from imjax.selftrain import labelling, sets
+
+    c = context.config
+    labeller = labelling._labeller("im", context.packed.spec, c.ensemble, c.mask)
+    pair = context.label(labeller, net, variables, images, rng.key(0, "label", 0))
+    return sets.blocked(images, pair.label, pair.inconsistent, c.mask.block_input, c.mask.block_output)
+
+
+class Augmenting:
+    """Augmented copies of pairs in memory, as a training stage makes its set.
+
+    Args:
+        size: side of the images in pixels.
+        images: pairs; one copy of each.
+        strength: max_blur, max_noise, gain, offset (`ops.augment.Strength`).
+    """
+
+    def __init__(self, size: int, images: int = 256, strength: tuple = (3, 25, 0.5, 25.0)):
+        set_up(1)
+        import numpy as np
+
+        from imjax.config import Strength
+
+        pictures, labels = data.scenes(images, size)
+        self._pairs = {"image": pictures, "label": labels}
+        self._copies, self._strength = np.ones(images, int), Strength(*strength)
+        self.facts = {"images": images}
+
+    def run(self, repeats: int) -> int:
+        """Augment all pairs so many times."""
+        from imjax import rng
+        from imjax.selftrain import sets
+
+        for _ in range(repeats):
+            sets.augmented(self._pairs, self._copies, self._strength, True, rng.key(0, "bench"))
+        return repeats * len(self._copies)

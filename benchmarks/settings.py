@@ -1,0 +1,24 @@
+"""A run's settings where there is no run: what imjax's own functions ask for."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from benchmarks import data
+from imjax.selftrain.context import Context
+
+
+def context(predict_batch: int = 32) -> Context:
+    """A context with SUIM's published settings and the benchmark's set, without data and folders."""
+    from configs.suim_im import get_config
+    from imjax.config import freeze
+    from imjax.data.pack import Packed
+    from imjax.selftrain.store import Store
+
+    values = get_config()
+    values.predict_batch = predict_batch
+    with tempfile.TemporaryDirectory() as folder:
+        # Nothing is stored; the store makes its folder all the same.
+        store = Store(Path(folder), (), ())
+    return Context(freeze(values.to_dict()), Packed(data.spec(), {}, {}), store)
