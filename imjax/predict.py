@@ -30,7 +30,9 @@ def define_flags() -> None:
     flags.DEFINE_string("stage", None, "Whose nets, e.g. train_g1. Default: the last of the run's method.")
     flags.DEFINE_integer("nets", 1, "How many nets, best on val first, decide by their mean probability.")
     flags.DEFINE_bool(
-        "tile", False, "Cut images into tiles of the training size instead of shrinking them to it."
+        "tile",
+        None,
+        "Tiles of the training size instead of the whole image, shrunk to it. Default: as in training.",
     )
     flags.DEFINE_float(
         "overlap", 0.25, "With --tile: share of its side that a tile has in common with the next."
@@ -85,8 +87,6 @@ def _check() -> None:
         raise UserError(f"--batch={FLAGS.batch}: expected 1 or more")
     if FLAGS.scale <= 0:
         raise UserError(f"--scale={FLAGS.scale}: expected a factor above 0, such as 0.5")
-    if not FLAGS.tile and FLAGS.scale != 1:
-        raise UserError(f"--scale={FLAGS.scale} is for tiles; add --tile, or leave it out")
 
 
 def _files() -> list[Path]:
@@ -106,13 +106,16 @@ def _cutting(stage):
 
     views = pieces.symmetries(stage.spec, stage.size) if FLAGS.flips else pieces.AS_IT_IS
     height, width = stage.size
-    if FLAGS.tile:
+    tile = stage.tiled if FLAGS.tile is None else FLAGS.tile
+    if not tile and FLAGS.scale != 1:
+        raise UserError(f"--scale={FLAGS.scale} is for tiles; add --tile, or leave it out")
+    if tile:
         logger.info("tiles of %dx%d (w x h) pixels at scale %g", width, height, FLAGS.scale)
     else:
         logger.info("images are resized to %dx%d (w x h) and the result back", width, height)
         if stage.cropped:
             logger.info("the nets were trained on crops: --tile may suit them better")
-    return pieces.Cutting(stage.size, views, FLAGS.tile, FLAGS.overlap, FLAGS.scale)
+    return pieces.Cutting(stage.size, views, tile, FLAGS.overlap, FLAGS.scale)
 
 
 def _predict(run, files: list[Path]) -> None:

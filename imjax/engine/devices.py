@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+LIBRARY = "xla_cpu_experimental_ynn_fusion_type"
+"""XLA's setting of what it hands to YNNPACK on a CPU."""
+TO_LIBRARY = "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT,LIBRARY_FUSION_TYPE_REDUCE"
+"""Products and sums, and no convolutions. The gradient of a 3×3 convolution's weights is to XLA a convolution
+whose kernel is a whole image, and there the library takes three to four times as long as XLA's own code
+(16 images of 64², 32 channels: 98 and 27 ms), while products by the library are the faster ones. A training
+step takes 0.7 of the time that it takes with jaxlib 0.10's own choice (docs/performance.md)."""
+LIBRARY_KNOWN = ("0.10.",)
+"""Versions of jaxlib for which that was measured. XLA ends the process at a setting that it does not know."""
+
 
 def configure(cache: Path, most: int) -> None:
     """Prepare the backend; call before anything touches a device.
 
     On CPU members run side by side on devices of one core each (design: members, devices, speed); the
-    settings change nothing on an accelerator. XLA_FLAGS that already set a number of devices stand.
+    settings change nothing on an accelerator. What XLA_FLAGS already has of them stands.
 
     Args:
         cache: folder for compiled programs, so that the next run starts quickly.
@@ -26,7 +37,9 @@ def configure(cache: Path, most: int) -> None:
         flags += f" --xla_force_host_platform_device_count={devices}"
         # With a core per device, a thread pool inside each operation only gets in the way.
         flags += f" --xla_cpu_multi_thread_eigen={'false' if devices == cores else 'true'}"
-        os.environ["XLA_FLAGS"] = flags.strip()
+    if LIBRARY not in flags and importlib.metadata.version("jaxlib").startswith(LIBRARY_KNOWN):
+        flags += f" --{LIBRARY}={TO_LIBRARY}"
+    os.environ["XLA_FLAGS"] = flags.strip()
     import jax
 
     jax.config.update("jax_compilation_cache_dir", str(cache / "xla"))

@@ -42,6 +42,8 @@ class Finished:
     """Height and width of the images it was trained on."""
     cropped: bool
     """Whether these were crops of the originals."""
+    tiled: bool
+    """Whether these crops were a grid of the originals' own pixels, so that tiles are what the nets know."""
     alpha: float
     auxiliaries: int
     """See `Predictor.unet`."""
@@ -98,7 +100,8 @@ def open_stage(workdir: Path, stage: str | None = None, batch: int | None = None
             batch or values["predict_batch"],
         )
         size = data["height"], data["width"]
-        cropped = bool(data.get("crops") or data.get("overlap"))
+        crops = bool(data.get("crops"))
+        tiled = bool(data.get("overlap") or (data.get("fit") == "crop" and not crops))
         if method not in RECIPES and method not in HOSTS:
             raise KeyError(f"method {method!r}")
     except (KeyError, TypeError, UserError) as error:
@@ -109,7 +112,7 @@ def open_stage(workdir: Path, stage: str | None = None, batch: int | None = None
     folder = _choose(workdir, method, stage)
     name = _name(folder)
     alpha, auxiliaries = _shape(predictor.model, method, name)
-    return Finished(folder, name, predictor, size, cropped, alpha, auxiliaries, _ranked(folder))
+    return Finished(folder, name, predictor, size, crops or tiled, tiled, alpha, auxiliaries, _ranked(folder))
 
 
 def _choose(workdir: Path, method: str, stage: str | None) -> Path:

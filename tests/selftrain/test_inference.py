@@ -1,6 +1,7 @@
 """Predictions for new images: every kind of label, sizes, folders, the table, the command."""
 
 import csv
+import json
 import shutil
 import subprocess
 import sys
@@ -252,13 +253,29 @@ def test_the_command_on_a_copied_run_with_a_bad_file(runs, folder, tmp_path, com
     assert sorted((tmp_path / "copy").rglob("*")) == before
 
 
-def test_help_and_slips(command_environment, tmp_path):
+def test_nets_of_crops_get_tiles(runs, tmp_path):
+    """A grid of crops has the images' own pixels, random ones (SUIM) have not."""
+    cases = (({"fit": "crop"}, True), ({"overlap": 0.3}, True), ({"crops": 4, "fit": "crop"}, False))
+    for number, (data, tiled) in enumerate(((({}), False), *cases)):
+        copy = tmp_path / str(number)
+        shutil.copytree(runs["binary"], copy)
+        record = json.loads((copy / "config.json").read_text())
+        record["config"]["data"] |= data
+        (copy / "config.json").write_text(json.dumps(record))
+        stage = open_stage(copy)
+        assert (stage.tiled, stage.cropped) == (tiled, bool(data))
+
+
+def test_help_and_slips(command_environment, runs, folder, tmp_path):
     shown = command(command_environment, "--help").stdout
     assert "worth labelling next" in shown and "--export" in shown
     for flags, says in (
         ((), "--workdir is missing"),
         (("--workdir=x", "--images=y"), "--out is missing"),
-        (("--workdir=x", "--images=y", "--out=z", "--scale=0.5"), "--scale=0.5 is for tiles"),
+        (
+            (f"--workdir={runs['binary']}", f"--images={folder}", f"--out={tmp_path / 'z'}", "--scale=0.5"),
+            "--scale=0.5 is for tiles",
+        ),
         ((f"--workdir={tmp_path}", "--export=z"), "expected the folder of a run"),
     ):
         done = command(command_environment, *flags)
