@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from imjax.data import sheet
+from imjax.data import folder_objects, sheet
 from imjax.data.arrays import label_counts, label_names
 from imjax.data.folder import Folder, Parts, described
 from imjax.data.options import DataOptions
@@ -39,6 +39,8 @@ class Findings:
     """Pixels by label over all masks, see `arrays.label_counts`."""
     pixels: int = 0
     """Pixels of all masks that could be read."""
+    things: dict[int, list[np.ndarray]] = dataclasses.field(default_factory=lambda: defaultdict(list))
+    """Pixels of the connected parts of each class once packed, mask by mask."""
     empty: list[str] = dataclasses.field(default_factory=list)
     """Images whose mask has one class only, or nothing."""
     same: dict[Any, list[str]] = dataclasses.field(default_factory=lambda: defaultdict(list))
@@ -72,13 +74,14 @@ def check(options: DataOptions, page: Path, progress: Progress) -> tuple[str, li
     samples = sorted((s for part in parts.values() for s in part), key=lambda s: s.name)
     shown = set(np.linspace(0, max(len(samples) - 1, 0), TILES).round().astype(int).tolist())
     for i, sample in enumerate(progress(samples, "checking")):
-        _look(reader, sample, spec, found, i in shown)
+        _look(reader, sample, spec, options, found, i in shown)
     found.notes += reader.files.notes
     lines = [_counts(options, reader), _sizes(options, found)]
     if coding:
         lines.append(f"labels: {described(coding)} ({coding.why})")
     if spec:
         lines += [*_shares(spec, found), _split(options, parts, found)]
+        found.notes += folder_objects.remarks(found.things, spec, options)
     _remark(found)
     if found.tiles:
         sheet.save(found.tiles, page)
@@ -87,7 +90,14 @@ def check(options: DataOptions, page: Path, progress: Progress) -> tuple[str, li
     return "\n".join(lines), list(found.problems)
 
 
-def _look(reader: Folder, sample: Sample, spec: DatasetSpec | None, found: Findings, show: bool) -> None:
+def _look(
+    reader: Folder,
+    sample: Sample,
+    spec: DatasetSpec | None,
+    options: DataOptions,
+    found: Findings,
+    show: bool,
+) -> None:
     """Read one image and its mask."""
     bare = dataclasses.replace(sample, mask=None)
     try:
@@ -104,6 +114,9 @@ def _look(reader: Folder, sample: Sample, spec: DatasetSpec | None, found: Findi
         counts = label_counts(label, spec)
         found.counts += counts
         found.pixels += label.shape[0] * label.shape[1]
+        # Of random crops, each of another scale, no size can be told.
+        for value, areas in folder_objects.measure(label, spec, options) if not options.crops else ():
+            found.things[value].append(areas)
         planes = np.moveaxis(label, -1, 0) if spec.kind == "multilabel" else [label]
         if all(len(np.setdiff1d(np.unique(plane), [VOID])) < 2 for plane in planes):
             found.empty.append(sample.name)
