@@ -113,11 +113,11 @@ def _normalise_backward(epsilon, kept, slopes):
 normalise.defvjp(_normalise_forward, _normalise_backward)
 
 
-class Norm(nn.Module):
-    """Batch normalisation, statistics in float32 whatever the type of the features."""
+class BatchNorm(nn.Module):
+    """`normalise` with its parameters and running statistics, under the names of flax's layer."""
 
     momentum: float
-    epsilon: float = 1e-3
+    epsilon: float
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
@@ -135,6 +135,19 @@ class Norm(nn.Module):
             for running, now in zip((mean, variance), found, strict=True):
                 running.value = self.momentum * running.value + (1 - self.momentum) * now
         return y
+
+
+class Norm(nn.Module):
+    """Batch normalisation, statistics in float32 whatever the type of the features."""
+
+    momentum: float
+    epsilon: float = 1e-3
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """`[b, *spatial, c]` → same; `train` normalises by the batch and updates the running statistics."""
+        # A layer within the layer, since the weights of all runs so far are stored that way.
+        return BatchNorm(self.momentum, self.epsilon)(x, train)
 
 
 def max_pool(x: jax.Array) -> jax.Array:

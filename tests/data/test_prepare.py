@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,34 @@ def test_synthetic_stand_in(dataset, counts, tmp_path):
     done = command(*flags, "--size=32,64")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[2].split() == ["images", *map(str, counts.values())]
+
+
+@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.long)])
+def test_killed_while_it_packs_and_called_again(kills, tmp_path):
+    raw, draw = f"{tmp_path}/raw", random.Random(kills)
+    assert command("--dataset=camvid", f"--write_synthetic={raw}").returncode == 0
+
+    def flags(out: str) -> tuple[str, ...]:
+        return "--dataset=camvid", f"--raw={raw}", f"--out={tmp_path / out}", "--size=256,256"
+
+    def packed(out: str) -> dict[str, bytes]:
+        (folder,) = (path.parent for path in (tmp_path / out).glob("*/manifest.json"))
+        files = (path for path in folder.rglob("*") if path.is_file())
+        return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+    start = time.monotonic()
+    assert command(*flags("whole")).returncode == 0
+    took = time.monotonic() - start
+    for _ in range(kills):
+        line = [sys.executable, "-m", "imjax.prepare", *flags("out")]
+        try:
+            # The first third goes into imports. subprocess.run kills with SIGKILL.
+            subprocess.run(line, cwd=ROOT, capture_output=True, timeout=draw.uniform(took / 3, took))
+        except subprocess.TimeoutExpired:
+            pass
+    done = command(*flags("out"))
+    assert done.returncode == 0, done.stderr
+    assert packed("out") == packed("whole")
 
 
 def test_help_and_mistakes():

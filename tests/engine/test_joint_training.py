@@ -96,8 +96,8 @@ def test_the_teacher_has_statistics_of_its_own():
     variables = quick(objective.init)(jax.random.key(0))
     rest = quick(objective.losses["loss"])(variables, batch(), jax.random.key(1))[1].rest["batch_stats"]
     before = variables["batch_stats"]
-    means = {who: np.asarray(rest[who]["mean"]) for who in ("net0", TEACHER)}
-    assert not np.allclose(means["net0"], before["net0"]["mean"])
+    means = {who: np.asarray(rest[who]["BatchNorm_0"]["mean"]) for who in ("net0", TEACHER)}
+    assert not np.allclose(means["net0"], before["net0"]["BatchNorm_0"]["mean"])
     # It saw the unlabelled half alone, and noise on it.
     assert not np.allclose(means["net0"], means[TEACHER])
 

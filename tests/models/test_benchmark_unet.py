@@ -133,7 +133,7 @@ def test_statistics_move_by_the_momentum(variables):
     # The first convolution's output is known: PyTorch's momentum 0.1 takes a tenth of the batch's mean.
     first = nn.Conv(4, (3, 3)).apply({"params": variables["params"]["Stage_0"]["Conv_0"]}, IMAGES / 255)
     _, changed = run(TINY, variables, IMAGES, jax.random.key(0))
-    running = changed["batch_stats"]["Stage_0"]["Norm_0"]
+    running = changed["batch_stats"]["Stage_0"]["Norm_0"]["BatchNorm_0"]
     np.testing.assert_allclose(running["mean"], 0.1 * first.mean((0, 1, 2)), rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(running["var"], 0.9 + 0.1 * first.var((0, 1, 2)), rtol=1e-4)
     # Auxiliary decoders that did not run keep theirs.

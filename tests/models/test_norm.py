@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from imjax.models.layers import Norm, normalise
+from imjax.models.layers import BatchNorm, normalise
 
 EPSILON = 1e-3
 
@@ -56,7 +56,7 @@ def test_hand_worked():
 def test_layer_is_that_of_flax():
     """Training result, running statistics and what they make of a batch later."""
     x, *_ = _arrays((4, 6, 5, 3))
-    ours, theirs = Norm(0.9, EPSILON), nn.BatchNorm(momentum=0.9, epsilon=EPSILON)
+    ours, theirs = BatchNorm(0.9, EPSILON), nn.BatchNorm(momentum=0.9, epsilon=EPSILON)
     variables = ours.init(jax.random.key(0), x, True)
     y, changed = ours.apply(variables, x, True, mutable=["batch_stats"])
     expected, wanted = theirs.apply(variables, x, use_running_average=False, mutable=["batch_stats"])

@@ -59,7 +59,7 @@ def test_training_moves_the_running_statistics_by_the_momentum(start):
     # The stem's input to BN is known: ReLU of a product; its running mean starts at 0.
     kernel, bias = (np.asarray(variables["params"]["Conv_0"]["Dense_0"][n]) for n in ("kernel", "bias"))
     batch_mean = np.maximum(images / 255 @ kernel + bias, 0).mean((0, 1, 2))
-    running = changed["batch_stats"]["Norm_0"]["mean"]
+    running = changed["batch_stats"]["Norm_0"]["BatchNorm_0"]["mean"]
     np.testing.assert_allclose(running, 0.25 * batch_mean, rtol=1e-4, atol=1e-6)
 
 

@@ -2,8 +2,10 @@
 
 import csv
 import json
+import random
 import shutil
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -113,6 +115,34 @@ def test_killed_and_resumed_is_bit_identical(demo, command, tiny, tmp_path):
     assert code == 0 and "going on from" in err
     assert (workdir / "results.csv").read_bytes() == (demo[0] / "results.csv").read_bytes()
     assert (workdir / "metrics.jsonl").read_text() == (demo[0] / "metrics.jsonl").read_text()
+
+
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.long)])
+def test_killed_at_random_moments_is_bit_identical(kills, demo, command, tiny, tmp_path):
+    draw, made, folders = random.Random(kills), 0, 0
+    while made < kills:
+        # A run that gets to its end before all kills are made is followed by another.
+        workdir, alive = tmp_path / f"run{folders}", True
+        folders += 1
+        while made < kills and alive:
+            # Two seconds for the imports: a kill before that meets nothing.
+            alive = killed(command.start("configs/demo.py:tiny", workdir, *tiny), 2 + draw.uniform(0, 10))
+            made += alive
+        code, _, err = command("configs/demo.py:tiny", workdir, *tiny)
+        assert code == 0, err
+        for name in ("results.csv", "metrics.jsonl"):
+            assert (workdir / name).read_bytes() == (demo[0] / name).read_bytes(), f"after {made} kills"
+
+
+def killed(process, seconds):
+    """Kill the process after so long; False if it was done before."""
+    try:
+        process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        return True
+    return False
 
 
 def interrupt(command, workdir, tiny, stage, how):
