@@ -16,7 +16,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from imjax.engine import hosts
 
@@ -44,8 +43,9 @@ class Members:
         self.per_device = min(per_chunk or default, share)
         self.width = len(self.devices) * self.per_device
         self.chunks = -(-own // self.width)
-        mesh = Mesh(np.array(self.devices), ("device",))
-        self._sharding = NamedSharding(mesh, PartitionSpec("device"))
+        # As pmap itself lays its results out. With a sharding that differs in its axis's name alone the first
+        # step, of what was placed, and the second, of what the first returned, are compiled apart.
+        self._sharding = jax.pmap(lambda x: x, devices=self.devices)(np.zeros(len(self.devices))).sharding
 
     def map(self, function: Callable, shared: Sequence[int] = (), donate: Sequence[int] = ()) -> Callable:
         """Lift a function of one member to all of them.

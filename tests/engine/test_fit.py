@@ -105,6 +105,33 @@ def test_learns_and_ranks_by_val_loss(tmp_path):
     assert list(fitted.value[fitted.ranked()]) == sorted(fitted.value)
 
 
+def test_a_stage_is_traced_once_and_its_like_not_again(tmp_path):
+    """Another trace is another compilation: minutes a run, where each generation had one."""
+    traces = []
+
+    def counted(name, function):
+        def call(*args):
+            traces.append(name)
+            return function(*args)
+
+        return call
+
+    plain = line()
+    objective = dataclasses.replace(
+        plain,
+        init=counted("init", plain.init),
+        losses={"loss": counted("step", plain.losses["loss"])},
+        watch=counted("watch", plain.watch),
+    )
+    # Five members on four devices, one at a time: two chunks, of which the second is padded.
+    members = Members(5, 1)
+    train(tmp_path / "first", objective, members=members)
+    assert sorted(traces) == ["init", "step", "watch"]
+    # The next generation's stage: other data, steps and epochs for the same nets and devices.
+    train(tmp_path / "second", objective, members=members, options=dataclasses.replace(OPTIONS, epochs=2))
+    assert sorted(traces) == ["init", "step", "watch"]
+
+
 def test_stopped_anywhere_and_resumed_is_bit_identical(tmp_path):
     whole = train(tmp_path / "whole")
     for stop_at in (0, 3, 4, 12):
