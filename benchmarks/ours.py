@@ -9,8 +9,6 @@ from typing import Any
 
 from benchmarks import data
 
-SYNC_STEPS = 8
-"""As `engine.fit` waits for the devices."""
 ONE_DEVICE = {"XLA_FLAGS": "--xla_force_host_platform_device_count=1"}
 STRATEGIES: dict[str, tuple[dict[str, str], int | None]] = {
     "as a run does": ({}, 0),
@@ -68,7 +66,7 @@ class Training:
         from imjax.engine.members import Members
         from imjax.engine.source import Source
 
-        self._objective, tx = task(size, alpha, dtype)
+        self._objective, optimizer = task(size, alpha, dtype)
         self._members = Members(members, members if per_chunk < 0 else per_chunk)
         pictures, labels = data.noise(images, size)
         self._source = Source({"image": pictures, "label": labels}, self._members, resident_mib=4096)
@@ -76,7 +74,7 @@ class Training:
         self._batch, self._done = batch, 0
         keys = _member_keys(0, "bench", members)
         self._keys = self._members.spread(keys)
-        self._state, self._advance = _start(self._objective, tx, self._members, keys)
+        self._state, self._advance = _start(self._objective, optimizer, self._members, keys)
         self.facts = {
             "device": jax.devices()[0].device_kind,
             "devices": len(self._members.devices),
@@ -84,11 +82,13 @@ class Training:
             "parameters": _parameters(self._state) // (self._members.chunks * self._members.width),
         }
         if cost:
-            self.facts |= step_cost(self._objective, tx, size, batch)
+            self.facts |= step_cost(self._objective, optimizer.make(), size, batch)
 
     def run(self, repeats: int) -> int:
         """Steps of all members; images times members."""
         import jax
+
+        from imjax.engine.fit import SYNC_STEPS
 
         steps = range(self._done, self._done + repeats)
         for step, batch in zip(steps, self._source.batches(self._order, steps), strict=True):
@@ -114,21 +114,20 @@ def task(size: int, alpha: float, dtype: str) -> tuple[Any, Any]:
     optimizer = Optimizer(
         "adamw", "constant", data.RATE, 0.0, data.DECAY, data.ADAM_EPSILON, horizon=0, patience=0
     )
-    return segmentation(net, data.spec(), (size, size)), optimizer.make()
+    return segmentation(net, data.spec(), (size, size)), optimizer
 
 
-def _start(objective: Any, tx: Any, members: Any, keys: Any) -> tuple[Any, Any]:
+def _start(objective: Any, optimizer: Any, members: Any, keys: Any) -> tuple[Any, Any]:
     """State of all members, and what advances it by a step: as `engine.fit` makes them."""
     import jax
     import numpy as np
 
-    from imjax.engine import fit, step
+    from imjax.engine import fit
 
-    init = fit._initializer(objective, tx, -np.inf)
-    starts = [init(key) for key in keys]
+    run = fit._programs(objective, members, optimizer)
+    starts = [run.init(key) for key in keys]
     state = members.spread(jax.tree.map(lambda *leaves: np.stack(leaves), *starts))
-    (loss,) = objective.losses.values()
-    return state, members.map(lambda s, batch, key: step.advance(loss, tx, s, batch, key), donate=(0,))
+    return state, run.advance[0]
 
 
 def _parameters(state: Any) -> int:

@@ -115,7 +115,8 @@ def _look(
         found.counts += counts
         found.pixels += label.shape[0] * label.shape[1]
         # Of random crops, each of another scale, no size can be told.
-        for value, areas in folder_objects.measure(label, spec, options) if not options.crops else ():
+        parts = {} if options.crops else folder_objects.measure(label, spec, options)
+        for value, areas in parts.items():
             found.things[value].append(areas)
         planes = np.moveaxis(label, -1, 0) if spec.kind == "multilabel" else [label]
         if all(len(np.setdiff1d(np.unique(plane), [VOID])) < 2 for plane in planes):

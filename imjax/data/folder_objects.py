@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Mapping
 
 import cv2
 import numpy as np
@@ -16,31 +15,29 @@ SMALL = 16
 """Pixels, 4×4: of a thing that is smaller hardly anything is left for a net to find."""
 
 
-class Found(NamedTuple):
-    """Connected parts of one class in one mask."""
-
-    value: int
-    """Of the class, as `arrays.label_names` has it."""
-    areas: np.ndarray
-    """Their pixels in the packed image, float: less than 1 where next to nothing is left."""
-
-
-def measure(label: np.ndarray, spec: DatasetSpec, options: DataOptions) -> Iterator[Found]:
+def measure(label: np.ndarray, spec: DatasetSpec, options: DataOptions) -> dict[int, np.ndarray]:
     """The connected parts of each class in a mask.
 
     Args:
         label: `[h, w]`, of multilabel `[h, w, k]`.
         spec: of the folder.
         options: they say how an image comes to its packed size.
+
+    Returns:
+        By class, as `arrays.label_names` has it, the parts' pixels in the packed image, float `[parts]`: less
+        than 1 where next to nothing is left.
     """
     factor = _shrinking(label.shape[:2], options)
     if spec.kind == "multilabel":
         planes = {value: label[..., value] == 1 for value in range(label.shape[-1])}
     else:
         planes = {int(value): label == value for value in np.setdiff1d(label, [VOID])}
-    for value, plane in planes.items():
-        parts = cv2.connectedComponentsWithStats(plane.astype(np.uint8), connectivity=8)[2]
-        yield Found(value, parts[1:, cv2.CC_STAT_AREA] * factor)
+    return {value: _areas(plane) * factor for value, plane in planes.items()}
+
+
+def _areas(plane: np.ndarray) -> np.ndarray:
+    """Pixels of each connected part of a bool plane, corners joining."""
+    return cv2.connectedComponentsWithStats(plane.astype(np.uint8), connectivity=8)[2][1:, cv2.CC_STAT_AREA]
 
 
 def _shrinking(shape: tuple[int, ...], options: DataOptions) -> float:

@@ -14,8 +14,8 @@ LIBRARY = "xla_cpu_experimental_ynn_fusion_type"
 TO_LIBRARY = "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT,LIBRARY_FUSION_TYPE_REDUCE"
 """Products and sums, and no convolutions. The gradient of a 3×3 convolution's weights is to XLA a convolution
 whose kernel is a whole image, and there the library takes three to four times as long as XLA's own code
-(16 images of 64², 32 channels: 98 and 27 ms), while products by the library are the faster ones. A training
-step takes 0.7 of the time that it takes with jaxlib 0.10's own choice (docs/performance.md)."""
+(16 images of 64², 32 channels: 98 and 27 ms of a core), while products by the library are the faster ones. A
+training step takes 0.7 of the time that it takes with jaxlib 0.10's own choice (docs/performance.md)."""
 LIBRARY_KNOWN = ("0.10.",)
 """Versions of jaxlib for which that was measured. XLA ends the process at a setting that it does not know."""
 

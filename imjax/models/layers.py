@@ -76,8 +76,8 @@ def normalise(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float) -
     """Batch normalisation by the batch's own statistics (Ioffe & Szegedy 2015, algorithm 1).
 
     Its gradient is written in closed form: two passes over `x`, one for two sums and one for the result, and
-    nothing but `x` is kept for it, where that of the plain form takes the mean and the variance apart. A
-    training step takes a tenth less time. `tests/models/test_norm.py` holds it to the plain form.
+    nothing but `x` is kept for it, where that of the plain form takes the mean and the variance apart.
+    `tests/models/test_norm.py` holds it to the plain form.
 
     Args:
         x: `[..., c]`, any float type.

@@ -16,6 +16,7 @@ import numpy as np
 from flax import linen as nn
 
 from imjax.config import Mask, Model, freeze
+from imjax.data.options import DataOptions
 from imjax.data.spec import DatasetSpec
 from imjax.engine.checkpoints import load_nets
 from imjax.errors import UserError
@@ -100,8 +101,9 @@ def open_stage(workdir: Path, stage: str | None = None, batch: int | None = None
             batch or values["predict_batch"],
         )
         size = data["height"], data["width"]
-        crops = bool(data.get("crops"))
-        tiled = bool(data.get("overlap") or (data.get("fit") == "crop" and not crops))
+        # Of a version that did not know one of these keys yet, what it did is the default.
+        cut = {key: data[key] for key in ("crops", "overlap", "fit") if key in data}
+        options = DataOptions(dataset="", **cut)
         if method not in RECIPES and method not in HOSTS:
             raise KeyError(f"method {method!r}")
     except (KeyError, TypeError, UserError) as error:
@@ -112,7 +114,9 @@ def open_stage(workdir: Path, stage: str | None = None, batch: int | None = None
     folder = _choose(workdir, method, stage)
     name = _name(folder)
     alpha, auxiliaries = _shape(predictor.model, method, name)
-    return Finished(folder, name, predictor, size, crops or tiled, tiled, alpha, auxiliaries, _ranked(folder))
+    return Finished(
+        folder, name, predictor, size, options.cropped, options.grid, alpha, auxiliaries, _ranked(folder)
+    )
 
 
 def _choose(workdir: Path, method: str, stage: str | None) -> Path:

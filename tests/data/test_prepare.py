@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import random
 import subprocess
 import sys
@@ -11,9 +12,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def command(*flags: str) -> subprocess.CompletedProcess:
+def command(*flags: str, timeout: float = 120) -> subprocess.CompletedProcess:
+    """Run to the end, or kill with SIGKILL after so many seconds."""
     line = [sys.executable, "-m", "imjax.prepare", *flags]
-    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=timeout)
 
 
 def test_write_then_prepare_then_find_again(tmp_path):
@@ -63,12 +65,9 @@ def test_killed_while_it_packs_and_called_again(kills, tmp_path):
     assert command(*flags("whole")).returncode == 0
     took = time.monotonic() - start
     for _ in range(kills):
-        line = [sys.executable, "-m", "imjax.prepare", *flags("out")]
-        try:
-            # The first third goes into imports. subprocess.run kills with SIGKILL.
-            subprocess.run(line, cwd=ROOT, capture_output=True, timeout=draw.uniform(took / 3, took))
-        except subprocess.TimeoutExpired:
-            pass
+        # The first third goes into imports.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            command(*flags("out"), timeout=draw.uniform(took / 3, took))
     done = command(*flags("out"))
     assert done.returncode == 0, done.stderr
     assert packed("out") == packed("whole")
