@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Hashable
+import itertools
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Any
 
 import jax
@@ -33,12 +34,28 @@ def over_images(
         empty = jax.eval_shape(mapped, shared, arrays)
         return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), empty)
     batch = min(batch, n)
-    parts = []
-    for start in range(0, n, batch):
-        chosen = np.minimum(np.arange(start, start + batch), n - 1)
-        result = mapped(shared, tuple(a[chosen] for a in arrays))
-        parts.append(jax.tree.map(lambda leaf: np.asarray(leaf)[: n - start], result))  # noqa: B023
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+    calls = (
+        (start, mapped(shared, tuple(_rows(a, start, batch) for a in arrays))) for start in range(0, n, batch)
+    )
+    outputs = None
+    for start, result in ahead(calls):
+        if outputs is None:
+            outputs = jax.tree.map(lambda leaf: np.empty((n, *leaf.shape[1:]), leaf.dtype), result)
+        for output, leaf in zip(jax.tree.leaves(outputs), jax.tree.leaves(result), strict=True):
+            output[start : start + batch] = np.asarray(leaf)[: n - start]
+    return outputs
+
+
+def ahead(calls: Iterable[Any]) -> Iterator[Any]:
+    """Hand each result on when the next call is under way: the devices work while one is copied."""
+    return (last for last, _ in itertools.pairwise(itertools.chain(calls, [None])))
+
+
+def _rows(array: np.ndarray, start: int, batch: int) -> np.ndarray:
+    """So many rows from `start` on, the last row again where there are no more."""
+    if start + batch <= len(array):
+        return array[start : start + batch]
+    return array[np.minimum(np.arange(start, start + batch), len(array) - 1)]
 
 
 @functools.lru_cache(maxsize=128)

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from imjax.engine.images import ahead
 from imjax.engine.members import Chunks, Members
 from imjax.engine.source import Source
 
@@ -30,7 +31,7 @@ def sweep(
     """
     indices, steps = source.in_order(batch)
     batches = zip(steps, source.batches(indices, steps), strict=True)
-    return _ahead(
+    return _collected(
         members,
         ((mapped(variables, data), min(batch, source.count - step * batch)) for step, data in batches),
     )
@@ -63,20 +64,14 @@ def stream(
             same = np.broadcast_to(padded, (members.count, *padded.shape))
             yield mapped(variables, members.spread({"image": same})), len(group)
 
-    for result, counted in _ahead(members, dispatched()):
+    for result, counted in _collected(members, dispatched()):
         for i in range(counted):
             yield jax.tree.map(lambda leaf: leaf[:, i], result)  # noqa: B023
 
 
-def _ahead(members: Members, dispatched: Iterable[tuple[Chunks, int]]) -> Iterator[tuple[Any, int]]:
-    """Results on the host, one batch ahead: the devices work on the next while the host takes the last."""
-    waiting = None
-    for result in dispatched:
-        if waiting:
-            yield members.collect(waiting[0]), waiting[1]
-        waiting = result
-    if waiting:
-        yield members.collect(waiting[0]), waiting[1]
+def _collected(members: Members, dispatched: Iterable[tuple[Chunks, int]]) -> Iterator[tuple[Any, int]]:
+    """Results on the host, one batch ahead."""
+    return ((members.collect(result), counted) for result, counted in ahead(dispatched))
 
 
 def per_image(members: Members, mapped: Callable, variables: Chunks, source: Source, batch: int) -> Any:

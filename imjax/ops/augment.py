@@ -6,6 +6,7 @@ label alike, photometry on the image only. Strengths are traced, so that generat
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -111,17 +112,39 @@ def gain_offset(image: Image, gain: Float[Array, ""] | float, offset: Float[Arra
     return jnp.clip(jnp.round(jnp.abs(gain * image.astype(jnp.float32) + offset)), 0, 255).astype(jnp.uint8)
 
 
+def _photometry(on: Bool[Array, ""], change: Callable[[Image], Image], image: Image) -> Image:
+    """Change the image, or pass it by where a strength of zero would leave it as it is.
+
+    Strengths are shared by the images of a batch, so the branch remains one under `vmap`. What is within it
+    is compiled by itself as well: fused into one loop with the flips before it or with the blur after it,
+    it would not vectorise on a CPU, and the whole augmentation would take four times as long.
+    """
+    return jax.lax.cond(on, change, lambda image: image, image)
+
+
 def _random_gain_offset(key: PRNGKeyArray, image: Image, strength: Strength) -> Image:
     """With probability 1/2 `gain_offset` with gain in 1 ± gain and offset in ± offset."""
-    apply, gain, offset = jax.random.uniform(key, (3,), minval=-1.0, maxval=1.0)
-    apply = apply < 0
-    gain = jnp.where(apply, 1 + gain * strength.gain, 1.0)
-    return gain_offset(image, gain, jnp.where(apply, offset * strength.offset, 0.0))
+
+    def change(image: Image) -> Image:
+        apply, gain, offset = jax.random.uniform(key, (3,), minval=-1.0, maxval=1.0)
+        apply = apply < 0
+        gain = jnp.where(apply, 1 + gain * strength.gain, 1.0)
+        return gain_offset(image, gain, jnp.where(apply, offset * strength.offset, 0.0))
+
+    on = (jnp.asarray(strength.gain) != 0) | (jnp.asarray(strength.offset) != 0)
+    return _photometry(on, change, image)
 
 
 def _random_blur(key: PRNGKeyArray, image: Image, strength: Strength) -> Image:
     """`blur` with a radius drawn uniformly from 0..max_blur."""
-    return blur(image, jax.random.randint(key, (), 0, jnp.asarray(strength.max_blur) + 1))
+    most = jnp.asarray(strength.max_blur)
+    return _photometry(most > 0, lambda image: blur(image, jax.random.randint(key, (), 0, most + 1)), image)
+
+
+def _random_noise(key: PRNGKeyArray, image: Image, strength: Strength) -> Image:
+    """`add_noise` of up to max_noise."""
+    most = jnp.asarray(strength.max_noise)
+    return _photometry(most > 0, lambda image: add_noise(key, image, most), image)
 
 
 class Move(NamedTuple):
@@ -180,12 +203,12 @@ def augment(
     image, label = do(image, move), do(label, move)
     image = _random_gain_offset(contrast, image, strength)
     image = _random_blur(radius, image, strength)
-    return add_noise(noise, image, strength.max_noise), label
+    return _random_noise(noise, image, strength), label
 
 
 def perturb(key: PRNGKeyArray, image: Image, strength: Strength) -> Image:
     """A photometric view of an image, for consistency and input ensembles: blur, noise, gain and offset."""
     radius, noise, contrast = jax.random.split(key, 3)
     image = _random_blur(radius, image, strength)
-    image = add_noise(noise, image, strength.max_noise)
+    image = _random_noise(noise, image, strength)
     return _random_gain_offset(contrast, image, strength)
