@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 
 import pytest
 
@@ -66,17 +65,3 @@ def test_nothing_damaged_is_taken_over(store, demo_config, tmp_path, said):
     assert other.is_done(STAGE)
     (store().folder(STAGE) / "rows.json").write_text("[")
     assert other.lender(STAGE) is None and "damaged" in said[0]
-
-
-def test_a_run_mends_its_damaged_stages(demo, command, tiny, tmp_path):
-    workdir = shutil.copytree(demo[0], tmp_path / "run")
-    labels = workdir / "stages" / "06_label_g1" / "labels.npz"
-    labels.write_bytes(labels.read_bytes()[:1000])
-    (workdir / "stages" / "04_label_g0" / "DONE.json").write_text('{"dig')
-    code, _, err = command("configs/demo.py:tiny", workdir, *tiny)
-    assert code == 0 and err.count("done before") == 6, err
-    assert f"{labels}: damaged; the stage is made anew" in err and "DONE.json: damaged" in err
-    for name in ("results.csv", "stages/06_label_g1/labels.npz"):
-        assert (workdir / name).read_bytes() == (demo[0] / name).read_bytes()
-    lines = [sorted((at / "metrics.jsonl").read_text().splitlines()) for at in (demo[0], workdir)]
-    assert lines[0] == lines[1]
