@@ -12,10 +12,10 @@ from imjax.errors import UserError
 FLAGS = flags.FLAGS
 
 
-def define_flags(rounds: int = 9) -> None:
+def define_flags(rounds: int = 9, seconds: float = 1.0) -> None:
     """Declare the flags of every contest."""
     flags.DEFINE_integer("rounds", rounds, "Turns of every contestant; medians and quartiles are over these.")
-    flags.DEFINE_float("seconds", 1.0, "Least length of a turn.")
+    flags.DEFINE_float("seconds", seconds, "Least length of a turn.")
     flags.DEFINE_bool("quick", False, "Three short turns on small images: shows that everything works.")
     flags.DEFINE_list("skip", [], "Contestants to leave out, by a part of their names, e.g. vmap,Keras.")
 

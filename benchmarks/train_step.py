@@ -42,7 +42,8 @@ COMPILED = (
 
 def define_flags() -> None:
     """Declare this command's flags, once, when it runs and not when it is imported."""
-    common.define_flags()
+    # A step of a second or two is no turn: the first one after a pause is slower than those after it.
+    common.define_flags(rounds=5, seconds=5.0)
     flags.DEFINE_list("cases", list(CASES), "Side of the images x images per step; --quick has its own.")
     flags.DEFINE_bool("vmap", False, "vmap over members at every size, which takes minutes on a CPU.")
     flags.DEFINE_bool("compile", False, "PyTorch by torch.compile as well: minutes of compilation per size.")
