@@ -10,13 +10,8 @@ from typing import Any
 from benchmarks import data
 
 ONE_DEVICE = {"XLA_FLAGS": "--xla_force_host_platform_device_count=1"}
-SIDE_BY_SIDE = {
-    "XLA_FLAGS": f"--xla_force_host_platform_device_count={os.cpu_count()} --xla_cpu_multi_thread_eigen=false"
-}
-"""A device per core, as a run has them where batches are small."""
 STRATEGIES: dict[str, tuple[dict[str, str], int | None]] = {
     "as a run does": ({}, 0),
-    "side by side": (SIDE_BY_SIDE, 0),
     "in turn on one device": (ONE_DEVICE, 1),
     "vmap on one device": (ONE_DEVICE, None),
 }
@@ -30,13 +25,13 @@ def cache() -> Path:
     return default_cache()
 
 
-def set_up(most: int, pixels: int = 0) -> None:
-    """What every run of imjax does before JAX's first use; see `devices.configure`."""
+def set_up(most: int) -> None:
+    """What every run of imjax does before JAX's first use."""
     from imjax.engine import devices
 
     # An accelerator's memory is asked for as it is needed, so that its peak tells something.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    devices.configure(cache(), most, pixels)
+    devices.configure(cache(), most)
 
 
 class Training:
@@ -64,7 +59,7 @@ class Training:
         images: int = 64,
         cost: bool = False,
     ):
-        set_up(members, batch * size**2)
+        set_up(members)
         import jax
 
         from imjax.engine.fit import _member_keys

@@ -93,7 +93,7 @@ def slowest_imports(text: str, count: int = 5) -> dict[str, float]:
     """Modules by their own seconds, longest first, from what `python -X importtime` prints."""
     longest: dict[str, float] = {}
     for micro, name in re.findall(r"^import time:\s+(\d+) \|\s+\d+ \|\s+(\S+)", text, re.M):
-        # The command starts itself anew (`devices.use_huge_pages`): everything is there twice.
+        # The command starts itself anew (`devices.keep_memory`): everything is there twice.
         longest[name] = max(longest.get(name, 0.0), int(micro) / 1e6)
     ranked = sorted(longest.items(), key=lambda pair: -pair[1])
     return dict(ranked[:count])

@@ -179,7 +179,7 @@ def serve() -> None:
 
 if __name__ == "__main__":
     if OURS in sys.argv[1:]:
-        from imjax.engine.devices import use_huge_pages
+        from imjax.engine.devices import keep_memory
 
-        use_huge_pages()
+        keep_memory()
     serve()

@@ -8,7 +8,6 @@ close it. The same command goes on where a stopped run was. A preset follows the
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -88,13 +87,11 @@ def run(config: Config, stages: tuple, workdir: Path, reuse: Sequence[Path] = ()
     log.show()
     stopping = devices.stop_on_sigterm()
     cache = Path(config.data.cache or pack.default_cache())
-    options = DataOptions.of(config.data)
-    packed_root = pack.prepare(options, cache)
+    packed_root = pack.prepare(DataOptions.of(config.data), cache)
     packed = pack.load(packed_root)
     data_checks.check_spec(config.method, packed.spec)
     data_checks.check_truth(config, packed)
-    most = max(config.candidates, config.start_candidates, config.evalnet.candidates)
-    devices.configure(cache, most, config.train.batch_size * math.prod(config.joint.patch or options.box))
+    devices.configure(cache, max(config.candidates, config.start_candidates, config.evalnet.candidates))
 
     from imjax.engine import disk, hosts
     from imjax.selftrain import lock
@@ -142,8 +139,8 @@ def _run(
 
 
 if __name__ == "__main__":
-    from imjax.engine.devices import use_huge_pages
+    from imjax.engine.devices import keep_memory
 
-    use_huge_pages()
+    keep_memory()
     define_flags()
     door.run(main)

@@ -136,8 +136,8 @@ def _best(nets: int) -> str:
 
 
 if __name__ == "__main__":
-    from imjax.engine.devices import use_huge_pages
+    from imjax.engine.devices import keep_memory
 
-    use_huge_pages()
+    keep_memory()
     define_flags()
     door.run(main)

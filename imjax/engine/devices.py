@@ -19,61 +19,65 @@ training step takes 0.7 of the time that it takes with jaxlib 0.10's own choice 
 LIBRARY_KNOWN = ("0.10.",)
 """Versions of jaxlib for which that was measured. XLA ends the process at a setting that it does not know."""
 
+MALLOC = ":".join(
+    f"glibc.malloc.{name}={value}"
+    for name, value in {
+        "hugetlb": 1,
+        "mmap_threshold": 1 << 32,
+        "trim_threshold": 1 << 34,
+        "arena_max": 1,
+    }.items()
+)
+"""Huge pages, no piece that is mapped by itself, nothing given back, and one heap for all threads."""
 
-LARGE = 200_000
-"""Pixels of a member's batch from which two cores work on one member: what its layers pass on does not fit
-the caches any more, the less of two members at once. Four members with α = 1 on two cores: 16 images of 128²
-took 0.86 and 8 of 256² took 0.76 of the time that they take side by side, 8 of 128² 1.1 times as long."""
 
-
-def configure(cache: Path, most: int, pixels: int = 0) -> None:
+def configure(cache: Path, most: int) -> None:
     """Prepare the backend; call before anything touches a device.
+
+    On CPU members run side by side on devices of one core each (design: members, devices, speed); the
+    settings change nothing on an accelerator. What XLA_FLAGS already has of them stands.
 
     Args:
         cache: folder for compiled programs, so that the next run starts quickly.
         most: members that ever train together; more devices than that are of no use.
-        pixels: of a member's batch.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    os.environ["XLA_FLAGS"] = cpu_flags(os.environ.get("XLA_FLAGS", ""), cores, most, pixels)
+    flags = os.environ.get("XLA_FLAGS", "")
+    if "xla_force_host_platform_device_count" not in flags:
+        devices = max(1, min(cores, most))
+        flags += f" --xla_force_host_platform_device_count={devices}"
+        # With a core per device, a thread pool inside each operation only gets in the way.
+        flags += f" --xla_cpu_multi_thread_eigen={'false' if devices == cores else 'true'}"
+    if LIBRARY not in flags and importlib.metadata.version("jaxlib").startswith(LIBRARY_KNOWN):
+        flags += f" --{LIBRARY}={TO_LIBRARY}"
+    os.environ["XLA_FLAGS"] = flags.strip()
     import jax
 
     jax.config.update("jax_compilation_cache_dir", str(cache / "xla"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
 
 
-def cpu_flags(flags: str, cores: int, most: int, pixels: int) -> str:
-    """XLA_FLAGS with what suits members on a CPU; what it already has of that stands.
+def keep_memory() -> None:
+    """Start this process anew with glibc's malloc told to keep what it has, in huge pages.
 
-    Members run side by side on devices of one core each, or of two where batches are `LARGE` (design:
-    members, devices, speed). The settings change nothing on an accelerator.
-
-    Args:
-        flags: XLA_FLAGS as it is.
-        cores: of this machine.
-        most: members that ever train together.
-        pixels: of a member's batch.
+    XLA takes hundreds of MiB from malloc for every step on a CPU and gives them back. By itself malloc
+    returns large pieces to the kernel, which clears every page of them for the next step: a step took 1.3
+    times (16 images of 128²) and 1.45 times (8 of 256²) as long. Call first thing, since glibc reads its
+    settings when a process starts; does nothing twice, nor except on Linux, with glibc before 2.35, which
+    takes only a part of them, and where GLIBC_TUNABLES is set.
     """
-    if "xla_force_host_platform_device_count" not in flags:
-        devices = max(1, min(cores if pixels < LARGE else cores // 2, most))
-        flags += f" --xla_force_host_platform_device_count={devices}"
-        # With a core per device, a thread pool inside each operation only gets in the way.
-        flags += f" --xla_cpu_multi_thread_eigen={'false' if devices == cores else 'true'}"
-    if LIBRARY not in flags and importlib.metadata.version("jaxlib").startswith(LIBRARY_KNOWN):
-        flags += f" --{LIBRARY}={TO_LIBRARY}"
-    return flags.strip()
-
-
-def use_huge_pages() -> None:
-    """Start this process anew with huge pages for glibc's malloc; call first thing, does nothing twice.
-
-    XLA takes tens of MiB from malloc for every step on CPU and gives them back, and a third of a training
-    step went into the kernel's page faults: with huge pages a step takes 0.7 of the time. glibc reads the
-    setting only when a process starts. Does nothing except on Linux, and where GLIBC_TUNABLES is set.
-    """
-    if sys.platform == "linux" and "GLIBC_TUNABLES" not in os.environ:
-        os.environ["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"
+    if sys.platform == "linux" and "GLIBC_TUNABLES" not in os.environ and _glibc() >= (2, 35):
+        os.environ["GLIBC_TUNABLES"] = MALLOC
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+def _glibc() -> tuple[int, ...]:
+    """Its version; of another library (0,)."""
+    try:
+        name, _, version = (os.confstr("CS_GNU_LIBC_VERSION") or "").partition(" ")
+        return tuple(int(part) for part in version.split(".")) if name == "glibc" else (0,)
+    except (OSError, ValueError):
+        return (0,)
 
 
 def stop_on_sigterm() -> Callable[[], bool]:

@@ -97,7 +97,7 @@ def test_quick_mode(module, names, flagged, small, capsys):
 
 
 def test_train_step(flagged, small, capsys):
-    flagged(train_step, "--quick", "--seconds=0.01", "--skip=keras,torch,on one device,side by side")
+    flagged(train_step, "--quick", "--seconds=0.01", "--skip=keras,torch,on one device")
     train_step.main([])
     *lines, last = capsys.readouterr().out.splitlines()
     one, several = json.loads(last)["rows"]

@@ -1,29 +1,41 @@
 from __future__ import annotations
 
+import os
+import sys
+
 import pytest
 
-from imjax.engine.devices import LARGE, LIBRARY, cpu_flags
-
-COUNT, THREADS = "--xla_force_host_platform_device_count", "--xla_cpu_multi_thread_eigen"
+from imjax.engine import devices
 
 
-@pytest.mark.parametrize(
-    ("cores", "most", "pixels", "devices", "threads"),
-    [
-        (2, 4, 64 * 64 * 8, 2, "false"),
-        (2, 4, 128 * 128 * 16, 1, "true"),
-        (8, 16, LARGE - 1, 8, "false"),
-        (8, 16, LARGE, 4, "true"),
-        (8, 3, LARGE - 1, 3, "true"),
-        (2, 1, 0, 1, "true"),
-        (1, 4, LARGE, 1, "false"),
-    ],
-)
-def test_a_core_for_each_member_or_two_where_batches_are_large(cores, most, pixels, devices, threads):
-    flags = cpu_flags("", cores, most, pixels).split()
-    assert f"{COUNT}={devices}" in flags and f"{THREADS}={threads}" in flags
+@pytest.fixture
+def started(monkeypatch):
+    """What a process is started anew with, on Linux with glibc 2.36 and no settings."""
+    calls = []
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    monkeypatch.setattr(os, "execv", lambda path, words: calls.append((path, words)))
+    monkeypatch.setattr(os, "confstr", lambda name: "glibc 2.36", raising=False)
+    return calls
 
 
-def test_what_is_set_stands():
-    flags = cpu_flags(f"{COUNT}=3 --{LIBRARY}=", 8, 8, 0)
-    assert flags == f"{COUNT}=3 --{LIBRARY}="
+def test_a_command_starts_anew_once(started):
+    devices.keep_memory()
+    assert started == [(sys.executable, [sys.executable, *sys.orig_argv[1:]])]
+    settings = os.environ["GLIBC_TUNABLES"].split(":")
+    assert "glibc.malloc.mmap_threshold=4294967296" in settings and len(settings) == 4
+    devices.keep_memory()
+    assert len(started) == 1
+
+
+@pytest.mark.parametrize("library", ["glibc 2.34", "musl 1.2.4", "", None, "glibc 2.x"])
+def test_other_libraries_are_left_alone(library, started, monkeypatch):
+    monkeypatch.setattr(os, "confstr", lambda name: library, raising=False)
+    devices.keep_memory()
+    assert not started and "GLIBC_TUNABLES" not in os.environ
+
+
+def test_settings_of_the_person_stand(started, monkeypatch):
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.check=1")
+    devices.keep_memory()
+    assert not started and os.environ["GLIBC_TUNABLES"] == "glibc.malloc.check=1"
