@@ -11,14 +11,17 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 def pytest_collection_modifyitems(items):
     """Files whose tests start commands come first: of two cores the last long file would leave one idle."""
-    long = {item.path for item in items if "command_environment" in getattr(item, "fixturenames", ())}
-    items.sort(key=lambda item: item.path not in long)
+    first = {item.path for item in items if "command_environment" in getattr(item, "fixturenames", ())}
+    items.sort(key=lambda item: item.path not in first)
 
 
 @pytest.fixture(scope="session")
 def command_environment(tmp_path_factory):
     """Environment of commands that tests start: a cache of their own, and this machine's real devices."""
-    environment = dict(os.environ, XDG_CACHE_HOME=str(tmp_path_factory.mktemp("cache")))
+    mine = tmp_path_factory.getbasetemp()
+    # Processes of pytest-xdist have folders side by side, and compile the same programs.
+    shared = mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine
+    environment = dict(os.environ, XDG_CACHE_HOME=str(shared / "cache"))
     del environment["XLA_FLAGS"]
     return environment
 

@@ -89,7 +89,8 @@ def drawn(seed, spec, strength, size=16):
     shape = (2, size, size, 2) if spec.kind == "multilabel" else (2, size, size)
     members = draw(seed, max(spec.outputs, 2) if spec.kind == "multiclass" else 2, shape)
     image = draw(seed, 256, (size, size, 3))
-    pair = evalnet.ensemble_pair(
+    # As one program: its branches by themselves would be compiled anew at every call.
+    pair = jax.jit(evalnet.ensemble_pair, static_argnames="spec")(
         jax.random.key(seed), jnp.asarray(image), jnp.asarray(members[0]), jnp.asarray(members),
         OFF, OFF, spec=spec, strength=strength,
     )  # fmt: skip
