@@ -17,10 +17,8 @@ from imjax.errors import UserError
 
 KERNELS = (0, 3, 5)
 """Sizes that EvalNet's data may draw for erosion and dilation (method.md 1.6)."""
-
 FITS = ("resize", "crop", "pad")
 """Ways of images to the packed size."""
-
 LABEL_KINDS = ("auto", "binary", "multiclass", "multilabel")
 """What the masks of a folder of the user's own may be said to be."""
 
@@ -54,6 +52,8 @@ class Data:
     fit: str
     """How an image comes to that size: `resize`, all of it; `crop`, squares of its own pixels, in a grid
     unless `crops` are drawn; `pad`, in the middle, shrunk where it is larger."""
+    stretch: bool
+    """Each image's 0.5th percentile of grey levels becomes 0 and its 99.5th 255, before it is cut."""
     label_fraction: float
     """Share of the training images whose labels are used."""
     val_fraction: float

@@ -115,7 +115,7 @@ def _cutting(stage):
         logger.info("images are resized to %dx%d (w x h) and the result back", width, height)
         if stage.cropped:
             logger.info("the nets were trained on crops: --tile may suit them better")
-    return pieces.Cutting(stage.size, views, tile, FLAGS.overlap, FLAGS.scale)
+    return pieces.Cutting(stage.size, views, tile, FLAGS.overlap, FLAGS.scale, stage.stretched)
 
 
 def _predict(run, files: list[Path]) -> None:

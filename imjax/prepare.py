@@ -46,6 +46,7 @@ def define_flags() -> None:
     flags.DEFINE_integer("crops", None, "Random square crops per image; 0 packs whole images.")
     flags.DEFINE_float("overlap", None, "Overlap of neighbours in a grid of crops of --size; 0: no grid.")
     flags.DEFINE_enum("fit", "resize", FITS, "How an image comes to --size: whole, by crops, or padded.")
+    flags.DEFINE_bool("stretch", False, "Bring each image's grey levels to one range, whatever the light.")
     flags.DEFINE_float(
         "label_fraction",
         None,
@@ -131,6 +132,7 @@ def _options() -> DataOptions:
         crops=_or(FLAGS.crops, defaults["crops"]),
         overlap=_or(FLAGS.overlap, defaults.get("overlap", 0.0)),
         fit=FLAGS.fit,
+        stretch=FLAGS.stretch,
         label_fraction=_or(FLAGS.label_fraction, defaults.get("label_fraction", 0.1)),
         val_fraction=_or(FLAGS.val_fraction, defaults.get("val_fraction", 0.1)),
         test_fraction=FLAGS.test_fraction,

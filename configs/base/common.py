@@ -68,6 +68,7 @@ def data() -> ConfigDict:
             crops=0,
             overlap=0.0,
             fit="resize",
+            stretch=False,
             label_fraction=0.1,
             val_fraction=0.1,
             test_fraction=0.2,

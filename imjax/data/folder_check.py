@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from imjax.data import folder_objects, sheet
+from imjax.data import folder_objects, levels, sheet
 from imjax.data.arrays import label_counts, label_names
 from imjax.data.folder import Folder, Parts, described
 from imjax.data.options import DataOptions
@@ -43,6 +43,8 @@ class Findings:
     """Pixels of the connected parts of each class once packed, mask by mask."""
     empty: list[str] = dataclasses.field(default_factory=list)
     """Images whose mask has one class only, or nothing."""
+    highs: list[float] = dataclasses.field(default_factory=list)
+    """Of each image what `levels.stretch` would make white."""
     same: dict[Any, list[str]] = dataclasses.field(default_factory=lambda: defaultdict(list))
     """Images by shape and checksum of their pixels."""
     tiles: list[np.ndarray] = dataclasses.field(default_factory=list)
@@ -82,6 +84,7 @@ def check(options: DataOptions, page: Path, progress: Progress) -> tuple[str, li
     if spec:
         lines += [*_shares(spec, found), _split(options, parts, found)]
         found.notes += folder_objects.remarks(found.things, spec, options)
+    found.notes += levels.remarks(found.highs, options)
     _remark(found)
     if found.tiles:
         sheet.save(found.tiles, page)
@@ -109,6 +112,7 @@ def _look(
         except UserError:
             return
     found.sizes[image.shape[0], image.shape[1]] += 1
+    found.highs.append(levels.limits(image)[1])
     found.same[(image.shape, zlib.crc32(image.tobytes()))].append(sample.name)
     if spec and (label != VOID).any():
         counts = label_counts(label, spec)
@@ -122,7 +126,8 @@ def _look(
         if all(len(np.setdiff1d(np.unique(plane), [VOID])) < 2 for plane in planes):
             found.empty.append(sample.name)
     if show:
-        found.tiles.append(sheet.tile(sample.name, *sheet.thumbnail(image, label), spec))
+        pair = levels.as_packed(image, label, options)
+        found.tiles.append(sheet.tile(sample.name, *sheet.thumbnail(*pair), spec))
 
 
 def _counts(options: DataOptions, reader: Folder) -> str:

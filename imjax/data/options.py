@@ -26,6 +26,8 @@ class DataOptions:
     image; 0 cuts no such crops."""
     fit: str = "resize"
     """How an image comes to that size, one of `imjax.config.FITS`; see `crops.cut`."""
+    stretch: bool = False
+    """Whether each image's grey levels are brought to one range, see `levels.stretch`."""
     label_fraction: float = 0.1
     """Share of the training images that counts as labelled."""
     val_fraction: float = 0.1

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from imjax import __version__
 from imjax.config import FITS
-from imjax.data import boxes, readers, stamps
+from imjax.data import boxes, levels, readers, stamps
 from imjax.data.arrays import SplitWriter
 from imjax.data.crops import cut, pieces, slices
 from imjax.data.options import DataOptions
@@ -226,7 +226,8 @@ def _write(
     try:
         todo = [(name, sample) for name, samples in chosen.items() for sample in samples]
         for name, sample in progress(todo, f"preparing {options.dataset}"):
-            for title, *pair in slices(*reader.load(sample), sample.name, reader.spec.dims):
+            whole = levels.as_packed(*reader.load(sample), options)
+            for title, *pair in slices(*whole, sample.name, reader.spec.dims):
                 key = sample.source + "/" + title
                 writers[name].add(title, sample.source, cut(*pair, key, options, reader.spec.label_resize))
                 if reader.spec.dims == 3 and boxes.cut_off(pair[1], options.box):

@@ -11,7 +11,7 @@ import cv2
 import h5py
 import numpy as np
 
-from imjax.data import headers
+from imjax.data import headers, levels
 from imjax.data.spec import DatasetSpec
 from imjax.errors import UserError
 
@@ -86,8 +86,8 @@ def read_grey(path: Path) -> np.ndarray:
 def read_photo(path: Path) -> np.ndarray:
     """Decode whatever picture to RGB uint8 `[h, w, 3]`: grey is repeated, and alpha dropped.
 
-    What is not 8-bit is scaled, the 0.5th percentile of this image's values (all channels) to 0 and the
-    99.5th to 255: of a microscope's 12 bits in a 16-bit file, a fixed scale would leave black.
+    What is not 8-bit is scaled, see `levels.stretch`: of a microscope's 12 bits in a 16-bit file, a fixed
+    scale would leave black.
 
     Raises:
         UserError: missing or damaged, several pages, or channels or values that are no picture's.
@@ -120,14 +120,9 @@ def _colours(path: Path) -> np.ndarray:
 
 
 def _eight_bits(array: np.ndarray, path: Path) -> np.ndarray:
-    values = array.astype(np.float32)
-    if not np.isfinite(values).all():
+    if not np.isfinite(array.astype(np.float32)).all():
         raise UserError(f"{path}: a value is nan or infinite, expected numbers; correct the image")
-    low, high = np.percentile(values, (0.5, 99.5))
-    if low == high:
-        low, high = values.min(), values.max()
-    # Of one value only: black, as nothing is brighter than anything.
-    return np.clip(255 * (values - low) / max(high - low, 1e-9), 0, 255).round().astype(np.uint8)
+    return levels.stretch(array)
 
 
 def read_index(path: Path) -> np.ndarray:

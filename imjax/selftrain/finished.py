@@ -45,6 +45,8 @@ class Finished:
     """Whether these were crops of the originals."""
     tiled: bool
     """Whether these crops were a grid of the originals' own pixels, so that tiles are what the nets know."""
+    stretched: bool
+    """Whether each image's grey levels were brought to one range, see `levels.stretch`."""
     alpha: float
     auxiliaries: int
     """See `Predictor.unet`."""
@@ -102,7 +104,7 @@ def open_stage(workdir: Path, stage: str | None = None, batch: int | None = None
         )
         size = data["height"], data["width"]
         # Of a version that did not know one of these keys yet, what it did is the default.
-        cut = {key: data[key] for key in ("crops", "overlap", "fit") if key in data}
+        cut = {key: data[key] for key in ("crops", "overlap", "fit", "stretch") if key in data}
         options = DataOptions(dataset="", **cut)
         if method not in RECIPES and method not in HOSTS:
             raise KeyError(f"method {method!r}")
@@ -115,8 +117,9 @@ def open_stage(workdir: Path, stage: str | None = None, batch: int | None = None
     name = _name(folder)
     alpha, auxiliaries = _shape(predictor.model, method, name)
     return Finished(
-        folder, name, predictor, size, options.cropped, options.grid, alpha, auxiliaries, _ranked(folder)
-    )
+        folder, name, predictor, size, options.cropped, options.grid, options.stretch, alpha, auxiliaries,
+        _ranked(folder),
+    )  # fmt: skip
 
 
 def _choose(workdir: Path, method: str, stage: str | None) -> Path:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from imjax.data import crops
+from imjax.data import crops, levels
 from imjax.data.spec import DatasetSpec
 
 Size = tuple[int, int]
@@ -65,6 +65,8 @@ class Cutting:
     """Share of its side that a tile has in common with the next, 0 <= overlap < 1."""
     scale: float = 1.0
     """Factor by which the sides of an image are multiplied before it is cut into tiles, > 0."""
+    stretch: bool = False
+    """Bring the image's grey levels to one range first, see `levels.stretch`."""
 
     def canvas(self, shape: Size) -> Size:
         """Size at which the nets see an image of this height and width."""
@@ -89,6 +91,8 @@ class Cutting:
             image: uint8 `[h, w, c]`.
         """
         height, width = self.size
+        if self.stretch:
+            image = levels.stretch(image)
         shown = crops.resize_image(image, self.canvas(image.shape[:2]))
         margin = [(0, max(side - length, 0)) for side, length in zip(self.size, shown.shape, strict=False)]
         shown = np.pad(shown, [*margin, (0, 0)], "reflect")

@@ -251,6 +251,20 @@ def test_a_class_that_no_mask_has(tmp_path):
     assert "inconsistent" not in text and not problems
 
 
+def test_images_of_unlike_brightness_are_said_and_shown_alike(tmp_path):
+    raw = folder(tmp_path / "raw", {s: values(0, 255) for s in "abc"})
+    ramp = np.linspace(0, 255, 32 * 24).reshape(24, 32).astype(np.uint8)
+    for stem, share in zip("abc", (1, 0.5, 0.25), strict=True):
+        write(raw / "images" / f"{stem}.png", (share * ramp).astype(np.uint8))
+    said, _ = checked(raw, tmp_path / "plain.png")
+    quiet, _ = checked(raw, tmp_path / "alike.png", stretch=True)
+    assert "the brightest pixels lie below" in said and "--stretch" not in quiet
+    pages = (cv2.imread(str(tmp_path / f"{name}.png")) for name in ("plain", "alike"))
+    # Images of 32x24 in the middle of squares of 160 every 328 columns, below a gap of 8 and a caption of 18.
+    means = [[page[96:116, 76 + 328 * i : 100 + 328 * i].mean() for i in range(3)] for page in pages]
+    assert max(means[0]) > 1.3 * min(means[0]) and max(means[1]) < 1.05 * min(means[1])
+
+
 def test_overlay():
     spec = DatasetSpec("x", "x", "binary", ("cell",), ((200, 100, 0),))
     image = np.full((1, 3, 3), 100, np.uint8)

@@ -266,6 +266,15 @@ def test_nets_of_crops_get_tiles(runs, tmp_path):
         assert (stage.tiled, stage.cropped) == (tiled, bool(data))
 
 
+def test_nets_of_stretched_images_get_such(runs, tmp_path):
+    assert not open_stage(runs["binary"]).stretched
+    copy = shutil.copytree(runs["binary"], tmp_path / "copy")
+    record = json.loads((copy / "config.json").read_text())
+    record["config"]["data"]["stretch"] = True
+    (copy / "config.json").write_text(json.dumps(record))
+    assert open_stage(copy).stretched
+
+
 def test_help_and_slips(command_environment, runs, folder, tmp_path):
     shown = command(command_environment, "--help").stdout
     assert "worth labelling next" in shown and "--export" in shown

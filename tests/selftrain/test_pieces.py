@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from imjax.data import levels
 from imjax.data.spec import DatasetSpec
 from imjax.selftrain import pieces
 from imjax.selftrain.pieces import Cutting, Symmetry
@@ -45,6 +46,12 @@ def test_pixels_come_back_where_they_were(shape, views):
     for overlap in (0.0, 0.25, 0.9):
         found = as_it_is(Cutting((8, 8), views, tile=True, overlap=overlap), picture)
         np.testing.assert_allclose(found[0], picture, rtol=1e-5, atol=1e-4)
+
+
+def test_grey_levels_are_those_of_the_whole_image_in_every_tile():
+    picture = image(21, 30) // 3
+    found = as_it_is(Cutting((8, 8), tile=True, stretch=True), picture)
+    np.testing.assert_allclose(found[0], levels.stretch(picture), rtol=1e-5, atol=1e-4)
 
 
 def test_the_canvas_is_the_size_of_training_or_the_scaled_image():

@@ -1,0 +1,60 @@
+"""Grey levels that are brought to one range: by hand, packed, and what is said of a folder."""
+
+import numpy as np
+import pytest
+
+from imjax.data import levels, pack
+from imjax.data.options import DataOptions
+
+ON, OFF = (DataOptions("synthetic", stretch=on) for on in (True, False))
+
+
+def test_stretched_by_hand():
+    # 201 values 20..60 in steps of 0.2: the 0.5th percentile is the second, 20.2, the 99.5th the last but
+    # one, 59.8. Halfway, 40, becomes 127 or 128; a quarter of the way from 20.2 to 59.8, 30.1, becomes 64.
+    values = 20 + 0.2 * np.arange(201)
+    found = levels.stretch(values.reshape(3, 67))
+    assert found.shape == (3, 67) and found.dtype == np.uint8
+    flat = found.ravel()
+    assert flat[[0, 1, 199, 200]].tolist() == [0, 0, 255, 255] and flat[100] in (127, 128)
+    # The 51st value is 30.2: 255·10/39.6 = 64.4.
+    assert flat[51] == 64
+    assert levels.limits(values) == pytest.approx((20.2, 59.8))
+
+
+def test_exposure_is_undone_and_channels_keep_their_differences():
+    draw = np.random.default_rng(0)
+    image = draw.integers(20, 120, (40, 40, 3)).astype(np.uint8)
+    image[..., 2] //= 2
+    once = levels.stretch(image)
+    assert (levels.stretch(2 * image) == once).all() and (levels.stretch(image + 7) == once).all()
+    assert once[..., 2].mean() < 0.6 * once[..., 0].mean()
+    # What has been brought to the range stays there.
+    assert (levels.stretch(once) == once).all()
+
+
+def test_an_image_of_one_value_is_black():
+    assert not levels.stretch(np.full((4, 4, 3), 200, np.uint8)).any()
+
+
+def test_packed_images_are_those_and_labels_the_same(tmp_path):
+    small = dict(size=(32, 32), synthetic_train=10, synthetic_val=2, synthetic_test=2)
+    plain, other = (
+        pack.load(pack.prepare(DataOptions("synthetic", **small, stretch=on), tmp_path))
+        for on in (False, True)
+    )
+    assert plain.manifest["hash"] != other.manifest["hash"]
+    for name in ("labelled", "test"):
+        before, after = plain.splits[name], other.splits[name]
+        assert (np.asarray(before.labels) == after.labels).all()
+        for one, two in zip(before.images, after.images, strict=True):
+            assert (levels.stretch(one) == two).all()
+        assert (np.asarray(before.images) != after.images).any()
+
+
+def test_unlike_brightness_is_remarked_and_only_then():
+    # Two of eleven images end at 100 and the rest at 200: percentiles 10 and 90 are places 1 and 9.
+    (line,) = levels.remarks([100.0, 100.0, *[200.0] * 9], OFF)
+    assert "below 100 in a tenth" in line and "above 200" in line and "--stretch" in line
+    assert not levels.remarks([100.0, 100.0, *[200.0] * 9], ON)
+    assert not levels.remarks([151.0, 151.0, *[200.0] * 9], OFF) and not levels.remarks([], OFF)
