@@ -55,6 +55,7 @@ def remarks(highs: Sequence[float], options: DataOptions) -> list[str]:
     if dark >= UNLIKE * bright:
         return []
     return [
-        f"the brightest pixels lie below {dark:.0f} in a tenth of the images, above {bright:.0f} in another;"
-        " where that is the light's or the camera's doing, --stretch (config.data.stretch=True) undoes it"
+        f"the brightest pixels are {dark:.0f} or less in a tenth of the images, {bright:.0f} or more in "
+        "another; where that is the light's or the camera's doing, --stretch (config.data.stretch=True) "
+        "undoes it"
     ]

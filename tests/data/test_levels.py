@@ -55,6 +55,6 @@ def test_packed_images_are_those_and_labels_the_same(tmp_path):
 def test_unlike_brightness_is_remarked_and_only_then():
     # Two of eleven images end at 100 and the rest at 200: percentiles 10 and 90 are places 1 and 9.
     (line,) = levels.remarks([100.0, 100.0, *[200.0] * 9], OFF)
-    assert "below 100 in a tenth" in line and "above 200" in line and "--stretch" in line
+    assert "100 or less in a tenth" in line and "200 or more" in line and "--stretch" in line
     assert not levels.remarks([100.0, 100.0, *[200.0] * 9], ON)
     assert not levels.remarks([151.0, 151.0, *[200.0] * 9], OFF) and not levels.remarks([], OFF)
