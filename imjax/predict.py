@@ -67,11 +67,19 @@ def main(_: list[str]) -> None:
     logger.info("%s: %s of %d nets", stage.folder, _best(FLAGS.nets), len(stage.ranked))
     if FLAGS.export:
         export.write(stage, FLAGS.nets, Path(FLAGS.export))
-        print(f"exported: {FLAGS.export}")
+        print(f"exported: {FLAGS.export}; images for it as docs/predict.md says: {_needs(stage)}")
     if files:
         advice = "give the same command with a lower --batch, or with fewer --nets"
         with memory.explained("prediction", advice):
             _predict(inference.Run(stage, FLAGS.nets, _cutting(stage)), files)
+
+
+def _needs(stage) -> str:
+    """What images for the exported nets must be."""
+    height, width = stage.size
+    first = "grey levels stretched, then " if stage.data.stretch else ""
+    how = "tiles" if stage.data.grid else "padded" if stage.data.fit == "pad" else "resized"
+    return f"uint8, {first}{how}, {width}x{height} (w x h)"
 
 
 def _check() -> None:
@@ -106,16 +114,22 @@ def _cutting(stage):
 
     views = pieces.symmetries(stage.spec, stage.size) if FLAGS.flips else pieces.AS_IT_IS
     height, width = stage.size
-    tile = stage.tiled if FLAGS.tile is None else FLAGS.tile
+    tile, pad = stage.data.grid if FLAGS.tile is None else FLAGS.tile, stage.data.fit == "pad"
     if not tile and FLAGS.scale != 1:
         raise UserError(f"--scale={FLAGS.scale} is for tiles; add --tile, or leave it out")
     if tile:
         logger.info("tiles of %dx%d (w x h) pixels at scale %g", width, height, FLAGS.scale)
+    elif pad:
+        logger.info("images are put into the middle of %dx%d (w x h), shrunk if larger", width, height)
     else:
         logger.info("images are resized to %dx%d (w x h) and the result back", width, height)
-        if stage.cropped:
+        if stage.data.cropped:
             logger.info("the nets were trained on crops: --tile may suit them better")
-    return pieces.Cutting(stage.size, views, tile, FLAGS.overlap, FLAGS.scale, stage.stretched)
+    if stage.data.stretch:
+        logger.info("grey levels of each image are brought to one range first, as in training")
+    return pieces.Cutting(
+        stage.size, views, tile, FLAGS.overlap, FLAGS.scale, stretch=stage.data.stretch, pad=pad
+    )
 
 
 def _predict(run, files: list[Path]) -> None:

@@ -93,11 +93,21 @@ def pad(
         size: height and width of the result.
         label_resize: a key of `RESIZES`.
     """
-    top, left, height, width = inset(label.shape[:2], size)
-    border = ((top, size[0] - top - height), (left, size[1] - left - width))
-    small, truth = resize_image(image, (height, width)), RESIZES[label_resize](label, (height, width))
-    around = np.pad(truth, border + ((0, 0),) * (truth.ndim - 2), constant_values=VOID)
-    return np.pad(small, (*border, (0, 0)), mode="symmetric"), around
+    truth = RESIZES[label_resize](label, inset(label.shape[:2], size)[2:])
+    border = _border(label.shape[:2], size) + ((0, 0),) * (label.ndim - 2)
+    return pad_image(image, size), np.pad(truth, border, constant_values=VOID)
+
+
+def pad_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The image's part of `pad`: uint8 `[h, w, c]` to `[*size, c]`."""
+    small = resize_image(image, inset(image.shape[:2], size)[2:])
+    return np.pad(small, (*_border(image.shape[:2], size), (0, 0)), mode="symmetric")
+
+
+def _border(shape: tuple[int, int], size: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Rows above and below, and columns left and right of what `inset` says."""
+    top, left, height, width = inset(shape, size)
+    return (top, size[0] - top - height), (left, size[1] - left - width)
 
 
 def inset(shape: tuple[int, int], size: tuple[int, int]) -> tuple[int, int, int, int]:

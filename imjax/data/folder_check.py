@@ -84,7 +84,8 @@ def check(options: DataOptions, page: Path, progress: Progress) -> tuple[str, li
     if spec:
         lines += [*_shares(spec, found), _split(options, parts, found)]
         found.notes += folder_objects.remarks(found.things, spec, options)
-    found.notes += levels.remarks(found.highs, options)
+    if not options.stretch:
+        found.notes += levels.remarks(found.highs)
     _remark(found)
     if found.tiles:
         sheet.save(found.tiles, page)
@@ -126,8 +127,8 @@ def _look(
         if all(len(np.setdiff1d(np.unique(plane), [VOID])) < 2 for plane in planes):
             found.empty.append(sample.name)
     if show:
-        pair = levels.as_packed(image, label, options)
-        found.tiles.append(sheet.tile(sample.name, *sheet.thumbnail(*pair), spec))
+        image = levels.stretch(image) if options.stretch else image
+        found.tiles.append(sheet.tile(sample.name, *sheet.thumbnail(image, label), spec))
 
 
 def _counts(options: DataOptions, reader: Folder) -> str:

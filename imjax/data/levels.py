@@ -6,18 +6,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from imjax.data.options import DataOptions
-
 PERCENTILES = (0.5, 99.5)
 """Of an image's values, what becomes black and white: single odd pixels decide nothing."""
 UNLIKE = 0.75
-"""Images differ in brightness if a tenth of them ends below this share of where another tenth begins to."""
+"""Images differ in brightness if the 10th percentile of their whites is below this share of the 90th."""
 
 
 def stretch(image: np.ndarray) -> np.ndarray:
     """Scale values so that their 0.5th percentile becomes 0 and their 99.5th 255, beyond them the same.
 
-    All channels, and all slices of a volume, by one factor: what differs between them stays.
+    All channels, and all slices of a 3-D volume, by one factor: what differs between them stays. What is
+    brighter than 99.5 % of an image becomes white, however much, and an image of noise is stretched like
+    any other.
 
     Args:
         image: finite numbers of any type and shape.
@@ -33,29 +33,21 @@ def stretch(image: np.ndarray) -> np.ndarray:
 
 
 def limits(image: np.ndarray) -> tuple[float, float]:
-    """What becomes black and what white."""
+    """What becomes black and what white, in the image's own units."""
     low, high = np.percentile(image, PERCENTILES)
     return float(low), float(high)
 
 
-def as_packed(image: np.ndarray, label: np.ndarray, options: DataOptions) -> tuple[np.ndarray, np.ndarray]:
-    """A pair as `raw.Reader.load` gives it, the image stretched where the options say so."""
-    return (stretch(image) if options.stretch else image), label
-
-
-def remarks(highs: Sequence[float], options: DataOptions) -> list[str]:
-    """That images differ in brightness, if they do and nothing is done about it.
+def remarks(highs: Sequence[float]) -> list[str]:
+    """That images differ in brightness, if they do.
 
     Args:
-        highs: of each image what would become white.
+        highs: of each image what would become white, in grey levels of 0..255.
     """
-    if options.stretch or not highs:
-        return []
-    dark, bright = np.percentile(highs, (10, 90))
+    dark, bright = np.percentile(highs, (10, 90)) if highs else (0, 0)
     if dark >= UNLIKE * bright:
         return []
     return [
-        f"the brightest pixels are {dark:.0f} or less in a tenth of the images, {bright:.0f} or more in "
-        "another; where that is the light's or the camera's doing, --stretch (config.data.stretch=True) "
-        "undoes it"
+        f"the brightest pixels are about {dark:.0f} in the darkest images and {bright:.0f} in the brightest; "
+        "where that is the light's or the camera's doing, --stretch (config.data.stretch=True) undoes it"
     ]

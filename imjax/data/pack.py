@@ -226,11 +226,12 @@ def _write(
     try:
         todo = [(name, sample) for name, samples in chosen.items() for sample in samples]
         for name, sample in progress(todo, f"preparing {options.dataset}"):
-            whole = levels.as_packed(*reader.load(sample), options)
-            for title, *pair in slices(*whole, sample.name, reader.spec.dims):
+            for title, image, label in slices(*reader.load(sample), sample.name, reader.spec.dims):
                 key = sample.source + "/" + title
-                writers[name].add(title, sample.source, cut(*pair, key, options, reader.spec.label_resize))
-                if reader.spec.dims == 3 and boxes.cut_off(pair[1], options.box):
+                image = levels.stretch(image) if options.stretch else image
+                parts = cut(image, label, key, options, reader.spec.label_resize)
+                writers[name].add(title, sample.source, parts)
+                if reader.spec.dims == 3 and boxes.cut_off(label, options.box):
                     smaller.append(title)
         for writer in writers.values():
             writer.finish()

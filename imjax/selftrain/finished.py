@@ -39,19 +39,18 @@ class Finished:
     """Of the stage."""
     name: str
     predictor: Predictor
-    size: tuple[int, int]
-    """Height and width of the images it was trained on."""
-    cropped: bool
-    """Whether these were crops of the originals."""
-    tiled: bool
-    """Whether these crops were a grid of the originals' own pixels, so that tiles are what the nets know."""
-    stretched: bool
-    """Whether each image's grey levels were brought to one range, see `levels.stretch`."""
+    data: DataOptions
+    """How images came to the nets, as far as it matters to new ones: size, crops, overlap, fit, stretch."""
     alpha: float
     auxiliaries: int
     """See `Predictor.unet`."""
     ranked: tuple[int, ...]
     """Members, best on val first."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the images it was trained on."""
+        return self.data.size
 
     @property
     def spec(self) -> DatasetSpec:
@@ -104,8 +103,8 @@ def open_stage(workdir: Path, stage: str | None = None, batch: int | None = None
         )
         size = data["height"], data["width"]
         # Of a version that did not know one of these keys yet, what it did is the default.
-        cut = {key: data[key] for key in ("crops", "overlap", "fit", "stretch") if key in data}
-        options = DataOptions(dataset="", **cut)
+        known = {key: data[key] for key in ("crops", "overlap", "fit", "stretch") if key in data}
+        options = DataOptions(dataset="", size=size, **known)
         if method not in RECIPES and method not in HOSTS:
             raise KeyError(f"method {method!r}")
     except (KeyError, TypeError, UserError) as error:
@@ -116,10 +115,7 @@ def open_stage(workdir: Path, stage: str | None = None, batch: int | None = None
     folder = _choose(workdir, method, stage)
     name = _name(folder)
     alpha, auxiliaries = _shape(predictor.model, method, name)
-    return Finished(
-        folder, name, predictor, size, options.cropped, options.grid, options.stretch, alpha, auxiliaries,
-        _ranked(folder),
-    )  # fmt: skip
+    return Finished(folder, name, predictor, options, alpha, auxiliaries, _ranked(folder))
 
 
 def _choose(workdir: Path, method: str, stage: str | None) -> Path:

@@ -67,11 +67,13 @@ class Cutting:
     """Factor by which the sides of an image are multiplied before it is cut into tiles, > 0."""
     stretch: bool = False
     """Bring the image's grey levels to one range first, see `levels.stretch`."""
+    pad: bool = False
+    """Put a whole image into the middle of `size` as `crops.pad` does; without meaning for tiles."""
 
     def canvas(self, shape: Size) -> Size:
         """Size at which the nets see an image of this height and width."""
         if not self.tile:
-            return self.size
+            return crops.inset(shape, self.size)[2:] if self.pad else self.size
         return max(1, round(shape[0] * self.scale)), max(1, round(shape[1] * self.scale))
 
     def corners(self, shape: Size) -> list[tuple[int, int]]:
@@ -93,7 +95,10 @@ class Cutting:
         height, width = self.size
         if self.stretch:
             image = levels.stretch(image)
-        shown = crops.resize_image(image, self.canvas(image.shape[:2]))
+        if self.pad and not self.tile:
+            shown = crops.pad_image(image, self.size)
+        else:
+            shown = crops.resize_image(image, self.canvas(image.shape[:2]))
         margin = [(0, max(side - length, 0)) for side, length in zip(self.size, shown.shape, strict=False)]
         shown = np.pad(shown, [*margin, (0, 0)], "reflect")
         for top, left in self.corners(image.shape[:2]):
@@ -111,6 +116,9 @@ class Cutting:
             float32 `[member, *canvas, k]`.
         """
         canvas = self.canvas(shape)
+        if self.pad and not self.tile:
+            top, left, height, width = crops.inset(shape, self.size)
+            return self._mean(said)[:, top : top + height, left : left + width]
         parts = ((corner, self._mean(said)) for corner in self.corners(shape))
         if canvas == self.size:
             return next(parts)[1]

@@ -3,10 +3,8 @@
 import numpy as np
 import pytest
 
-from imjax.data import levels, pack
+from imjax.data import fixtures, levels, pack
 from imjax.data.options import DataOptions
-
-ON, OFF = (DataOptions("synthetic", stretch=on) for on in (True, False))
 
 
 def test_stretched_by_hand():
@@ -52,9 +50,22 @@ def test_packed_images_are_those_and_labels_the_same(tmp_path):
         assert (np.asarray(before.images) != after.images).any()
 
 
+def test_slices_are_stretched_one_by_one_and_volumes_as_a_whole(tmp_path):
+    # A labelled slice is a file of its own, a test volume a stack: nets must see both alike.
+    raw = tmp_path / "acdc"
+    fixtures.write_synthetic("acdc", raw, {"train": 3, "val": 1, "test": 1}, size=(48, 48))
+    packed = pack.load(
+        pack.prepare(
+            DataOptions("acdc", str(raw), (48, 48), label_fraction=0.5, stretch=True), tmp_path / "c"
+        )
+    )
+    for split in packed.splits.values():
+        whites = np.asarray(split.images).reshape(len(split.images), -1).max(1)
+        assert (whites == 255).all()
+
+
 def test_unlike_brightness_is_remarked_and_only_then():
     # Two of eleven images end at 100 and the rest at 200: percentiles 10 and 90 are places 1 and 9.
-    (line,) = levels.remarks([100.0, 100.0, *[200.0] * 9], OFF)
-    assert "100 or less in a tenth" in line and "200 or more" in line and "--stretch" in line
-    assert not levels.remarks([100.0, 100.0, *[200.0] * 9], ON)
-    assert not levels.remarks([151.0, 151.0, *[200.0] * 9], OFF) and not levels.remarks([], OFF)
+    (line,) = levels.remarks([100.0, 100.0, *[200.0] * 9])
+    assert "about 100 in the darkest" in line and "200 in the brightest" in line and "--stretch" in line
+    assert not levels.remarks([151.0, 151.0, *[200.0] * 9]) and not levels.remarks([])

@@ -263,16 +263,26 @@ def test_nets_of_crops_get_tiles(runs, tmp_path):
         record["config"]["data"] |= data
         (copy / "config.json").write_text(json.dumps(record))
         stage = open_stage(copy)
-        assert (stage.tiled, stage.cropped) == (tiled, bool(data))
+        assert (stage.data.grid, stage.data.cropped) == (tiled, bool(data))
 
 
-def test_nets_of_stretched_images_get_such(runs, tmp_path):
-    assert not open_stage(runs["binary"]).stretched
+def test_images_come_as_in_training(runs, folder, tmp_path, command_environment):
     copy = shutil.copytree(runs["binary"], tmp_path / "copy")
     record = json.loads((copy / "config.json").read_text())
-    record["config"]["data"]["stretch"] = True
-    (copy / "config.json").write_text(json.dumps(record))
-    assert open_stage(copy).stretched
+    masks = {}
+    for name, data in (("plain", {}), ("stretched", {"stretch": True}), ("padded", {"fit": "pad"})):
+        (copy / "config.json").write_text(
+            json.dumps(record | {"config": record["config"] | {"data": record["config"]["data"] | data}})
+        )
+        done = command(
+            command_environment, f"--workdir={copy}", f"--images={folder}", f"--out={tmp_path / name}",
+            f"--export={tmp_path / name}.stablehlo",
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert ("one range" in done.stderr) == (name == "stretched") == ("stretched, then" in done.stdout)
+        assert ("the middle of" in done.stderr) == (name == "padded") == ("padded, 8x8" in done.stdout)
+        masks[name] = [path.read_bytes() for path in sorted((tmp_path / name / "colour").iterdir())]
+    assert len({tuple(each) for each in masks.values()}) == 3
 
 
 def test_help_and_slips(command_environment, runs, folder, tmp_path):

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from imjax.data import levels
+from imjax.data import crops, levels
+from imjax.data.options import DataOptions
 from imjax.data.spec import DatasetSpec
 from imjax.selftrain import pieces
 from imjax.selftrain.pieces import Cutting, Symmetry
@@ -52,6 +53,23 @@ def test_grey_levels_are_those_of_the_whole_image_in_every_tile():
     picture = image(21, 30) // 3
     found = as_it_is(Cutting((8, 8), tile=True, stretch=True), picture)
     np.testing.assert_allclose(found[0], levels.stretch(picture), rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (5, 7), (3, 8), (19, 8), (21, 30)])
+def test_padded_as_in_training(shape):
+    picture = image(*shape)
+    cutting = Cutting((8, 8), ALL, pad=True)
+    options = DataOptions("", size=(8, 8), fit="pad")
+    label = np.zeros(shape, np.uint8)
+    ((packed, _),) = crops.cut(picture, label, "a", options)
+    views = list(cutting.pieces(picture))
+    np.testing.assert_array_equal(views[0], packed)
+    # Back comes the image without what is around it, shrunk where it was larger.
+    small = crops.resize_image(picture, crops.inset(shape, (8, 8))[2:])
+    found = as_it_is(cutting, picture)
+    assert cutting.canvas(shape) == small.shape[:2]
+    np.testing.assert_allclose(found[0], small, atol=1e-4)
+    assert list(Cutting((8, 8), tile=True, pad=True).pieces(picture))[0].shape == (8, 8, 2)
 
 
 def test_the_canvas_is_the_size_of_training_or_the_scaled_image():
