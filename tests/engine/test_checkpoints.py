@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -65,6 +69,38 @@ def flip(path):
 
 def largest(folder):
     return max((path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+
+
+CHILD = """
+import os, signal, sys, time
+from pathlib import Path
+import numpy as np
+from imjax.engine.checkpoints import Checkpoints
+from imjax.engine.members import Members
+
+members, checkpoints = Members(2), Checkpoints(Path(sys.argv[1]))
+for step in (3, 6):
+    state = {"w": np.full((2, 2000, 1000), step, np.float32), "n": np.full(2, step, np.int32)}
+    checkpoints.save(step, members, members.spread(state), wait=step == 3)
+time.sleep(float(sys.argv[2]))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+"""Saves a step wholly, begins to save another, and is killed a moment later."""
+
+
+@pytest.mark.parametrize("seconds", ["0", "0.02", "0.1"])
+def test_killed_while_a_checkpoint_is_written(seconds, tmp_path):
+    line = [sys.executable, "-c", CHILD, str(tmp_path / "stage"), seconds]
+    done = subprocess.run(line, cwd=Path(__file__).parents[2], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    checkpoints = Checkpoints(tmp_path / "stage")
+    try:
+        like = {"w": np.zeros((2, 2000, 1000), np.float32), "n": np.zeros(2, np.int32)}
+        step, chunks = checkpoints.restore(MEMBERS, MEMBERS.spread(like))
+        assert step in (3, 6) and all((leaf == step).all() for leaf in MEMBERS.collect(chunks).values())
+        checkpoints.save(9, MEMBERS, chunks, wait=True)
+    finally:
+        checkpoints.close()
 
 
 def test_the_newest_two_are_kept(folder):

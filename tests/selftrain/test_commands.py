@@ -1,13 +1,17 @@
 """`python -m imjax.main` on data and flags of all sorts: real samples, refusals."""
 
+import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from imjax.data import fixtures
 
-REAL = Path(__file__).resolve().parents[3] / "shared" / "data"
+REPOSITORY = Path(__file__).resolve().parents[2]
+REAL = REPOSITORY.parent / "shared" / "data"
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="no real samples beside the checkout")
@@ -75,6 +79,16 @@ def test_wrong_flags_get_one_line(flags, part, command, tmp_path):
 def test_wrong_preset_names_the_presets(command, tmp_path):
     code, _, err = command("configs/suim_ldt.py:huge", tmp_path / "run")
     assert code == 2 and "there are: small, tiny" in err and len(err.strip().splitlines()) == 1
+
+
+def test_help_and_slips_need_no_jax(command_environment):
+    """Which takes seconds to import; grain and clu as well."""
+    for flags in (["--help"], ["--config=configs/demo.py:tiny", "--config.train.epochs=many"]):
+        line = [sys.executable, "-X", "importtime", "-m", "imjax.main", *flags]
+        environment = command_environment | {"PYTHONPROFILEIMPORTTIME": "1"}
+        told = subprocess.run(line, cwd=REPOSITORY, env=environment, capture_output=True, text=True).stderr
+        found = set(re.findall(r"^import time:.*\| +(\S+)$", told, re.M))
+        assert "imjax.config" in found and not found & {"jax", "grain", "clu", "flax", "tensorflow"}
 
 
 def test_plan_prints_and_stops(command, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -32,6 +33,37 @@ def test_a_whole_stage_is_done(store, said):
     assert store().is_done(STAGE) and not said
     done = json.loads((store().folder(STAGE) / "DONE.json").read_text())
     assert done["pairs"] == 3 and sorted(done["files"]) == ["nets/weights", "rows.json"]
+
+
+class Killed(BaseException):
+    """What no code of a run catches, so that nothing is tidied up, as after SIGKILL."""
+
+
+@pytest.mark.parametrize("done", [False, True])
+def test_killed_between_two_stages(done, store, monkeypatch):
+    """The moment at which a stage's artefacts get their name: it is done or it is not, nothing between."""
+    first, replace = store(), os.replace
+    folder = first.begin("train_aldt")
+    (folder / "rows.json").write_text("[1]")
+
+    def killed(source, target):
+        last = source == folder
+        if done or not last:
+            replace(source, target)
+        if last:
+            raise Killed
+
+    monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(Killed):
+        first.commit("train_aldt", folder, {})
+    monkeypatch.undo()
+    again = store()
+    assert again.is_done(STAGE) and again.is_done("train_aldt") == done
+    folder = again.begin("train_aldt")
+    assert not list(folder.iterdir())
+    (folder / "rows.json").write_text("[2]")
+    again.commit("train_aldt", folder, {})
+    assert (again.folder("train_aldt") / "rows.json").read_text() == "[2]"
 
 
 @pytest.mark.parametrize("text", ["", '{"digest": "', "[]", "null", '{"files": 3}', "\udcff"])
