@@ -2,10 +2,10 @@
 
   python -m benchmarks.gpu --out=gpu --minutes=25
 
-Training steps by members, width, size and type, by vmap and one member after another; memory per member; the
-share of the machine's limit; whole generations. `OUT/gpu.json` is written anew after every case, so that
-what was measured is there if the call is cut off. Needs neither grain, clu nor tensorflow; generations need
-ml_collections.
+Training steps by members, width, size and type, by vmap, by chunks of members and one after another; memory
+per member; the share of the machine's limit; whole generations. `OUT/gpu.json` is written anew after every
+case, and a call that finds one of the same machine goes on from it: where a call is cut off, give it again.
+Needs neither grain, clu nor tensorflow; generations need ml_collections.
 """
 
 from __future__ import annotations
@@ -57,14 +57,15 @@ def main(_: list[str]) -> None:
     if not FLAGS.out:
         raise UserError("--out is missing; name the folder that gpu.json may be written to")
     record = Record(Path(FLAGS.out), time.monotonic() + 60 * FLAGS.minutes)
-    record.limits = {dtype: limits(dtype, record) for dtype in FLAGS.dtypes}
+    record.limits |= {dtype: limits(dtype, record) for dtype in FLAGS.dtypes if dtype not in record.limits}
+    check_device(record.limits)
     first, *rest = groups()
     measure(first, record)
     if FLAGS.generations:
         generations(record, first)
     for group in rest:
         measure(group, record)
-    head = ("case", "images/s", "quartiles", "per member", "MiB/member", "share of limit", "note")
+    head = ("case", "images/s", "quartiles", "per member", "MiB/member", "of limit", "of bandwidth", "note")
     text = table.aligned([head, *map(_cells, record.rows)])
     table.publish("gpu", record.rows, text, limits=record.limits)
 
@@ -82,6 +83,13 @@ class Record:
         self._path, self._deadline = folder / "gpu.json", deadline
         self.rows: list[dict[str, Any]] = []
         self.limits: dict[str, dict[str, Any]] = {}
+        if self._path.is_file():
+            before = json.loads(self._path.read_text(encoding="utf-8"))
+            if before["machine"] == machine.facts():
+                # What failed, for want of time perhaps, is tried again.
+                self.rows = [row for row in before["rows"] if "note" not in row]
+                self.limits = {name: rates for name, rates in before["limits"].items() if "note" not in rates}
+                table.say(f"{self._path}: {len(self.rows)} cases are there already")
 
     def left(self) -> float:
         """Seconds of the budget."""
@@ -90,6 +98,10 @@ class Record:
     def over(self) -> bool:
         """Whether nothing new should be begun."""
         return self.left() < LEAST_SECONDS
+
+    def has(self, row: dict[str, Any]) -> bool:
+        """Whether this case, all of its settings, was measured before."""
+        return any(row.items() <= {key: old.get(key) for key in row}.items() for old in self.rows)
 
     def add(self, row: dict[str, Any]) -> None:
         """Keep a row, and say so."""
@@ -126,12 +138,23 @@ def limits(dtype: str, record: Record) -> dict[str, Any]:
         one.stop()
 
 
+def check_device(limits: dict[str, dict[str, Any]]) -> None:
+    """UserError if JAX found no accelerator and was not told to use the CPU."""
+    found = next((rates["device"] for rates in limits.values() if "device" in rates), "")
+    if found == "cpu" and os.environ.get("JAX_PLATFORMS") != "cpu":
+        raise UserError(
+            "JAX has found no accelerator, expected a GPU or TPU; install its build of JAX (README.md), or "
+            "say JAX_PLATFORMS=cpu to see how this command works"
+        )
+
+
 def cases() -> Iterator[tuple[int, int]]:
     """Members, and members per chunk: first all at once, rising, since a process's peak memory only rises."""
     counts = sorted(map(int, FLAGS.members))
     yield from ((count, -1) for count in counts)
     # One after another costs the same per member whatever their number: one number shows it.
-    yield from ((count, 1) for count in counts[1:2])
+    yield (counts[min(1, len(counts) - 1)], 1)
+    yield from ((counts[-1], chunk) for chunk in counts[2:-1:2])
 
 
 def measure(group: Group, record: Record) -> None:
@@ -143,10 +166,13 @@ def measure(group: Group, record: Record) -> None:
         for members, chunk in cases():
             if record.over():
                 return
+            how = {-1: "vmap", 1: "in turn"}.get(chunk, f"by {chunk}")
+            row = group._asdict() | {"members": members, "how": how}
+            if record.has(row):
+                continue
             if not opened:
                 one.open()
                 opened = True
-            row = group._asdict() | {"members": members, "how": "vmap" if chunk < 0 else "in turn"}
             args = group._asdict() | {"batch": FLAGS.batch, "members": members, "per_chunk": chunk}
             try:
                 one.limit = max(record.left(), 1)
@@ -189,6 +215,8 @@ def generations(record: Record, group: Group) -> None:
         if record.over():
             return
         row = group._asdict() | {"members": members, "how": "generation"}
+        if record.has(row):
+            continue
         args = group._asdict() | {"members": members, "images": 16 * FLAGS.batch, "batch": FLAGS.batch}
         one = Worker("ours", "benchmarks.generation:Generation", args, True, seconds=0, limit=record.left())
         try:
@@ -205,15 +233,15 @@ def generations(record: Record, group: Group) -> None:
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     name = f"α={row['alpha']:g} {row['size']}² {row['dtype']} {row['members']} {row['how']}"
     if "seconds" in row:
-        return name, "", "", "", "", "", f"{row['seconds']['median']:.2f} s a generation"
+        return name, *[""] * 6, f"{row['seconds']['median']:.2f} s a generation"
     if "rate" not in row:
-        return name, "", "", "", "", "", row.get("note", "")
+        return name, *[""] * 6, row.get("note", "")
     median, low, high = (row["rate"][k] for k in ("median", "low", "high"))
     memory = f"{row['bytes_per_member'] / 2**20:.0f}" if "bytes_per_member" in row else ""
-    share = f"{row['share_of_limit']:.2f}" if "share_of_limit" in row else ""
+    shares = [f"{row[key]:.2f}" if key in row else "" for key in ("share_of_limit", "share_of_bandwidth")]
     between = f"{table.number(low)}..{table.number(high)}"
     each = table.number(median / row["members"])
-    return name, table.number(median), between, each, memory, share, row.get("note", "")
+    return name, table.number(median), between, each, memory, *shares, row.get("note", "")
 
 
 if __name__ == "__main__":

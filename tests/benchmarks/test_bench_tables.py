@@ -170,6 +170,33 @@ def test_gpu_writes_what_it_has_after_every_case(flagged, monkeypatch, capsys, t
         for members, how in ((1, "vmap"), (4, "vmap"), (4, "in turn"))
     ]
     assert found["rows"] == json.loads(capsys.readouterr().out.splitlines()[-1])["rows"]
+    # Cut off after two cases, and a third that failed: given again, it measures what is not there.
+    rows = found["rows"]
+    kept = [rows[0], rows[4], {**rows[1], "note": "out of memory"}]
+    (tmp_path / "gpu.json").write_text(json.dumps(found | {"rows": kept}))
+    monkeypatch.setattr(gpu, "limits", lambda *_: pytest.fail("measured before"))
+    gpu.main([])
+    again = json.loads((tmp_path / "gpu.json").read_text())["rows"]
+    assert again[:2] == kept[:2] and len(again) == 6 and not any("note" in row for row in again)
+    (tmp_path / "gpu.json").write_text(json.dumps(found | {"machine": {}}))
+    assert not gpu.Record(tmp_path, 0.0).rows
+
+
+def test_gpu_takes_chunks_between_one_and_all(flagged, tmp_path):
+    flagged(gpu, f"--out={tmp_path}")
+    everyone = [(count, -1) for count in (1, 2, 4, 8, 16)]
+    assert list(gpu.cases()) == [*everyone, (2, 1), (16, 4)]
+    flagged(gpu, f"--out={tmp_path}", "--members=4")
+    assert list(gpu.cases()) == [(4, -1), (4, 1)]
+
+
+def test_gpu_wants_an_accelerator(monkeypatch):
+    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+    gpu.check_device({"float32": {"device": "NVIDIA H100"}, "bfloat16": {"note": "no time"}})
+    with pytest.raises(UserError, match="no accelerator"):
+        gpu.check_device({"float32": {"device": "cpu"}})
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    gpu.check_device({"float32": {"device": "cpu"}})
 
 
 def test_gpu_begins_nothing_without_time(flagged, monkeypatch, tmp_path):
