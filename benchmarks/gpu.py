@@ -101,7 +101,7 @@ class Record:
 
     def has(self, row: dict[str, Any]) -> bool:
         """Whether this case, all of its settings, was measured before."""
-        return any(row.items() <= {key: old.get(key) for key in row}.items() for old in self.rows)
+        return any(row.items() <= old.items() for old in self.rows)
 
     def add(self, row: dict[str, Any]) -> None:
         """Keep a row, and say so."""

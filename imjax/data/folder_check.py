@@ -44,7 +44,7 @@ class Findings:
     empty: list[str] = dataclasses.field(default_factory=list)
     """Images whose mask has one class only, or nothing."""
     highs: list[float] = dataclasses.field(default_factory=list)
-    """Of each image what `levels.stretch` would make white."""
+    """Of each image that stays as it is, what `levels.stretch` would make white."""
     same: dict[Any, list[str]] = dataclasses.field(default_factory=lambda: defaultdict(list))
     """Images by shape and checksum of their pixels."""
     tiles: list[np.ndarray] = dataclasses.field(default_factory=list)
@@ -84,8 +84,7 @@ def check(options: DataOptions, page: Path, progress: Progress) -> tuple[str, li
     if spec:
         lines += [*_shares(spec, found), _split(options, parts, found)]
         found.notes += folder_objects.remarks(found.things, spec, options)
-    if not options.stretch:
-        found.notes += levels.remarks(found.highs)
+    found.notes += levels.remarks(found.highs)
     _remark(found)
     if found.tiles:
         sheet.save(found.tiles, page)
@@ -113,7 +112,8 @@ def _look(
         except UserError:
             return
     found.sizes[image.shape[0], image.shape[1]] += 1
-    found.highs.append(levels.limits(image)[1])
+    if not options.stretch:
+        found.highs.append(levels.limits(image)[1])
     found.same[(image.shape, zlib.crc32(image.tobytes()))].append(sample.name)
     if spec and (label != VOID).any():
         counts = label_counts(label, spec)

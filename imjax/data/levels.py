@@ -25,7 +25,7 @@ def stretch(image: np.ndarray) -> np.ndarray:
     Returns:
         uint8 of that shape; of one value only 0, as nothing is brighter than anything.
     """
-    values = image.astype(np.float32)
+    values = np.asarray(image, np.float32)
     low, high = limits(values)
     if low == high:
         low, high = values.min(), values.max()

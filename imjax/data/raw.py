@@ -120,9 +120,10 @@ def _colours(path: Path) -> np.ndarray:
 
 
 def _eight_bits(array: np.ndarray, path: Path) -> np.ndarray:
-    if not np.isfinite(array.astype(np.float32)).all():
+    values = array.astype(np.float32)
+    if not np.isfinite(values).all():
         raise UserError(f"{path}: a value is nan or infinite, expected numbers; correct the image")
-    return levels.stretch(array)
+    return levels.stretch(values)
 
 
 def read_index(path: Path) -> np.ndarray:

@@ -70,10 +70,17 @@ class Cutting:
     pad: bool = False
     """Put a whole image into the middle of `size` as `crops.pad` does; without meaning for tiles."""
 
+    @property
+    def padded(self) -> bool:
+        """Whether the image is put into the middle of `size`."""
+        return self.pad and not self.tile
+
     def canvas(self, shape: Size) -> Size:
         """Size at which the nets see an image of this height and width."""
+        if self.padded:
+            return crops.inset(shape, self.size)[2:]
         if not self.tile:
-            return crops.inset(shape, self.size)[2:] if self.pad else self.size
+            return self.size
         return max(1, round(shape[0] * self.scale)), max(1, round(shape[1] * self.scale))
 
     def corners(self, shape: Size) -> list[tuple[int, int]]:
@@ -95,7 +102,7 @@ class Cutting:
         height, width = self.size
         if self.stretch:
             image = levels.stretch(image)
-        if self.pad and not self.tile:
+        if self.padded:
             shown = crops.pad_image(image, self.size)
         else:
             shown = crops.resize_image(image, self.canvas(image.shape[:2]))
@@ -115,10 +122,10 @@ class Cutting:
         Returns:
             float32 `[member, *canvas, k]`.
         """
-        canvas = self.canvas(shape)
-        if self.pad and not self.tile:
+        if self.padded:
             top, left, height, width = crops.inset(shape, self.size)
             return self._mean(said)[:, top : top + height, left : left + width]
+        canvas = self.canvas(shape)
         parts = ((corner, self._mean(said)) for corner in self.corners(shape))
         if canvas == self.size:
             return next(parts)[1]

@@ -84,7 +84,7 @@ def test_wrong_preset_names_the_presets(command, tmp_path):
 def test_help_and_slips_need_no_jax(command_environment):
     """Which takes seconds to import; grain and clu as well."""
     for flags in (["--help"], ["--config=configs/demo.py:tiny", "--config.train.epochs=many"]):
-        line = [sys.executable, "-X", "importtime", "-m", "imjax.main", *flags]
+        line = [sys.executable, "-m", "imjax.main", *flags]
         environment = command_environment | {"PYTHONPROFILEIMPORTTIME": "1"}
         told = subprocess.run(line, cwd=REPOSITORY, env=environment, capture_output=True, text=True).stderr
         found = set(re.findall(r"^import time:.*\| +(\S+)$", told, re.M))
