@@ -41,7 +41,9 @@ def define_flags() -> None:
     flags.DEFINE_multi_string("set", [], "key=value for all runs, e.g. data.dir=CamVid. May be repeated.")
     flags.DEFINE_string("root", "runs", "Folder of the runs' folders.")
     flags.DEFINE_enum("executor", "local", ["local", "slurm"], "This machine, or a Slurm cluster.")
-    flags.DEFINE_integer("jobs", 0, "local: runs at a time; 0: one per GPU, or one.")
+    flags.DEFINE_integer(
+        "jobs", 0, "local: runs at a time; more than there are GPUs share them; 0: one per GPU, or one."
+    )
     flags.DEFINE_multi_string(
         "slurm",
         [],

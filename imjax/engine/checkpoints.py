@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 import zlib
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from imjax.log import logger
 
 CHECKSUM = "checksum"
 """Beside what is saved: a flipped bit would go unnoticed otherwise."""
+EVERY_SECONDS = 10
+"""Least time between two saves that nobody asked for: an epoch of small nets takes less than its save."""
 
 
 class Checkpoints:
@@ -38,6 +41,7 @@ class Checkpoints:
             self._manager = ocp.CheckpointManager(self._folder, options=options)
             self._saved = self._manager.latest_step()
         self._saved = hosts.first_says(self._saved)
+        self._began = time.monotonic()
 
     def restore(self, members: Members, state: Chunks) -> tuple[int, Chunks]:
         """The newest saved step that is whole, and its state; `(0, state)` if there is none."""
@@ -82,9 +86,15 @@ class Checkpoints:
             raise ValueError("its checksum is another")
         return saved
 
+    def offer(self, step: int, members: Members, state: Chunks) -> None:
+        """`save`, unless the last one, or the beginning, was a moment ago. Every process must call it."""
+        if hosts.first_says(time.monotonic() - self._began >= EVERY_SECONDS):
+            self.save(step, members, state)
+
     def save(self, step: int, members: Members, state: Chunks, wait: bool = False) -> None:
         """Save the state after `step` steps; returns before it is written unless `wait`."""
         if self._saved != step:
+            self._began = time.monotonic()
             self._saved, leaves = step, jax.tree.leaves(members.collect(state))
             if self._manager is not None:
                 named = _named(leaves)

@@ -54,7 +54,7 @@ def configure(cache: Path, most: int) -> None:
     import jax
 
     jax.config.update("jax_compilation_cache_dir", str(cache / "xla"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 
 
 def keep_memory() -> None:

@@ -129,7 +129,7 @@ def fit(
                 if done == part.end:
                     state, losses = finish(state, part)
                     progress.loss(losses[np.isfinite(losses)])
-                    checkpoints.save(done, members, state)
+                    checkpoints.offer(done, members, state)
                 if done < total and monitor.stopping():
                     checkpoints.save(done, members, state, wait=True)
                     raise Stopped(f"saved stage {stage} at step {done} of {total}")
@@ -193,10 +193,25 @@ def _programs(objective: Objective, members: Members, optimizer: Optimizer) -> _
 
 
 def _initializer(objective: Objective, tx: optax.GradientTransformation, worst: float) -> Callable:
-    # Drawing weights is a moment's work, but on CPU full optimisation takes half a minute to compile it.
-    quick = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
+    # On the host, whatever trains: weights are then the same everywhere. Drawing them is a moment's work, for
+    # which full optimisation would compile half a minute.
+    quick = {"xla_backend_optimization_level": 0}
     init = lambda key: step.init(objective, tx, worst, jax.random.wrap_key_data(key))  # noqa: E731
-    return jax.jit(init, compiler_options=quick)
+    draw = jax.jit(init, compiler_options=quick)
+
+    def drawn(key: np.ndarray) -> Any:
+        with jax.default_device(_host()):
+            return jax.tree.map(np.asarray, draw(key))
+
+    return drawn
+
+
+def _host() -> jax.Device | None:
+    """The host as a device; None where JAX_PLATFORMS leaves it out."""
+    try:
+        return jax.local_devices(backend="cpu")[0]
+    except RuntimeError:
+        return None
 
 
 def _finisher(

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from imjax.models.decoders import Features, Hook, run_decoders
-from imjax.models.layers import Norm, Up, by_slices, he_normal, max_pool, scale_input
+from imjax.models.layers import Norm, Up, convolution, he_normal, max_pool, scale_input
 
 
 class Stage(nn.Module):
@@ -36,7 +36,7 @@ class Stage(nn.Module):
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """`[b, *spatial, c]` → `[b, *spatial, features]`."""
         sizes = (3,) * (x.ndim - 2)
-        how = by_slices if len(sizes) == 3 and jax.default_backend() == "cpu" else None
+        how = convolution(len(sizes))
         conv = functools.partial(nn.Conv, dtype=self.dtype, kernel_init=he_normal, conv_general_dilated=how)
         for rate in (self.dropout, 0.0):
             x = conv(self.features, sizes)(x)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -30,8 +31,41 @@ class Conv(nn.Module):
             x = nn.Dense(self.features, dtype=self.dtype, kernel_init=he_normal)(x)
         else:
             sizes = (self.size,) * (x.ndim - 2)
-            x = nn.Conv(self.features, sizes, dtype=self.dtype, kernel_init=he_normal)(x)
+            how = convolution(len(sizes))
+            x = nn.Conv(
+                self.features, sizes, dtype=self.dtype, kernel_init=he_normal, conv_general_dilated=how
+            )(x)
         return nn.relu(x)
+
+
+def convolution(dims: int) -> Callable | None:
+    """How a convolution over so many spatial axes is taken on this process's devices; None: as XLA has it."""
+    return {("cpu", 3): by_slices, ("gpu", 2): by_columns}.get((jax.default_backend(), dims))
+
+
+def by_columns(x: jax.Array, kernel: jax.Array, *_: Any, **__: Any) -> jax.Array:
+    """Convolution k×k of images, SAME and without stride, as one matrix product: for GPUs.
+
+    Under `vmap` over members a convolution becomes a grouped one, for which cuDNN has no fast path and needs
+    a long search before the first step; a product becomes a batched one (figures: docs/performance.md).
+    Each pixel's neighbours are put beside it once more for the gradient: kept, they are k² times the input.
+
+    Args:
+        x: `[b, h, w, c]`.
+        kernel: `[k, k, c, f]`, k odd. What else `nn.Conv` hands on is what it gives for SAME.
+
+    Returns:
+        `[b, h, w, f]`.
+    """
+
+    def product(x, kernel):
+        (_, h, w, c), (k, _, _, f) = x.shape, kernel.shape
+        around = ((0, 0), (k // 2, k // 2), (k // 2, k // 2), (0, 0))
+        padded = jnp.pad(x, around)
+        beside = [padded[:, i : i + h, j : j + w] for i in range(k) for j in range(k)]
+        return jnp.concatenate(beside, -1) @ kernel.reshape(k * k * c, f)
+
+    return jax.checkpoint(product)(x, kernel)
 
 
 def by_slices(x: jax.Array, kernel: jax.Array, *_: Any, **__: Any) -> jax.Array:

@@ -1,4 +1,4 @@
-"""Runs on this machine: one per GPU at a time, or so many as `--jobs` says."""
+"""Runs on this machine: one per GPU at a time, or so many as `--jobs` says, which then share the GPUs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from imjax.errors import Stopped, UserError
 from launch import runs
@@ -17,6 +18,8 @@ from launch.board import Board
 from launch.points import Point
 
 POLL_SECONDS = 0.25
+MEMORY = 0.85
+"""Of a GPU's memory that several runs on it may have together; each process takes some hundred MiB beside."""
 
 
 @dataclasses.dataclass
@@ -25,7 +28,26 @@ class _Going:
 
     point: Point
     process: subprocess.Popen
+    place: _Place
+
+
+class _Place(NamedTuple):
+    """Where a run may go."""
+
     gpu: str | None
+    """None: wherever JAX puts it."""
+    share: float = MEMORY
+    """Of the GPU's memory."""
+
+    def environment(self) -> dict[str, str]:
+        """What a run there is told."""
+        if self.gpu is None:
+            return {}
+        told = {"CUDA_VISIBLE_DEVICES": self.gpu}
+        # JAX would give three quarters of the memory to each. What the caller has said of it stands.
+        if self.share < MEMORY and not any(name.startswith("XLA_PYTHON_CLIENT_") for name in os.environ):
+            told["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{self.share:.3f}"
+        return told
 
 
 def run(points: Sequence[Point], jobs: int = 0) -> list[Point]:
@@ -34,10 +56,10 @@ def run(points: Sequence[Point], jobs: int = 0) -> list[Point]:
     Args:
         points: in their order, but that a run whose first stage is being made by another waits if one that
             begins differently can go first.
-        jobs: runs at a time; 0: one per GPU, one without a GPU.
+        jobs: runs at a time, of which more than there are GPUs share them; 0: one per GPU, one without a GPU.
 
     Raises:
-        UserError: more jobs than GPUs.
+        UserError: a negative number.
         Stopped: a run was stopped from outside; all have saved themselves.
         KeyboardInterrupt: Ctrl-C or, where the caller makes it one, SIGTERM; all have saved themselves.
     """
@@ -59,7 +81,7 @@ def run(points: Sequence[Point], jobs: int = 0) -> list[Point]:
             time.sleep(POLL_SECONDS)
             for one in [one for one in going if one.process.poll() is not None]:
                 going.remove(one)
-                free.append(one.gpu)
+                free.append(one.place)
                 if not _ended(one, board):
                     failed.append(one.point)
     return [point for point in points if point in failed]
@@ -82,13 +104,16 @@ def gpus() -> list[str]:
     return asked.stdout.split() if asked.returncode == 0 else []
 
 
-def _places(jobs: int) -> list[str | None]:
-    """Where runs can go at the same time: GPUs, or None for wherever JAX puts them."""
+def _places(jobs: int) -> list[_Place]:
+    """Where runs can go at the same time, every GPU once before one is named again."""
+    if jobs < 0:
+        raise UserError(f"--jobs={jobs}: expected 0 or more; without the flag it is one run per GPU")
     found = gpus()
-    if jobs < 0 or (found and jobs > len(found)):
-        most = f"1 to {len(found)}, the GPUs there are" if found else "0 or more"
-        raise UserError(f"--jobs={jobs}: expected {most}; without the flag it is one run per GPU")
-    return list(found[: jobs or None]) if found else [None] * max(jobs, 1)
+    if not found:
+        return [_Place(None)] * max(jobs, 1)
+    count = jobs or len(found)
+    share = MEMORY / -(-count // len(found))
+    return [_Place(found[i % len(found)], share) for i in range(count)]
 
 
 def _next(waiting: Sequence[Point], going: Sequence[_Going]) -> Point:
@@ -98,22 +123,21 @@ def _next(waiting: Sequence[Point], going: Sequence[_Going]) -> Point:
     return next(fresh, waiting[0])
 
 
-def _start(point: Point, points: Sequence[Point], gpu: str | None, board: Board) -> _Going:
+def _start(point: Point, points: Sequence[Point], place: _Place, board: Board) -> _Going:
     lenders = runs.begun(runs.relatives(point, points))
     point.workdir.mkdir(parents=True, exist_ok=True)
-    own = {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}
     with runs.log(point).open("a", encoding="utf-8") as log:
         process = subprocess.Popen(
             runs.command(point, lenders),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env=os.environ | own,
+            env=os.environ | place.environment(),
             # A group of its own: Ctrl-C reaches this process only, which lets the run save itself.
             process_group=0,
         )
     board.set(point, "running", f"see {runs.log(point)}")
-    return _Going(point, process, gpu)
+    return _Going(point, process, place)
 
 
 def _ended(one: _Going, board: Board) -> bool:

@@ -89,10 +89,24 @@ def test_a_run_that_somebody_stops_stops_the_sweep(tmp_path, fake):
     assert len(events(tmp_path)) == 1
 
 
-def test_more_jobs_than_gpus_are_refused(monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
-    with pytest.raises(UserError, match="--jobs=3: expected 1 to 2"):
-        local.run([], jobs=3)
+def test_more_jobs_than_gpus_share_them(tmp_path, fake, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    places = local._places(3)
+    assert [place.gpu for place in places] == ["4", "7", "4"]
+    # Two on one GPU have half of what runs may have each, also on the one that has a single run.
+    expected = {"CUDA_VISIBLE_DEVICES": "7", "XLA_PYTHON_CLIENT_MEM_FRACTION": "0.425"}
+    assert places[1].environment() == expected
+    assert local._places(2)[0].environment() == {"CUDA_VISIBLE_DEVICES": "4"}
+    monkeypatch.setenv("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    assert places[1].environment() == {"CUDA_VISIBLE_DEVICES": "7"}
+    assert local.run(seeds(tmp_path), jobs=3) == []
+    starts = [line.split()[1:] for line in events(tmp_path) if line.startswith("start")]
+    assert sorted(gpu for _, gpu in starts) == ["4", "4", "7"]
+
+
+def test_jobs_are_not_negative():
+    with pytest.raises(UserError, match="--jobs=-1: expected 0 or more"):
+        local.run([], jobs=-1)
 
 
 def test_runs_that_share_their_first_stage_do_not_start_together(tmp_path, fake):
@@ -102,7 +116,7 @@ def test_runs_that_share_their_first_stage_do_not_start_together(tmp_path, fake)
     )
     begin = [runs.beginning(point) for point in points]
     assert begin[0] == begin[1] != begin[2] == begin[3]
-    going = [local._Going(points[0], None, None)]
+    going = [local._Going(points[0], None, local._Place(None))]
     assert local._next(points[1:], going) == points[2]
     assert local._next(points[1:2], going) == points[1]
 

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from imjax.models.layers import max_pool, upsample
+from imjax.models import layers
+from imjax.models.layers import by_columns, max_pool, upsample
 from imjax.models.unet import UNet
 
 IMAGES = jnp.zeros((2, 32, 48, 3), jnp.uint8)
@@ -108,3 +109,28 @@ def test_upsample_repeats_each_pixel():
     x = np.arange(4, dtype=np.float32).reshape(1, 2, 2, 1)
     expected = [[0, 0, 1, 1], [0, 0, 1, 1], [2, 2, 3, 3], [2, 2, 3, 3]]
     np.testing.assert_array_equal(upsample(jnp.asarray(x))[0, :, :, 0], expected)
+
+
+@pytest.mark.parametrize("size", [1, 3, 5])
+def test_a_convolution_by_columns_is_the_true_one(size):
+    """Of three members, as on a GPU: values and both gradients."""
+    rng = np.random.default_rng(size)
+    shapes = (3, 2, 6, 5, 4), (3, size, size, 4, 7)
+    x, kernel = (jnp.asarray(rng.normal(size=shape), jnp.float32) for shape in shapes)
+    axes = ("NHWC", "HWIO", "NHWC")
+    true = lambda x, k: jax.lax.conv_general_dilated(x, k, (1, 1), "SAME", dimension_numbers=axes)  # noqa: E731
+    np.testing.assert_allclose(jax.vmap(by_columns)(x, kernel), jax.vmap(true)(x, kernel), atol=1e-4)
+    found, wanted = (
+        jax.vmap(jax.grad(lambda *both: jnp.square(f(*both)).sum(), (0, 1)))(x, kernel)  # noqa: B023
+        for f in (by_columns, true)
+    )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-3), found, wanted)
+
+
+def test_a_net_of_columns_is_the_net_of_convolutions(monkeypatch, start):
+    images = jnp.asarray(np.random.default_rng(0).integers(0, 256, (2, 16, 32, 3), np.uint8))
+    net = UNet(3, 0.25)
+    variables = start(net, images)
+    plain = net.apply(variables, images)
+    monkeypatch.setattr(layers, "convolution", lambda dims: by_columns)
+    np.testing.assert_allclose(net.apply(variables, images), plain, atol=1e-4)
