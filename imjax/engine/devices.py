@@ -9,15 +9,25 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-LIBRARY = "xla_cpu_experimental_ynn_fusion_type"
-"""XLA's setting of what it hands to YNNPACK on a CPU."""
-TO_LIBRARY = "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT,LIBRARY_FUSION_TYPE_REDUCE"
-"""Products and sums, and no convolutions. The gradient of a 3×3 convolution's weights is to XLA a convolution
-whose kernel is a whole image, and there the library takes three to four times as long as XLA's own code
-(16 images of 64², 32 channels: 98 and 27 ms of a core), while products by the library are the faster ones. A
-training step takes 0.7 of the time that it takes with jaxlib 0.10's own choice (docs/performance.md)."""
-LIBRARY_KNOWN = ("0.10.",)
-"""Versions of jaxlib for which that was measured. XLA ends the process at a setting that it does not know."""
+SETTINGS = {
+    "xla_cpu_experimental_ynn_fusion_type": (
+        "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT,LIBRARY_FUSION_TYPE_REDUCE",
+        ("0.10.",),
+    ),
+    "xla_gpu_autotune_level": ("0", ("0.10.", "0.11.")),
+    "xla_gpu_enable_triton_gemm": ("false", ("0.10.", "0.11.")),
+}
+"""XLA's settings: name → value, and the versions of jaxlib that have it, as XLA ends the process at a setting
+that it does not know.
+
+On a CPU YNNPACK gets products and sums, and no convolutions. The gradient of a 3×3 convolution's weights is
+a convolution whose kernel is a whole image, and there that library takes three to four times as long as
+XLA's own code (16 images of 64², 32 channels: 98 and 27 ms of a core), while products by the library are
+the faster ones. A training step takes 0.7 of the time that it takes with jaxlib 0.10's own choice.
+
+On a GPU products go to cuBLAS by its own rules, without a search for the best of many kernels that begins
+anew with each size of net: all that was measured on one (docs/performance.md) was measured so.
+"""
 
 MALLOC = ":".join(
     f"glibc.malloc.{name}={value}"
@@ -34,8 +44,8 @@ MALLOC = ":".join(
 def configure(cache: Path, most: int) -> None:
     """Prepare the backend; call before anything touches a device.
 
-    On CPU members run side by side on devices of one core each (design: members, devices, speed); the
-    settings change nothing on an accelerator. What XLA_FLAGS already has of them stands.
+    On CPU members run side by side on devices of one core each (design: members, devices, speed). What
+    XLA_FLAGS already has of the settings stands.
 
     Args:
         cache: folder for compiled programs, so that the next run starts quickly.
@@ -48,8 +58,10 @@ def configure(cache: Path, most: int) -> None:
         flags += f" --xla_force_host_platform_device_count={devices}"
         # With a core per device, a thread pool inside each operation only gets in the way.
         flags += f" --xla_cpu_multi_thread_eigen={'false' if devices == cores else 'true'}"
-    if LIBRARY not in flags and importlib.metadata.version("jaxlib").startswith(LIBRARY_KNOWN):
-        flags += f" --{LIBRARY}={TO_LIBRARY}"
+    version = importlib.metadata.version("jaxlib")
+    for name, (value, known) in SETTINGS.items():
+        if name not in flags and version.startswith(known):
+            flags += f" --{name}={value}"
     os.environ["XLA_FLAGS"] = flags.strip()
     import jax
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import sys
 
+import jax
 import pytest
 
 from imjax.engine import devices
@@ -39,3 +40,23 @@ def test_settings_of_the_person_stand(started, monkeypatch):
     monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.check=1")
     devices.keep_memory()
     assert not started and os.environ["GLIBC_TUNABLES"] == "glibc.malloc.check=1"
+
+
+@pytest.mark.parametrize(
+    ("version", "told"),
+    [("0.10.2", 3), ("0.11.0", 2), ("0.12.0", 0)],
+)
+def test_xla_is_told_what_its_version_knows(version, told, monkeypatch, tmp_path):
+    """It would end the process at any other setting."""
+    monkeypatch.setattr(devices.importlib.metadata, "version", lambda name: version)
+    monkeypatch.setattr(jax.config, "update", lambda name, value: None)
+    monkeypatch.setenv("XLA_FLAGS", "")
+    devices.configure(tmp_path, 1)
+    assert sum(f"--{name}=" in os.environ["XLA_FLAGS"] for name in devices.SETTINGS) == told
+
+
+def test_settings_of_xla_by_the_person_stand(monkeypatch, tmp_path):
+    monkeypatch.setattr(jax.config, "update", lambda name, value: None)
+    monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_autotune_level=4")
+    devices.configure(tmp_path, 1)
+    assert os.environ["XLA_FLAGS"].count("xla_gpu_autotune_level") == 1
