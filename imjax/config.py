@@ -116,7 +116,7 @@ class Train:
     squared weights; `adam` has none."""
     adam_epsilon: float
     patience: int
-    """Epochs without a better training loss until `plateau` acts."""
+    """Epochs without a better training loss (of joint methods: on the labels) until `plateau` acts."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,6 +17,7 @@ class View:
 
     blur: int
     noise: int
+    """Standard deviation of Gaussian noise, in grey levels."""
     gain: float
     offset: float
     contrast_chance: float
@@ -53,8 +54,9 @@ class MetaSSL:
     """MetaSSL, method.md 2.2."""
 
     unlabelled: tuple[float, ...]
-    """Weights of the regions UC, US, DC, DS."""
+    """Weights of the regions UC, US, DC, DS of unlabelled pixels; empty: those of the method."""
     labelled: tuple[float, ...]
+    """The same of labelled ones."""
     threshold: float
     """Of confidence, at the start, for every class."""
     momentum: float
@@ -80,6 +82,8 @@ class Joint:
     """Standard deviation of the noise on the teacher's images, of 1, cut at twice as much."""
     confidence: float
     """FixMatch, UniMatch: least probability of a pseudo-label."""
+    cps_labelled: bool
+    """CPS: the nets learn each other's class of labelled images as well."""
     cutmix: float
     """Chance that an unlabelled strong view has a box of another image."""
     feature_dropout: float

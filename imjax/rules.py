@@ -90,7 +90,13 @@ def _joint_training() -> Iterator[Rule]:
     yield "joint.simeps.combine", lambda v: v in ("max", "mean"), "max or mean"
     yield "joint.simeps.stages", lambda v: set(v) <= set(TAPS), f"some of {TAPS}"
     for key in ("unlabelled", "labelled"):
-        yield f"joint.metassl.{key}", lambda v: len(v) == 4, "four weights, of UC, US, DC, DS"
+        yield f"joint.metassl.{key}", lambda v: len(v) in (0, 4), "four weights, of UC, US, DC, DS, or none"
+    for key in ("teacher_noise", "ramp.peak", "simeps.kappa"):
+        yield f"joint.{key}", lambda v: v >= 0, "at least 0"
+    yield "joint.feature_dropout", lambda v: v < 1, "less than 1"
+    for view in ("weak", "strong"):
+        yield f"joint.{view}.blur", lambda v: 0 <= v <= 3, "from 0 to 3"
+        yield f"joint.{view}.noise", lambda v: v >= 0, "at least 0"
 
 
 def _joint_rules(config: Config) -> Iterator[Rule]:

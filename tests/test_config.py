@@ -152,6 +152,10 @@ def test_every_key_is_read_somewhere():
         ({"metassl": True, "joint": {"weighting": "csl"}}, r"'metassl' is True; expected False beside"),
         ({"joint": {"simeps": {"stages": ("middle",)}}}, r"'joint.simeps.stages' .*; expected some of"),
         ({"joint": {"metassl": {"labelled": (1.0,)}}}, r"'joint.metassl.labelled' .*; expected four"),
+        ({"joint": {"feature_dropout": 1.0}}, r"'joint.feature_dropout' is 1.0; expected less than 1"),
+        ({"joint": {"weak": {"blur": 9}}}, r"'joint.weak.blur' is 9; expected from 0 to 3"),
+        ({"joint": {"teacher_noise": -0.1}}, r"'joint.teacher_noise' is -0.1; expected at least 0"),
+        ({"joint": {"ramp": {"peak": -1.0}}}, r"'joint.ramp.peak' is -1.0; expected at least 0"),
         ({"model": {"dropouts": (0.1,)}}, r"'model.dropouts' is .*; expected one for each of"),
         ({"train": {"optimizer": "lion"}}, r"'train.optimizer' is 'lion'; expected adamw, adam or sgd"),
         ({"model": {"dtype": "half"}}, r"'model.dtype' is 'half'; expected auto, float32 or bfloat16"),
@@ -222,6 +226,42 @@ def test_suim_is_the_published_protocol():
     assert (t.weight_decay, t.adam_epsilon) == (1e-4, 1e-7)
     assert config.model.growing_alpha == (1.0, 1.25, 1.5, 1.75, 2.0)
     assert (config.evalnet.lowest, config.evalnet.highest, config.evalnet.alpha) == (0.43, 0.51, 2.0)
+
+
+def test_joint_sets_are_the_published_protocols():
+    # Method.md 2 and 2.1. Data, rate, κ, where, share of labels, iterations.
+    of_simeps = {
+        "neu_seg": (0.001, 50.0, ("output",), 0.1, 60),
+        "dagm": (0.002, 200.0, ("encoder", "decoder"), 0.1, 60),
+        "mt": (0.002, 200.0, ("encoder", "decoder"), 0.4, 90),
+    }
+    for dataset, figures in of_simeps.items():
+        config = frozen(f"{dataset}_simeps")
+        t, s = config.train, config.joint.simeps
+        steps = config.train.steps_per_epoch
+        assert (t.learning_rate, s.kappa, s.stages, config.data.label_fraction, steps) == figures
+        assert (t.optimizer, t.schedule, t.patience, t.epochs, t.batch_size) == (
+            "adam",
+            "plateau",
+            50,
+            800,
+            32,
+        )
+        weak = config.joint.weak
+        chances = (weak.contrast_chance, weak.blur_chance, weak.noise_chance, config.joint.turn)
+        assert chances == (0.3,) * 4 and config.joint.flip == 0.4
+    config = frozen("acdc_cps_metassl")
+    t, ramp = config.train, config.joint.ramp
+    assert (t.optimizer, t.schedule, t.learning_rate, t.momentum) == ("sgd", "poly", 0.01, 0.9)
+    assert (t.weight_decay, t.epochs * t.steps_per_epoch) == (1e-4, 30_000)
+    assert (ramp.peak, ramp.steps, ramp.unit) == (0.1, 30_000, 150)
+    m = config.model
+    assert (m.features, m.dropouts) == ((16, 32, 64, 128, 256), (0.05, 0.1, 0.2, 0.3, 0.5))
+    assert (config.joint.teacher_decay, config.joint.teacher_noise, config.joint.confidence) == (
+        0.99,
+        0.1,
+        0.95,
+    )
 
 
 def test_plan_of_aim_pp():

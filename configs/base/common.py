@@ -27,7 +27,7 @@ def joint() -> ConfigDict:
         blur=0, noise=0, gain=0.0, offset=0.0, contrast_chance=0.0, blur_chance=0.0, noise_chance=0.0
     )
     strong = dict(
-        blur=3, noise=25, gain=0.5, offset=25.0, contrast_chance=0.8, blur_chance=0.5, noise_chance=0.5
+        blur=3, noise=12, gain=0.5, offset=25.0, contrast_chance=0.8, blur_chance=0.5, noise_chance=0.5
     )
     return ConfigDict(
         dict(
@@ -38,6 +38,7 @@ def joint() -> ConfigDict:
             teacher_decay=0.99,
             teacher_noise=0.1,
             confidence=0.95,
+            cps_labelled=False,
             cutmix=0.5,
             feature_dropout=0.5,
             flip=0.5,
@@ -46,8 +47,8 @@ def joint() -> ConfigDict:
             strong=strong,
             simeps=dict(nets=3, combine="max", kappa=50.0, stages=("output",)),
             metassl=dict(
-                unlabelled=(50.0, 40.3, 8.9, 0.15),
-                labelled=(85.0, 82.7, 68.5, 41.0),
+                unlabelled=(),
+                labelled=(),
                 threshold=0.9,
                 momentum=0.5,
             ),

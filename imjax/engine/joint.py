@@ -62,7 +62,9 @@ def joint_training(system: System, size: tuple[int, ...]) -> Objective:
             host=host, joint=joint, spec=spec, chosen=system.weighting,
         )  # fmt: skip
         after = method | {"step": method["step"] + 1, "thresholds": summed.thresholds}
-        return summed.loss, After({"batch_stats": stats, "method": after}, summed.scalars)
+        # What the ramp brings in would look like a plateau.
+        rest, progress = {"batch_stats": stats, "method": after}, summed.scalars["supervised"]
+        return summed.loss, After(rest, summed.scalars, progress)
 
     def watch(variables, batch):
         measure = lambda logits, label: losses.overlap_loss(as_classes(spec.kind, logits), label)  # noqa: E731
@@ -154,7 +156,7 @@ def looker(system: System) -> Callable[[Variables, dict, jax.Array], Look]:
         chosen = "none" if system.weighting == "metassl" else system.weighting
         weight = total.pixel_weights(first, chosen)
         if system.weighting == "metassl":
-            weights = jnp.asarray(system.joint.metassl.unlabelled, jnp.float32)
+            weights = jnp.asarray(system.host.region_weights(system.joint.metassl)[0], jnp.float32)
             weight = weights[region] / weights.max()
         return Look(
             seen.parts(seen.images)[1], label_of(first.reference), label_of(first.supervised), region, weight,

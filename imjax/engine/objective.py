@@ -34,6 +34,8 @@ class After(NamedTuple):
     """Every collection but the parameters, as the next step finds it."""
     scalars: dict[str, jax.Array]
     """Figures for the person, those that `Objective.scalars` names."""
+    progress: jax.Array | None = None
+    """What a rate that waits for a plateau is told; None: the loss."""
 
 
 Loss = Callable[[Variables, Batch, jax.Array], tuple[jax.Array, After]]

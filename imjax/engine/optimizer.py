@@ -40,7 +40,7 @@ class Optimizer:
         )
 
     def make(self) -> optax.GradientTransformationExtraArgs:
-        """The transformation of gradients; `update` wants the loss as `value`.
+        """The transformation of gradients; `update` wants as `value` what a plateau is seen by.
 
         `adamw` takes its decay off the weights as it is, not times the learning rate (method.md 1.5). `adam`
         has none. `sgd` adds it to the gradient, before the momentum, as the benchmark of method.md 2 does.
@@ -62,7 +62,7 @@ class Optimizer:
             return optax.scale_by_learning_rate(poly)
         constant = optax.scale(-self.learning_rate)
         if self.schedule == "plateau":
-            # A tenth once the epochs' mean loss has not fallen for `patience` of them.
+            # A tenth once its mean over an epoch has not fallen for `patience` of them.
             slower = optax.contrib.reduce_on_plateau(patience=self.patience, accumulation_size=self.horizon)
             return optax.chain(constant, slower)
         return constant

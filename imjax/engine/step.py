@@ -51,7 +51,8 @@ def advance(
     key = jax.random.fold_in(jax.random.wrap_key_data(key), state.step)
     params = state.variables["params"]
     (loss, after), slope = gradient(loss_fn, state.variables, batch, key)
-    update, opt = tx.update(slope, state.opt, params, value=loss)
+    progress = loss if after.progress is None else after.progress
+    update, opt = tx.update(slope, state.opt, params, value=progress)
     bad = (state.bad_step < 0) & ~jnp.isfinite(loss)
     figures = after.scalars | {LOSS: loss}
     return state._replace(

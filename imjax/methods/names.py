@@ -27,10 +27,34 @@ def check(config: Config) -> None:
             f"method {name!r} segments images, not volumes (data.depth = {config.data.depth}); for volumes "
             f"there are: {', '.join(HOSTS)}"
         )
+    if name in HOSTS:
+        _check_host(config)
     chosen = total.weighting(config.joint, config.metassl)
     if chosen != "none" and (name in RECIPES or not HOSTS[name].exchanges(config.joint)):
         able = ", ".join(host for host in HOSTS if HOSTS[host].exchanges(config.joint))
         raise UserError(f"method {name!r} has no predictions for {chosen!r} to weigh; those have: {able}")
+
+
+def _check_host(config: Config) -> None:
+    """UserError where a joint method cannot do what it is asked for."""
+    model, batch = config.model, config.train.batch_size
+    dropout = model.dropout if model.backbone == "study" else max(model.dropouts)
+    if HOSTS[config.method].drops and not dropout:
+        key = "dropout" if model.backbone == "study" else "dropouts"
+        raise UserError(
+            f"method {config.method!r} holds two passes against each other that differ by dropout alone, and "
+            f"the net has none; expected config.model.{key} above 0, e.g. 0.2"
+        )
+    if batch % 2:
+        raise UserError(
+            f"config key 'train.batch_size' is {batch}; expected an even number: half of a batch of method "
+            f"{config.method!r} is labelled"
+        )
+    if config.baselines:
+        raise UserError(
+            f"config key 'baselines' is {config.baselines}; expected none beside method {config.method!r}: "
+            "baselines are of the generational methods"
+        )
 
 
 def title(config: Config) -> str:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Shaped, UInt8
+from jaxtyping import Array, Bool, Float, Int, Num, PRNGKeyArray, Shaped, UInt8, UInt32
 
 from imjax.ops.vote import Label
 
@@ -96,15 +96,32 @@ def _mix(x: Array) -> Array:
 
 def add_noise(key: PRNGKeyArray, image: Image, max_noise: Int[Array, ""] | int) -> Image:
     """Add uniform integers in [−max_noise, max_noise) per pixel and channel, clipped to 0..255."""
+    # Multiply and shift: 16 random bits to a range without division, uneven by less than 1 %.
+    noise = ((_bits(key, image) >> 16) * jnp.asarray(2 * max_noise, jnp.uint32)) >> 16
+    shifted = image.astype(jnp.int16) + noise.astype(jnp.int16) - jnp.asarray(max_noise, jnp.int16)
+    return jnp.clip(shifted, 0, 255).astype(jnp.uint8)
+
+
+def add_gaussian_noise(key: PRNGKeyArray, image: Image, sigma: Num[Array, ""] | float | int) -> Image:
+    """Add noise of standard deviation `sigma` grey levels per pixel and channel, rounded, clipped to 0..255.
+
+    The sum of four random bytes stands for a normal draw: within 0.01 of its distribution, never beyond
+    3.5 σ, and as cheap as uniform noise.
+    """
+    bits = _bits(key, image)
+    four = sum((bits >> shift) & 0xFF for shift in (0, 8, 16, 24)).astype(jnp.float32)
+    # Each byte has mean 127.5 and variance (256² − 1)/12.
+    noise = (four - 510) / (65535 / 3) ** 0.5
+    return jnp.clip(jnp.round(image.astype(jnp.float32) + sigma * noise), 0, 255).astype(jnp.uint8)
+
+
+def _bits(key: PRNGKeyArray, image: Image) -> UInt32[Array, "h w c"]:
+    """32 random bits for each pixel and channel."""
     # A hash of the pixel's number, keyed by 64 random bits: `jax.random.bits` for every pixel takes 40 times
     # as long on a CPU, several times all the rest of the augmentation.
     words = jax.random.bits(key, (2,), jnp.uint32)
     counter = jax.lax.iota(jnp.uint32, image.size).reshape(image.shape)
-    bits = _mix(_mix(counter ^ words[0]) + words[1]) >> 16
-    # Multiply and shift: 16 random bits to a range without division, uneven by less than 1 %.
-    noise = (bits * jnp.asarray(2 * max_noise, jnp.uint32)) >> 16
-    shifted = image.astype(jnp.int16) + noise.astype(jnp.int16) - jnp.asarray(max_noise, jnp.int16)
-    return jnp.clip(shifted, 0, 255).astype(jnp.uint8)
+    return _mix(_mix(counter ^ words[0]) + words[1])
 
 
 def gain_offset(image: Image, gain: Float[Array, ""] | float, offset: Float[Array, ""] | float) -> Image:

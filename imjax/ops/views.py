@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Float32, PRNGKeyArray, Shaped, UInt8
 
-from imjax.ops.augment import Image, Move, Strength, add_noise, blur, do, gain_offset
+from imjax.ops.augment import Image, Move, Strength, add_gaussian_noise, blur, do, gain_offset
 from imjax.ops.vote import Label
 
 Volume = UInt8[Array, "d h w c"]
@@ -36,7 +36,7 @@ class Chances(NamedTuple):
     blur: Number
     """Blur with a radius of 1..`Strength.max_blur`."""
     noise: Number
-    """Noise of `Strength.max_noise`."""
+    """Gaussian noise; here `Strength.max_noise` is its standard deviation, in grey levels."""
 
 
 BOX_SHARE = (0.02, 0.4)
@@ -126,7 +126,7 @@ def _photometry(
     most = jnp.asarray(strength.max_blur)
     radius = jnp.minimum(1 + jnp.floor(draws[7] * most).astype(jnp.int32), most)
     image = blur(image, jnp.where(blurred, radius, 0))
-    return add_noise(noise, image, jnp.where(noisy, strength.max_noise, 0))
+    return add_gaussian_noise(noise, image, jnp.where(noisy, strength.max_noise, 0))
 
 
 def colour_jitter(

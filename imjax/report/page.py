@@ -32,7 +32,7 @@ from imjax.report import (
 from imjax.report.canvas import Chart
 from imjax.report.pictures import Strip
 from imjax.report.runs import Run
-from imjax.report.scores import Entry, Published
+from imjax.report.scores import Entry
 from imjax.report.tables import Table
 from imjax.report.variants import told_apart
 
@@ -119,7 +119,6 @@ def write_report(workdirs: Sequence[Path], path: Path) -> None:
 
 def render(found: Sequence[Run]) -> str:
     """The html text of the page on these runs."""
-    published = scores.published()
     groups: dict[str, list[Run]] = {}
     for run in sorted(found, key=lambda run: names.position(run.method)):
         groups.setdefault(run.spec.name, []).append(run)
@@ -137,7 +136,7 @@ def render(found: Sequence[Run]) -> str:
     waiting = tqdm(found, "report", unit="run", leave=False, disable=None if len(found) > 2 else True)
     return environment.get_template("report.html.jinja").render(
         title=f"{which} on {', '.join(group[0].spec.title for group in groups.values())}",
-        datasets=[_dataset(group, published) for group in groups.values()],
+        datasets=[_dataset(group) for group in groups.values()],
         runs=[_run(run, _named(run, found), images if run in shown else 0) for run in waiting],
         folded=len(found) > headline.FEW,
     )
@@ -161,8 +160,8 @@ def _shown(found: Sequence[Run]) -> list[Run]:
     return list(first.values())
 
 
-def _dataset(group: Sequence[Run], published: Published) -> DatasetPart:
-    spec = group[0].spec
+def _dataset(group: Sequence[Run]) -> DatasetPart:
+    spec, published = group[0].spec, scores.published(group)
     found = scores.entries(group)
     counts = sorted({str(run.config.get("top", 1)) for run in group}, key=int)
     top = "/".join(counts)
@@ -247,6 +246,7 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     return [
         ("folder", str(run.workdir)),
         ("images", f"{counts or 'not recorded'}, {data['width']} × {data['height']} (w × h)"),
+        ("split", data.get("split", "not recorded")),
         ("configuration", record.get("hash") or "not recorded"),
         ("data", record.get("data") or "not recorded"),
         ("device", record.get("device") or "not recorded"),

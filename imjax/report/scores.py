@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import math
 import statistics
 from collections.abc import Iterable, Sequence
 from importlib import resources
@@ -16,9 +17,6 @@ from imjax.report.runs import Row, Run
 # A run's name tells its weighting.
 VARYING = PLACES | {"method", "seed", "baselines", "select_on_test", "metassl", "joint.weighting"}
 """Configuration keys in which runs that are shown together may differ."""
-
-OWN = {"joint.metassl.unlabelled", "joint.metassl.labelled"}
-"""Keys whose values go with the method (method.md 2.2), so that runs of several differ in them."""
 
 LABELLED = {"fdt": "ldt", "aldt": "ldt"}
 """Methods without pseudo-labels → the one whose labels they add to."""
@@ -158,8 +156,18 @@ def metrics(found: Sequence[Entry], headline: str) -> list[str]:
     return sorted(dict.fromkeys(row.metric for row in rows), key=lambda metric: metric != headline)
 
 
-def published() -> Published:
-    """The published test figures, means of three runs."""
+def published(runs: Sequence[Run] = ()) -> Published:
+    """The published test figures, means of three runs.
+
+    Args:
+        runs: whose figures are shown; those that the papers have for another share of labels are left out.
+    """
+    shares = {run.config["data"]["label_fraction"] for run in runs}
+
+    def fits(line: dict[str, str]) -> bool:
+        """Without a share in the table all labels were used."""
+        return not line["labels"] or all(math.isclose(share, float(line["labels"])) for share in shares)
+
     text = resources.files("imjax.report").joinpath("published.csv").read_text(encoding="utf-8")
     return {
         (
@@ -169,6 +177,7 @@ def published() -> Published:
             line["metric"],
         ): float(line["value"])
         for line in csv.DictReader(text.splitlines())
+        if fits(line)
     }
 
 
@@ -207,7 +216,20 @@ def dropped(runs: Sequence[Run]) -> list[str]:
 
 def cautions(runs: Sequence[Run]) -> list[str]:
     """What a reader must know before comparing runs of one dataset with one another."""
-    return _clashes(runs) + _differences(runs)
+    return _leaks(runs) + _clashes(runs) + _differences(runs)
+
+
+def _leaks(runs: Sequence[Run]) -> list[str]:
+    """A line for each split that has copies of training's scenes among its test images (method.md 2.1)."""
+    lines = []
+    for run in runs:
+        seen, tested = run.record.get("seen", 0), run.record.get("counts", {}).get("test", 0)
+        if seen:
+            lines.append(
+                f"Split {run.config['data']['split']!r}: {seen} of {tested} test images have a copy of their "
+                "scene in training; test figures flatter."
+            )
+    return list(dict.fromkeys(lines))
 
 
 def _clashes(runs: Sequence[Run]) -> list[str]:
@@ -228,7 +250,7 @@ def _clashes(runs: Sequence[Run]) -> list[str]:
 def _differences(runs: Sequence[Run]) -> list[str]:
     flats = [flatten(run.config) for run in runs]
     # What tells runs apart is in their names.
-    keys = sorted(set().union(*flats) - VARYING - OWN - set().union(*(run.told_by for run in runs)))
+    keys = sorted(set().union(*flats) - VARYING - set().union(*(run.told_by for run in runs)))
     lines = []
     for key in keys:
         values = dict.fromkeys(str(flat.get(key, "absent")) for flat in flats)

@@ -54,6 +54,7 @@ def record(config: Config, packed: Packed) -> dict[str, Any]:
         "data": packed.manifest["hash"],
         "spec": dataclasses.asdict(packed.spec),
         "counts": {name: len(split.names) for name, split in packed.splits.items()},
+        "seen": packed.manifest["test_images_seen_in_training"],
         "versions": {"imjax": __version__, "python": platform.python_version()}
         | {name: _version(name) for name in PACKAGES},
         "device": f"{len(devices)} × {devices[0].device_kind}",

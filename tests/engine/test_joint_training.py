@@ -24,6 +24,7 @@ from imjax.errors import Stopped
 from imjax.methods.joint.hosts import HOSTS
 from imjax.methods.joint.nets import TEACHER
 from imjax.models.layers import scale_input
+from imjax.models.unet import UNet
 
 SPEC = DatasetSpec("toy", "Toy", "multiclass", ("a", "b"), ((0, 0, 0),) * 2, channels=1)
 JOINT = freeze(common().to_dict()["joint"], Joint)
@@ -102,6 +103,34 @@ def test_the_teacher_has_statistics_of_its_own():
     assert not np.allclose(means["net0"], means[TEACHER])
 
 
+def test_the_teacher_gets_no_gradient():
+    """Neither as it is, nor through the average that it is of the student."""
+    objective = joint_training(system("mean_teacher"), (8, 8))
+    variables = quick(objective.init)(jax.random.key(0))
+    variables["method"]["step"] = jnp.int32(5)
+
+    def loss(params, teacher):
+        there = variables | {"params": params, "method": variables["method"] | {TEACHER: teacher}}
+        summed, after = objective.losses["loss"](there, batch(), jax.random.key(1))
+        assert summed.shape == ()
+        return after.scalars["consistency"]
+
+    gradient = quick(jax.grad(loss, (0, 1)))(variables["params"], variables["method"][TEACHER])
+    largest = [max(np.abs(leaf).max() for leaf in jax.tree.leaves(part)) for part in gradient]
+    assert largest[0] > 0 and largest[1] == 0
+
+
+@pytest.mark.parametrize(("dropout", "differ"), [(0.2, True), (0.0, False)])
+def test_rdrop_is_nothing_without_dropout(dropout, differ):
+    """Of the net that its small runs have."""
+    one = system("rdrop")._replace(net=UNet(2, 0.5, dropout))
+    objective = joint_training(one, (16, 16))
+    variables = quick(objective.init)(jax.random.key(0))
+    large = jax.tree.map(lambda x: jnp.repeat(jnp.repeat(x, 2, 1), 2, 2), batch())
+    found = quick(objective.losses["loss"])(variables, large, jax.random.key(1))[1].scalars["consistency"]
+    assert bool(found > 1e-4) is differ
+
+
 @pytest.mark.parametrize("name", sorted(HOSTS))
 def test_every_host_steps_with_finite_gradients(name):
     for weighting in ("none",) if name == "supervised" else ("metassl",):
@@ -138,9 +167,7 @@ def _stages(joint):
 APART = Members(2, per_chunk=1)
 
 
-def train(
-    folder, members=APART, name="mean_teacher", weighting="metassl", stopping=lambda: False, resident=64
-):
+def train(folder, members=APART, stopping=lambda: False):
     options = Train(
         epochs=3, steps_per_epoch=6, batch_size=6, optimizer="sgd", schedule="poly", learning_rate=0.05,
         momentum=0.9, weight_decay=1e-4, adam_epsilon=1e-7, patience=1,

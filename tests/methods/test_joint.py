@@ -228,8 +228,8 @@ def test_metassl_is_region_losses_of_both_halves_in_place_of_the_hosts(seen, joi
     factor = float(ramp(jnp.int32(1234), joint.ramp.peak, joint.ramp.steps, joint.ramp.unit))
     for reference, learner in pairs:
         for part, weights in (
-            (slice(N, None), joint.metassl.unlabelled),
-            (slice(0, N), joint.metassl.labelled),
+            (slice(N, None), regions.region_weights(50, 0.6, 3)),
+            (slice(0, N), regions.region_weights(85, 0.3, 3)),
         ):
             p = np.asarray(jax.nn.softmax(reference[part], -1), np.float64)
             log = np.asarray(jax.nn.log_softmax(learner[part], -1), np.float64)
@@ -247,6 +247,34 @@ def test_metassl_is_region_losses_of_both_halves_in_place_of_the_hosts(seen, joi
                         sums, count = sums - log[i][target[i]], count + 1
                 expected += factor * weights[region] * sums / (count + 1)
     np.testing.assert_allclose(found.loss, expected, rtol=1e-4)
+
+
+def test_metassl_weights_go_with_the_method_unless_named(joint):
+    # Method.md 2.2, as printed: rounded.
+    beside_cps = (50, 40.3, 8.9, 0.15), (85, 82.7, 68.5, 41.0)
+    beside_teacher = (50, 40, 0.20, 6.4), (50, 35.7, 18.2, 25.5)
+    for name, host in HOSTS.items():
+        wanted = beside_teacher if name == "mean_teacher" else beside_cps
+        for found, weights in zip(host.region_weights(joint.metassl), wanted, strict=True):
+            assert found == pytest.approx(weights, abs=0.05)
+    named = dataclasses.replace(joint.metassl, unlabelled=(1.0, 2.0, 3.0, 4.0))
+    assert HOSTS["mean_teacher"].region_weights(named)[0] == (1.0, 2.0, 3.0, 4.0)
+
+
+def test_cps_learns_of_labelled_images_where_it_is_told_to(seen, joint):
+    assert tell("cps", said_by("cps"), seen, joint).labelled == []
+    told = tell("cps", said_by("cps"), seen, dataclasses.replace(joint, cps_labelled=True))
+    np.testing.assert_allclose(told.labelled[0].reference, jax.nn.softmax(said_by("cps")[1][0][:N], -1))
+    np.testing.assert_array_equal(told.labelled[0].supervised, said_by("cps")[0][0][:N])
+
+
+def test_simeps_of_four_nets(seen, joint):
+    four = dataclasses.replace(joint, simeps=dataclasses.replace(joint.simeps, nets=4))
+    said = {net: [logits(net)] for net in range(4)}
+    told = HOSTS["simeps"].tell(Fakes(said), seen, four, False)
+    others = [np.asarray(jax.nn.softmax(logits(net), -1)) for net in (0, 1, 3)]
+    np.testing.assert_allclose(told.unlabelled[2].reference, np.maximum.reduce(others)[N:], rtol=1e-6)
+    assert len(told.truth) == len(told.unlabelled) == HOSTS["simeps"].nets(four) == 4
 
 
 def test_metassl_thresholds_are_kept_apart_and_move_on(seen, joint):

@@ -32,6 +32,28 @@ def test_a_weighting_needs_predictions_of_the_same_pixels(method):
         names.check(config("suim_im", method=method, metassl=True))
 
 
+def test_rdrop_needs_dropout():
+    names.check(config("acdc_rdrop"))
+    with pytest.raises(UserError, match="the net has none; expected config.model.dropout above 0"):
+        names.check(config("suim_im", method="rdrop"))
+    for preset in ("small", "tiny"):
+        for dataset in ("neu_seg", "dagm", "mt", "acdc"):
+            values = importlib.import_module(f"configs.{dataset}_rdrop").get_config(preset).to_dict()
+            names.check(freeze(values))
+
+
+def test_half_of_a_joint_batch_is_labelled():
+    cps = config("acdc_cps")
+    odd = dataclasses.replace(cps.train, batch_size=7)
+    with pytest.raises(UserError, match="'train.batch_size' is 7; expected an even number"):
+        names.check(dataclasses.replace(cps, train=odd))
+
+
+def test_joint_methods_have_no_baselines():
+    with pytest.raises(UserError, match=r"'baselines' is \('ldt',\); expected none beside method 'cps'"):
+        names.check(config("acdc_cps", baselines=("ldt",)))
+
+
 def test_titles_and_starts():
     cps = config("acdc_cps")
     assert (names.title(cps), names.start(cps)) == ("cps", "supervised")

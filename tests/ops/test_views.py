@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from imjax.ops import views
-from imjax.ops.augment import Strength
+from imjax.ops.augment import Strength, add_gaussian_noise
 
 # Without optimisation programs compile in a quarter of the time, and these run for milliseconds.
 quick = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
@@ -135,7 +135,8 @@ def test_gain_and_offset_lie_in_their_range():
 
 def test_strong_views_keep_the_geometry():
     ramp = np.add.outer(8 * np.arange(8), 18 * np.arange(8))[..., None].repeat(3, -1).astype(np.uint8)
-    for view in strong(ramp, views.Chances(1.0, 1.0, 1.0, 1.0, 1.0))[:40]:
+    less = STRENGTH._replace(max_noise=10)
+    for view in strong(ramp, views.Chances(1.0, 1.0, 1.0, 1.0, 1.0), less)[:40]:
         # A mirrored one correlates by .67 at most: (18² − 8²)/(18² + 8²).
         assert np.corrcoef(view.ravel().astype(float), ramp.ravel().astype(float))[0, 1] > 0.75
 
@@ -238,3 +239,15 @@ def test_gaussian_noise_is_clipped_but_the_image_is_not():
     # Floats are taken as they are.
     again = noisy(jax.random.key(0), jnp.ones((60, 60, 3)))
     np.testing.assert_allclose(again, got, rtol=3e-7)
+
+
+def test_noise_of_views_is_gaussian_in_grey_levels():
+    image = jnp.full((200, 200, 3), 128, jnp.uint8)
+    noise = np.asarray(add_gaussian_noise(jax.random.key(0), image, 10.0), np.float64) - 128
+    assert abs(noise.mean()) < 0.1 and abs(noise.std() - 10) < 0.1
+    # Of normal draws 68.3 % lie within σ and 95.4 % within 2 σ; rounding widens both by half a level.
+    for bound, share in ((10, 0.706), (20, 0.960)):
+        assert abs((abs(noise) <= bound).mean() - share) < 0.02
+    assert abs(np.corrcoef(noise[:-1].ravel(), noise[1:].ravel())[0, 1]) < 0.01
+    np.testing.assert_array_equal(add_gaussian_noise(jax.random.key(0), image, 0.0), image)
+    assert np.asarray(add_gaussian_noise(jax.random.key(1), 0 * image, 50.0)).min() == 0

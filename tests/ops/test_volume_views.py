@@ -59,7 +59,7 @@ def test_the_blur_stays_within_a_slice():
 def test_noise_is_another_one_in_each_slice():
     found, _ = weak(NEVER._replace(noise=1.0))
     shifts = found[0, ..., 0].astype(int) - VOLUME[..., 0]
-    assert abs(shifts).max() <= 20 and not (shifts[0] == shifts[1]).all()
+    assert 20 < abs(shifts).max() <= 3.5 * 20 and not (shifts[0] == shifts[1]).all()
 
 
 def test_labels_of_several_channels_move_too():

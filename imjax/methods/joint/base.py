@@ -16,13 +16,15 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, UInt8
 
 from imjax import losses
-from imjax.config_joint import Joint
+from imjax.config_joint import Joint, MetaSSL
 from imjax.data.spec import DatasetSpec
 from imjax.methods.joint.nets import Nets
 from imjax.methods.joint.views import Views
+from imjax.ops.regions import region_weights
 
 Logits = Float[Array, "b *px c"]
 Probabilities = Float[Array, "b *px c"]
+RegionWeights = tuple[float, ...]
 How = Callable[[Probabilities, Logits, Float[Array, "b ..."]], jax.Array]
 """Reference, supervised, weight per pixel → scalar."""
 
@@ -75,6 +77,16 @@ class Host:
     """On the whole loss."""
     extra: tuple[str, ...] = ()
     """Names in `Told.extra`."""
+    drops: bool = False
+    """Whether its passes differ by dropout alone, so that the net must have some."""
+    regions: tuple[RegionWeights, RegionWeights] = (region_weights(50, 0.6, 3), region_weights(85, 0.3, 3))
+    """MetaSSL's weights of UC, US, DC, DS beside it, of unlabelled and of labelled pixels, where the
+    configuration names none (method.md 2.2)."""
+
+    def region_weights(self, settings: MetaSSL) -> tuple[RegionWeights, RegionWeights]:
+        """Those that are in force."""
+        unlabelled, labelled = self.regions
+        return settings.unlabelled or unlabelled, settings.labelled or labelled
 
 
 def class_names(spec: DatasetSpec) -> tuple[str, ...]:

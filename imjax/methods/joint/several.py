@@ -15,10 +15,13 @@ from imjax.ops import similarity
 
 
 def cps(nets: Nets, seen: Views, joint: Joint, both: bool) -> Told:
-    """Two nets learn each other's most probable class (Chen et al. 2021)."""
+    """Two nets learn each other's most probable class (Chen et al. 2021).
+
+    Of unlabelled images, and with `joint.cps_labelled` of labelled ones too.
+    """
     said = [nets(i, seen.images).logits for i in range(2)]
     references = [jax.lax.stop_gradient(jax.nn.softmax(logits, -1)) for logits in said]
-    return _told(seen, said, references[::-1], hard, both)
+    return _told(seen, said, references[::-1], hard, both or joint.cps_labelled)
 
 
 def simeps(nets: Nets, seen: Views, joint: Joint, both: bool) -> Told:

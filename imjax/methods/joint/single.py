@@ -126,9 +126,11 @@ def rdrop(nets: Nets, seen: Views, joint: Joint, both: bool) -> Told:
 
 HOSTS = {
     "supervised": Host(supervised, exchanges=lambda joint: 0),
-    "mean_teacher": Host(mean_teacher, teacher=True),
+    "mean_teacher": Host(
+        mean_teacher, teacher=True, regions=((50.0, 40.0, 0.20, 6.4), (50.0, 35.7, 18.2, 25.5))
+    ),
     "fixmatch": Host(fixmatch),
     "unimatch": Host(unimatch, exchanges=lambda joint: 3, ramped=False, scale=0.5),
     "cct": Host(cct, exchanges=lambda joint: 3, auxiliaries=3),
-    "rdrop": Host(rdrop, exchanges=lambda joint: 2),
+    "rdrop": Host(rdrop, exchanges=lambda joint: 2, drops=True),
 }

@@ -22,6 +22,8 @@ from imjax.ops.ramp import ramp
 Thresholds = dict[str, jax.Array]
 """MetaSSL's, for `unlabelled` and `labelled`, `[exchange, class]`; empty for other weightings."""
 NAMES = tuple(name.lower() for name in regions.REGIONS)
+SIDES = {"unlabelled": "", "labelled": "labelled_"}
+"""Halves of a batch, and how the names of their scalars begin."""
 
 
 class Total(NamedTuple):
@@ -50,8 +52,11 @@ def scalar_names(host: Host, spec: DatasetSpec, chosen: str) -> tuple[str, ...]:
     names = ("supervised", "consistency", "ramp", *host.extra)
     if chosen != "metassl":
         return names
-    shares = (f"region_share_{name}" for name in NAMES)
-    return (*names, *shares, *(f"threshold_{name}" for name in class_names(spec)))
+    figures = (
+        *(f"region_share_{name}" for name in NAMES),
+        *(f"threshold_{name}" for name in class_names(spec)),
+    )
+    return (*names, *(side + figure for side in SIDES.values() for figure in figures))
 
 
 def total(
@@ -78,7 +83,7 @@ def total(
     supervised = jnp.asarray(sum(losses.overlap_loss(logits, label) for logits in told.truth), jnp.float32)
     scalars = {"supervised": supervised} | told.extra
     if chosen == "metassl":
-        consistency, thresholds, more = _of_regions(told, label, thresholds, joint, spec)
+        consistency, thresholds, more = _of_regions(told, label, thresholds, host, joint, spec)
         scalars |= more
     else:
         exchanges = (*told.unlabelled, *told.labelled)
@@ -114,32 +119,33 @@ def region_map(exchange: Exchange, thresholds: jax.Array) -> jax.Array:
 
 
 def _of_regions(
-    told: Told, label: jax.Array, thresholds: Thresholds, joint: Joint, spec: DatasetSpec
+    told: Told, label: jax.Array, thresholds: Thresholds, host: Host, joint: Joint, spec: DatasetSpec
 ) -> tuple[jax.Array, Thresholds, dict[str, jax.Array]]:
     """MetaSSL's loss on unlabelled and labelled pixels (method.md 2.2), the thresholds moved on, figures."""
-    settings = joint.metassl
-    sides = (
-        ("unlabelled", told.unlabelled, settings.unlabelled, None),
-        ("labelled", told.labelled, settings.labelled, label),
-    )
-    loss, moved, shares = jnp.float32(0), {}, []
+    momentum, given = joint.metassl.momentum, host.region_weights(joint.metassl)
+    sides = zip(SIDES, (told.unlabelled, told.labelled), given, (None, label), strict=True)
+    loss, moved, figures = jnp.float32(0), {}, {}
     for side, exchanges, weights, truth in sides:
-        rows = []
+        rows, shares = [], []
         for exchange, old in zip(exchanges, thresholds[side], strict=True):
             reference = jax.lax.stop_gradient(exchange.reference)
             target = label_of(reference) if truth is None else truth
             counted = target != VOID
-            now = regions.update_thresholds(old, reference, counted, settings.momentum)
+            now = regions.update_thresholds(old, reference, counted, momentum)
             region = region_map(exchange, now)
             measured = regions.region_loss(
                 exchange.supervised, target, region, jnp.asarray(weights, jnp.float32), counted
             )
             loss += exchange.share * measured
             rows.append(now)
-            shares += [regions.region_shares(region, counted)] if truth is None else []
+            shares.append(regions.region_shares(region, counted))
         moved[side] = jnp.stack(rows)
-    shared = jnp.mean(jnp.stack(shares), 0)
-    figures = {f"region_share_{name}": shared[i] for i, name in enumerate(NAMES)}
-    means = moved["unlabelled"].mean(0)
-    figures |= {f"threshold_{name}": means[i] for i, name in enumerate(class_names(spec))}
+        figures |= _figures(SIDES[side], jnp.mean(jnp.stack(shares), 0), moved[side].mean(0), spec)
     return loss, moved, figures
+
+
+def _figures(side: str, shares: jax.Array, thresholds: jax.Array, spec: DatasetSpec) -> dict[str, jax.Array]:
+    """Means over the exchanges, by name."""
+    by_region = {f"{side}region_share_{name}": share for name, share in zip(NAMES, shares, strict=True)}
+    names = (f"{side}threshold_{name}" for name in class_names(spec))
+    return by_region | dict(zip(names, thresholds, strict=True))

@@ -22,7 +22,8 @@ class Views:
     """
 
     def __init__(self, batch: dict, joint: Joint, free_rotation: bool, key: jax.Array):
-        self._joint, self._key, self._strong = joint, key, 0
+        draws, self._key = jax.random.split(key)
+        self._joint, self._strong = joint, 0
         images, label = batch["labelled"]["image"], batch["labelled"]["label"]
         self.labelled = len(images)
         """How many of the images are labelled."""
@@ -38,7 +39,7 @@ class Views:
                 image, label = random_patch(place, image, label, joint.patch)
             return views.weak(key, image, label, chances, strength, free_rotation=free_rotation)
 
-        self.images, labels = jax.vmap(weak)(jax.random.split(key, len(both[0])), *both)
+        self.images, labels = jax.vmap(weak)(jax.random.split(draws, len(both[0])), *both)
         """Weak views uint8 `[n + m, h, w, c]`, of volumes `[n + m, d, h, w, c]`."""
         self.label = labels[: self.labelled]
         """uint8 `[n, h, w]` or `[n, h, w, k]`, of the weak views."""
