@@ -30,17 +30,27 @@ def build(
     epochs: int = 3,
     start: str | None = None,
     labelling: Mapping[int, Mapping[str, float | None]] | None = None,
+    share: float = 0.1,
+    seen: int = 0,
     **config,
 ) -> Path:
     """Write a run's folder; mPA is half the headline figure, the dataset's IoU of diver a quarter of it.
 
-    `labelling`: further figures of the label stage of a generation.
+    `labelling`: further figures of the label stage of a generation. `share`: of labels. `seen`: test images
+    with a copy in training.
     """
     folder.mkdir(parents=True)
     config = {"method": method, "seed": seed, "generations": 2, "top": 2, "baselines": []} | config
-    config["data"] = {"height": size, "width": size, "dir": "", "cache": ""}
+    config["data"] = {
+        "height": size,
+        "width": size,
+        "dir": "",
+        "cache": "",
+        "label_fraction": share,
+        "split": "own",
+    }
     starts = [name for name, generation in scores if generation is None and name not in config["baselines"]]
-    _record(folder, config, start or (starts[-1] if starts else "ldt"), spec)
+    _record(folder, config, start or (starts[-1] if starts else "ldt"), spec, seen)
     _results(folder / "results.csv", scores, seed, spec)
     figures = []
     for number, ((name, generation), values) in enumerate(scores.items()):
@@ -59,13 +69,14 @@ def build(
     return folder
 
 
-def _record(folder: Path, config: dict, start: str, spec: Mapping) -> None:
+def _record(folder: Path, config: dict, start: str, spec: Mapping, seen: int) -> None:
     record = {
         "config": config,
         "start": start,
         "hash": "abc123",
         "spec": dict(spec),
         "counts": {"test": 3},
+        "seen": seen,
         "device": "1 × cpu",
     }
     record |= {"versions": {"jax": "0.1"}, "command": ["python", "-m", "imjax.main", f"--workdir={folder}"]}

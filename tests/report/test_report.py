@@ -19,6 +19,23 @@ FIRST = START | {("im_pp", 0): [0.50, 0.48]}
 WHOLE = FIRST | {("im_pp", 1): [0.55, 0.57]}
 
 
+def test_published_figures_are_those_of_as_many_labels(tmp_path, make_run):
+    """NEU-Seg is published at five shares (method.md 2.1), FDT has all labels anyway."""
+    key = ("neu_seg", "simeps", None, "miou")
+    for share, value in ((0.01, 0.704), (0.1, 0.7595), (0.5, 0.799), (0.2, None)):
+        found = [runs.read(make_run(tmp_path / str(share), {("im_pp", 0): [0.5]}, share=share))]
+        paper = scores.published(found)
+        assert paper.get(key) == value and ("suim", "fdt", None, "miou") in paper
+        assert (("suim", "im_pp", 1, "miou") in paper) is (share == 0.1)
+
+
+def test_a_split_that_leaks_says_so(tmp_path, make_run):
+    text, _ = page([make_run(tmp_path / "leaks", {("im_pp", 0): [0.5]}, seen=2)], tmp_path / "leaks.html")
+    assert "2 of 3 test images have a copy of their scene in training" in text
+    text, _ = page([make_run(tmp_path / "tight", {("im_pp", 0): [0.5]})], tmp_path / "tight.html")
+    assert "copy of their scene" not in text
+
+
 def test_table_has_the_figures_and_the_published_ones(tmp_path, make_run):
     text, parsed = page([make_run(tmp_path / "run", WHOLE)], tmp_path / "report.html")
     # suim,im_pp,1,miou is 0.461 in the paper; mean of the best 2 is (0.55 + 0.57) / 2.
