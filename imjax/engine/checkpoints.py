@@ -18,8 +18,9 @@ from imjax.log import logger
 
 CHECKSUM = "checksum"
 """Beside what is saved: a flipped bit would go unnoticed otherwise."""
-EVERY_SECONDS = 10
-"""Least time between two saves that nobody asked for: an epoch of small nets takes less than its save."""
+SPARE = 10
+"""Times as long as a save took are to pass before the next that nobody asked for: small nets have epochs that
+take no longer than a save."""
 
 
 class Checkpoints:
@@ -41,7 +42,7 @@ class Checkpoints:
             self._manager = ocp.CheckpointManager(self._folder, options=options)
             self._saved = self._manager.latest_step()
         self._saved = hosts.first_says(self._saved)
-        self._began = time.monotonic()
+        self._next = 0.0
 
     def restore(self, members: Members, state: Chunks) -> tuple[int, Chunks]:
         """The newest saved step that is whole, and its state; `(0, state)` if there is none."""
@@ -87,19 +88,21 @@ class Checkpoints:
         return saved
 
     def offer(self, step: int, members: Members, state: Chunks) -> None:
-        """`save`, unless the last one, or the beginning, was a moment ago. Every process must call it."""
-        if hosts.first_says(time.monotonic() - self._began >= EVERY_SECONDS):
+        """`save`, unless the last one was a moment ago (`SPARE`). Every process must call it."""
+        if hosts.first_says(time.monotonic() >= self._next):
             self.save(step, members, state)
 
     def save(self, step: int, members: Members, state: Chunks, wait: bool = False) -> None:
         """Save the state after `step` steps; returns before it is written unless `wait`."""
         if self._saved != step:
-            self._began = time.monotonic()
+            start = time.monotonic()
             self._saved, leaves = step, jax.tree.leaves(members.collect(state))
             if self._manager is not None:
                 named = _named(leaves)
                 whole = named | {CHECKSUM: _checksum(named)}
                 self._manager.save(step, args=ocp.args.StandardSave(whole))
+            end = time.monotonic()
+            self._next = end + SPARE * (end - start)
         if wait and self._manager is not None:
             self._manager.wait_until_finished()
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from imjax.engine import checkpoints
 from imjax.engine.checkpoints import Checkpoints
 from imjax.engine.members import Members
 
@@ -57,6 +58,29 @@ def restored(folder):
     return step
 
 
+def test_saves_take_a_tenth_of_the_time_at_most(tmp_path, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(checkpoints.time, "monotonic", lambda: now[0])
+    members, state = Members(2), MEMBERS.spread(STATE)
+    collect = members.collect
+
+    def slowly(chunks):
+        now[0] += 0.5
+        return collect(chunks)
+
+    monkeypatch.setattr(members, "collect", slowly)
+    saved, taken = Checkpoints(tmp_path), []
+    # The first takes from 100 to 100.5: the next is taken 5 seconds after that, and not before.
+    for step, moment in ((1, 100.0), (2, 105.4), (3, 105.5), (4, 110.9)):
+        now[0] = moment
+        saved.offer(step, members, state)
+        taken.append(saved._saved)
+    # What somebody asks for is saved at once.
+    saved.save(5, members, state)
+    saved.close()
+    assert [*taken, saved._saved] == [1, 1, 3, 3, 5]
+
+
 def cut(path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
@@ -75,6 +99,7 @@ CHILD = """
 import os, signal, sys, time
 from pathlib import Path
 import numpy as np
+from imjax.engine import checkpoints
 from imjax.engine.checkpoints import Checkpoints
 from imjax.engine.members import Members
 
