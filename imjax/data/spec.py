@@ -56,9 +56,10 @@ class DatasetSpec:
     """The channels are those of `imjax.cells`: predicted positions are redrawn before they are scored, and
     the cell count error is a metric (method.md 1.10)."""
     monitor: Literal["soft_iou", "soft_miou", "loss"] = "soft_miou"
-    """Validation figure that picks the best epoch and ranks the candidates (method.md 1.5)."""
+    """Validation figure that picks each candidate's best epoch (method.md 1.5)."""
     headline: str = "miou"
-    """Test metric of tables and curves."""
+    """Metric, larger is better, that ranks the candidates on val (method.md 1.1) and that tables and curves
+    show of test."""
     source: str = ""
     """Where the data is had, for the message that says it is missing."""
     layout: str = ""

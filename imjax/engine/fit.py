@@ -42,7 +42,7 @@ class Fitted:
     larger_is_better: bool
 
     def ranked(self) -> list[int]:
-        """Members, best on val first, dropped ones last; equal ones in their order."""
+        """Members, best by the monitor first, dropped ones last; equal ones in their order."""
         sign = -1 if self.larger_is_better else 1
         return [int(i) for i in np.lexsort((sign * self.value, self.dropped))]
 

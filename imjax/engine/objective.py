@@ -56,7 +56,7 @@ class Objective:
     watch: Callable[[Variables, Batch], dict[str, jax.Array]]
     """variables, validation batch (`"counted"` `[b]` is False for padding) → scalars; has `monitor`."""
     monitor: str
-    """The scalar that picks the best epoch and ranks the members."""
+    """The scalar that picks each member's best epoch; EvalNets are ranked by it too."""
     larger_is_better: bool
     scalars: tuple[str, ...] = ()
     """Names of the figures that the losses give beside themselves."""

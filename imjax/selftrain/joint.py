@@ -17,7 +17,7 @@ from imjax.log import logger
 from imjax.methods.joint.hosts import HOSTS
 from imjax.selftrain import looks, panels, sets
 from imjax.selftrain.context import Context
-from imjax.selftrain.measuring import by_headline, measure, measured_by, report, rows_of
+from imjax.selftrain.measuring import by_headline, decides, measure, measured_by, report, rows_of
 from imjax.selftrain.stages import JointStage
 from imjax.selftrain.store import write_json
 from imjax.selftrain.training import fit_stage
@@ -54,15 +54,15 @@ def run(stage: JointStage, context: Context, out: Path, monitor: Monitor) -> dic
     flat = jax.tree.map(lambda *leaves: np.stack(leaves, 1).reshape(-1, *leaves[0].shape[1:]), *nets)
     save_nets(out / "nets", flat)
     measured = measure(context, system.net, flat)
-    decides = "test" if stage.select_on_test else "val"
     dropped = np.repeat(fitted.dropped, system.nets)
-    order = by_headline(context, measured[decides], dropped)
+    order = by_headline(context, measured[decides(stage)], dropped)
     ranked = [net for net in order if not dropped[net]]
     report(stage, context, measured, ranked, monitor)
     rows = rows_of(stage, context, measured, order)
     if system.nets > 1:
         voted = measured_by(context, lambda images: context.voted_labels(system.net, nets, images))
-        rows += rows_of(stage, context, voted, by_headline(context, voted[decides], fitted.dropped), ENSEMBLE)
+        voted_order = by_headline(context, voted[decides(stage)], fitted.dropped)
+        rows += rows_of(stage, context, voted, voted_order, ENSEMBLE)
     # Nets are ranked, systems are watched: the report needs to know which is whose.
     write_json(out / "train.json", fitted.facts() | {"ranked": ranked, "nets": system.nets})
     write_json(out / "rows.json", rows)

@@ -47,6 +47,11 @@ def measured_by(context: Context, labels_of: Callable[[np.ndarray], np.ndarray])
     return out
 
 
+def decides(stage: TrainStage | JointStage) -> str:
+    """Split on which a stage's candidates are ranked: val, or test for replication (method.md 1.1, 1.12)."""
+    return "test" if stage.select_on_test else "val"
+
+
 def by_headline(context: Context, found: Measured, dropped: np.ndarray) -> list[int]:
     """Members, best by the dataset's headline figure first; those of bool `dropped` last."""
     headline = [figures[context.packed.spec.headline, ""] for figures in found.figures]
@@ -68,9 +73,8 @@ def report(
     for (metric, label), value in figures.items():
         if not label:
             monitor.scalar("test", metric, value)
-    chosen = "test" if stage.select_on_test else "val"
-    count = len(ranked)
-    monitor.log(f"test {headline} {figures[headline, '']:.4f} (best on {chosen} of {count})")
+    best = f"best on {decides(stage)} of {len(ranked)}"
+    monitor.log(f"test {headline} {figures[headline, '']:.4f} ({best})")
 
 
 def rows_of(

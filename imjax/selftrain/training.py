@@ -23,13 +23,15 @@ from imjax.log import logger
 from imjax.methods import consistency
 from imjax.selftrain import panels, sets
 from imjax.selftrain.context import Context
-from imjax.selftrain.measuring import by_headline, measure, report, rows_of
+from imjax.selftrain.measuring import by_headline, decides, measure, report, rows_of
 from imjax.selftrain.stages import TrainStage
 from imjax.selftrain.store import write_json
 
 
 def run(stage: TrainStage, context: Context, out: Path, monitor: Monitor) -> dict[str, Any]:
     """Train the stage's candidates and write nets, ranking and result rows to `out`.
+
+    Candidates are ranked by the dataset's headline figure, see `by_headline`.
 
     Returns:
         Facts for DONE.json.
@@ -48,9 +50,8 @@ def run(stage: TrainStage, context: Context, out: Path, monitor: Monitor) -> dic
     fitted = fit_stage(stage, context, objective, phases, val, monitor, least_images=least)
     save_nets(out / "nets", fitted.variables)
     measured = measure(context, net, fitted.variables)
-    order = (
-        by_headline(context, measured["test"], fitted.dropped) if stage.select_on_test else fitted.ranked()
-    )
+    # The monitor only picked each candidate's epoch; the best candidate is the metric's (method.md 1.1).
+    order = by_headline(context, measured[decides(stage)], fitted.dropped)
     ranked = [member for member in order if not fitted.dropped[member]]
     report(stage, context, measured, ranked, monitor)
     write_json(out / "train.json", fitted.facts() | {"ranked": ranked})
