@@ -151,7 +151,7 @@ class Ensemble(Strength):
     """Who labels: several nets, or several views of one net. The strength is the views'."""
 
     members: int
-    """Nets: the best n of the last generation."""
+    """Nets: the best n of the last generation, and of EvalNets the best n (method.md 1.2)."""
     views: int
     """Of Input Ensemble."""
 
@@ -199,7 +199,7 @@ class EvalNet:
 
     alpha: float
     candidates: int
-    top: int
+    """EvalNets that are trained; the best `ensemble.members` of them score."""
     lowest: float
     """MIN of the copy counts: pairs up to this score get one copy."""
     highest: float

@@ -37,7 +37,7 @@ def _single_rules() -> Iterator[Rule]:
         yield key, lambda v: v > 0 and v % 16 == 0, "a multiple of 16 (U-Net halves 4 times)"
     counts = ("candidates", "start_candidates", "top", "predict_batch", "train.epochs",
               "ensemble.members", "ensemble.views", "consistency.epochs", "evalnet.pairs.val_candidates",
-              "train.batch_size", "evalnet.candidates", "evalnet.top", "evalnet.train.epochs",
+              "train.batch_size", "evalnet.candidates", "evalnet.train.epochs",
               "evalnet.train.batch_size", "evalnet.pairs.passes", "evalnet.pairs.val_passes")  # fmt: skip
     for key in counts:
         yield key, lambda v: v >= 1, "at least 1"

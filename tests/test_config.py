@@ -311,6 +311,27 @@ def test_baselines_come_first_and_once():
     assert names[:3] == ["train_ldt", "train_aldt", "pairs"]
 
 
+@pytest.mark.parametrize(
+    ("method", "judges"), [("im_pp", 3), ("aim_pp", 3), ("evalnet", 3), ("im", 0), ("gt_im_pp", 0)]
+)
+def test_as_many_evalnets_score_as_nets_label(method, judges):
+    """Method.md 1.2: an ensemble of n EvalNets. Others than n of them, and the labels are others."""
+    values = leaf(f"suim_{method}").to_dict()
+    values["ensemble"]["members"] = 3
+    labels = [stage for stage in make_plan(check(freeze(values))) if isinstance(stage, LabelStage)]
+    assert [stage.judges for stage in labels] == [judges] * 5
+    assert ("3 EvalNets" in describe(make_plan(freeze(values)))) == bool(judges)
+
+
+def test_evalnets_that_score_must_be_trained():
+    values = leaf("suim_im_pp").to_dict()
+    values["evalnet"]["candidates"] = 1
+    with pytest.raises(UserError, match="'ensemble.members' is 2; expected at most the 1 EvalNets that are"):
+        make_plan(check(freeze(values)))
+    # Where nothing is judged, it matters to nobody.
+    assert make_plan(check(freeze(values | {"method": "im"})))
+
+
 def test_unknown_method_names_the_nearest():
     values = leaf("suim_aim_pp").to_dict() | {"method": "aim_ppp"}
     with pytest.raises(UserError, match="did you mean aim_pp"):

@@ -90,7 +90,6 @@ def evalnet() -> ConfigDict:
         dict(
             alpha=2.0,
             candidates=5,
-            top=4,
             lowest=0.43,
             highest=0.51,
             threshold=0.51,

@@ -95,7 +95,7 @@ def _camvid_small(config: ConfigDict) -> None:
     config.model.update(alpha=0.5, growing_alpha=(0.5, 0.625), momentum=0.95)
     presets.equal_steps(config, epochs=25, steps=60, batch=8)
     # lowest, highest: about the range of EvalNet's scores of unlabelled pairs in first runs.
-    config.evalnet.update(alpha=0.5, candidates=2, top=2, lowest=0.45, highest=0.6)
+    config.evalnet.update(alpha=0.5, candidates=2, lowest=0.45, highest=0.6)
     config.evalnet.train.update(epochs=8, steps_per_epoch=40, batch_size=16)
 
 
@@ -110,6 +110,6 @@ def synthetic(method: str, preset: str | None) -> ConfigDict:
     config.data.update(dataset="synthetic", height=64, width=64, synthetic_train=240)
     config.model.update(alpha=0.5, growing_alpha=(0.5, 0.625, 0.75), momentum=0.95)
     presets.equal_steps(config, epochs=10, steps=45, batch=8)
-    config.evalnet.update(alpha=0.5, candidates=2, top=2, lowest=0.6, highest=0.8)
+    config.evalnet.update(alpha=0.5, candidates=2, lowest=0.6, highest=0.8)
     config.evalnet.train.update(epochs=8, steps_per_epoch=25, batch_size=8)
     return presets.apply(config, preset or "", {"tiny": presets.tiny})

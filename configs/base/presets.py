@@ -60,7 +60,7 @@ def small(config: ConfigDict, height: int, width: int, alpha: float) -> None:
     growing = (alpha, 1.25 * alpha, 1.5 * alpha)
     config.model.update(alpha=alpha, growing_alpha=growing, momentum=0.95)
     equal_steps(config, epochs=20, steps=30, batch=8)
-    config.evalnet.update(alpha=alpha, candidates=4, top=4)
+    config.evalnet.update(alpha=alpha, candidates=4)
     config.evalnet.train.update(epochs=15, steps_per_epoch=30, batch_size=16)
 
 
@@ -72,6 +72,6 @@ def tiny(config: ConfigDict) -> None:
     config.data.update(height=64, width=64)
     config.model.update(alpha=0.25, growing_alpha=(0.25, 0.375), momentum=0.9)
     equal_steps(config, epochs=6, steps=25, batch=8)
-    config.evalnet.update(alpha=0.25, candidates=2, top=2)
+    config.evalnet.update(alpha=0.25, candidates=2)
     config.evalnet.pairs.update(passes=3, val_passes=1)
     config.evalnet.train.update(epochs=3, steps_per_epoch=8, batch_size=4)

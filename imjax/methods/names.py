@@ -15,8 +15,8 @@ def check(config: Config) -> None:
     """Make sure that the method exists and can do what it is asked for.
 
     Raises:
-        UserError: no such method, with the nearest ones; one of images alone, where the data are volumes; or
-            a weighting without pixels to weigh.
+        UserError: no such method, with the nearest ones; one of images alone, where the data are volumes;
+            fewer EvalNets than score; or a weighting without pixels to weigh.
     """
     name, known = config.method, (*RECIPES, *HOSTS)
     if name not in known:
@@ -29,10 +29,22 @@ def check(config: Config) -> None:
         )
     if name in HOSTS:
         _check_host(config)
+    else:
+        _check_judges(config)
     chosen = total.weighting(config.joint, config.metassl)
     if chosen != "none" and (name in RECIPES or not HOSTS[name].exchanges(config.joint)):
         able = ", ".join(host for host in HOSTS if HOSTS[host].exchanges(config.joint))
         raise UserError(f"method {name!r} has no predictions for {chosen!r} to weigh; those have: {able}")
+
+
+def _check_judges(config: Config) -> None:
+    """UserError where a generational method has fewer EvalNets than score."""
+    judges, trained = config.ensemble.members, config.evalnet.candidates
+    if RECIPES[config.method].judged != "none" and judges > trained:
+        raise UserError(
+            f"config key 'ensemble.members' is {judges}; expected at most the {trained} EvalNets that are "
+            f"trained (evalnet.candidates): with method {config.method!r} as many of them score"
+        )
 
 
 def _check_host(config: Config) -> None:

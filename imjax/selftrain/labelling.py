@@ -77,7 +77,7 @@ def _scores(stage: LabelStage, context: Context, images: np.ndarray, pair: Pair)
     if stage.copies == "oracle":
         truth = context.packed.splits["unlabelled"].labels
         return over_images(evalnet.true_score, truth, pairs["label"], pair.inconsistent, spec=spec)
-    return make_judge(context, stage.evalnets, skip_first=spec.reserved)(pairs)
+    return make_judge(context, stage.evalnets, stage.judges, skip_first=spec.reserved)(pairs)
 
 
 def _choose(
@@ -92,7 +92,7 @@ def _choose(
         Pairs with nothing inconsistent, and the scores float32 `[n]`.
     """
     best = score = None
-    judge = make_judge(context, stage.evalnets)
+    judge = make_judge(context, stage.evalnets, stage.judges)
     kept = np.load(context.store.folder(stage.kept) / "labels.npz") if stage.kept else None
     for masks in [*candidates, *([kept["label"]] if kept else [])]:
         found = judge({"image": images, "label": masks})

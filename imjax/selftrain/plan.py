@@ -64,7 +64,7 @@ def _evalnets(config: Config, chosen: Recipe, starts: tuple[str, ...]) -> list[S
     e = config.evalnet
     nets = tuple(f"train_{start}" for start in starts)
     pairs = PairsStage("pairs", chosen.judged, nets, e.pairs)
-    return [pairs, EvalNetStage("evalnet", "pairs", e.candidates, e.top, e.alpha, e.train)]
+    return [pairs, EvalNetStage("evalnet", "pairs", e.candidates, e.alpha, e.train)]
 
 
 def _generations(config: Config, chosen: Recipe) -> list[Stage]:
@@ -79,7 +79,7 @@ def _generations(config: Config, chosen: Recipe) -> list[Stage]:
 
 
 def _label(config: Config, chosen: Recipe, generation: int, nets: str, kept: str | None) -> LabelStage:
-    chooses = chosen.judged == "candidates"
+    judged, chooses = chosen.judged != "none", chosen.judged == "candidates"
     members = {"ensemble": config.ensemble.members, "best": 1, "all": 0}[chosen.labelled_by]
     return LabelStage(
         f"label_g{generation}",
@@ -90,7 +90,8 @@ def _label(config: Config, chosen: Recipe, generation: int, nets: str, kept: str
         config.ensemble,
         config.mask,
         chosen.copies,
-        None if chosen.judged == "none" else "evalnet",
+        "evalnet" if judged else None,
+        config.ensemble.members if judged else 0,
         config.evalnet.lowest,
         config.evalnet.highest,
         config.evalnet.threshold if chooses else None,
@@ -182,11 +183,17 @@ def _what(stage: Stage) -> str:
             return "the candidates' masks and the truth"
         return f"{stage.pairs.passes} passes over the labelled images, {stage.pairs.val_passes} over val"
     if isinstance(stage, EvalNetStage):
-        return f"{stage.candidates} EvalNets α={stage.alpha:g}, the best {stage.top} score"
+        return f"{stage.candidates} EvalNets α={stage.alpha:g}, {stage.train.epochs} epochs"
+    return _what_labels(stage)
+
+
+def _what_labels(stage: LabelStage) -> str:
+    judges = "the best EvalNet" if stage.judges == 1 else f"the best {stage.judges} EvalNets"
     if stage.threshold is not None:
-        return f"the best-scored mask of each image, kept from a score of {stage.threshold:g}"
+        return f"of each image the mask that {judges} score highest, kept from {stage.threshold:g} on"
     who = "the best net" if stage.members == 1 else f"the best {stage.members} nets"
-    return f"{stage.method} by {who}, copies: {stage.copies}"
+    by = f" by {judges}" if stage.judges else ""
+    return f"{stage.method} by {who}, copies: {stage.copies}{by}"
 
 
 def _what_trains(stage: TrainStage) -> str:

@@ -129,25 +129,27 @@ def train(stage: EvalNetStage, context: Context, out: Path, monitor: Monitor) ->
     fitted = fit_stage(stage, context, objective, [learn], val, monitor)
     save_nets(out / "nets", fitted.variables)
     write_json(out / "train.json", fitted.facts())
-    monitor.log(f"val {objective.monitor} {fitted.value[fitted.ranked()[: stage.top]].mean():.4f}")
+    best = fitted.value[fitted.ranked()[0]]
+    monitor.log(f"val {objective.monitor} {best:.4f} (the best of {stage.candidates})")
     return {"pairs": len(learn["image"])}
 
 
 def make_judge(
-    context: Context, evalnets: str, skip_first: bool = False
+    context: Context, evalnets: str, count: int, skip_first: bool = False
 ) -> Callable[[sets.Pairs], np.ndarray]:
     """The best EvalNets of a finished stage as a function.
 
     Args:
         context: of the run.
         evalnets: name of the stage.
+        count: its best so many; fewer where others were dropped.
         skip_first: class 0 does not count.
 
     Returns:
         Images and the labels to score → float32 `[n]`, 0..1.
     """
     stage, spec = context.store.stage(evalnets), context.packed.spec
-    net, variables = context.evalnet(stage.alpha), context.best_nets(evalnets, stage.top)
+    net, variables = context.evalnet(stage.alpha), context.best_nets(evalnets, count)
     batch, known = context.config.predict_batch, context.packed.splits["labelled"]
     shapes = memory.shapes({"image": known.images, "mask": known.labels}, batch)
     need = memory.of_asking(_look(net), variables, shapes)

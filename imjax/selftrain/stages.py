@@ -93,7 +93,6 @@ class EvalNetStage:
     name: str
     pairs: str
     candidates: int
-    top: int
     alpha: float
     train: Train
     generation: int | None = None
@@ -120,6 +119,8 @@ class LabelStage:
     copies: str
     """`none`, `one`, `scored` or `oracle`."""
     evalnets: str | None
+    judges: int
+    """The best of `evalnets`, whose mean score decides (method.md 1.2); 0 without."""
     lowest: float
     highest: float
     threshold: float | None
