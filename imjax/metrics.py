@@ -75,6 +75,11 @@ def soft_iou(probabilities: Float[Array, "*px 1"], labels: UInt8[Array, "*px"]) 
     return (intersection + 1) / (p.sum() + y.sum() - intersection + 1)
 
 
+def hard_iou(probabilities: Float[Array, "*px 1"], labels: UInt8[Array, "*px"]) -> Float32[Array, ""]:
+    """`soft_iou` of the mask p > 0.5, as ISIC 2018's nets are watched (method.md 1.5)."""
+    return soft_iou((probabilities > 0.5).astype(jnp.float32), labels)
+
+
 def _parts(confusions: Confusions) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Per image and class, `[n, k]`: intersection, true pixels, predicted pixels."""
     counts = np.asarray(confusions).astype(np.float64)

@@ -189,3 +189,12 @@ def test_soft_scores_by_hand():
     binary = metrics.soft_iou(p[..., 1:], jnp.array([[[1, 0, 255]]], jnp.uint8))
     np.testing.assert_allclose(binary, 1.2 / 2.6, rtol=1e-6)
     assert float(metrics.soft_miou(p, jnp.full_like(labels, 255))) == 0
+
+
+def test_hard_iou_by_hand():
+    # p is above one half in the first and the third pixel, and in the void one; exactly one half is not above
+    # it. Over the batch I = 1, U = 4: 2/5. From probabilities I = 1.8, U = 2.5 + 3 − 1.8 = 3.7.
+    p = jnp.array([[0.9, 0.5, 0.6, 0.4], [0.1, 0.9, 0.0, 0.0]])[..., None]
+    labels = jnp.array([[1, 1, 0, 1], [0, 255, 0, 0]], jnp.uint8)
+    np.testing.assert_allclose(metrics.hard_iou(p, labels), 2 / 5, rtol=1e-6)
+    np.testing.assert_allclose(metrics.soft_iou(p, labels), 2.8 / 4.7, rtol=1e-6)

@@ -35,7 +35,7 @@ SPEC = DatasetSpec(
     palette=colours.objects(1),
     free_rotation=True,
     label_resize="bilinear",
-    monitor="soft_iou",
+    monitor="hard_iou",
     headline="iou",
     source="your own images",
     layout=f"{IMAGES}/<stem>.png  {MASKS}/<stem>.png, for some of them",
@@ -194,7 +194,7 @@ def _spec(raw: Path, coding: Coding, free_rotation: bool) -> DatasetSpec:
         layout=SPEC.layout,
     )
     if coding.kind == "binary":
-        rest = dict(monitor="soft_iou", headline="iou", label_resize="bilinear")
+        rest = dict(monitor="hard_iou", headline="iou", label_resize="bilinear")
         return DatasetSpec(classes=coding.names, palette=coding.palette, **shared, **rest)
     if coding.kind == "multilabel":
         shares = (DETECTION_SHARE,) * len(coding.names)

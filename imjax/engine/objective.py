@@ -85,7 +85,7 @@ def _forward_train(net: nn.Module, variables: Variables, key: jax.Array, *inputs
 
 
 def watched(spec: DatasetSpec, logits: jax.Array, batch: Batch, measure: Callable) -> dict[str, jax.Array]:
-    """What is watched of a segmentation net: the loss that `measure` gives, and the soft IoU (method.md 1.5).
+    """What is watched of a segmentation net: the loss that `measure` gives, and the monitor (method.md 1.5).
 
     Args:
         spec: of the dataset.
@@ -98,12 +98,9 @@ def watched(spec: DatasetSpec, logits: jax.Array, batch: Batch, measure: Callabl
     out = {"loss": measure(logits, label)}
     if spec.monitor != "loss":
         said = probabilities(spec.kind, logits)
-        binary = spec.monitor == "soft_iou"
-        out[spec.monitor] = (
-            metrics.soft_iou(said, label)
-            if binary
-            else metrics.soft_miou(said, label, first=int(spec.background))
-        )
+        several = functools.partial(metrics.soft_miou, first=int(spec.background))
+        known = {"hard_iou": metrics.hard_iou, "soft_iou": metrics.soft_iou, "soft_miou": several}
+        out[spec.monitor] = known[spec.monitor](said, label)
     return out
 
 
@@ -112,7 +109,7 @@ def segmentation(net: nn.Module, spec: DatasetSpec, size: tuple[int, int]) -> Ob
     """Supervised segmentation: `image` uint8 `[b, h, w, c]`, `label` uint8 as `DatasetSpec` says.
 
     `size` is (h, w) of the images that initialise the net. Loss: cross-entropy (multiclass) or MSE on the
-    sigmoid (binary, multilabel). Watched: the loss and the soft IoU of the batch (method.md 1.5).
+    sigmoid (binary, multilabel). Watched: see `watched`, of each batch.
     """
 
     def supervised(logits, label):

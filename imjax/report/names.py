@@ -57,6 +57,7 @@ METRICS = {
     "miou_dataset": "mIoU, dataset",
     "iou_dataset": "IoU, dataset",
     "dice_dataset": "Dice, dataset",
+    "hard_iou": "IoU per batch",
     "soft_iou": "soft IoU",
     "soft_miou": "soft mIoU",
     "hd95": "HD95",
