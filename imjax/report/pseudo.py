@@ -173,11 +173,12 @@ def warnings(runs: Sequence[Run]) -> list[str]:
                 f"so that {learned} from the labelled set alone."
             )
         for found, generations in _together(ours, _collapsed):
-            which = "this generation" if len(generations) == 1 else "these generations"
+            alone = len(generations) == 1
+            which, it = ("this generation", "it") if alone else ("these generations", "them")
             lines.append(
-                f"Pseudo-labels collapsed: {_where(method, generations, found)}: the kept ones have one "
-                f"class only{_foregrounds(found, generations[0])}. The figures of {which} and of those after "
-                f"{'it' if len(generations) == 1 else 'them'} say nothing about the method."
+                f"Pseudo-labels collapsed: {_where(method, generations, found)}: the kept ones have "
+                f"little or nothing but one class{_foregrounds(found, generations[0])}. The figures of "
+                f"{which} and of those after {it} say nothing about the method."
             )
     return lines
 

@@ -26,6 +26,12 @@ from imjax.selftrain.context import Context
 from imjax.selftrain.scoring import make_judge
 from imjax.selftrain.stages import LabelStage
 
+HARDLY = 0.05
+"""Foreground or background below this part of its share of the labelled set has collapsed. One rule for both:
+20 times the labelled set's foreground would often be more than there are pixels."""
+NEARLY_ALL = 0.99
+"""A class of several with this share of the pixels has swallowed the others."""
+
 
 def run(stage: LabelStage, context: Context, out: Path, monitor: Monitor) -> dict[str, Any]:
     """Label the unlabelled images and write `labels.npz` to `out`.
@@ -51,13 +57,15 @@ def run(stage: LabelStage, context: Context, out: Path, monitor: Monitor) -> dic
         out / "labels.npz", label=pair.label, inconsistent=pair.inconsistent, keep=pair.keep,
         copies=copies, score=score,
     )  # fmt: skip
-    facts = _facts(context, pair, score, copies)
+    kept = _kept(context.packed.spec, pair)
+    reason = collapse(context.packed.spec, kept, context.packed.splits["labelled"].labels)
+    facts = _facts(context, pair, score, copies) | {"collapsed": float(bool(reason))}
     for name, value in facts.items():
         monitor.scalar("unlabelled", name, value)
     # No score without EvalNets, and no accuracy of images that have no truth.
     known = {name: value for name, value in facts.items() if np.isfinite(value)}
     monitor.log(", ".join(f"{name} {value:.4g}" for name, value in known.items()))
-    _warn(stage, facts)
+    _warn(stage, facts, reason)
     panels.of_labels(context, pair, out, monitor)
     return known
 
@@ -116,11 +124,10 @@ def _copies(stage: LabelStage, score: np.ndarray) -> np.ndarray:
 def _facts(context: Context, pair: Pair, score: np.ndarray, copies: np.ndarray) -> dict[str, float]:
     """What the log, the metrics and the report say of a labelling; nan where nothing tells."""
     spec, unlabelled = context.packed.spec, context.packed.splits["unlabelled"]
-    void = pair.inconsistent if spec.kind != "multilabel" else pair.inconsistent[..., None]
+    void = _void(spec, pair)
     # Accuracy of what is left after blocking; the truth is used for this figure only.
     truth = np.where(void | (unlabelled.labels == VOID), VOID, unlabelled.labels)
     figures = evaluate.figures(spec, truth=truth.astype(np.uint8), prediction=pair.label)
-    kept = np.where(void, np.uint8(VOID), pair.label)[pair.keep]
     facts = {
         "inconsistent_pixels": float(pair.size.mean()),
         "inconsistent_share": float(pair.inconsistent.mean()),
@@ -128,21 +135,52 @@ def _facts(context: Context, pair: Pair, score: np.ndarray, copies: np.ndarray) 
         "score": float(score.mean()),
         "copies": float(copies[pair.keep].mean()) if pair.keep.any() else 0.0,
         f"pseudo_{spec.headline}": figures[spec.headline, ""],
-        "collapsed": float(collapsed(spec, kept)),
     }
     if spec.kind != "multiclass":
-        facts["pseudo_foreground"] = foreground(kept)
+        facts["pseudo_foreground"] = foreground(_kept(spec, pair))
         facts["labelled_foreground"] = foreground(context.packed.splits["labelled"].labels)
     return facts
 
 
-def collapsed(spec: DatasetSpec, labels: np.ndarray) -> bool:
-    """Whether labels (VOID where they say nothing) hold one class only, or nothing at all.
+def _void(spec: DatasetSpec, pair: Pair) -> np.ndarray:
+    """Where the nets disagree, bool, to go with labels."""
+    return pair.inconsistent[..., None] if spec.kind == "multilabel" else pair.inconsistent
 
-    Multilabel: whether some channel is all 0 or all 1.
+
+def _kept(spec: DatasetSpec, pair: Pair) -> np.ndarray:
+    """Labels of the kept pairs, VOID where the nets disagree."""
+    return np.where(_void(spec, pair), np.uint8(VOID), pair.label)[pair.keep]
+
+
+def collapse(spec: DatasetSpec, labels: np.ndarray, labelled: np.ndarray) -> str:
+    """How pseudo-labels have collapsed, in words; empty if they have not.
+
+    They have if they say nothing; if one of several classes has `NEARLY_ALL` of the pixels, and less of the
+    labelled set's; binary and in a channel of multilabel, if they hold one value, or foreground or background
+    covers less than `HARDLY` of the share that it covers of the labelled set.
+
+    Args:
+        spec: of the dataset.
+        labels: uint8 `[n, ...]`, VOID where they say nothing.
+        labelled: those of the labelled set.
     """
-    channels = np.moveaxis(labels, -1, 0) if spec.kind == "multilabel" else [labels]
-    return any(len(np.setdiff1d(np.unique(channel), [VOID])) < 2 for channel in channels)
+    if not (labels != VOID).any():
+        return "they say nothing"
+    if spec.kind == "multiclass":
+        counts = np.array([[(x == i).sum() for i in range(spec.outputs)] for x in (labels, labelled)])
+        share, usual = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+        most = int(share.argmax())
+        if share[most] == 1 or share[most] >= NEARLY_ALL > usual[most]:
+            return f"{spec.classes[most]} has {share[most]:.1%} of their pixels"
+        return ""
+    channels = [labels] if spec.kind == "binary" else np.moveaxis(labels, -1, 0)
+    usually = [labelled] if spec.kind == "binary" else np.moveaxis(labelled, -1, 0)
+    for name, channel, usual in zip(spec.classes, channels, usually, strict=True):
+        found, wanted = foreground(channel), foreground(usual)
+        lost = found < HARDLY * wanted or 1 - found < HARDLY * (1 - wanted)
+        if lost or found in (0, 1):
+            return f"{name} has {found:.2%} of their pixels, {wanted:.2%} of the labelled set's"
+    return ""
 
 
 def foreground(labels: np.ndarray) -> float:
@@ -151,12 +189,11 @@ def foreground(labels: np.ndarray) -> float:
     return float((labels == 1).sum() / counted) if counted else 0.0
 
 
-def _warn(stage: LabelStage, facts: dict[str, float]) -> None:
+def _warn(stage: LabelStage, facts: dict[str, float], reason: str) -> None:
     if not facts["kept_share"]:
         logger.warning("%s: no pair was kept; the next nets train on the labelled set alone", stage.name)
-    elif facts["collapsed"]:
+    elif reason:
         logger.warning(
-            "%s: the pseudo-labels have collapsed to one class; more labels or a longer start (train.epochs) "
-            "may help",
-            stage.name,
-        )
+            "%s: the pseudo-labels have collapsed: %s; more labels or a longer start (train.epochs) may help",
+            stage.name, reason,
+        )  # fmt: skip

@@ -21,29 +21,53 @@ MANY = DatasetSpec("m", "m", "multiclass", ("a", "b"), ((0, 0, 0),) * 2)
 LABELS = DatasetSpec("l", "l", "multilabel", ("p", "q"), ((0, 0, 0),) * 2)
 
 
+def pixels(*counts, value=(0, 1, 255)):
+    """One image of a row, with so many pixels of each value."""
+    return np.repeat(np.array(value, np.uint8), counts)[None, None]
+
+
 @pytest.mark.parametrize(
-    ("spec", "values", "wanted"),
+    ("spec", "labels", "labelled", "wanted"),
     [
-        (BINARY, [0, 0, 0, 1], False),
-        (BINARY, [0, 0, 0, 0], True),
+        (BINARY, pixels(3, 1, 0), pixels(3, 1, 0), ""),
+        (
+            BINARY,
+            pixels(4, 0, 0),
+            pixels(3, 1, 0),
+            "x has 0.00% of their pixels, 25.00% of the labelled set's",
+        ),
         # Where it is not void (inconsistent) there is foreground only.
-        (BINARY, [1, 255, 1, 255], True),
-        (MANY, [1, 1, 1, 255], True),
-        (MANY, [0, 1, 1, 255], False),
-        # Nothing was kept at all.
-        (BINARY, [], True),
+        (BINARY, pixels(0, 2, 2), pixels(3, 1, 0), "x has 100.00% of their pixels, 25.00% "),
+        # A twentieth of 20 % foreground is 1 %; void pixels do not count.
+        (BINARY, pixels(197, 3, 50), pixels(80, 20, 0), ""),
+        (BINARY, pixels(199, 1, 0), pixels(80, 20, 0), "x has 0.50% of their pixels, 20.00% "),
+        # The same of the background: of 80 % a twentieth is 4 %.
+        (BINARY, pixels(5, 95, 0), pixels(80, 20, 0), ""),
+        (BINARY, pixels(3, 97, 0), pixels(80, 20, 0), "x has 97.00% of their pixels, 20.00% "),
+        (MANY, pixels(0, 3, 1), pixels(2, 2, 0), "b has 100.0% of their pixels"),
+        (MANY, pixels(2, 98, 3), pixels(2, 2, 0), ""),
+        (MANY, pixels(1, 99, 3), pixels(2, 2, 0), "b has 99.0% of their pixels"),
+        # A set whose things are that small is as it should be.
+        (MANY, pixels(99, 1, 0), pixels(199, 1, 0), ""),
+        (MANY, pixels(99, 1, 0), pixels(49, 1, 7), "a has 99.0% of their pixels"),
+        # Nothing was kept, or nothing of it is consistent.
+        (BINARY, pixels(0, 0, 0), pixels(3, 1, 0), "they say nothing"),
+        (MANY, pixels(0, 0, 4), pixels(3, 1, 0), "they say nothing"),
     ],
 )
-def test_collapse_is_one_class(spec, values, wanted):
-    assert labelling.collapsed(spec, np.array(values, np.uint8).reshape(1, -1, 1)) == wanted
+def test_a_collapse_is_one_class_or_nearly(spec, labels, labelled, wanted):
+    found = labelling.collapse(spec, labels, labelled)
+    assert found.startswith(wanted) and bool(found) == bool(wanted)
 
 
 def test_one_channel_is_enough_to_collapse():
-    labels = np.zeros((1, 2, 2, 2), np.uint8)
-    labels[0, 0, 0, 0] = 1
-    assert labelling.collapsed(LABELS, labels)
-    labels[0, 0, 0, 1] = 1
-    assert not labelling.collapsed(LABELS, labels)
+    # A channel of 20 %, one of 50 %.
+    labelled = np.stack([pixels(80, 20, 0), pixels(50, 50, 0)], -1)
+    assert not labelling.collapse(LABELS, labelled, labelled)
+    for lost in (pixels(100, 0, 0), pixels(98, 2, 0)):
+        found = labelling.collapse(LABELS, np.stack([labelled[..., 0], lost], -1), labelled)
+        assert found.startswith("q has ") and found.endswith("50.00% of the labelled set's")
+    assert not labelling.collapse(LABELS, np.stack([pixels(98, 2, 0), labelled[..., 1]], -1), labelled)
 
 
 def test_foreground_leaves_void_out():
@@ -53,17 +77,17 @@ def test_foreground_leaves_void_out():
 
 
 @pytest.mark.parametrize(
-    ("facts", "message"),
+    ("share", "reason", "message"),
     [
-        ({"kept_share": 0.0, "collapsed": 1.0}, "no pair was kept"),
-        ({"kept_share": 0.5, "collapsed": 1.0}, "collapsed to one class"),
-        ({"kept_share": 0.5, "collapsed": 0.0}, ""),
+        (0.0, "they say nothing", "no pair was kept"),
+        (0.5, "sky has 99.5% of their pixels", "have collapsed: sky has 99.5% of their pixels; more labels"),
+        (0.5, "", ""),
     ],
 )
-def test_warnings(facts, message, demo_config, caplog):
+def test_warnings(share, reason, message, demo_config, caplog):
     stage = next(stage for stage in make_plan(demo_config) if isinstance(stage, LabelStage))
     with caplog.at_level(logging.WARNING, "imjax"):
-        labelling._warn(stage, facts)
+        labelling._warn(stage, {"kept_share": share}, reason)
     assert (message in caplog.text) if message else not caplog.text
 
 
