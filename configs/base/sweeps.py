@@ -23,11 +23,16 @@ SWEEPS = {
     "patients": {str(n): {"data.label_fraction": n / 70} for n in (1, 3, 7)},
     "weighting": {name: {"joint.weighting": name} for name in ("none", "inconsistency", "csl", "metassl")},
     "nets": {str(n): {"joint.simeps.nets": n} for n in (3, 4)},
+    # The consensus of binary and multiclass labels is 0 under the mask anyway: only of a mask that is dilated
+    # does it matter whether labels are cut. All four have the same masks.
     "block": {
-        "both": {"mask.block_input": True, "mask.block_output": True},
-        "input": {"mask.block_input": True, "mask.block_output": False},
-        "output": {"mask.block_input": False, "mask.block_output": True},
-        "none": {"mask.block_input": False, "mask.block_output": False},
+        name: {"mask.block_input": inputs, "mask.block_output": outputs, "mask.dilate": 3}
+        for name, inputs, outputs in (
+            ("both", True, True),
+            ("input", True, False),
+            ("output", False, True),
+            ("none", False, False),
+        )
     },
     "morphology": {
         f"e{erode}d{dilate}": {"mask.erode": erode, "mask.dilate": dilate}

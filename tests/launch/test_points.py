@@ -1,11 +1,15 @@
 """Sweeps: which runs they are made of, and slips in naming them."""
 
+import dataclasses
 from pathlib import Path
 
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from configs.base.sweeps import SWEEPS
 from imjax.errors import UserError
+from imjax.ops import inconsistency
 from launch.points import make_points
 
 IM = "configs/camvid_im.py:tiny"
@@ -46,6 +50,26 @@ def test_every_named_sweep_makes_runs_that_differ(name):
 def test_block_sweep_sets_both_keys():
     found = {p.name[-6:]: p.config.mask for p in points("block")}
     assert not found["output"].block_input and found["output"].block_output
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass"])
+def test_block_sweeps_points_are_four_different_sets(kind):
+    """Without dilation the consensus is 0 under the mask already, and cutting it changes nothing."""
+    members = np.zeros((2, 9, 9), np.uint8)
+    members[:, 2:7, 2:7], members[0, 4, 4] = 1, 0
+    image = np.full((9, 9, 3), 7, np.uint8)
+
+    def made(mask):
+        pair = inconsistency.mask_pair(kind, jnp.asarray(members), classes=2, dilate=mask.dilate)
+        cut = inconsistency.block(
+            jnp.asarray(image), pair.label, pair.inconsistent,
+            block_input=mask.block_input, block_output=mask.block_output,
+        )  # fmt: skip
+        return tuple(np.asarray(part).tobytes() for part in cut)
+
+    masks = [p.config.mask for p in points("block")]
+    assert len({made(mask) for mask in masks}) == 4
+    assert len({made(dataclasses.replace(mask, dilate=0)) for mask in masks}) == 2
 
 
 def test_tuples_keep_their_commas():
