@@ -4,22 +4,26 @@
   python -m launch.smoke --root=runs/smoke --part=2/10
   python -m launch.smoke --root=runs/smoke configs/hela_*.py
 
-Ends with a table: the test figure of each beside chance, which it must beat. The same command goes on where
-it was stopped.
+Ends with a table: the test figure of each beside chance and the best constant prediction, both of which it
+must beat. The same command goes on where it was stopped.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 from absl import flags
 
 from imjax import door, log, rng
 from imjax.data import fixtures, pack, readers
 from imjax.data.options import DataOptions
+from imjax.data.spec import DatasetSpec
 from imjax.engine import evaluate
 from imjax.errors import TrainingError, UserError
 from imjax.methods import names
@@ -54,14 +58,11 @@ def main(arguments: list[str]) -> None:
     failed = local.run(points)
     if failed:
         raise TrainingError(runs.story(failed, len(points)))
-    worse = []
-    for point in points:
-        metric, value, chance = judge(point)
-        fine = math.isfinite(value) and value > chance
-        print(f"{point.name:32} test {metric} {value:.3f}, chance {chance:.3f}")
-        worse += [] if fine else [point.name]
-    if worse:
-        raise TrainingError(f"no better than chance: {', '.join(worse)}")
+    verdicts = {point.name: judge(point) for point in points}
+    for name, verdict in verdicts.items():
+        print(f"{name:32} {verdict}")
+    if faults := [f"{name}: {verdict.fault}" for name, verdict in verdicts.items() if verdict.fault]:
+        raise TrainingError("; ".join(faults))
 
 
 def part(paths: Sequence[Path], text: str) -> list[Path]:
@@ -93,12 +94,39 @@ def _points(path: Path, root: Path) -> list[Point]:
     return make_points([f"{path}:tiny"], [], settings, root)
 
 
-def judge(point: Point) -> tuple[str, float, float]:
-    """Metric, a finished run's test figure of it, and the same figure by chance.
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """A finished run's test figure beside what needs no learning."""
 
-    Chance is the truth with its pixels shuffled over all images: every class as often, and nowhere in place.
-    The metric is the headline or, for several classes without a background, of which a run of seconds finds
-    the largest, the pixel accuracy.
+    metric: str
+    value: float
+    chance: float
+    """The figure of the truth with its pixels shuffled over all images."""
+    constant: float
+    """The figure of the best prediction that says the same of every pixel."""
+    not_finite: tuple[str, ...] = ()
+    """Metrics of the run's last stage, of its best candidate, that are no finite number."""
+
+    def __str__(self) -> str:
+        bars = f"chance {self.chance:.3f}, constant {self.constant:.3f}"
+        return f"test {self.metric} {self.value:.3f}, {bars}"
+
+    @property
+    def fault(self) -> str:
+        """What is wrong, in words; empty if nothing is."""
+        if self.not_finite or not math.isfinite(self.value):
+            return f"not finite: {', '.join(self.not_finite) or self.metric}"
+        if self.value <= self.chance:
+            return f"no better than chance ({self})"
+        return f"no better than one class everywhere ({self})" if self.value <= self.constant else ""
+
+
+def judge(point: Point) -> Verdict:
+    """What a finished run's last stage is worth on test.
+
+    Chance has every class as often as the truth, and nowhere in place; a constant prediction is what a net
+    falls back on that has learned nothing but how often classes are. The metric is the headline or, for
+    several classes without a background, of which a run of seconds finds the largest, the pixel accuracy.
     """
     data = point.config.data
     packed = pack.load(pack.prepare(DataOptions.of(data), Path(data.cache or pack.default_cache())))
@@ -108,15 +136,37 @@ def judge(point: Point) -> tuple[str, float, float]:
     pixels = rng.numpy(0, "smoke").permutation(truth.reshape(-1, *channels))
     # Beside a background that is nearly everything, guessing it is accurate; the headline leaves it out.
     metric = "mpa" if spec.kind == "multiclass" and not spec.background else spec.headline
-    guess = evaluate.figures(spec, truth=truth, prediction=pixels.reshape(truth.shape), names=test.names)
-    return metric, _last(point.workdir, names.title(point.config), metric), guess[metric, ""]
+
+    def figure(prediction: np.ndarray) -> float:
+        return evaluate.figures(spec, truth=truth, prediction=prediction, names=test.names)[metric, ""]
+
+    constant = max(figure(prediction) for prediction in constants(spec, truth.shape))
+    found = last(point.workdir, names.title(point.config))
+    wrong = tuple(f"{name} {label}".strip() for (name, label), value in found.items() if value is None)
+    value = found.get((metric, ""))
+    return Verdict(
+        metric, math.nan if value is None else value, figure(pixels.reshape(truth.shape)), constant, wrong
+    )
 
 
-def _last(workdir: Path, method: str, metric: str) -> float:
-    """Test figure of the candidate ranked first of a run's last stage; nan without one."""
-    best = results.read(workdir).best
-    found = [value for (name, _, figure), value in best.items() if (name, figure) == (method, metric)]
-    return found[-1] if found else math.nan
+def constants(spec: DatasetSpec, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
+    """Labels, uint8 of this shape, that say the same of every pixel: one of each class or set of channels."""
+    if spec.kind == "multilabel":
+        values = itertools.product((0, 1), repeat=spec.outputs)
+    else:
+        values = range(max(spec.outputs, 2))
+    for value in values:
+        yield np.broadcast_to(np.array(value, np.uint8), shape)
+
+
+def last(workdir: Path, method: str) -> dict[tuple[str, str], float | None]:
+    """(metric, class) → test figure, None if not finite, of the best candidate of a method's last stage."""
+    rows = [
+        row for row in results.read(workdir).rows if (row.method, row.split, row.rank) == (method, "test", 1)
+    ]
+    generations = [row.generation for row in rows if row.generation is not None]
+    latest = max(generations, default=None)
+    return {(row.metric, row.label): row.value for row in rows if row.generation == latest}
 
 
 if __name__ == "__main__":

@@ -1,0 +1,71 @@
+"""What a smoke run must beat, by hand."""
+
+import math
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from imjax.data.spec import DatasetSpec
+from imjax.engine import evaluate
+from launch import smoke
+from launch.smoke import Verdict
+
+
+def toy(kind, classes):
+    return DatasetSpec("toy", "Toy", kind, classes, ((0, 0, 0),) * len(classes))
+
+
+@pytest.mark.parametrize(
+    ("value", "not_finite", "fault"),
+    [
+        (0.7, (), ""),
+        (0.6, (), "no better than one class everywhere (test mpa 0.600, chance 0.400, constant 0.600)"),
+        (0.4, (), "no better than chance (test mpa 0.400"),
+        (math.nan, (), "not finite: mpa"),
+        (0.7, ("hd95 ring",), "not finite: hd95 ring"),
+    ],
+)
+def test_a_run_must_beat_chance_and_one_class_everywhere(value, not_finite, fault):
+    found = Verdict("mpa", value, 0.4, 0.6, not_finite).fault
+    assert found.startswith(fault) and bool(found) == bool(fault)
+
+
+def test_the_best_constant_prediction_by_hand():
+    # Two images of 1×4. Class 2 has 3/4 and 2/4 of their pixels.
+    truth = np.array([[2, 2, 2, 0], [1, 2, 2, 0]], np.uint8)[:, None]
+    spec = toy("multiclass", ("a", "b", "c"))
+    found = [
+        evaluate.figures(spec, truth=truth, prediction=p)["mpa", ""]
+        for p in smoke.constants(spec, truth.shape)
+    ]
+    assert found == pytest.approx([1 / 4, 1 / 8, 5 / 8])
+
+
+@pytest.mark.parametrize(
+    ("spec", "shape", "wanted"),
+    [
+        (toy("binary", ("x",)), (2, 3, 3), [0, 1]),
+        (toy("multilabel", ("p", "q")), (2, 3, 3, 2), [(0, 0), (0, 1), (1, 0), (1, 1)]),
+    ],
+)
+def test_constants_of_one_class_and_of_channels(spec, shape, wanted):
+    found = list(smoke.constants(spec, shape))
+    assert [part[0, 0, 0].tolist() for part in found] == [np.array(value).tolist() for value in wanted]
+    assert {(part.shape, part.dtype.name) for part in found} == {(shape, "uint8")}
+    assert all((part == part[:1, :1, :1]).all() for part in found)
+
+
+def test_figures_are_those_of_the_last_stage_even_if_not_finite(monkeypatch):
+    def row(method="im", generation=1, rank=1, split="test", metric="miou", label="", value=0.5):
+        return SimpleNamespace(**locals())
+
+    rows = [
+        row("ldt", None, value=0.1), row(generation=0, value=0.2), row(rank=2), row(split="val"),
+        row(value=None), row(metric="iou", label="sky", value=0.3),
+    ]  # fmt: skip
+    monkeypatch.setattr(smoke.results, "read", lambda workdir: SimpleNamespace(rows=rows))
+    assert smoke.last(Path("run"), "im") == {("miou", ""): None, ("iou", "sky"): 0.3}
+    assert smoke.last(Path("run"), "ldt") == {("miou", ""): 0.1}
+    assert smoke.last(Path("run"), "cps") == {}
