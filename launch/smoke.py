@@ -125,8 +125,8 @@ def judge(point: Point) -> Verdict:
     """What a finished run's last stage is worth on test.
 
     Chance has every class as often as the truth, and nowhere in place; a constant prediction is what a net
-    falls back on that has learned nothing but how often classes are. The metric is the headline or, for
-    several classes without a background, of which a run of seconds finds the largest, the pixel accuracy.
+    falls back on that has learned nothing but which class is the largest. The metric is the headline: the
+    pixel accuracy of a constant is beyond nets of a few seconds that do find several classes.
     """
     data = point.config.data
     packed = pack.load(pack.prepare(DataOptions.of(data), Path(data.cache or pack.default_cache())))
@@ -134,8 +134,7 @@ def judge(point: Point) -> Verdict:
     truth = test.labels
     channels = truth.shape[1 + spec.dims :]
     pixels = rng.numpy(0, "smoke").permutation(truth.reshape(-1, *channels))
-    # Beside a background that is nearly everything, guessing it is accurate; the headline leaves it out.
-    metric = "mpa" if spec.kind == "multiclass" and not spec.background else spec.headline
+    metric = spec.headline
 
     def figure(prediction: np.ndarray) -> float:
         return evaluate.figures(spec, truth=truth, prediction=prediction, names=test.names)[metric, ""]

@@ -21,26 +21,26 @@ def toy(kind, classes):
     ("value", "not_finite", "fault"),
     [
         (0.7, (), ""),
-        (0.6, (), "no better than one class everywhere (test mpa 0.600, chance 0.400, constant 0.600)"),
-        (0.4, (), "no better than chance (test mpa 0.400"),
-        (math.nan, (), "not finite: mpa"),
+        (0.6, (), "no better than one class everywhere (test miou 0.600, chance 0.400, constant 0.600)"),
+        (0.4, (), "no better than chance (test miou 0.400"),
+        (math.nan, (), "not finite: miou"),
         (0.7, ("hd95 ring",), "not finite: hd95 ring"),
     ],
 )
 def test_a_run_must_beat_chance_and_one_class_everywhere(value, not_finite, fault):
-    found = Verdict("mpa", value, 0.4, 0.6, not_finite).fault
+    found = Verdict("miou", value, 0.4, 0.6, not_finite).fault
     assert found.startswith(fault) and bool(found) == bool(fault)
 
 
 def test_the_best_constant_prediction_by_hand():
-    # Two images of 1×4. Class 2 has 3/4 and 2/4 of their pixels.
+    # Two images of 1×4. Class 2 has 3/4 and 2/4 of their pixels, of 2 and of 3 classes in them.
     truth = np.array([[2, 2, 2, 0], [1, 2, 2, 0]], np.uint8)[:, None]
     spec = toy("multiclass", ("a", "b", "c"))
     found = [
-        evaluate.figures(spec, truth=truth, prediction=p)["mpa", ""]
+        evaluate.figures(spec, truth=truth, prediction=p)["miou", ""]
         for p in smoke.constants(spec, truth.shape)
     ]
-    assert found == pytest.approx([1 / 4, 1 / 8, 5 / 8])
+    assert found == pytest.approx([(1 / 4 / 2 + 1 / 4 / 3) / 2, 1 / 4 / 3 / 2, (3 / 4 / 2 + 2 / 4 / 3) / 2])
 
 
 @pytest.mark.parametrize(
