@@ -198,3 +198,73 @@ def test_hard_iou_by_hand():
     labels = jnp.array([[1, 1, 0, 1], [0, 255, 0, 0]], jnp.uint8)
     np.testing.assert_allclose(metrics.hard_iou(p, labels), 2 / 5, rtol=1e-6)
     np.testing.assert_allclose(metrics.soft_iou(p, labels), 2.8 / 4.7, rtol=1e-6)
+
+
+def slow_iou(truth, prediction, value):
+    """Intersection, union and true pixels of one value in one image, pixel by pixel; void is skipped."""
+    both = either = true = 0
+    for t, p in zip(truth.ravel().tolist(), prediction.ravel().tolist(), strict=True):
+        if t != 255:
+            both += t == value and p == value
+            either += t == value or p == value
+            true += t == value
+    return both, either, true
+
+
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("seed", range(3))
+def test_multiclass_slow_twin(seed, first):
+    truth, prediction = random_labels(seed, n=6, k=5)
+    # Some images lack a class, one is of one class, and one is void throughout.
+    truth[1][truth[1] == 3], truth[2][truth[2] != 255], truth[3] = 4, 1, 255
+    mious, accuracies = [], []
+    for t, p in zip(truth, prediction, strict=True):
+        parts = [slow_iou(t, p, value) for value in range(first, 5)]
+        present = [both / either for both, either, true in parts if true]
+        mious += [sum(present) / len(present)] if present else []
+        known = [(a, b) for a, b in zip(t.ravel(), p.ravel(), strict=True) if a != 255]
+        accuracies += [sum(a == b for a, b in known) / len(known)] if known else []
+    assert len(mious) == 5
+    matrices = confusions(truth, prediction, 5)
+    assert metrics.miou_per_image(matrices, first) == pytest.approx(sum(mious) / 5)
+    assert metrics.mpa(matrices) == pytest.approx(sum(accuracies) / len(accuracies))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_binary_slow_twin(seed):
+    truth, prediction = random_labels(seed, n=6, k=2)
+    # Nothing there; nothing there or found.
+    truth[1][truth[1] == 1], truth[2][truth[2] == 1], prediction[2] = 0, 0, 0
+    ious, dices = [], []
+    for t, p in zip(truth, prediction, strict=True):
+        both, either, _ = slow_iou(t, p, 1)
+        ious.append((both + 1) / (either + 1))
+        # |A| + |B| is the union and the intersection.
+        dices.append((2 * both + 1) / (either + both + 1))
+    assert ious[2] == 1 and 0 < ious[1] < 1
+    matrices = confusions(truth, prediction, 2)
+    assert metrics.binary_iou(matrices) == pytest.approx(sum(ious) / 6)
+    assert metrics.binary_dice(matrices) == pytest.approx(sum(dices) / 6)
+
+
+def test_multilabel_slow_twin():
+    draw = np.random.default_rng(0)
+    truth, prediction = draw.integers(0, 2, (2, 4, 5, 6, 3)).astype(np.uint8)
+    truth[draw.random(truth.shape) < 0.1] = 255
+    ious = [
+        [
+            (both + 1) / (either + 1)
+            for both, either, _ in (slow_iou(t[..., c], p[..., c], 1) for c in range(3))
+        ]
+        for t, p in zip(truth, prediction, strict=True)
+    ]
+    alive, dead, position = (sum(column) / 4 for column in zip(*ious, strict=True))
+    one = lambda t, p: metrics.channel_confusion(truth=t, prediction=p)  # noqa: E731
+    found = metrics.summarise(
+        spec("multilabel", ["alive", "dead", "position"]), np.asarray(jax.vmap(one)(truth, prediction))
+    )
+    assert [found["iou", name] for name in ("alive", "dead", "position")] == pytest.approx(
+        [alive, dead, position]
+    )
+    assert found["miou", ""] == pytest.approx((alive + dead + position) / 3)
+    assert found["miou_ad", ""] == pytest.approx((alive + dead) / 2)

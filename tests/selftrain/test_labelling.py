@@ -1,5 +1,6 @@
 """What a labelling is said to be like, and when a person is warned."""
 
+import dataclasses
 import logging
 
 import numpy as np
@@ -137,3 +138,48 @@ def test_predictions_stand_beside_the_pseudo_labels_of_the_same_images(tmp_path,
     assert asked == [[0, 3, 5, 8, 0, 3]]
     (predicted,) = shown["unlabelled.npz"].values()
     np.testing.assert_array_equal(predicted, shown["panels.npz"]["pseudo-label"])
+
+
+def scored(masks, monkeypatch, tmp_path, demo_config, kept=None, threshold=0.5):
+    """What `_choose` makes of candidates' masks of three images, each scored by its first pixel in tenths."""
+    stages = [stage for stage in make_plan(dataclasses.replace(demo_config, method="evalnet")) if stage]
+    stage = [stage for stage in stages if isinstance(stage, LabelStage)][kept is not None]
+    stage = dataclasses.replace(stage, threshold=threshold)
+    assert (stage.kept is not None) == (kept is not None)
+    context = Context(demo_config, Packed(BINARY, {}, {}), Store(tmp_path, stages, []))
+    if kept is not None:
+        folder = context.store.folder(stage.kept)
+        folder.mkdir(parents=True)
+        np.savez(folder / "labels.npz", label=image_of(kept))
+
+    def make_judge(context, evalnets, count):
+        assert (evalnets, count) == ("evalnet", demo_config.ensemble.members)
+        return lambda pairs: (pairs["label"][:, 0, 0] / 10).astype(np.float32)
+
+    monkeypatch.setattr(labelling, "make_judge", make_judge)
+    images = np.zeros((3, 4, 4, 3), np.uint8)
+    pair, score = labelling._choose(stage, context, images, np.stack([image_of(mask) for mask in masks]))
+    assert not pair.inconsistent.any() and not pair.size.any()
+    return pair.label[:, 0, 0].tolist(), pair.keep.tolist(), score
+
+
+def image_of(values):
+    """uint8 `[n, 4, 4]`, all of image i of the i-th value."""
+    return np.broadcast_to(np.array(values, np.uint8)[:, None, None], (len(values), 4, 4)).copy()
+
+
+def test_the_best_scored_mask_is_kept_from_the_threshold_on(monkeypatch, tmp_path, demo_config):
+    best, keep, score = scored([(3, 5, 2), (4, 1, 2)], monkeypatch, tmp_path, demo_config)
+    # Of image 1 exactly the threshold.
+    assert best == [4, 5, 2] and keep == [False, True, False]
+    np.testing.assert_allclose(score, [0.4, 0.5, 0.2])
+    above = scored([(3, 5, 2)], monkeypatch, tmp_path, demo_config, threshold=0.501)
+    assert above[1] == [False, False, False]
+
+
+def test_a_mask_kept_before_wins_or_loses_by_its_score(monkeypatch, tmp_path, demo_config):
+    # Image 0: kept before and better than both candidates, so it stays. 1: worse than the second one.
+    # 2: worse than the first.
+    best, keep, score = scored([(6, 2, 8), (5, 7, 1)], monkeypatch, tmp_path, demo_config, kept=(9, 6, 3))
+    assert best == [9, 7, 8] and keep == [True] * 3
+    np.testing.assert_allclose(score, [0.9, 0.7, 0.8])
