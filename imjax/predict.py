@@ -128,8 +128,9 @@ def _cutting(stage):
     if stage.data.stretch:
         logger.info("grey levels of each image are brought to one range first, as in training")
     return pieces.Cutting(
-        stage.size, views, tile, FLAGS.overlap, FLAGS.scale, stretch=stage.data.stretch, pad=pad
-    )
+        stage.size, views, tile, FLAGS.overlap, FLAGS.scale,
+        stretch=stage.data.stretch, pad=pad, image_resize=stage.spec.image_resize,
+    )  # fmt: skip
 
 
 def _predict(run, files: list[Path]) -> None:

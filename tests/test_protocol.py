@@ -118,12 +118,13 @@ WATCHED = {
     "suim": ("soft_miou", (1,)),
     "cityscapes": ("soft_miou", (1,)),
 }
-# Section 1.9: random crops, overlap, shares labelled and val (of sets without a val of their own), resizing.
+# Section 1.9: random crops, overlap, share labelled, share of val (where a set has none), resizing of
+# labels and of images.
 PREPARED = {
-    "isic2018": (0, 0.0, 0.1, None, "bilinear"),
-    "hela": (0, 0.6, 0.1, None, "nearest"),
-    "suim": (2, 0.0, 0.1, 0.1, "nearest"),
-    "cityscapes": (0, 0.0, 0.1, None, "nearest"),
+    "isic2018": (0, 0.0, 0.1, None, "bilinear", "bilinear"),
+    "hela": (0, 0.6, 0.1, None, "nearest", "area"),
+    "suim": (2, 0.0, 0.1, 0.1, "nearest", "area"),
+    "cityscapes": (0, 0.0, 0.1, None, "nearest", "area"),
 }
 
 
@@ -132,7 +133,8 @@ def test_data_and_what_is_watched(dataset):
     c, spec = config(dataset), readers.spec(dataset)
     assert (spec.monitor, spec.target_scale) == WATCHED[dataset]
     d, wanted = c.data, PREPARED[dataset]
-    assert (d.crops, d.overlap, d.label_fraction, spec.label_resize) == (*wanted[:3], wanted[4])
+    assert (d.crops, d.overlap, d.label_fraction) == wanted[:3]
+    assert (spec.label_resize, spec.image_resize) == wanted[4:]
     assert wanted[3] is None or d.val_fraction == wanted[3]
     assert (d.fit, d.stretch, d.split) == ("resize", False, "published")
     # Class 0 is kept free for inconsistent pixels in the sets of several classes.

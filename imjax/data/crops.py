@@ -43,7 +43,12 @@ def slices(
 
 
 def cut(
-    image: np.ndarray, label: np.ndarray, name: str, options: DataOptions, label_resize: str = "nearest"
+    image: np.ndarray,
+    label: np.ndarray,
+    name: str,
+    options: DataOptions,
+    label_resize: str = "nearest",
+    image_resize: str = "area",
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Pieces of one pair at `options.size` (Vorndran & Roeck 2024, data preparation).
 
@@ -51,6 +56,7 @@ def cut(
         image: uint8 `[h, w, c]`; label: uint8 `[h, w]` or `[h, w, k]`. Of a volume both have `d` first.
         name: name of the pair, unique in its dataset.
         label_resize: a key of `RESIZES`, see `DatasetSpec.label_resize`.
+        image_resize: see `DatasetSpec.image_resize`.
 
     Yields:
         Image and label of `options.size`: one whole pair, resized or padded as `options.fit` says;
@@ -63,16 +69,16 @@ def cut(
     resize = RESIZES[label_resize]
     if not options.cropped:
         if options.fit == "pad":
-            yield pad(image, label, options.size, label_resize)
+            yield pad(image, label, options.size, label_resize, image_resize)
         else:
-            yield resize_image(image, options.size), resize(label, options.size)
+            yield resize_image(image, options.size, image_resize), resize(label, options.size)
         return
     shape = label.shape[:2]
     side = min(options.size)
     windows = tiles(shape, options.overlap, side) if options.grid else _random(shape, name, options)
     for top, left, side in windows:
         area = np.s_[top : top + side, left : left + side]
-        yield resize_image(image[area], options.size), resize(label[area], options.size)
+        yield resize_image(image[area], options.size, image_resize), resize(label[area], options.size)
 
 
 def pieces(shape: tuple[int, int], options: DataOptions) -> int:
@@ -81,7 +87,11 @@ def pieces(shape: tuple[int, int], options: DataOptions) -> int:
 
 
 def pad(
-    image: np.ndarray, label: np.ndarray, size: tuple[int, int], label_resize: str = "nearest"
+    image: np.ndarray,
+    label: np.ndarray,
+    size: tuple[int, int],
+    label_resize: str = "nearest",
+    image_resize: str = "area",
 ) -> tuple[np.ndarray, np.ndarray]:
     """Put a whole pair where `inset` says; around it the image is mirrored and the label is VOID.
 
@@ -92,15 +102,16 @@ def pad(
         image: uint8 `[h, w, c]`; label: uint8 `[h, w]` or `[h, w, k]`.
         size: height and width of the result.
         label_resize: a key of `RESIZES`.
+        image_resize: see `resize_image`.
     """
     truth = RESIZES[label_resize](label, inset(label.shape[:2], size)[2:])
     border = _border(label.shape[:2], size) + ((0, 0),) * (label.ndim - 2)
-    return pad_image(image, size), np.pad(truth, border, constant_values=VOID)
+    return pad_image(image, size, image_resize), np.pad(truth, border, constant_values=VOID)
 
 
-def pad_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The image's part of `pad`: uint8 `[h, w, c]` to `[*size, c]`."""
-    small = resize_image(image, inset(image.shape[:2], size)[2:])
+def pad_image(image: np.ndarray, size: tuple[int, int], how: str = "area") -> np.ndarray:
+    """The image's part of `pad`: uint8 `[h, w, c]` to `[*size, c]`, shrunk as `resize_image` says."""
+    small = resize_image(image, inset(image.shape[:2], size)[2:], how)
     return np.pad(small, (*_border(image.shape[:2], size), (0, 0)), mode="symmetric")
 
 
@@ -163,10 +174,13 @@ def _random(shape: tuple[int, int], name: str, options: DataOptions) -> Iterator
         yield top, left, side
 
 
-def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """uint8 `[h, w, c]` to `[*size, c]`: bilinear, by area where that would skip pixels."""
+def resize_image(image: np.ndarray, size: tuple[int, int], how: str = "area") -> np.ndarray:
+    """uint8 `[h, w, c]` to `[*size, c]`: bilinear, `area` by area where that would skip pixels.
+
+    `how` is a value of `DatasetSpec.image_resize`.
+    """
     shrinks = image.shape[0] > size[0] and image.shape[1] > size[1]
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    method = cv2.INTER_AREA if shrinks and how == "area" else cv2.INTER_LINEAR
     return cv2.resize(image, size[::-1], interpolation=method).reshape(*size, image.shape[2])
 
 

@@ -24,6 +24,7 @@ SPEC = DatasetSpec(
     palette=colours.objects(1),
     free_rotation=True,
     label_resize="bilinear",
+    image_resize="bilinear",
     monitor="hard_iou",
     headline="iou",
     source="https://challenge.isic-archive.com/data/#2018 (Task 1)",

@@ -34,7 +34,7 @@ from imjax.data.splits import SPLITS, overlaps, split
 from imjax.errors import UserError
 from imjax.log import logger
 
-FORMAT = 1
+FORMAT = 2
 """Raised whenever the same options and files would be packed differently."""
 
 Progress = Callable[[list[tuple[str, Sample]], str], Iterable[tuple[str, Sample]]]
@@ -229,7 +229,7 @@ def _write(
             for title, image, label in slices(*reader.load(sample), sample.name, reader.spec.dims):
                 key = sample.source + "/" + title
                 image = levels.stretch(image) if options.stretch else image
-                parts = cut(image, label, key, options, reader.spec.label_resize)
+                parts = cut(image, label, key, options, reader.spec.label_resize, reader.spec.image_resize)
                 writers[name].add(title, sample.source, parts)
                 if reader.spec.dims == 3 and boxes.cut_off(label, options.box):
                     smaller.append(title)

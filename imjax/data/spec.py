@@ -46,6 +46,9 @@ class DatasetSpec:
     label_resize: Literal["nearest", "bilinear"] = "nearest"
     """How a label comes to the packed size: the value of the nearest pixel, or (binary) the bilinear mean
     cut at one half (method.md 1.9)."""
+    image_resize: Literal["area", "bilinear"] = "area"
+    """How an image comes to the packed size: shrunk by the mean over each pixel's area, or always bilinearly
+    (method.md 1.9)."""
     target_scale: tuple[float, ...] = (1.0,)
     """Binary, multilabel: factor on the target of the squared error, one or one per output (1.5)."""
     dilate_channels: tuple[int, ...] = ()

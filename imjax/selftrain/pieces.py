@@ -70,6 +70,9 @@ class Cutting:
     pad: bool = False
     """Put a whole image into the middle of `size` as `crops.pad` does; without meaning for tiles."""
 
+    image_resize: str = "area"
+    """How an image comes to its canvas, see `DatasetSpec.image_resize`."""
+
     @property
     def padded(self) -> bool:
         """Whether the image is put into the middle of `size`."""
@@ -103,9 +106,9 @@ class Cutting:
         if self.stretch:
             image = levels.stretch(image)
         if self.padded:
-            shown = crops.pad_image(image, self.size)
+            shown = crops.pad_image(image, self.size, self.image_resize)
         else:
-            shown = crops.resize_image(image, self.canvas(image.shape[:2]))
+            shown = crops.resize_image(image, self.canvas(image.shape[:2]), self.image_resize)
         margin = [(0, max(side - length, 0)) for side, length in zip(self.size, shown.shape, strict=False)]
         shown = np.pad(shown, [*margin, (0, 0)], "reflect")
         for top, left in self.corners(image.shape[:2]):

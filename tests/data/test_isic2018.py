@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from complaints import complaint
 
-from imjax.data import isic2018
+from imjax.data import isic2018, pack
+from imjax.data.options import DataOptions
 from imjax.errors import UserError
 
 READER = isic2018.Isic2018()
@@ -47,6 +48,18 @@ def test_mask_by_hand(raw):
     cv2.imwrite(str(mask_of(raw)), mask)
     _, label = READER.load(READER.scan(raw)["train"][0])
     assert label.sum() == 200 and label[10, 30] == 1 and label[9, 30] == 0
+
+
+def test_images_are_shrunk_bilinearly(raw, tmp_path):
+    """Method.md 1.9; a mean over areas would be smoother than what the published nets saw."""
+    packed = pack.load(pack.prepare(DataOptions("isic2018", str(raw), size=(32, 48)), tmp_path))
+    samples = {s.name: s for part in READER.scan(raw).values() for s in part}
+    split = packed.splits["test"]
+    for name, found in zip(split.names, split.images, strict=True):
+        image, _ = READER.load(samples[name])
+        assert image.shape[0] > 32 and image.shape[1] > 48
+        np.testing.assert_array_equal(found, cv2.resize(image, (48, 32), interpolation=cv2.INTER_LINEAR))
+        assert (found != cv2.resize(image, (48, 32), interpolation=cv2.INTER_AREA)).any()
 
 
 def test_real_sample(real):

@@ -23,7 +23,7 @@ def test_packed_is_what_was_written(dataset, originals, tmp_path):
     assert packed.spec == readers.spec(dataset)
     sources = [source for split in packed.splits.values() for source in set(split.sources)]
     assert len(sources) == len(set(sources)) and not any(packed.manifest["common_sources"].values())
-    reader, rule = readers.make(options), packed.spec.label_resize
+    reader, rules = readers.make(options), (packed.spec.label_resize, packed.spec.image_resize)
     written = {(s.source, s.name): s for samples in reader.scan(raw).values() for s in samples}
     splits = packed.splits.values()
     assert sorted(written) == sorted(pair for s in splits for pair in zip(s.sources, s.names, strict=True))
@@ -31,7 +31,7 @@ def test_packed_is_what_was_written(dataset, originals, tmp_path):
         assert len(split.images) >= 1, name
         for i, title in enumerate(zip(split.sources, split.names, strict=True)):
             pair = reader.load(written[title])
-            ((image, label),) = crops.cut(*pair, split.names[i], options, rule)
+            ((image, label),) = crops.cut(*pair, split.names[i], options, *rules)
             assert (split.images[i] == image).all() and (split.labels[i] == label).all()
 
 

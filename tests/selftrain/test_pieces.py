@@ -1,9 +1,12 @@
 """Cutting images into inputs and joining what nets say of them."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from imjax.data import crops, levels
+from imjax import predict
+from imjax.data import crops, isic2018, levels, suim
 from imjax.data.options import DataOptions
 from imjax.data.spec import DatasetSpec
 from imjax.selftrain import pieces
@@ -53,6 +56,26 @@ def test_grey_levels_are_those_of_the_whole_image_in_every_tile():
     picture = image(21, 30) // 3
     found = as_it_is(Cutting((8, 8), tile=True, stretch=True), picture)
     np.testing.assert_allclose(found[0], levels.stretch(picture), rtol=1e-5, atol=1e-4)
+
+
+def test_predict_resizes_as_the_nets_were_trained(monkeypatch):
+    flags = SimpleNamespace(flips=False, tile=None, scale=1.0, overlap=0.25)
+    monkeypatch.setattr(predict, "FLAGS", flags)
+    for spec in (isic2018.SPEC, suim.SPEC):
+        stage = SimpleNamespace(spec=spec, size=(8, 8), data=DataOptions("", size=(8, 8)))
+        assert predict._cutting(stage).image_resize == spec.image_resize
+
+
+@pytest.mark.parametrize("fit", ["resize", "pad"])
+@pytest.mark.parametrize("how", ["area", "bilinear"])
+def test_resized_as_in_training(how, fit):
+    picture = np.random.default_rng(0).integers(0, 256, (21, 30, 2), dtype=np.uint8)
+    options, label = DataOptions("", size=(8, 8), fit=fit), np.zeros((21, 30), np.uint8)
+    ((packed, _),) = crops.cut(picture, label, "a", options, "nearest", how)
+    (shown,) = Cutting((8, 8), pad=fit == "pad", image_resize=how).pieces(picture)
+    np.testing.assert_array_equal(shown, packed)
+    ((other, _),) = crops.cut(picture, label, "a", options, "nearest", {"area": "bilinear"}.get(how, "area"))
+    assert (packed != other).any()
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (5, 7), (3, 8), (19, 8), (21, 30)])
