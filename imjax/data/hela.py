@@ -36,7 +36,7 @@ SPEC = DatasetSpec(
     counts_cells=True,
     monitor="loss",
     headline="miou_ad",
-    source="the authors, https://github.com/MichaelVorndran/InconsistencyMasks (HeLa)",
+    source="the authors of https://arxiv.org/abs/2401.14387, as we know of no public download",
     layout="\n".join(f"{part}/{{{','.join(FOLDERS)}}}/<name>.png" for part in PARTS.values()),
 )
 
