@@ -39,6 +39,8 @@ SIZE = (256, 288)
 """Of the images that are written: HeLa's crops need 256."""
 SETTINGS = ("data.overlap=0", "data.crops=0")
 """Whole images."""
+SAME = 1e-4
+"""Difference of two figures below which they are of the same prediction."""
 LABELLED = 0.25
 """Share of them that is labelled at least, enough for a run of seconds to learn something."""
 
@@ -102,13 +104,13 @@ class Verdict:
     value: float
     chance: float
     """The figure of the truth with its pixels shuffled over all images."""
-    constant: float
-    """The figure of the best prediction that says the same of every pixel."""
+    constants: tuple[float, ...]
+    """The figures of predictions that say the same of every pixel."""
     not_finite: tuple[str, ...] = ()
     """Metrics of the run's last stage, of its best candidate, that are no finite number."""
 
     def __str__(self) -> str:
-        bars = f"chance {self.chance:.3f}, constant {self.constant:.3f}"
+        bars = f"chance {self.chance:.3f}, one class everywhere {max(self.constants):.3f}"
         return f"test {self.metric} {self.value:.3f}, {bars}"
 
     @property
@@ -118,15 +120,17 @@ class Verdict:
             return f"not finite: {', '.join(self.not_finite) or self.metric}"
         if self.value <= self.chance:
             return f"no better than chance ({self})"
-        return f"no better than one class everywhere ({self})" if self.value <= self.constant else ""
+        same = any(math.isclose(self.value, constant, abs_tol=SAME) for constant in self.constants)
+        return f"one class everywhere ({self})" if same else ""
 
 
 def judge(point: Point) -> Verdict:
     """What a finished run's last stage is worth on test.
 
-    Chance has every class as often as the truth, and nowhere in place; a constant prediction is what a net
-    falls back on that has learned nothing but which class is the largest. The metric is the headline: the
-    pixel accuracy of a constant is beyond nets of a few seconds that do find several classes.
+    Chance has every class as often as the truth, and nowhere in place. One class everywhere is what a net
+    falls back on that has learned which is the largest and nothing else; a higher figure is beyond some
+    nets of a few seconds that do find several classes. The metric is the headline or, for several classes
+    without a background, of which such nets find the largest, the pixel accuracy.
     """
     data = point.config.data
     packed = pack.load(pack.prepare(DataOptions.of(data), Path(data.cache or pack.default_cache())))
@@ -134,18 +138,17 @@ def judge(point: Point) -> Verdict:
     truth = test.labels
     channels = truth.shape[1 + spec.dims :]
     pixels = rng.numpy(0, "smoke").permutation(truth.reshape(-1, *channels))
-    metric = spec.headline
+    metric = "mpa" if spec.kind == "multiclass" and not spec.background else spec.headline
 
     def figure(prediction: np.ndarray) -> float:
         return evaluate.figures(spec, truth=truth, prediction=prediction, names=test.names)[metric, ""]
 
-    constant = max(figure(prediction) for prediction in constants(spec, truth.shape))
+    same = tuple(figure(prediction) for prediction in constants(spec, truth.shape))
     found = last(point.workdir, names.title(point.config))
     wrong = tuple(f"{name} {label}".strip() for (name, label), value in found.items() if value is None)
     value = found.get((metric, ""))
-    return Verdict(
-        metric, math.nan if value is None else value, figure(pixels.reshape(truth.shape)), constant, wrong
-    )
+    value = math.nan if value is None else value
+    return Verdict(metric, value, figure(pixels.reshape(truth.shape)), same, wrong)
 
 
 def constants(spec: DatasetSpec, shape: tuple[int, ...]) -> Iterator[np.ndarray]:

@@ -50,7 +50,9 @@ def test_a_leaf_for_every_cell():
     weighed = {f"acdc_{m}_metassl" for m in HOSTS if m != "supervised"}
     weighed |= {f"la_{m}{end}" for m in ("cps", "mean_teacher") for end in ("", "_metassl")}
     own = {f"folder_{m}" for m in ("ldt", "aldt", "im", "im_pp", "aim_pp", "noisy_student", "cps", "simeps")}
-    assert cells | joint | weighed | own | {"suim_gt_im_pp", "demo"} == {path.stem for path in LEAVES}
+    assert cells | joint | weighed | own | {"suim_gt_im_pp", "camvid_gt_im_pp", "demo"} == {
+        path.stem for path in LEAVES
+    }
 
 
 @pytest.mark.parametrize("preset", ["", "small", "tiny"])

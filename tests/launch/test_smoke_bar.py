@@ -21,14 +21,16 @@ def toy(kind, classes):
     ("value", "not_finite", "fault"),
     [
         (0.7, (), ""),
-        (0.6, (), "no better than one class everywhere (test miou 0.600, chance 0.400, constant 0.600)"),
+        (0.55, (), ""),
+        (0.6, (), "one class everywhere (test miou 0.600, chance 0.400, one class everywhere 0.600)"),
+        (0.50005, (), "one class everywhere"),
         (0.4, (), "no better than chance (test miou 0.400"),
         (math.nan, (), "not finite: miou"),
         (0.7, ("hd95 ring",), "not finite: hd95 ring"),
     ],
 )
-def test_a_run_must_beat_chance_and_one_class_everywhere(value, not_finite, fault):
-    found = Verdict("miou", value, 0.4, 0.6, not_finite).fault
+def test_a_run_must_beat_chance_and_say_more_than_one_class(value, not_finite, fault):
+    found = Verdict("miou", value, 0.4, (0.5, 0.6), not_finite).fault
     assert found.startswith(fault) and bool(found) == bool(fault)
 
 
