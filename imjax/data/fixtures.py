@@ -137,13 +137,15 @@ def _mt(out: Path, part: str, scenes: Scenes) -> None:
     for kind in mt.TYPES:
         (out / f"MT_{kind}" / "Imgs").mkdir(parents=True)
     for i, (image, label) in enumerate(scenes.values()):
-        # One type per photograph; the objects of the other classes belong to the tile.
+        # One type per photograph. The other classes' objects are painted over: left there, they would be
+        # defects in one photograph and tile in the next.
         kind = i % (len(synthetic.OBJECTS) + 1)
         where = label == list(synthetic.OBJECTS)[kind - 1] if kind else np.zeros(label.shape, bool)
         # Two photographs of a region, then on to a distant one.
         stem = f"exp{i % 2 + 1}_num_{5000 * (i // 2) + 20 * (i % 2)}"
         folder = out / f"MT_{mt.TYPES[kind]}" / "Imgs"
-        _write(folder / f"{stem}.jpg", _grey(image))
+        others = (label != synthetic.BACKGROUND) & ~where
+        _write(folder / f"{stem}.jpg", _grey(cv2.inpaint(image, _white(others), 3, cv2.INPAINT_TELEA)))
         _write(folder / f"{stem}.png", _white(where))
 
 
