@@ -191,6 +191,18 @@ def test_soft_scores_by_hand():
     assert float(metrics.soft_miou(p, jnp.full_like(labels, 255))) == 0
 
 
+def test_hard_miou_prefers_few_true_finds_to_doubt_everywhere():
+    # One of ten pixels is class 1. Unsure: p = 0.4 everywhere, soft overlap 0.4/(4 + 1 − 0.4) = 0.087; found,
+    # with one pixel too many: 1/2. A net that is sure of the background has 0 either way.
+    labels = jnp.zeros((1, 10), jnp.uint8).at[0, 3].set(1)
+    of = lambda p: jnp.stack([1 - p, p], -1)[None]  # noqa: E731
+    unsure, found, nothing = jnp.full(10, 0.4), jnp.zeros(10).at[3:5].set(0.6), jnp.zeros(10)
+    np.testing.assert_allclose(metrics.soft_miou(of(unsure), labels, 1), 0.4 / 4.6, rtol=1e-5)
+    values = [float(metrics.hard_miou(of(p), labels, 1)) for p in (unsure, found, nothing)]
+    np.testing.assert_allclose(values, [0, 0.5, 0], atol=1e-6)
+    assert float(metrics.hard_miou(of(found), jnp.full_like(labels, 255), 1)) == 0
+
+
 def test_hard_iou_by_hand():
     # p is above one half in the first and the third pixel, and in the void one; exactly one half is not above
     # it. Over the batch I = 1, U = 4: 2/5. From probabilities I = 1.8, U = 2.5 + 3 − 1.8 = 3.7.

@@ -58,7 +58,7 @@ class DatasetSpec:
     counts_cells: bool = False
     """The channels are those of `imjax.cells`: predicted positions are redrawn before they are scored, and
     the cell count error is a metric (method.md 1.10)."""
-    monitor: Literal["hard_iou", "soft_iou", "soft_miou", "loss"] = "soft_miou"
+    monitor: Literal["hard_iou", "hard_miou", "soft_iou", "soft_miou", "loss"] = "soft_miou"
     """Validation figure that picks each candidate's best epoch (method.md 1.5): of `imjax.metrics`, taken per
     batch, from thresholded predictions (`hard_iou`) or from probabilities."""
     headline: str = "miou"

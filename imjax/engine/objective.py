@@ -98,9 +98,8 @@ def watched(spec: DatasetSpec, logits: jax.Array, batch: Batch, measure: Callabl
     out = {"loss": measure(logits, label)}
     if spec.monitor != "loss":
         said = probabilities(spec.kind, logits)
-        several = functools.partial(metrics.soft_miou, first=int(spec.background))
-        known = {"hard_iou": metrics.hard_iou, "soft_iou": metrics.soft_iou, "soft_miou": several}
-        out[spec.monitor] = known[spec.monitor](said, label)
+        first = {"first": int(spec.background)} if spec.monitor.endswith("miou") else {}
+        out[spec.monitor] = getattr(metrics, spec.monitor)(said, label, **first)
     return out
 
 

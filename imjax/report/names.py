@@ -58,6 +58,7 @@ METRICS = {
     "iou_dataset": "IoU, dataset",
     "dice_dataset": "Dice, dataset",
     "hard_iou": "IoU per batch",
+    "hard_miou": "mIoU per batch",
     "soft_iou": "soft IoU",
     "soft_miou": "soft mIoU",
     "hd95": "HD95",

@@ -45,7 +45,7 @@ def listed(raw, *cases, name="train.list"):
 def test_spec():
     assert la.SPEC.classes == ("background", "atrium") and la.SPEC.dims == 3
     assert la.SPEC.background and not la.SPEC.volumes and not la.SPEC.reserved
-    assert (la.SPEC.channels, la.SPEC.headline, la.SPEC.monitor) == (1, "dice", "soft_miou")
+    assert (la.SPEC.channels, la.SPEC.headline, la.SPEC.monitor) == (1, "dice", "hard_miou")
 
 
 def test_grey_levels_and_axes_by_hand(raw):

@@ -38,7 +38,7 @@ def test_a_run_on_three_volumes(quick_command, tmp_path):
     seen, looks = np.load(stage / "panels.npz"), np.load(stage / "looks.npz")
     assert seen["prediction"].shape == (1, 32, 32, 3) and looks["view"].shape == (2, 16, 16, 3)
     lines = [json.loads(text) for text in (workdir / "metrics.jsonl").read_text().splitlines()]
-    assert len([x for x in lines if x["split"] == "val" and x["name"] == "soft_miou"]) == 3
+    assert len([x for x in lines if x["split"] == "val" and x["name"] == "hard_miou"]) == 3
 
 
 def test_the_middle_slice_is_shown():
