@@ -1,4 +1,4 @@
-"""AIM++ on synthetic scenes, with LDT as its baseline: six to eight minutes on two cores, nothing to download.
+"""AIM++ on synthetic scenes, with LDT as its baseline: six to eight minutes on two cores, no download.
 
 python -m imjax.main --config=configs/demo.py --workdir=runs/demo
 """
