@@ -94,7 +94,7 @@ def la(method: str, preset: str | None, metassl: bool = False) -> ConfigDict:
 
 
 def _small_volumes(config: ConfigDict) -> None:
-    """Two systems of a net with a quarter of the filters, 300 steps of patches that a hand would cover."""
+    """Two systems of a net with half of the filters, 300 steps of patches that a hand would cover."""
     config.candidates = config.top = 2
     config.joint.patch = (32, 64, 64)
     config.model.update(features=(8, 16, 32, 64), dropouts=(0.05, 0.1, 0.2, 0.3))
@@ -125,7 +125,7 @@ def study(config: ConfigDict, alpha: float) -> None:
 
 
 def _small_tiles(config: ConfigDict) -> None:
-    """As `small`, with 3 000 steps: of five rare kinds of defect nothing is found before 1 500."""
+    """As `small`, with 3 000 steps; of five rare kinds of defect nothing is found so (docs/results.md)."""
     small(config)
     equal_steps(config, epochs=100, steps=30, batch=16)
 

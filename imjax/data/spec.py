@@ -60,7 +60,7 @@ class DatasetSpec:
     the cell count error is a metric (method.md 1.10)."""
     monitor: Literal["hard_iou", "hard_miou", "soft_iou", "soft_miou", "loss"] = "soft_miou"
     """Validation figure that picks each candidate's best epoch (method.md 1.5): of `imjax.metrics`, taken per
-    batch, from thresholded predictions (`hard_iou`) or from probabilities."""
+    batch, from the masks that nets give (`hard_…`) or from their probabilities (`soft_…`)."""
     headline: str = "miou"
     """Metric, larger is better, that ranks the candidates on val (method.md 1.1) and that tables and curves
     show of test."""

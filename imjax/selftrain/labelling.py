@@ -59,7 +59,7 @@ def run(stage: LabelStage, context: Context, out: Path, monitor: Monitor) -> dic
     )  # fmt: skip
     kept = _kept(context.packed.spec, pair)
     reason = collapse(context.packed.spec, kept, context.packed.splits["labelled"].labels)
-    facts = _facts(context, pair, score, copies) | {"collapsed": float(bool(reason))}
+    facts = _facts(context, pair, kept, score, copies) | {"collapsed": float(bool(reason))}
     for name, value in facts.items():
         monitor.scalar("unlabelled", name, value)
     # No score without EvalNets, and no accuracy of images that have no truth.
@@ -121,8 +121,13 @@ def _copies(stage: LabelStage, score: np.ndarray) -> np.ndarray:
     return np.full(len(score), 1 if stage.copies == "one" else 0, np.int32)
 
 
-def _facts(context: Context, pair: Pair, score: np.ndarray, copies: np.ndarray) -> dict[str, float]:
-    """What the log, the metrics and the report say of a labelling; nan where nothing tells."""
+def _facts(
+    context: Context, pair: Pair, kept: np.ndarray, score: np.ndarray, copies: np.ndarray
+) -> dict[str, float]:
+    """What the log, the metrics and the report say of a labelling; nan where nothing tells.
+
+    `kept`: what `_kept` gives of the pair.
+    """
     spec, unlabelled = context.packed.spec, context.packed.splits["unlabelled"]
     void = _void(spec, pair)
     # Accuracy of what is left after blocking; the truth is used for this figure only.
@@ -137,7 +142,7 @@ def _facts(context: Context, pair: Pair, score: np.ndarray, copies: np.ndarray) 
         f"pseudo_{spec.headline}": figures[spec.headline, ""],
     }
     if spec.kind != "multiclass":
-        facts["pseudo_foreground"] = foreground(_kept(spec, pair))
+        facts["pseudo_foreground"] = foreground(kept)
         facts["labelled_foreground"] = foreground(context.packed.splits["labelled"].labels)
     return facts
 
