@@ -56,7 +56,7 @@ def define_flags() -> None:
         "val_fraction", None, "Share held out for validation where the original has none (0.1; folder: 0.2)."
     )
     flags.DEFINE_float("test_fraction", 0.2, "Share held out for the test where the original is one pool.")
-    flags.DEFINE_string("split", "published", "Variant of the split, where the dataset has several.")
+    flags.DEFINE_string("split", None, "Variant of the split, where the dataset has several.")
     flags.DEFINE_integer("split_seed", 0, "Seed of the split and of the crops.")
     flags.DEFINE_enum("label_kind", "auto", LABEL_KINDS, "folder: what the masks are; auto looks at them.")
     flags.DEFINE_bool("free_rotation", True, "folder: up and down do not matter.")
@@ -136,7 +136,7 @@ def _options() -> DataOptions:
         label_fraction=_or(FLAGS.label_fraction, defaults.get("label_fraction", 0.1)),
         val_fraction=_or(FLAGS.val_fraction, defaults.get("val_fraction", 0.1)),
         test_fraction=FLAGS.test_fraction,
-        split=FLAGS.split,
+        split=_or(FLAGS.split, defaults.get("split", "published")),
         split_seed=FLAGS.split_seed,
         label_kind=FLAGS.label_kind,
         free_rotation=FLAGS.free_rotation,

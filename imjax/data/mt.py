@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,7 @@ SPEC = DatasetSpec(
     palette=(colours.BACKGROUND, *colours.objects(5)),
     channels=1,
     background=True,
+    splits=("regions", "photographs"),
     free_rotation=True,
     monitor="hard_miou",
     headline="miou",
@@ -55,12 +57,22 @@ SPEC = DatasetSpec(
 
 @dataclasses.dataclass(frozen=True)
 class MagneticTiles:
-    """Reader of the folders, one per type of defect: the mask says where, the folder says what."""
+    """Reader of the folders, one per type of defect: the mask says where, the folder says what.
 
+    No division has been published. A region of a tile is photographed in up to six settings, hence two:
+
+    * `regions`: all photographs of one region stay together, and as many regions of each type as their share
+      go into each part, a region of several types counting for the rarest.
+    * `photographs`: each is drawn for itself, as many of each type as their share; most test images then have
+      a twin in training.
+    """
+
+    split: str = "regions"
+    """One of `spec.splits`."""
     spec: DatasetSpec = SPEC
 
     def scan(self, raw: Path) -> dict[str, list[Sample]]:
-        """See `raw.Reader`: the part `train_val_test`; the source is the region of a tile."""
+        """See `raw.Reader`: the part `train_val_test`; the source is the region of a tile, or the image."""
         samples = []
         for kind in TYPES:
             folder = raw / f"MT_{kind}" / "Imgs"
@@ -74,10 +86,22 @@ class MagneticTiles:
         for kind in TYPES[1:]:
             pairs += _neighbours([f for f in frames if f[1] == kind], NEAR_SAME_DEFECT)
         groups = joined(len(frames), pairs)
-        regions = [
-            dataclasses.replace(s, source=samples[g].name) for s, g in zip(samples, groups, strict=True)
-        ]
-        return {"train_val_test": sorted(regions, key=lambda s: s.name)}
+        out = []
+        for sample, group, stratum in zip(samples, groups, self._strata(samples, groups), strict=True):
+            region = samples[group].name
+            source = region if self.split == "regions" else sample.name
+            out.append(dataclasses.replace(sample, source=source, scene=region, stratum=stratum))
+        return {"train_val_test": sorted(out, key=lambda s: s.name)}
+
+    def _strata(self, samples: list[Sample], groups: list[int]) -> list[str]:
+        """Each photograph's type, or the rarest type in its region."""
+        types = [_type(sample) for sample in samples]
+        if self.split == "photographs":
+            return types
+        counts, rarest = Counter(types), dict[int, str]()
+        for kind, group in zip(types, groups, strict=True):
+            rarest[group] = min(kind, rarest.get(group, kind), key=lambda k: (counts[k], k))
+        return [rarest[group] for group in groups]
 
     def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         """See `raw.Reader`: image uint8 `[h, w, 1]`, label uint8 `[h, w]`: 0, or the folder's class."""

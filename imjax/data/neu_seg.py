@@ -40,8 +40,8 @@ class NeuSeg:
     The set is about 1 116 scenes, most of them in four copies turned by right angles, and its own division
     into training and test tears the copies apart. Hence two splits:
 
-    * `published`: the folders as they are. Validation is drawn from training by scene; test images whose
-      scene is in training too are marked (`Sample.seen`).
+    * `published`: the folders as they are. Validation is drawn from training by scene; of test images
+      whose scene is in training too `Sample.scene` is the same.
     * `scenes`: all images are one pool, divided by scene.
     """
 
@@ -62,17 +62,14 @@ class NeuSeg:
         listed = [(part, *pair) for part, pairs in parts.items() for pair in pairs]
         groups = scenes([image for _, _, image, _ in listed])
         published = self.split == "published"
-        trained = {g for g, (part, *_) in zip(groups, listed, strict=True) if part == "train_val"}
         out: dict[str, list[Sample]] = {part: [] for part in (PARTS if published else ("train_val_test",))}
         first: dict[tuple[str, int], str] = {}
         for group, (part, name, image, mask) in zip(groups, listed, strict=True):
             # Named after its first image, which as published is one of the same part: a scene of both parts
             # counts as two, or it could not stay on both sides.
-            part, seen = (
-                (part, part == "test" and group in trained) if published else ("train_val_test", False)
-            )
+            part = part if published else "train_val_test"
             source = first.setdefault((part, group), name)
-            out[part].append(Sample(name, source, image, mask, seen=seen))
+            out[part].append(Sample(name, source, image, mask, scene=str(group)))
         return {part: sorted(samples, key=lambda s: s.name) for part, samples in out.items()}
 
     def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:

@@ -97,13 +97,13 @@ def prepare(options: DataOptions, cache: Path, progress: Progress = show) -> Pat
     reader, raw = readers.make(options), Path(options.dir)
     boxes.check(options, reader.spec)
     parts = reader.scan(raw)
-    if seen := sum(sample.seen for samples in parts.values() for sample in samples):
-        _warn(reader.spec, options, parts, seen)
+    chosen = _assign(options, parts)
+    if seen := _seen(chosen):
+        _warn(reader.spec, options, seen, len(chosen["test"]))
     digest = _digest(options, raw, parts)
     target = cache / f"{options.dataset}-{digest[:12]}"
     if (target / "manifest.json").is_file():
         return target
-    chosen = _assign(options, parts)
     try:
         cache.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".partial-{target.name}-", dir=cache))
@@ -166,11 +166,17 @@ def _check(options: DataOptions, cache: Path) -> None:
         )
 
 
-def _warn(spec: DatasetSpec, options: DataOptions, parts: dict[str, list[Sample]], seen: int) -> None:
+def _seen(chosen: dict[str, list[Sample]]) -> int:
+    """How many test images show what an image of another split shows too."""
+    others = {s.scene or s.source for name, samples in chosen.items() if name != "test" for s in samples}
+    return sum((s.scene or s.source) in others for s in chosen["test"])
+
+
+def _warn(spec: DatasetSpec, options: DataOptions, seen: int, count: int) -> None:
     """Say it, on every run and not only when packing, when a split flatters the test figures."""
     others = " or ".join(name for name in spec.splits if name != options.split)
     logger.warning(
-        f"{spec.title}, split {options.split!r}: {seen} of {len(parts['test'])} test images have a "
+        f"{spec.title}, split {options.split!r}: {seen} of {count} test images have a "
         f"copy of their scene in training, so that test figures flatter; another split: {others}"
     )
 
@@ -201,9 +207,9 @@ def _check_same(options: DataOptions, raw: Path, parts: dict[str, list[Sample]],
 def _assign(options: DataOptions, parts: dict[str, list[Sample]]) -> dict[str, list[Sample]]:
     """Samples by split, in the order of their names."""
     sources = {part: [s.source for s in samples] for part, samples in parts.items()}
-    allotted = split(
-        sources, options.label_fraction, options.val_fraction, options.split_seed, options.test_fraction
-    )
+    strata = {s.source: s.stratum for s in itertools.chain(*parts.values())}
+    shares = options.label_fraction, options.val_fraction, options.split_seed, options.test_fraction
+    allotted = split(sources, *shares, strata)
     where = {source: name for name, members in allotted.items() for source in members}
     out: dict[str, list[Sample]] = {name: [] for name in SPLITS}
     for sample in sorted(itertools.chain(*parts.values()), key=lambda s: s.name):
@@ -246,7 +252,7 @@ def _write(
         "options": dataclasses.asdict(options),
         "spec": dataclasses.asdict(reader.spec),
         "splits": {name: writer.facts() for name, writer in writers.items()},
-        "test_images_seen_in_training": sum(sample.seen for sample in chosen["test"]),
+        "test_images_seen_in_training": _seen(chosen),
         "common_sources": overlaps({name: [s.source for s in samples] for name, samples in chosen.items()}),
     }
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1))

@@ -30,8 +30,11 @@ class Sample:
     """None where there is no truth."""
     more_masks: tuple[Path, ...] = ()
     """Further files of the truth, where it is more than one."""
-    seen: bool = False
-    """A test image that shows what a training image shows too, since the original's own split does so."""
+    scene: str = ""
+    """What it shows, where another source may show the same: a split by source then tears the two apart, and
+    says of how many test images. Empty: the source."""
+    stratum: str = ""
+    """Its kind, where kinds are rare: a split that is drawn takes the same share of each."""
 
 
 @runtime_checkable

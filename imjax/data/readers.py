@@ -40,7 +40,7 @@ READERS: dict[str, Callable[[DataOptions], Reader]] = {
     "hela": lambda options: hela.Hela(),
     "isic2018": lambda options: isic2018.Isic2018(),
     "la": lambda options: la.La(options.label_fraction, options.val_fraction, options.split_seed),
-    "mt": lambda options: mt.MagneticTiles(),
+    "mt": lambda options: mt.MagneticTiles(options.split),
     "neu_seg": lambda options: neu_seg.NeuSeg(options.split),
     "suim": lambda options: suim.Suim(),
     "synthetic": _synthetic,
@@ -58,7 +58,7 @@ DEFAULTS: dict[str, dict[str, object]] = {
     "hela": {"size": (256, 256), "crops": 0, "overlap": 0.6},
     "isic2018": {"size": (256, 256), "crops": 0},
     "la": {"size": (208, 176), "depth": 96, "crops": 0},
-    "mt": {"size": (256, 256), "crops": 0},
+    "mt": {"size": (256, 256), "crops": 0, "split": "regions"},
     "neu_seg": {"size": (256, 256), "crops": 0},
     "suim": {"size": (256, 256), "crops": 2},
     "synthetic": {"size": (64, 64), "crops": 0},
@@ -71,9 +71,7 @@ def make(options: DataOptions) -> Reader:
     Raises:
         UserError: unknown dataset, or a split that it does not have; with the known names.
     """
-    if options.dataset not in READERS:
-        raise UserError(f"dataset {options.dataset!r} is not known, expected one of {', '.join(names())}")
-    reader = READERS[options.dataset](options)
+    reader = _reader(options)
     if options.split not in reader.spec.splits:
         raise UserError(
             f"split {options.split!r} is not one of {options.dataset}'s, "
@@ -89,4 +87,10 @@ def names() -> list[str]:
 
 def spec(name: str) -> DatasetSpec:
     """Facts about a dataset without its data (own folder: `folder.SPEC`); UserError as for `make`."""
-    return make(DataOptions(name)).spec
+    return _reader(DataOptions(name)).spec
+
+
+def _reader(options: DataOptions) -> Reader:
+    if options.dataset not in READERS:
+        raise UserError(f"dataset {options.dataset!r} is not known, expected one of {', '.join(names())}")
+    return READERS[options.dataset](options)

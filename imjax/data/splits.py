@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from imjax import rng
@@ -11,12 +13,38 @@ from imjax.errors import UserError
 SPLITS = ("labelled", "unlabelled", "val", "test")
 
 
+@dataclasses.dataclass(frozen=True)
+class Deck:
+    """Draws names by a seed, the same share of every stratum."""
+
+    seed: int
+    strata: Mapping[str, str]
+
+    def draw(self, names: list[str], share: float, stream: str, keep: int = 0) -> tuple[list[str], list[str]]:
+        """Sorted (drawn, rest): about `share` names, at least one, and at least `keep` in the rest."""
+        count = min(max(1, round(share)), len(names) - keep)
+        order = self._order(names, stream)
+        return sorted(order[:count]), sorted(order[count:])
+
+    def _order(self, names: list[str], stream: str) -> list[str]:
+        """A permutation that spreads every stratum evenly, so that any beginning has its share of each."""
+        drawn = [names[i] for i in rng.numpy(self.seed, stream).permutation(len(names))]
+        kinds = [self.strata.get(name, "") for name in drawn]
+        sizes, before = Counter(kinds), Counter[str]()
+        places = []
+        for kind in kinds:
+            places.append((before[kind] + 0.5) / sizes[kind])
+            before[kind] += 1
+        return [drawn[i] for i in sorted(range(len(drawn)), key=places.__getitem__)]
+
+
 def split(
     parts: Mapping[str, Iterable[str]],
     label_fraction: float,
     val_fraction: float,
     seed: int,
     test_fraction: float = 0.2,
+    strata: Mapping[str, str] | None = None,
 ) -> dict[str, list[str]]:
     """Divide source images into `SPLITS` (Vorndran & Roeck 2024, data preparation).
 
@@ -30,6 +58,8 @@ def split(
         val_fraction: share of `train_val` or of the pool held out for validation, in (0, 1); at least one.
         seed: the permutations are those of the sorted names with this seed, on every platform.
         test_fraction: share of the pool held out for the test, in (0, 1); at least one.
+        strata: kind of each source, where the same share of every kind is to be drawn, as far as whole
+            sources allow; sources without an entry are one kind.
 
     Returns:
         Sorted source names by split. `unlabelled` is empty only where `label_fraction` leaves nothing, or
@@ -41,10 +71,11 @@ def split(
     if not 0 < label_fraction <= 1:
         raise UserError(f"label_fraction = {label_fraction}, expected more than 0 and at most 1")
     names = {part: sorted(set(members)) for part, members in parts.items()}
-    train, val, test = _divide(names, val_fraction, test_fraction, seed)
+    deck = Deck(seed, strata or {})
+    train, val, test = _divide(names, val_fraction, test_fraction, deck)
     extra = names.get("unlabelled", [])
     keep = 0 if label_fraction == 1 or "unlabelled" in names else 1
-    labelled, rest = _label(train, names.get("labelled"), label_fraction, seed, keep)
+    labelled, rest = _label(train, names.get("labelled"), label_fraction, deck, keep)
     _check_enough("validation", val, 1)
     _check_enough("test", test, 1)
     out = {"labelled": labelled, "unlabelled": sorted({*rest, *extra}), "val": val, "test": test}
@@ -64,28 +95,28 @@ def overlaps(splits: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
 
 
 def _divide(
-    names: dict[str, list[str]], val_fraction: float, test_fraction: float, seed: int
+    names: dict[str, list[str]], val_fraction: float, test_fraction: float, deck: Deck
 ) -> tuple[list[str], list[str], list[str]]:
     """Sorted sources for training, validation and test, from whatever parts the original has."""
     if "train_val_test" in names:
         _check_fractions(val_fraction=val_fraction, test_fraction=test_fraction)
         pool = names["train_val_test"]
         # The test set first, so that it stays the same whatever is held out for validation.
-        test, rest = _draw(pool, test_fraction * len(pool), seed, "split/test")
-        val, train = _draw(rest, val_fraction * len(pool), seed, "split/val")
+        test, rest = deck.draw(pool, test_fraction * len(pool), "split/test")
+        val, train = deck.draw(rest, val_fraction * len(pool), "split/val")
         return train, val, test
     if "val_test" in names:
-        val, test = _draw(names["val_test"], len(names["val_test"]) / 2, seed, "split/val_test")
+        val, test = deck.draw(names["val_test"], len(names["val_test"]) / 2, "split/val_test")
         return names["train"], val, test
     if "train_val" in names:
         _check_fractions(val_fraction=val_fraction)
-        val, train = _draw(names["train_val"], val_fraction * len(names["train_val"]), seed, "split/val")
+        val, train = deck.draw(names["train_val"], val_fraction * len(names["train_val"]), "split/val")
         return train, val, names["test"]
     return names["train"], names["val"], names["test"]
 
 
 def _label(
-    train: list[str], chosen: list[str] | None, fraction: float, seed: int, keep: int
+    train: list[str], chosen: list[str] | None, fraction: float, deck: Deck, keep: int
 ) -> tuple[list[str], list[str]]:
     """Training sources with labels and without, at least `keep` of the latter; drawn unless chosen."""
     if chosen is not None:
@@ -93,7 +124,7 @@ def _label(
         _check_enough("unlabelled training", train, keep)
         return chosen, train
     _check_enough("training", train, 1 + keep)
-    return _draw(train, fraction * len(train), seed, "split/labelled", keep)
+    return deck.draw(train, fraction * len(train), "split/labelled", keep)
 
 
 def _check_enough(what: str, names: list[str], least: int) -> None:
@@ -108,12 +139,3 @@ def _check_fractions(**fractions: float) -> None:
     if sum(fractions.values()) >= 1:
         given = " and ".join(f"{name} = {value}" for name, value in fractions.items())
         raise UserError(f"{given} leave nothing for training, expected a sum less than 1")
-
-
-def _draw(
-    names: list[str], share: float, seed: int, stream: str, keep: int = 0
-) -> tuple[list[str], list[str]]:
-    """Sorted (drawn, rest): about `share` names, at least one, and at least `keep` in the rest."""
-    count = min(max(1, round(share)), len(names) - keep)
-    order = rng.numpy(seed, stream).permutation(len(names))
-    return sorted(names[i] for i in order[:count]), sorted(names[i] for i in order[count:])

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from complaints import complaint
 
-from imjax.data import mt
+from imjax.data import mt, pack
+from imjax.data.options import DataOptions
 
 READER = mt.MagneticTiles()
 
@@ -49,7 +50,7 @@ def regions(raw):
 def test_spec():
     assert mt.SPEC.classes == ("background", "blowhole", "break", "crack", "fray", "uneven")
     assert mt.SPEC.background and not mt.SPEC.reserved and mt.SPEC.channels == 1
-    assert len(set(mt.SPEC.palette)) == 6
+    assert len(set(mt.SPEC.palette)) == 6 and mt.SPEC.splits == ("regions", "photographs")
 
 
 def test_grey_edges_are_cut_at_127_and_the_folder_is_the_class(raw):
@@ -103,6 +104,38 @@ def test_real_sample(real):
         assert len({by_name[name].source for name in same}) == 1
     image, label = READER.load(by_name["Fray_exp2_num_77559"])
     assert image.shape == (*label.shape, 1) and set(np.unique(label)) == {0, 4}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_type_is_in_every_part_of_a_split_by_region(real, seed):
+    options = DataOptions("mt", str(real / "mt"), label_fraction=0.4, split="regions", split_seed=seed)
+    parts = pack._assign(options, READER.scan(real / "mt"))
+    kinds = {name: {s.name.split("_")[1] for s in samples} for name, samples in parts.items()}
+    assert all(found == set(mt.TYPES) for found in kinds.values()), kinds
+    assert pack._seen(parts) == 0
+
+
+def test_photographs_for_themselves_have_twins_in_training_and_it_says_so(raw, tmp_path, caplog):
+    names = [f"{kind}/exp{k}_num_{1000 * r + k}" for r, kind in enumerate(mt.TYPES[1:]) for k in range(1, 7)]
+    photographs(raw, *names)
+    options = DataOptions("mt", str(raw), size=(32, 32), split="photographs", test_fraction=0.34)
+    packed = pack.load(pack.prepare(options, tmp_path / "cache"))
+    # Of six photographs of each type two are test; all of a region's six are sources of their own.
+    kinds = Counter(name.split("_")[1] for name in packed.splits["test"].names)
+    assert kinds == dict.fromkeys(mt.TYPES[1:], 2)
+    assert packed.manifest["test_images_seen_in_training"] == 10
+    assert "10 of 10 test images" in caplog.text and "another split: regions" in caplog.text
+
+
+def test_a_region_counts_for_its_rarest_type(raw):
+    photographs(raw, "Break/exp1_num_1", "Free/exp2_num_2", "Free/exp1_num_900", "Crack/exp1_num_901",
+                "Break/exp1_num_2000")  # fmt: skip
+    # Two of Break and two of Free: the first by the alphabet.
+    strata = {s.name.removeprefix("MT_"): s.stratum for s in READER.scan(raw)["train_val_test"]}
+    assert strata == {
+        "Break_exp1_num_1": "Break", "Free_exp2_num_2": "Break", "Break_exp1_num_2000": "Break",
+        "Free_exp1_num_900": "Crack", "Crack_exp1_num_901": "Crack",
+    }  # fmt: skip
 
 
 def test_half_a_pair(raw):

@@ -15,10 +15,14 @@ from imjax.errors import UserError
 DATASETS = ("camvid", "cityscapes", "dagm", "dsb2018", "isic2018", "mt", "neu_seg", "suim")
 
 
+def options_of(dataset, **chosen):
+    return DataOptions(dataset, **chosen, split=readers.DEFAULTS[dataset].get("split", "published"))
+
+
 @pytest.mark.parametrize("dataset", DATASETS)
 def test_packed_is_what_was_written(dataset, originals, tmp_path):
     raw = originals / dataset
-    options = DataOptions(dataset, str(raw), size=(32, 48), label_fraction=0.5)
+    options = options_of(dataset, dir=str(raw), size=(32, 48), label_fraction=0.5)
     packed = pack.load(pack.prepare(options, tmp_path))
     assert packed.spec == readers.spec(dataset)
     sources = [source for split in packed.splits.values() for source in set(split.sources)]
@@ -37,7 +41,7 @@ def test_packed_is_what_was_written(dataset, originals, tmp_path):
 
 @pytest.mark.parametrize("dataset", DATASETS)
 def test_labels_are_those_of_the_spec(dataset, originals):
-    reader = readers.make(DataOptions(dataset))
+    reader = readers.make(options_of(dataset))
     seen = set()
     for samples in reader.scan(originals / dataset).values():
         assert [s.name for s in samples] == sorted({s.name for s in samples})
@@ -55,7 +59,7 @@ def test_labels_are_those_of_the_spec(dataset, originals):
 @pytest.mark.parametrize("dataset", ("acdc", "la", *DATASETS))
 def test_missing_data_explains_itself(dataset, tmp_path):
     with pytest.raises(UserError) as info:
-        readers.make(DataOptions(dataset)).scan(tmp_path / "nothing")
+        readers.make(options_of(dataset)).scan(tmp_path / "nothing")
     spec = readers.spec(dataset)
     says = (spec.title, "nothing", spec.source, f"imjax.prepare --dataset={dataset}", "configs/demo.py")
     for part in (*says, *spec.layout.splitlines()):

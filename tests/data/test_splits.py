@@ -68,6 +68,17 @@ def test_one_pool_is_divided_by_shares_of_the_whole():
     assert split({"train_val_test": NAMES[:1000]}, 0.5, 0.3, 0, 0.2)["test"] == out["test"]
 
 
+def test_every_stratum_gives_its_share():
+    rare = {name: "rare" for name in NAMES[:1000:100]}
+    out = split({"train_val_test": NAMES[:1000]}, 0.5, 0.1, 0, 0.2, rare)
+    # 10 of 1000: 2 test, 1 val, and of the other 7 half, or one more, are labelled.
+    assert [len(set(out[name]) & set(rare)) for name in SPLITS] in ([4, 3, 1, 2], [3, 4, 1, 2])
+    assert [len(out[name]) for name in SPLITS] == [350, 350, 100, 200]
+    # One kind is no kind: the draw is that without.
+    alone = split({"train_val_test": NAMES}, 0.1, 0.1, 0, 0.2, dict.fromkeys(NAMES, "one"))
+    assert alone == split({"train_val_test": NAMES}, 0.1, 0.1, 0, 0.2)
+
+
 def test_published_cityscapes_counts():
     val = [f"v{i:03d}" for i in range(500)]
     out = split({"train": [f"t{i:04d}" for i in range(2975)], "val_test": val}, 0.1, 0.1, seed=0)
