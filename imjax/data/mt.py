@@ -64,7 +64,7 @@ class MagneticTiles:
     * `regions`: all photographs of one region stay together, and as many regions of each type as their share
       go into each part, a region of several types counting for the rarest.
     * `photographs`: each is drawn for itself, as many of each type as their share; most test images then have
-      a twin in training.
+      a twin in training or val.
     """
 
     split: str = "regions"

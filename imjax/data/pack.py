@@ -177,7 +177,7 @@ def _warn(spec: DatasetSpec, options: DataOptions, seen: int, count: int) -> Non
     others = " or ".join(name for name in spec.splits if name != options.split)
     logger.warning(
         f"{spec.title}, split {options.split!r}: {seen} of {count} test images have a "
-        f"copy of their scene in training, so that test figures flatter; another split: {others}"
+        f"copy of their scene in training or val, so that test figures flatter; another split: {others}"
     )
 
 

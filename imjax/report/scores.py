@@ -227,7 +227,7 @@ def _leaks(runs: Sequence[Run]) -> list[str]:
         if seen:
             lines.append(
                 f"Split {run.config['data']['split']!r}: {seen} of {tested} test images have a copy of their "
-                "scene in training; test figures flatter."
+                "scene in training or val; test figures flatter."
             )
     return list(dict.fromkeys(lines))
 
