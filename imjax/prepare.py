@@ -136,7 +136,7 @@ def _options() -> DataOptions:
         label_fraction=_or(FLAGS.label_fraction, defaults.get("label_fraction", 0.1)),
         val_fraction=_or(FLAGS.val_fraction, defaults.get("val_fraction", 0.1)),
         test_fraction=FLAGS.test_fraction,
-        split=_or(FLAGS.split, defaults.get("split", "published")),
+        split=_or(FLAGS.split, spec.splits[0]),
         split_seed=FLAGS.split_seed,
         label_kind=FLAGS.label_kind,
         free_rotation=FLAGS.free_rotation,

@@ -17,7 +17,7 @@ from imjax.data.folder import Folder, Parts, described
 from imjax.data.options import DataOptions
 from imjax.data.raw import Sample
 from imjax.data.spec import VOID, DatasetSpec
-from imjax.data.splits import split
+from imjax.data.splits import allot
 from imjax.errors import UserError
 
 TILES = 48
@@ -163,10 +163,8 @@ def _shares(spec: DatasetSpec, found: Findings) -> list[str]:
 
 
 def _split(options: DataOptions, parts: Parts, found: Findings) -> str:
-    sources = {part: [sample.source for sample in samples] for part, samples in parts.items()}
-    shares = options.label_fraction, options.val_fraction, options.split_seed, options.test_fraction
     try:
-        counts = {name: len(members) for name, members in split(sources, *shares).items()}
+        counts = {name: len(members) for name, members in allot(options, parts).items()}
     except UserError as error:
         # What splits.csv lacks has been said already, with its lines.
         if "labelled" not in parts:

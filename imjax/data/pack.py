@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import itertools
 import json
 import math
 import os
@@ -30,7 +29,7 @@ from imjax.data.crops import cut, pieces, slices
 from imjax.data.options import DataOptions
 from imjax.data.raw import Reader, Sample
 from imjax.data.spec import DatasetSpec
-from imjax.data.splits import SPLITS, overlaps, split
+from imjax.data.splits import SPLITS, assign, overlaps, seen
 from imjax.errors import UserError
 from imjax.log import logger
 
@@ -97,9 +96,9 @@ def prepare(options: DataOptions, cache: Path, progress: Progress = show) -> Pat
     reader, raw = readers.make(options), Path(options.dir)
     boxes.check(options, reader.spec)
     parts = reader.scan(raw)
-    chosen = _assign(options, parts)
-    if seen := _seen(chosen):
-        _warn(reader.spec, options, seen, len(chosen["test"]))
+    chosen = assign(options, parts)
+    if torn := seen(chosen):
+        _warn(reader.spec, options, torn, len(chosen["test"]))
     digest = _digest(options, raw, parts)
     target = cache / f"{options.dataset}-{digest[:12]}"
     if (target / "manifest.json").is_file():
@@ -166,17 +165,11 @@ def _check(options: DataOptions, cache: Path) -> None:
         )
 
 
-def _seen(chosen: dict[str, list[Sample]]) -> int:
-    """How many test images show what an image of another split shows too."""
-    others = {s.scene or s.source for name, samples in chosen.items() if name != "test" for s in samples}
-    return sum((s.scene or s.source) in others for s in chosen["test"])
-
-
-def _warn(spec: DatasetSpec, options: DataOptions, seen: int, count: int) -> None:
+def _warn(spec: DatasetSpec, options: DataOptions, torn: int, count: int) -> None:
     """Say it, on every run and not only when packing, when a split flatters the test figures."""
     others = " or ".join(name for name in spec.splits if name != options.split)
     logger.warning(
-        f"{spec.title}, split {options.split!r}: {seen} of {count} test images have a "
+        f"{spec.title}, split {options.split!r}: {torn} of {count} test images have a "
         f"copy of their scene in training or val, so that test figures flatter; another split: {others}"
     )
 
@@ -202,19 +195,6 @@ def _check_same(options: DataOptions, raw: Path, parts: dict[str, list[Sample]],
         now = ""
     if now != digest:
         raise UserError(f"{raw}: files changed while they were read; wait for what writes there, start again")
-
-
-def _assign(options: DataOptions, parts: dict[str, list[Sample]]) -> dict[str, list[Sample]]:
-    """Samples by split, in the order of their names."""
-    sources = {part: [s.source for s in samples] for part, samples in parts.items()}
-    strata = {s.source: s.stratum for s in itertools.chain(*parts.values())}
-    shares = options.label_fraction, options.val_fraction, options.split_seed, options.test_fraction
-    allotted = split(sources, *shares, strata)
-    where = {source: name for name, members in allotted.items() for source in members}
-    out: dict[str, list[Sample]] = {name: [] for name in SPLITS}
-    for sample in sorted(itertools.chain(*parts.values()), key=lambda s: s.name):
-        out[where[sample.source]].append(sample)
-    return out
 
 
 def _write(
@@ -252,7 +232,7 @@ def _write(
         "options": dataclasses.asdict(options),
         "spec": dataclasses.asdict(reader.spec),
         "splits": {name: writer.facts() for name, writer in writers.items()},
-        "test_images_seen_in_training": _seen(chosen),
+        "test_images_seen_in_training": seen(chosen),
         "common_sources": overlaps({name: [s.source for s in samples] for name, samples in chosen.items()}),
     }
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1))

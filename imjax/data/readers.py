@@ -58,7 +58,7 @@ DEFAULTS: dict[str, dict[str, object]] = {
     "hela": {"size": (256, 256), "crops": 0, "overlap": 0.6},
     "isic2018": {"size": (256, 256), "crops": 0},
     "la": {"size": (208, 176), "depth": 96, "crops": 0},
-    "mt": {"size": (256, 256), "crops": 0, "split": "regions"},
+    "mt": {"size": (256, 256), "crops": 0},
     "neu_seg": {"size": (256, 256), "crops": 0},
     "suim": {"size": (256, 256), "crops": 2},
     "synthetic": {"size": (64, 64), "crops": 0},

@@ -1,13 +1,15 @@
-"""Which source image goes where: pure functions of the names and a seed."""
+"""Which source image goes where: pure functions of the samples' names and kinds, and a seed."""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from imjax import rng
+from imjax.data.options import DataOptions
+from imjax.data.raw import Sample
 from imjax.errors import UserError
 
 SPLITS = ("labelled", "unlabelled", "val", "test")
@@ -85,6 +87,29 @@ def split(
                 f"source image {common[0]!r} is in {pair}, expected in one only; remove one of them"
             )
     return out
+
+
+def allot(options: DataOptions, parts: Mapping[str, Sequence[Sample]]) -> dict[str, list[str]]:
+    """`split` of a reader's samples, by their sources and strata, as the options say."""
+    sources = {part: [s.source for s in samples] for part, samples in parts.items()}
+    strata = {s.source: s.stratum for s in itertools.chain(*parts.values())}
+    shares = options.label_fraction, options.val_fraction, options.split_seed, options.test_fraction
+    return split(sources, *shares, strata)
+
+
+def assign(options: DataOptions, parts: Mapping[str, Sequence[Sample]]) -> dict[str, list[Sample]]:
+    """Samples by split, in the order of their names; UserError as for `split`."""
+    where = {source: name for name, members in allot(options, parts).items() for source in members}
+    out: dict[str, list[Sample]] = {name: [] for name in SPLITS}
+    for sample in sorted(itertools.chain(*parts.values()), key=lambda s: s.name):
+        out[where[sample.source]].append(sample)
+    return out
+
+
+def seen(chosen: Mapping[str, Sequence[Sample]]) -> int:
+    """How many test images show what an image of another split shows too."""
+    others = {s.scene or s.source for name, samples in chosen.items() if name != "test" for s in samples}
+    return sum((s.scene or s.source) in others for s in chosen["test"])
 
 
 def overlaps(splits: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from complaints import complaint
 
-from imjax.data import mt, pack
+from imjax.data import mt, pack, splits
 from imjax.data.options import DataOptions
 
 READER = mt.MagneticTiles()
@@ -109,10 +109,10 @@ def test_real_sample(real):
 @pytest.mark.parametrize("seed", range(3))
 def test_every_type_is_in_every_part_of_a_split_by_region(real, seed):
     options = DataOptions("mt", str(real / "mt"), label_fraction=0.4, split="regions", split_seed=seed)
-    parts = pack._assign(options, READER.scan(real / "mt"))
+    parts = splits.assign(options, READER.scan(real / "mt"))
     kinds = {name: {s.name.split("_")[1] for s in samples} for name, samples in parts.items()}
     assert all(found == set(mt.TYPES) for found in kinds.values()), kinds
-    assert pack._seen(parts) == 0
+    assert splits.seen(parts) == 0
 
 
 def test_photographs_for_themselves_have_twins_in_training_and_it_says_so(raw, tmp_path, caplog):

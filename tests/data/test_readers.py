@@ -16,7 +16,7 @@ DATASETS = ("camvid", "cityscapes", "dagm", "dsb2018", "isic2018", "mt", "neu_se
 
 
 def options_of(dataset, **chosen):
-    return DataOptions(dataset, **chosen, split=readers.DEFAULTS[dataset].get("split", "published"))
+    return DataOptions(dataset, **chosen, split=readers.spec(dataset).splits[0])
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
