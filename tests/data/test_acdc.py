@@ -124,12 +124,12 @@ def test_room_needed_counts_slices(raw, tmp_path, monkeypatch):
 
 
 def test_real_sample(real):
-    parts = acdc.Acdc(3 / 5).scan(real / "acdc")
+    parts = acdc.Acdc(3 / 14).scan(real / "acdc")
     counts = {part: (len(samples), len({s.source for s in samples})) for part, samples in parts.items()}
     # The first three patients are SSL4MIS's 68 slices.
-    assert counts == {"labelled": (68, 3), "train": (34, 2), "val": (2, 1), "test": (2, 1)}
+    assert counts == {"labelled": (68, 3), "train": (188, 11), "val": (10, 5), "test": (20, 10)}
     image, label = READER.load(parts["test"][0])
-    assert image.shape == (6, 256, 216, 1) and label.shape == (6, 256, 216)
+    assert image.shape == (10, 256, 216, 1) and label.shape == (10, 256, 216)
     assert image.max() == 255 and image.min() == 0 and set(np.unique(label)) == {0, 1, 2, 3}
     image, label = READER.load(parts["labelled"][0])
     assert image.shape == (*label.shape, 1)

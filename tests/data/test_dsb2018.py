@@ -59,14 +59,14 @@ def test_alpha_is_dropped(raw):
 
 def test_real_sample(real, tmp_path):
     samples = READER.scan(real / "dsb2018")["train_val_test"]
-    assert len(samples) == 72 and sum(1 + len(s.more_masks) for s in samples) == 1467
+    assert len(samples) == 524 and sum(1 + len(s.more_masks) for s in samples) == 2367
     image, label = READER.load(samples[0])
     assert image.shape == (*label.shape, 3) and 0 < label.mean() < 0.5
     options = DataOptions("dsb2018", str(real / "dsb2018"), size=(64, 64))
     splits = pack.load(pack.prepare(options, tmp_path)).splits
-    # 72 images: round(14.4) test, round(7.2) val, and a tenth of the other 51 labelled.
+    # 524 images: round(104.8) test, round(52.4) val, and a tenth of the other 367 labelled.
     counts = {name: len(split.images) for name, split in splits.items()}
-    assert counts == {"labelled": 5, "unlabelled": 46, "val": 7, "test": 14}
+    assert counts == {"labelled": 37, "unlabelled": 330, "val": 52, "test": 105}
 
 
 def test_shares_of_the_pool(raw, tmp_path):

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import csv
 import functools
 import logging
 import shutil
 from collections import Counter
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -104,10 +106,14 @@ def test_split_by_scenes_shares_nothing(raw, tmp_path, caplog):
 
 def test_real_sample(real):
     parts = READER.scan(real / "neu_seg")
-    assert {part: len(samples) for part, samples in parts.items()} == {"train_val": 1226, "test": 215}
-    # Each training scene is there in two rotations; no test image has a copy, drawn so.
-    assert set(Counter(s.source for s in parts["train_val"]).values()) == {2}
-    assert len({s.source for s in parts["test"]}) == 215 and not scenes_on_both_sides(parts)
+    assert {part: len(samples) for part, samples in parts.items()} == {"train_val": 3630, "test": 840}
+    with (real / "neu_seg" / "scenes.csv").open(newline="") as file:
+        given = {f"{r['split']}_{Path(r['file']).stem}": r["scene"] for r in csv.DictReader(file)}
+    found = {s.name: s.scene for samples in parts.values() for s in samples}
+    pairs = {(given[name], scene) for name, scene in found.items()}
+    # No scene of ours holds two of the given ones, and one of the 1 129 given ones is torn in three.
+    assert len({scene for _, scene in pairs}) == len(pairs) == 1131 and len({s for s, _ in pairs}) == 1129
+    assert sum(s.scene in scenes_on_both_sides(parts) for s in parts["test"]) == 810
     image, label = READER.load(parts["train_val"][0])
     assert image.shape == (200, 200, 1) and set(np.unique(label)) <= set(range(4))
     assert not any(overlaps({k: [s.source for s in v] for k, v in parts.items()}).values())
