@@ -1,11 +1,10 @@
-"""All that there is to learn about imjax on an accelerator, in one call, the most important first.
+"""Training steps on an accelerator by size, members and strategy, beside PyTorch, the most important first.
 
-  python -m benchmarks.gpu --out=gpu --minutes=25
+  python -m benchmarks.gpu --out=gpu --minutes=4
 
-Training steps by members, width, size and type, by vmap, by chunks of members and one after another; memory
-per member; the share of the machine's limit; whole generations. `OUT/gpu.json` is written anew after every
-case, and a call that finds one of the same machine goes on from it: where a call is cut off, give it again.
-Needs neither grain, clu nor tensorflow; generations need ml_collections.
+Cases run in waves: the programs of a wave are compiled side by side, then each is measured alone. gpu.json
+is written after every case, and a call that finds one of the same machine goes on from it. Needs neither
+grain, clu nor tensorflow; whole generations need ml_collections.
 """
 
 from __future__ import annotations
@@ -13,7 +12,8 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,29 +27,49 @@ from imjax.errors import UserError
 
 FLAGS = flags.FLAGS
 TURNS = 5
-LEAST_SECONDS = 15
+LEAST_SECONDS = 20
 """Budget below which nothing new is begun."""
+SCAN = 16
+"""Steps per dispatch of the cases that measure `lax.scan`."""
+SEARCH = {"XLA_FLAGS": "--xla_gpu_autotune_level=4 --xla_gpu_enable_triton_gemm=true"}
+"""XLA's own defaults: a search for the fastest kernel, which `engine.devices.SETTINGS` turns off."""
+TORCH = "PyTorch"
 
 
-class Group(NamedTuple):
-    """Cases that share a process: one network at one size."""
+class Shape(NamedTuple):
+    """One network and one batch."""
 
-    alpha: float
     size: int
-    dtype: str
+    batch: int
+    alpha: float
+
+
+class Case(NamedTuple):
+    """What is measured."""
+
+    shape: Shape
+    members: int
+    strategy: str
+    """A key of `ours.STRATEGIES_OF_DEVICE`, perhaps with "+scan" or "+search"; a peer; or "generation"."""
+
+    def row(self, dtype: str) -> dict[str, Any]:
+        """Its settings, by which it is found again."""
+        return self.shape._asdict() | {"members": self.members, "strategy": self.strategy, "dtype": dtype}
 
 
 def define_flags() -> None:
     """Declare this command's flags, once, when it runs and not when it is imported."""
     flags.DEFINE_string("out", None, "Folder for gpu.json.")
     flags.DEFINE_float("minutes", 25.0, "Time for everything; what is left over is not measured.")
-    flags.DEFINE_list("members", ["1", "4", "16", "2", "8"], "Members; memory is told in rising order.")
-    flags.DEFINE_list("alphas", ["1", "0.5", "2"], "Widths, the most important first.")
-    flags.DEFINE_list("sizes", ["128", "256", "64"], "Sides of the images, the most important first.")
-    flags.DEFINE_list("dtypes", ["bfloat16", "float32"], "Types, the most important first.")
-    flags.DEFINE_integer("batch", 16, "Images per member and step.")
-    flags.DEFINE_float("seconds", 0.5, "Least length of a turn.")
-    flags.DEFINE_bool("generations", True, "Measure whole generations as well.")
+    flags.DEFINE_list("members", ["4", "1", "16"], "Members, the most important first.")
+    flags.DEFINE_list(
+        "shapes", ["256x32x1", "128x32x0.5", "64x8x0.5"], "side x batch x alpha, the most important first."
+    )
+    flags.DEFINE_string("dtype", "bfloat16", "Type of the computation.")
+    flags.DEFINE_integer("wave", 8, "Programs that are compiled side by side.")
+    flags.DEFINE_float("seconds", 0.3, "Least length of a turn.")
+    flags.DEFINE_bool("rest", True, "After the priority cases: scan, search, whole generations.")
+    flags.DEFINE_bool("torch", True, "Measure PyTorch as well.")
 
 
 def main(_: list[str]) -> None:
@@ -57,17 +77,16 @@ def main(_: list[str]) -> None:
     if not FLAGS.out:
         raise UserError("--out is missing; name the folder that gpu.json may be written to")
     record = Record(Path(FLAGS.out), time.monotonic() + 60 * FLAGS.minutes)
-    record.limits |= {dtype: limits(dtype, record) for dtype in FLAGS.dtypes if dtype not in record.limits}
+    if not record.limits:
+        record.limits = limits(FLAGS.dtype, record)
     check_device(record.limits)
-    first, *rest = groups()
-    measure(first, record)
-    if FLAGS.generations:
-        generations(record, first)
-    for group in rest:
-        measure(group, record)
-    head = ("case", "images/s", "quartiles", "per member", "MiB/member", "of limit", "of bandwidth", "note")
-    text = table.aligned([head, *map(_cells, record.rows)])
-    table.publish("gpu", record.rows, text, limits=record.limits)
+    todo = [case for case in cases() if not record.has(case.row(FLAGS.dtype))]
+    for first in range(0, len(todo), FLAGS.wave):
+        if record.over():
+            break
+        measure(todo[first : first + FLAGS.wave], record)
+    text = table.aligned([HEAD, *map(_cells, record.rows)])
+    table.publish("gpu", record.rows, text, limits=record.limits, left=len(todo) - record.added)
 
 
 class Record:
@@ -82,13 +101,14 @@ class Record:
         folder.mkdir(parents=True, exist_ok=True)
         self._path, self._deadline = folder / "gpu.json", deadline
         self.rows: list[dict[str, Any]] = []
-        self.limits: dict[str, dict[str, Any]] = {}
+        self.limits: dict[str, Any] = {}
+        self.added = 0
         if self._path.is_file():
             before = json.loads(self._path.read_text(encoding="utf-8"))
             if before["machine"] == machine.facts():
-                # What failed, for want of time perhaps, is tried again.
+                # A case that failed, perhaps for lack of time, is measured again.
                 self.rows = [row for row in before["rows"] if "note" not in row]
-                self.limits = {name: rates for name, rates in before["limits"].items() if "note" not in rates}
+                self.limits = {} if "note" in before["limits"] else before["limits"]
                 table.say(f"{self._path}: {len(self.rows)} cases are there already")
 
     def left(self) -> float:
@@ -104,144 +124,177 @@ class Record:
         return any(row.items() <= old.items() for old in self.rows)
 
     def add(self, row: dict[str, Any]) -> None:
-        """Keep a row, and say so."""
+        """Keep a row, and print it."""
         self.rows.append(row)
-        table.say(f"{' '.join(_cells(row))}   ({self.left():.0f} s left)")
+        self.added += 1
+        table.say(f"{'  '.join(_cells(row))}   ({self.left():.0f} s left)")
         facts = {"machine": machine.facts(), "limits": self.limits, "rows": self.rows}
         part = self._path.with_suffix(".part")
         part.write_text(json.dumps(facts, indent=1), encoding="utf-8")
         os.replace(part, self._path)
 
 
-def groups() -> list[Group]:
-    """Networks and sizes: by how far they are from the first of each list, nearest first."""
-    found = [
-        (i + j + k, Group(float(alpha), int(size), dtype))
-        for i, alpha in enumerate(FLAGS.alphas)
-        for j, size in enumerate(FLAGS.sizes)
-        for k, dtype in enumerate(FLAGS.dtypes)
-    ]
-    return [group for _, group in sorted(found, key=lambda pair: pair[0])]
+def cases() -> Iterator[Case]:
+    """Every case, the most important first."""
+    shapes = [Shape(int(s), int(b), float(a)) for s, b, a in (text.split("x") for text in FLAGS.shapes)]
+    members = [int(count) for count in FLAGS.members]
+    main_count = members[0]
+    for shape in shapes:
+        for strategy in ("products", "sequential"):
+            yield Case(shape, main_count, strategy)
+    for shape in shapes if FLAGS.torch else ():
+        yield Case(shape, 1, TORCH)
+    for count in members[1:]:
+        for shape in shapes:
+            for strategy in ("products", "sequential"):
+                yield Case(shape, count, strategy)
+    if not FLAGS.rest:
+        return
+    for shape in shapes:
+        yield Case(shape, main_count, "grouped")
+        yield Case(shape, main_count, "products+scan")
+        yield Case(shape, main_count, "sequential+scan")
+    for shape in shapes:
+        yield Case(shape, main_count, "sequential+search")
+        yield Case(shape, main_count, "products+search")
+    for shape in shapes if FLAGS.torch else ():
+        yield Case(shape, 1, TORCH + ", compiled")
+    for shape in shapes:
+        yield Case(shape, main_count, "dispatched")
+        yield Case(shape, main_count, "sequential products")
+    yield Case(shapes[min(1, len(shapes) - 1)], main_count, "generation")
 
 
 def limits(dtype: str, record: Record) -> dict[str, Any]:
-    """The machine's two rates for a type, see `machine.Limits`."""
+    """The machine's two rates, see `machine.Limits`."""
     on_cpu = os.environ.get("JAX_PLATFORMS") == "cpu"
     args = {"side": 512 if on_cpu else 8192, "dtype": dtype, "copied": (1 << 20) if on_cpu else (1 << 30)}
-    one = Worker("limits", "benchmarks.machine:Limits", args, True, limit=record.left())
+    worker = Worker("limits", "benchmarks.machine:Limits", args, True, limit=record.left())
     try:
-        one.open()
-        return one.again(one.make, args)
+        worker.open()
+        return worker.again(worker.make, args)
     except Failed as error:
         return {"note": str(error)}
     finally:
-        one.stop()
+        worker.stop()
 
 
-def check_device(limits: dict[str, dict[str, Any]]) -> None:
+def check_device(limits: dict[str, Any]) -> None:
     """UserError if JAX found no accelerator and was not told to use the CPU."""
-    found = next((rates["device"] for rates in limits.values() if "device" in rates), "")
-    if found == "cpu" and os.environ.get("JAX_PLATFORMS") != "cpu":
+    if limits.get("device") == "cpu" and os.environ.get("JAX_PLATFORMS") != "cpu":
         raise UserError(
             "JAX has found no accelerator, expected a GPU or TPU; install its build of JAX (README.md), or "
             "say JAX_PLATFORMS=cpu to see how this command works"
         )
 
 
-def cases() -> Iterator[tuple[int, int]]:
-    """Members, and members per chunk: first all at once, rising, since a process's peak memory only rises."""
-    counts = sorted(map(int, FLAGS.members))
-    yield from ((count, -1) for count in counts)
-    # One after another costs the same per member whatever their number: one number shows it.
-    yield (counts[min(1, len(counts) - 1)], 1)
-    yield from ((counts[-1], chunk) for chunk in counts[2:-1:2])
-
-
-def measure(group: Group, record: Record) -> None:
-    """All cases of a group, in a process of their own."""
-    one = Worker("ours", "benchmarks.ours:Training", {}, True, seconds=FLAGS.seconds)
-    cost: dict[str, Any] = {}
-    opened = False
+def measure(wave: Sequence[Case], record: Record) -> None:
+    """Compile the cases side by side, each in a process of its own, then measure one after another."""
+    workers = [make_worker(case, record.left()) for case in wave]
     try:
-        for members, chunk in cases():
-            if record.over():
-                return
-            how = {-1: "vmap", 1: "in turn"}.get(chunk, f"by {chunk}")
-            row = group._asdict() | {"members": members, "how": how}
-            if record.has(row):
-                continue
-            if not opened:
-                one.open()
-                opened = True
-            args = group._asdict() | {"batch": FLAGS.batch, "members": members, "per_chunk": chunk}
-            try:
-                one.limit = max(record.left(), 1)
-                _train(one, args | {"cost": not cost}, row)
-                cost = cost or {k: row["facts"][k] for k in ("step_flops", "step_bytes")}
-                _share(row, cost, record.limits[group.dtype])
-            except (Absent, Failed) as error:
-                row["note"] = str(error)
-                # Out of memory leaves the process in any state.
-                one.stop()
-                opened = False
+        with ThreadPoolExecutor(len(wave)) as pool:
+            rows = list(pool.map(_warm_up, wave, workers))
+        for case, worker, row in zip(wave, workers, rows, strict=True):
+            if "note" not in row:
+                _time(case, worker, row, record)
             record.add(row)
     finally:
-        one.stop()
+        for worker in workers:
+            worker.stop()
 
 
-def _train(one: Worker, args: dict[str, Any], row: dict[str, Any]) -> None:
-    """Measure one case into its row."""
-    one.again(one.make, args)
-    repeats = one.calibrated()
-    turns = [one.run(repeats) for _ in range(TURNS)]
-    row["rate"] = spread([turn.images / turn.seconds for turn in turns])._asdict()
-    row["facts"] = dict(one.facts)
-    if "peak_bytes" in one.facts and row["how"] == "vmap":
-        row["bytes_per_member"] = one.facts["peak_bytes"] / row["members"]
+def make_worker(case: Case, limit: float) -> Worker:
+    """A process that runs the case."""
+    shape = case.shape._asdict()
+    ours = not case.strategy.startswith(TORCH)
+    environment: dict[str, str] = {}
+    if not ours:
+        # On the host where this command is only tried out.
+        device = "cpu" if os.environ.get("JAX_PLATFORMS") == "cpu" else "cuda"
+        args = shape | {"compiled": "compiled" in case.strategy, "device": device, "dtype": FLAGS.dtype}
+        made = "benchmarks.peers_torch:Training"
+    elif case.strategy == "generation":
+        args = shape | {"members": case.members, "images": 16 * shape["batch"], "dtype": FLAGS.dtype}
+        made = "benchmarks.generation:Generation"
+    else:
+        strategy, _, variant = case.strategy.partition("+")
+        args = shape | {"members": case.members, "dtype": FLAGS.dtype, "strategy": strategy}
+        args |= {"scan": SCAN if variant == "scan" else 1}
+        # One member of each shape tells the operations and bytes of a step.
+        args["cost"] = case.members == 1 and strategy == "sequential"
+        environment = SEARCH if variant == "search" else {}
+        made = "benchmarks.ours:Training"
+    return Worker(case.strategy, made, args, ours, environment, seconds=FLAGS.seconds, limit=max(limit, 1))
 
 
-def _share(row: dict[str, Any], cost: dict[str, Any], limit: dict[str, Any]) -> None:
+def _warm_up(case: Case, worker: Worker) -> dict[str, Any]:
+    """Compile and run once: the row with the time that it took, or with a note."""
+    row = case.row(FLAGS.dtype)
+    start = time.monotonic()
+    try:
+        worker.open()
+        worker.again(worker.make, worker.args)
+        worker.run(1)
+        row["first_step_seconds"] = time.monotonic() - start
+    except (Absent, Failed) as error:
+        row["note"] = str(error)
+    return row
+
+
+def _time(case: Case, worker: Worker, row: dict[str, Any], record: Record) -> None:
+    """Measure a case that is warm into its row."""
+    try:
+        if case.strategy == "generation":
+            row["seconds"] = spread([worker.run(1).seconds for _ in range(3)])._asdict()
+        else:
+            repeats = worker.calibrated()
+            turns = [worker.run(repeats) for _ in range(TURNS)]
+            row["rate"] = spread([turn.images / turn.seconds for turn in turns])._asdict()
+            row["ms"] = 1000 * case.members * case.shape.batch / row["rate"]["median"]
+        row["facts"] = dict(worker.facts)
+    except (Absent, Failed) as error:
+        row["note"] = str(error)
+        return
+    _share(row, record)
+
+
+def _share(row: dict[str, Any], record: Record) -> None:
     """Time that the step's operations, or its bytes, take at the machine's rates, over the time it took."""
-    if "flops" in limit:
-        by_flops, by_bytes = cost["step_flops"] / limit["flops"], cost["step_bytes"] / limit["bytes"]
-        taken = FLAGS.batch / row["rate"]["median"]
-        row |= {"share_of_product_rate": by_flops / taken, "share_of_bandwidth": by_bytes / taken}
-        row["share_of_limit"] = max(by_flops, by_bytes) / taken
+    shape = {key: row[key] for key in Shape._fields}
+    told = (one["facts"] for one in (*record.rows, row) if "facts" in one and shape.items() <= one.items())
+    cost = next((facts for facts in told if facts.get("step_bytes")), None)
+    if cost and "rate" in row and "flops" in record.limits:
+        taken = row["batch"] / row["rate"]["median"]
+        row["share_of_product_rate"] = cost["step_flops"] / record.limits["flops"] / taken
+        row["share_of_bandwidth"] = cost["step_bytes"] / record.limits["bytes"] / taken
 
 
-def generations(record: Record, group: Group) -> None:
-    """Whole generations of the first network, by members."""
-    for members in sorted(map(int, FLAGS.members)):
-        if record.over():
-            return
-        row = group._asdict() | {"members": members, "how": "generation"}
-        if record.has(row):
-            continue
-        args = group._asdict() | {"members": members, "images": 16 * FLAGS.batch, "batch": FLAGS.batch}
-        one = Worker("ours", "benchmarks.generation:Generation", args, True, seconds=0, limit=record.left())
-        try:
-            one.start()
-            row["seconds"] = spread([one.turn().seconds for _ in range(3)])._asdict()
-            row["facts"] = dict(one.facts)
-        except (Absent, Failed) as error:
-            row["note"] = str(error)
-        finally:
-            one.stop()
-        record.add(row)
+HEAD = (
+    "case",
+    "images/s",
+    "quartiles",
+    "ms a step",
+    "ms a member",
+    "first step s",
+    "MiB",
+    "of bandwidth",
+    "",
+)
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    name = f"α={row['alpha']:g} {row['size']}² {row['dtype']} {row['members']} {row['how']}"
+    name = f"{row['size']}²×{row['batch']} α={row['alpha']:g} {row['members']} {row['strategy']}"
+    first = f"{row['first_step_seconds']:.0f}" if "first_step_seconds" in row else ""
     if "seconds" in row:
-        return name, *[""] * 6, f"{row['seconds']['median']:.2f} s a generation"
+        return name, *[""] * 4, first, "", "", f"{row['seconds']['median']:.2f} s a generation"
     if "rate" not in row:
-        return name, *[""] * 6, row.get("note", "")
+        return name, *[""] * 4, first, "", "", row.get("note", "")
     median, low, high = (row["rate"][k] for k in ("median", "low", "high"))
-    memory = f"{row['bytes_per_member'] / 2**20:.0f}" if "bytes_per_member" in row else ""
-    shares = [f"{row[key]:.2f}" if key in row else "" for key in ("share_of_limit", "share_of_bandwidth")]
+    memory = f"{row['facts']['peak_bytes'] / 2**20:.0f}" if "peak_bytes" in row["facts"] else ""
+    share = f"{row['share_of_bandwidth']:.2f}" if "share_of_bandwidth" in row else ""
+    times = table.number(row["ms"]), table.number(row["ms"] / row["members"])
     between = f"{table.number(low)}..{table.number(high)}"
-    each = table.number(median / row["members"])
-    return name, table.number(median), between, each, memory, *shares, row.get("note", "")
+    return name, table.number(median), between, *times, first, memory, share, row.get("note", "")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks import data
 
@@ -16,6 +16,29 @@ STRATEGIES: dict[str, tuple[dict[str, str], int | None]] = {
     "vmap on one device": (ONE_DEVICE, None),
 }
 """Name → settings of the process, and members per chunk; None: all."""
+
+
+class Strategy(NamedTuple):
+    """How the members of one device run."""
+
+    convolution: str
+    """`Model.convolution`."""
+    per_chunk: int = -1
+    """Members per dispatch; -1: all."""
+    sequential: bool = False
+    """See `engine.members.Members`."""
+
+
+STRATEGIES_OF_DEVICE = {
+    "products": Strategy("products"),
+    "sequential": Strategy("direct", sequential=True),
+    "grouped": Strategy("direct"),
+    "dispatched": Strategy("direct", per_chunk=1),
+    "sequential products": Strategy("products", sequential=True),
+    "as a run does": Strategy("auto", per_chunk=0),
+}
+"""On an accelerator: all members as batched products; one after another with the library's own convolutions,
+inside one program or one dispatch each; as grouped convolutions."""
 
 
 def cache() -> Path:
@@ -45,6 +68,8 @@ class Training:
         alpha: width of the U-Net.
         dtype: of the computation.
         images: in the training set.
+        strategy: one of `STRATEGIES_OF_DEVICE`; its `per_chunk` replaces the one here.
+        scan: steps per dispatch, by `lax.scan` over batches that are drawn on the device.
         cost: whether `facts` has what one member's step costs by the compiled program.
     """
 
@@ -57,6 +82,8 @@ class Training:
         alpha: float = 1.0,
         dtype: str = "float32",
         images: int = 64,
+        strategy: str = "as a run does",
+        scan: int = 1,
         cost: bool = False,
     ):
         set_up(members)
@@ -66,8 +93,10 @@ class Training:
         from imjax.engine.members import Members
         from imjax.engine.source import Source
 
-        self._objective, optimizer = task(size, alpha, dtype)
-        self._members = Members(members, members if per_chunk < 0 else per_chunk)
+        how = STRATEGIES_OF_DEVICE[strategy]
+        per_chunk = per_chunk or how.per_chunk
+        self._objective, optimizer = task(size, alpha, dtype, how.convolution)
+        self._members = Members(members, members if per_chunk < 0 else per_chunk, sequential=how.sequential)
         pictures, labels = data.noise(images, size)
         self._source = Source({"image": pictures, "label": labels}, self._members, resident_mib=4096)
         self._order = self._source.shuffled(0, "bench", batch)
@@ -75,6 +104,7 @@ class Training:
         keys = _member_keys(0, "bench", members)
         self._keys = self._members.spread(keys)
         self._state, self._advance = _start(self._objective, optimizer, self._members, keys)
+        self._scan, self._advance_many = scan, _scanned(self._objective, optimizer.make(), self._members)
         self.facts = {
             "device": jax.devices()[0].device_kind,
             "devices": len(self._members.devices),
@@ -90,8 +120,11 @@ class Training:
 
         from imjax.engine.fit import SYNC_STEPS
 
-        steps = range(self._done, self._done + repeats)
-        for step, batch in zip(steps, self._source.batches(self._order, steps), strict=True):
+        if self._scan > 1:
+            repeats = -(-repeats // self._scan) * self._scan
+            self._run_scanned(repeats)
+        steps = range(self._done, self._done + repeats) if self._scan == 1 else ()
+        for step, batch in zip(steps, self._source.batches(self._order, steps), strict=False):
             self._state = self._advance(self._state, batch, self._keys)
             if step % SYNC_STEPS == 0:
                 jax.block_until_ready(self._state)
@@ -101,8 +134,17 @@ class Training:
         self.facts |= {"peak_bytes": told["peak_bytes_in_use"]} if "peak_bytes_in_use" in told else {}
         return repeats * self._batch * self._members.count
 
+    def _run_scanned(self, repeats: int) -> None:
+        """The same steps, `scan` of them per dispatch."""
+        import numpy as np
 
-def task(size: int, alpha: float, dtype: str) -> tuple[Any, Any]:
+        for first in range(self._done, self._done + repeats, self._scan):
+            indices = [self._order(step) for step in range(first, first + self._scan)]
+            laid = self._members.spread(np.stack(indices, 1))
+            self._state = self._advance_many(self._state, self._source._resident, laid, self._keys)
+
+
+def task(size: int, alpha: float, dtype: str, convolution: str = "auto") -> tuple[Any, Any]:
     """Objective and optimiser of the study's U-Net on the benchmark's set."""
     import jax.numpy as jnp
 
@@ -110,7 +152,7 @@ def task(size: int, alpha: float, dtype: str) -> tuple[Any, Any]:
     from imjax.engine.optimizer import Optimizer
     from imjax.models.unet import UNet
 
-    net = UNet(data.OUTPUTS, alpha, momentum=data.MOMENTUM, dtype=jnp.dtype(dtype))
+    net = UNet(data.OUTPUTS, alpha, momentum=data.MOMENTUM, dtype=jnp.dtype(dtype), convolution=convolution)
     optimizer = Optimizer(
         "adamw", "constant", data.RATE, 0.0, data.DECAY, data.ADAM_EPSILON, horizon=0, patience=0
     )
@@ -128,6 +170,23 @@ def _start(objective: Any, optimizer: Any, members: Any, keys: Any) -> tuple[Any
     starts = [run.init(key) for key in keys]
     state = members.spread(jax.tree.map(lambda *leaves: np.stack(leaves), *starts))
     return state, run.advance[0]
+
+
+def _scanned(objective: Any, tx: Any, members: Any) -> Any:
+    """A program of several steps: state, resident examples, indices `[step, b]` and key of each member."""
+    import jax
+
+    from imjax.engine import source, step
+
+    (loss,) = objective.losses.values()
+
+    def several(state, examples, indices, key):
+        def one(carried, chosen):
+            return step.advance(loss, tx, carried, source._gather(examples, chosen), key), None
+
+        return jax.lax.scan(one, state, indices)[0]
+
+    return members.map(several, shared=(1,), donate=(0,))
 
 
 def _parameters(state: Any) -> int:

@@ -68,7 +68,7 @@ def parameters(net: nn.Module) -> int:
 
 
 class Training:
-    """Eager training steps of one net.
+    """Training steps of one net.
 
     Args:
         size: side of the images in pixels.
@@ -76,6 +76,8 @@ class Training:
         alpha: width.
         channels_last: memory layout of images and weights.
         compiled: by `torch.compile`.
+        device: where; on "cuda" the computation is bfloat16 by `torch.autocast` if `dtype` says so.
+        dtype: of the computation.
         images: in the training set.
     """
 
@@ -87,10 +89,14 @@ class Training:
         channels_last: bool = True,
         compiled: bool = False,
         images: int = 64,
+        device: str = "cpu",
+        dtype: str = "float32",
     ):
         torch.manual_seed(0)
         self._format = torch.channels_last if channels_last else torch.contiguous_format
-        net = UNet(data.OUTPUTS, alpha).to(memory_format=self._format).train()
+        self._device, self._dtype = device, getattr(torch, dtype)
+        torch.backends.cudnn.benchmark = device != "cpu"
+        net = UNet(data.OUTPUTS, alpha).to(device, memory_format=self._format).train()
         self.facts = {"parameters": parameters(net), "threads": torch.get_num_threads()}
         self._net = torch.compile(net) if compiled else net
         # PyTorch multiplies the decay by the rate.
@@ -98,19 +104,24 @@ class Training:
             net.parameters(), lr=data.RATE, eps=data.ADAM_EPSILON, weight_decay=data.DECAY / data.RATE
         )
         pictures, labels = data.noise(images, size)
-        self._images = torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous(memory_format=self._format)
-        self._labels = torch.from_numpy(labels).long()
+        pixels = torch.from_numpy(pictures).permute(0, 3, 1, 2).to(device)
+        self._images = pixels.contiguous(memory_format=self._format)
+        self._labels = torch.from_numpy(labels).long().to(device)
         self._batch = batch
 
     def run(self, repeats: int) -> int:
         """So many steps; images."""
         for _ in range(repeats):
-            chosen = torch.randint(len(self._images), (self._batch,))
+            chosen = torch.randint(len(self._images), (self._batch,), device=self._device)
             x = self._images[chosen].to(torch.float32, memory_format=self._format) / 255
-            loss = functional.cross_entropy(self._net(x), self._labels[chosen])
+            with torch.autocast(self._device, self._dtype, enabled=self._dtype != torch.float32):
+                loss = functional.cross_entropy(self._net(x).float(), self._labels[chosen])
             self._optimizer.zero_grad()
             loss.backward()
             self._optimizer.step()
+        if self._device == "cuda":
+            torch.cuda.synchronize()
+            self.facts["peak_bytes"] = torch.cuda.max_memory_allocated()
         return repeats * self._batch
 
 

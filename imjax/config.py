@@ -19,6 +19,10 @@ KERNELS = (0, 3, 5)
 """Sizes that EvalNet's data may draw for erosion and dilation (method.md 1.6)."""
 FITS = ("resize", "crop", "pad")
 """Ways of images to the packed size."""
+CONVOLUTIONS = ("auto", "products", "direct")
+"""Ways to compute a k×k convolution (`models.layers.choose_convolution`)."""
+EXECUTIONS = ("auto", "batched", "sequential")
+"""Ways to run the members of one device (`engine.members`)."""
 LABEL_KINDS = ("auto", "binary", "multiclass", "multilabel")
 """What the masks of a folder of the user's own may be said to be."""
 
@@ -94,6 +98,8 @@ class Model:
     """Of batch normalisation's running statistics."""
     dtype: str
     """Compute type: `auto` (bfloat16 on accelerators, float32 on CPU), `float32` or `bfloat16`."""
+    convolution: str
+    """How k×k convolutions are computed: `auto` (by the platform), `products` or `direct`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -228,6 +234,9 @@ class Config:
     """Start methods to train beside the method, for comparison: `ldt`, `aldt`, `fdt`."""
     members_per_chunk: int
     """Most members that a device holds at once; 0: on a CPU one, elsewhere as many as fit its memory."""
+    member_execution: str
+    """How the members of a device run: `batched` (`vmap`), `sequential` (one after another inside one
+    program), or `auto`."""
     resident_mib: int
     """Sets up to this size stay on the device; larger ones stream from the host."""
     predict_batch: int

@@ -7,7 +7,7 @@ import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from imjax.config import FITS, KERNELS, LABEL_KINDS, LEVELS, Augment, Config
+from imjax.config import CONVOLUTIONS, EXECUTIONS, FITS, KERNELS, LABEL_KINDS, LEVELS, Augment, Config
 from imjax.config_joint import TAPS, WEIGHTINGS
 from imjax.errors import UserError
 
@@ -56,6 +56,8 @@ def _single_rules() -> Iterator[Rule]:
     for key in ("data.val_fraction", "data.test_fraction"):
         yield key, lambda v: 0 < v < 1, "more than 0, less than 1"
     yield "model.dtype", lambda v: v in ("auto", "float32", "bfloat16"), "auto, float32 or bfloat16"
+    yield "member_execution", lambda v: v in EXECUTIONS, f"one of {EXECUTIONS}"
+    yield "model.convolution", lambda v: v in CONVOLUTIONS, f"one of {CONVOLUTIONS}"
     for key in ("mask.erode", "mask.dilate"):
         yield key, lambda v: v == 0 or (v > 0 and v % 2 == 1), "0 or an odd size of a square kernel"
     for key in ("train", "evalnet.train"):

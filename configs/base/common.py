@@ -143,6 +143,7 @@ def common() -> ConfigDict:
     config.top = 4
     config.baselines = ()
     config.members_per_chunk = 0
+    config.member_execution = "auto"
     config.resident_mib = 4096
     config.predict_batch = 32
     config.on_nan = "stop"
@@ -157,6 +158,7 @@ def common() -> ConfigDict:
         dropouts=(0.05, 0.1, 0.2, 0.3, 0.5),
         momentum=0.99,
         dtype="auto",
+        convolution="auto",
     )
     config.train = train()
     config.update(photometry())

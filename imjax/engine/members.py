@@ -31,10 +31,19 @@ class Members:
         count: number of members, >= 1, in all processes together.
         per_chunk: most members one device holds at once; 0 = one on CPU, all elsewhere.
         devices: those to use; default: all local ones, no more than there are members for this process.
+        sequential: the members of a chunk run one after another inside the program (`lax.map`), not as one
+            batch (`vmap`), so that their convolutions stay ungrouped.
     """
 
-    def __init__(self, count: int, per_chunk: int = 0, devices: Sequence[jax.Device] | None = None):
+    def __init__(
+        self,
+        count: int,
+        per_chunk: int = 0,
+        devices: Sequence[jax.Device] | None = None,
+        sequential: bool = False,
+    ):
         self.count = count
+        self.sequential = sequential
         self._own = hosts.share(count)
         own = len(self._own)
         self.devices = list(devices or jax.local_devices())[:own]
@@ -60,6 +69,8 @@ class Members:
         """
         if self.per_device == 1:
             inner = _of_one(function, frozenset(shared))
+        elif self.sequential:
+            inner = _one_after_another(function, frozenset(shared))
         else:
             axes = lambda n: [None if i in shared else 0 for i in range(n)]  # noqa: E731
             inner = lambda *args: jax.vmap(function, in_axes=axes(len(args)))(*args)  # noqa: E731
@@ -104,9 +115,9 @@ class Members:
 
 
 @functools.lru_cache(maxsize=32)
-def spread_over_devices(count: int, per_chunk: int = 0) -> Members:
+def spread_over_devices(count: int, per_chunk: int = 0, sequential: bool = False) -> Members:
     """`count` members on all local devices; the same object for the same numbers, as are its programs."""
-    return Members(count, per_chunk)
+    return Members(count, per_chunk, sequential=sequential)
 
 
 def _of_one(function: Callable, shared: frozenset[int]) -> Callable:
@@ -115,5 +126,20 @@ def _of_one(function: Callable, shared: frozenset[int]) -> Callable:
     def call(*args):
         bare = [a if i in shared else jax.tree.map(lambda x: x[0], a) for i, a in enumerate(args)]
         return jax.tree.map(lambda x: x[None], function(*bare))
+
+    return call
+
+
+def _one_after_another(function: Callable, shared: frozenset[int]) -> Callable:
+    """Map over the member axis by a loop inside the program: one dispatch, and no batching rule either."""
+
+    def call(*args):
+        own = [a for i, a in enumerate(args) if i not in shared]
+
+        def of_one(member):
+            parts = iter(member)
+            return function(*(a if i in shared else next(parts) for i, a in enumerate(args)))
+
+        return jax.lax.map(of_one, own)
 
     return call

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from imjax.models.decoders import Features, Hook, run_decoders
-from imjax.models.layers import Norm, Up, convolution, he_normal, max_pool, scale_input
+from imjax.models.layers import Norm, Up, choose_convolution, he_normal, max_pool, scale_input
 
 
 class Stage(nn.Module):
@@ -24,19 +24,20 @@ class Stage(nn.Module):
     Attributes:
         features: filters of both convolutions, which have a bias and are He-normal at the start.
         dropout: rate between the two. Needs an rng "dropout".
-        momentum, dtype: as in `BenchmarkUNet`.
+        momentum, dtype, convolution: as in `BenchmarkUNet`.
     """
 
     features: int
     dropout: float
     momentum: float
     dtype: Any
+    convolution: str
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """`[b, *spatial, c]` → `[b, *spatial, features]`."""
         sizes = (3,) * (x.ndim - 2)
-        how = convolution(len(sizes))
+        how = choose_convolution(self.convolution, len(sizes))
         conv = functools.partial(nn.Conv, dtype=self.dtype, kernel_init=he_normal, conv_general_dilated=how)
         for rate in (self.dropout, 0.0):
             x = conv(self.features, sizes)(x)
@@ -54,6 +55,7 @@ class Decoder(nn.Module):
     outputs: int
     momentum: float
     dtype: Any
+    convolution: str
 
     @nn.compact
     def __call__(self, features: Features, train: bool) -> tuple[jax.Array, jax.Array]:
@@ -62,7 +64,7 @@ class Decoder(nn.Module):
         for skip in reversed(skips):
             width = skip.shape[-1]
             x = jnp.concatenate([skip, Up(width, self.dtype)(x)], -1)
-            x = Stage(width, 0.0, self.momentum, self.dtype)(x, train)
+            x = Stage(width, 0.0, self.momentum, self.dtype, self.convolution)(x, train)
         head = nn.Dense(self.outputs, kernel_init=nn.initializers.glorot_uniform())
         return head(x.astype(jnp.float32)), x
 
@@ -78,6 +80,7 @@ class BenchmarkUNet(nn.Module):
         auxiliaries: further decoders, with weights of their own (CCT, method.md 2).
         momentum: of the running batch statistics: the share of the old value that a step keeps.
         dtype: of the computation; parameters, statistics and logits stay float32.
+        convolution: how convolutions are computed, see `layers.choose_convolution`.
     """
 
     outputs: int
@@ -87,6 +90,7 @@ class BenchmarkUNet(nn.Module):
     auxiliaries: int = 0
     momentum: float = 0.9
     dtype: Any = jnp.float32
+    convolution: str = "auto"
 
     @nn.compact
     def __call__(
@@ -112,11 +116,11 @@ class BenchmarkUNet(nn.Module):
         x, found = scale_input(images, self.dtype), []
         for width, dropout in zip(self.features, self.dropouts, strict=True):
             x = max_pool(x) if found else x
-            x = Stage(width, dropout, self.momentum, self.dtype)(x, train)
+            x = Stage(width, dropout, self.momentum, self.dtype, self.convolution)(x, train)
             found.append(x)
 
         def decode(features):
-            return Decoder(self.outputs, self.momentum, self.dtype)(features, train)
+            return Decoder(self.outputs, self.momentum, self.dtype, self.convolution)(features, train)
 
         return run_decoders(self, decode, found, hook, perturb)
 

@@ -21,7 +21,7 @@ class EvalNet(nn.Module):
         kind: of the labels; it decides how the mask enters and which heads there are.
         outputs: classes or channels of the mask.
         alpha: width multiplier.
-        momentum, dtype: as in `UNet`.
+        momentum, dtype, convolution: as in `UNet`.
     """
 
     kind: LabelKind
@@ -29,6 +29,7 @@ class EvalNet(nn.Module):
     alpha: float = 1.0
     momentum: float = 0.99
     dtype: Any = jnp.float32
+    convolution: str = "auto"
 
     @nn.compact
     def __call__(
@@ -46,7 +47,7 @@ class EvalNet(nn.Module):
         """
 
         def conv(x, size, base):
-            return Conv(size, int(base * self.alpha), self.dtype)(x)
+            return Conv(size, int(base * self.alpha), self.dtype, self.convolution)(x)
 
         def block(x, base):
             return max_pool(Norm(self.momentum)(conv(conv(x, 3, base), 1, base), train))

@@ -23,6 +23,8 @@ class Conv(nn.Module):
     size: int
     features: int
     dtype: Any = jnp.float32
+    convolution: str = "auto"
+    """See `choose_convolution`."""
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -31,15 +33,28 @@ class Conv(nn.Module):
             x = nn.Dense(self.features, dtype=self.dtype, kernel_init=he_normal)(x)
         else:
             sizes = (self.size,) * (x.ndim - 2)
-            how = convolution(len(sizes))
+            how = choose_convolution(self.convolution, len(sizes))
             x = nn.Conv(
                 self.features, sizes, dtype=self.dtype, kernel_init=he_normal, conv_general_dilated=how
             )(x)
         return nn.relu(x)
 
 
-def convolution(dims: int) -> Callable | None:
-    """How a convolution over so many spatial axes is taken on this process's devices; None: as XLA has it."""
+def choose_convolution(name: str, dims: int) -> Callable | None:
+    """The function that computes a k×k convolution; the results differ by rounding only.
+
+    Args:
+        name: `products`: matrix products of each pixel's neighborhood (`by_columns`);
+            `direct`: XLA's own convolution; `auto`: by the platform that this process runs on.
+        dims: number of spatial axes.
+
+    Returns:
+        For `nn.Conv(conv_general_dilated=...)`; None: XLA's own.
+    """
+    if name == "direct":
+        return None
+    if name == "products" and dims == 2:
+        return by_columns
     return {("cpu", 3): by_slices, ("gpu", 2): by_columns}.get((jax.default_backend(), dims))
 
 

@@ -26,6 +26,7 @@ class UNet(nn.Module):
         momentum: of the running batch statistics.
         dtype: of the computation; parameters, statistics and logits stay float32.
         auxiliaries: further decoders, with weights of their own (CCT, method.md 2); 0 in the study.
+        convolution: how k×k convolutions are computed, see `layers.choose_convolution`.
     """
 
     outputs: int
@@ -34,6 +35,7 @@ class UNet(nn.Module):
     momentum: float = 0.99
     dtype: Any = jnp.float32
     auxiliaries: int = 0
+    convolution: str = "auto"
 
     @nn.compact
     def __call__(
@@ -56,7 +58,7 @@ class UNet(nn.Module):
         """
 
         def conv(x, size, base):
-            return Conv(size, int(base * self.alpha), self.dtype)(x)
+            return Conv(size, int(base * self.alpha), self.dtype, self.convolution)(x)
 
         def norm(x):
             return Norm(self.momentum)(x, train)

@@ -36,8 +36,8 @@ class Context:
         """The run's settings, for asking its nets."""
         c = self.config
         return Predictor(
-            self.packed.spec, c.model, c.mask, c.predict_batch, c.members_per_chunk, c.resident_mib,
-            c.joint.patch, c.joint.predict_overlap,
+            self.packed.spec, c.model, c.mask, c.predict_batch, c.members_per_chunk, c.member_execution,
+            c.resident_mib, c.joint.patch, c.joint.predict_overlap,
         )  # fmt: skip
 
     def members(self, count: int, need: Callable[[], int]) -> Members:
@@ -55,7 +55,7 @@ class Context:
     def evalnet(self, alpha: float) -> EvalNet:
         """The scoring net of that width."""
         m, spec = self.config.model, self.packed.spec
-        return EvalNet(spec.kind, spec.outputs, alpha, m.momentum, compute_type(m.dtype))
+        return EvalNet(spec.kind, spec.outputs, alpha, m.momentum, compute_type(m.dtype), m.convolution)
 
     def ranked(self, stage: str) -> list[int]:
         """Members of a finished training stage, best on val first, without those that were dropped."""

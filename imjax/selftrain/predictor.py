@@ -38,6 +38,7 @@ class Predictor:
     batch: int
     """Images per call, `Config.predict_batch`."""
     members_per_chunk: int = 0
+    member_execution: str = "auto"
     resident_mib: int = 0
     """See `Config`."""
     patch: tuple[int, ...] = ()
@@ -52,7 +53,7 @@ class Predictor:
             need: bytes of one, see `engine.memory`.
         """
         chunk = self.members_per_chunk or memory.members_that_fit(need, shared=self.resident_mib << 20)
-        return spread_over_devices(count, chunk)
+        return spread_over_devices(count, chunk, self.member_execution == "sequential")
 
     def _asked(self, net: nn.Module, systems: Sequence[Any], shape: Sequence[int], batch: int) -> Members:
         """Members of whom each is a system of nets, asked about a batch of uint8 `shape`."""
@@ -69,6 +70,7 @@ class Predictor:
         """The backbone at that width, with so many auxiliary decoders."""
         m, outputs = self.model, self.spec.outputs
         shared = {"auxiliaries": auxiliaries, "momentum": m.momentum, "dtype": compute_type(m.dtype)}
+        shared["convolution"] = m.convolution
         if m.backbone == "benchmark":
             features = tuple(int(base * alpha) for base in m.features)
             return BenchmarkUNet(outputs, features, m.dropouts, self.spec.dims, **shared)

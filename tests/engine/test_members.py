@@ -15,12 +15,13 @@ def scaled_sum(weights, batch, shared):
 @pytest.mark.parametrize("count", [1, 3, 4, 5, 9])
 @pytest.mark.parametrize("per_chunk", [0, 2, 3])
 @pytest.mark.parametrize("devices", [1, 4])
-def test_map_equals_a_loop(count, per_chunk, devices):
+@pytest.mark.parametrize("sequential", [False, True])
+def test_map_equals_a_loop(count, per_chunk, devices, sequential):
     random = np.random.default_rng(0)
     weights = random.normal(size=(count, 2, 3)).astype(np.float32)
     batch = random.normal(size=(count, 4, 3)).astype(np.float32)
     shared = random.normal(size=(2, 4)).astype(np.float32)
-    members = Members(count, per_chunk, jax.devices()[:devices])
+    members = Members(count, per_chunk, jax.devices()[:devices], sequential)
     run = members.map(scaled_sum, shared=(2,))
     out = members.collect(run(members.spread(weights), members.spread(batch), members.share(shared)))
     expected = [scaled_sum(w, b, shared) for w, b in zip(weights, batch, strict=True)]
@@ -46,3 +47,18 @@ def test_donated_state_is_taken_over():
     state = members.spread(np.zeros((2, 8), np.float32))
     members.map(lambda s: s + 1, donate=(0,))(state)
     assert all(leaf.is_deleted() for leaf in state)
+
+
+def test_sequential_members_keep_their_convolutions_ungrouped():
+    def convolve(x, kernel):
+        return jax.lax.conv_general_dilated(
+            x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+
+    def groups(sequential):
+        members = Members(4, 4, jax.devices()[:1], sequential)
+        images, kernels = np.zeros((4, 1, 8, 8, 3), np.float32), np.zeros((4, 3, 3, 3, 5), np.float32)
+        program = jax.make_jaxpr(members.map(convolve))(members.spread(images), members.spread(kernels))
+        return "feature_group_count=4" in str(program)
+
+    assert groups(sequential=False) and not groups(sequential=True)

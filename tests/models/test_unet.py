@@ -127,10 +127,18 @@ def test_a_convolution_by_columns_is_the_true_one(size):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-3), found, wanted)
 
 
-def test_a_net_of_columns_is_the_net_of_convolutions(monkeypatch, start):
+@pytest.mark.parametrize("name", ["products", "direct"])
+def test_every_way_to_convolve_gives_the_same_logits(start, name):
     images = jnp.asarray(np.random.default_rng(0).integers(0, 256, (2, 16, 32, 3), np.uint8))
     net = UNet(3, 0.25)
     variables = start(net, images)
-    plain = net.apply(variables, images)
-    monkeypatch.setattr(layers, "convolution", lambda dims: by_columns)
-    np.testing.assert_allclose(net.apply(variables, images), plain, atol=1e-4)
+    other = UNet(3, 0.25, convolution=name).apply(variables, images)
+    np.testing.assert_allclose(other, net.apply(variables, images), atol=1e-4)
+
+
+def test_products_are_chosen_by_name_and_by_platform(monkeypatch):
+    assert layers.choose_convolution("products", 2) is by_columns
+    assert layers.choose_convolution("direct", 2) is layers.choose_convolution("direct", 3) is None
+    assert layers.choose_convolution("auto", 2) is None and layers.choose_convolution("auto", 3)
+    monkeypatch.setattr(layers.jax, "default_backend", lambda: "gpu")
+    assert layers.choose_convolution("auto", 2) is by_columns
