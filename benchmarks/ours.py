@@ -31,6 +31,7 @@ class Strategy(NamedTuple):
 
 STRATEGIES_OF_DEVICE = {
     "products": Strategy("products"),
+    "split products": Strategy("split_products"),
     "sequential": Strategy("direct", sequential=True),
     "grouped": Strategy("direct"),
     "dispatched": Strategy("direct", per_chunk=1),

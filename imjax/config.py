@@ -19,7 +19,7 @@ KERNELS = (0, 3, 5)
 """Sizes that EvalNet's data may draw for erosion and dilation (method.md 1.6)."""
 FITS = ("resize", "crop", "pad")
 """Ways of images to the packed size."""
-CONVOLUTIONS = ("auto", "products", "direct")
+CONVOLUTIONS = ("auto", "products", "split_products", "direct")
 """Ways to compute a k×k convolution (`models.layers.choose_convolution`)."""
 EXECUTIONS = ("auto", "batched", "sequential")
 """Ways to run the members of one device (`engine.members`)."""
@@ -99,7 +99,7 @@ class Model:
     dtype: str
     """Compute type: `auto` (bfloat16 on accelerators, float32 on CPU), `float32` or `bfloat16`."""
     convolution: str
-    """How k×k convolutions are computed: `auto` (by the platform), `products` or `direct`."""
+    """How k×k convolutions are computed: `auto` (by the platform), `products`, `split_products`, `direct`."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -78,7 +78,7 @@ fastest() {
   "$python" - "$out/gpu.json" <<'PY' 2>/dev/null
 import json, sys
 rows = json.load(open(sys.argv[1]))["rows"]
-sets = {"products": ("products", "batched"), "sequential": ("direct", "sequential")}
+sets = {"products": ("products", "batched"), "split products": ("split_products", "batched")}
 rates = {r["strategy"]: r["rate"]["median"] for r in rows
          if r["size"] == 128 and r["members"] == 4 and r["strategy"] in sets and "rate" in r}
 if rates:
@@ -137,8 +137,8 @@ profile() {
   local shape=(--size=256 --batch=32 --alpha=1 --members=4)
   [ -z "$trial" ] || shape=(--size=32 --batch=2 --alpha=0.25 --members=2 --dtype=float32 --steps=1)
   local code=0
-  for strategy in sequential products; do
-    limit 40 "$python" -m benchmarks.profile --out="$out/profile_$strategy" "${shape[@]}" --strategy=$strategy 2>&1 |
+  for strategy in split_products products; do
+    limit 40 "$python" -m benchmarks.profile --out="$out/profile_$strategy" "${shape[@]}" --strategy="${strategy//_/ }" 2>&1 |
       cut -c1-150 | head -25 || code=$?
   done
   return $code

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from imjax.models.decoders import Features, Hook, run_decoders
-from imjax.models.layers import Norm, Up, choose_convolution, he_normal, max_pool, scale_input
+from imjax.models.layers import Norm, Up, choose_convolution, he_normal, head_product, max_pool, scale_input
 
 
 class Stage(nn.Module):
@@ -65,7 +65,11 @@ class Decoder(nn.Module):
             width = skip.shape[-1]
             x = jnp.concatenate([skip, Up(width, self.dtype)(x)], -1)
             x = Stage(width, 0.0, self.momentum, self.dtype, self.convolution)(x, train)
-        head = nn.Dense(self.outputs, kernel_init=nn.initializers.glorot_uniform())
+        head = nn.Dense(
+            self.outputs,
+            kernel_init=nn.initializers.glorot_uniform(),
+            dot_general=head_product(self.convolution),
+        )
         return head(x.astype(jnp.float32)), x
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -44,8 +45,9 @@ def choose_convolution(name: str, dims: int) -> Callable | None:
     """The function that computes a k×k convolution; the results differ by rounding only.
 
     Args:
-        name: `products`: matrix products of each pixel's neighborhood (`by_columns`);
-            `direct`: XLA's own convolution; `auto`: by the platform that this process runs on.
+        name: `products`: matrix products of each pixel's neighborhood (`by_columns`); `split_products`: the
+            same with their weights' gradient in blocks (`split_product`); `direct`: XLA's own convolution;
+            `auto`: by the platform that this process runs on.
         dims: number of spatial axes.
 
     Returns:
@@ -55,10 +57,55 @@ def choose_convolution(name: str, dims: int) -> Callable | None:
         return None
     if name == "products" and dims == 2:
         return by_columns
+    if name == "split_products" and dims == 2:
+        return functools.partial(by_columns, product=split_product)
     return {("cpu", 3): by_slices, ("gpu", 2): by_columns}.get((jax.default_backend(), dims))
 
 
-def by_columns(x: jax.Array, kernel: jax.Array, *_: Any, **__: Any) -> jax.Array:
+BLOCK = 4096
+"""Pixels per block of `split_product`."""
+
+
+@jax.custom_vjp
+def split_product(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """`x @ kernel` whose gradient for the kernel is a sum over blocks of pixels.
+
+    That gradient is a product of few rows and columns over millions of pixels. cuBLAS gives it to few
+    thread blocks: at 256²×32 pixels and four members the head's took 61 of a step's 134 ms on an H200
+    (docs/performance.md). One product per block of pixels, then a sum, fills the device.
+
+    Args:
+        x: `[..., c]`.
+        kernel: `[c, f]`.
+
+    Returns:
+        `[..., f]`.
+    """
+    return x @ kernel
+
+
+def _split_product_backward(saved, gradient):
+    x, kernel = saved
+    pixels = math.prod(x.shape[:-1])
+    blocks = pixels // BLOCK if pixels % BLOCK == 0 else 1
+    rows, columns = (a.reshape(blocks, pixels // blocks, a.shape[-1]) for a in (x, gradient))
+    of_kernel = jnp.einsum("bpc,bpf->bcf", rows, columns, preferred_element_type=jnp.float32).sum(0)
+    return gradient @ kernel.T, of_kernel.astype(kernel.dtype)
+
+
+split_product.defvjp(lambda x, kernel: (x @ kernel, (x, kernel)), _split_product_backward)
+
+
+def head_product(name: str) -> Callable | None:
+    """`dot_general` of a net's head for a way to convolve, see `choose_convolution`; None: the usual one."""
+    if name != "split_products":
+        return None
+    return lambda x, kernel, *_, **__: split_product(x, kernel)
+
+
+def by_columns(
+    x: jax.Array, kernel: jax.Array, *_: Any, product: Callable = jnp.matmul, **__: Any
+) -> jax.Array:
     """Convolution k×k of images, SAME and without stride, as one matrix product: for GPUs.
 
     Under `vmap` over members a convolution becomes a grouped one, for which cuDNN has no fast path and needs
@@ -68,19 +115,20 @@ def by_columns(x: jax.Array, kernel: jax.Array, *_: Any, **__: Any) -> jax.Array
     Args:
         x: `[b, h, w, c]`.
         kernel: `[k, k, c, f]`, k odd. What else `nn.Conv` hands on is what it gives for SAME.
+        product: of columns and kernel.
 
     Returns:
         `[b, h, w, f]`.
     """
 
-    def product(x, kernel):
+    def convolve(x, kernel):
         (_, h, w, c), (k, _, _, f) = x.shape, kernel.shape
         around = ((0, 0), (k // 2, k // 2), (k // 2, k // 2), (0, 0))
         padded = jnp.pad(x, around)
         beside = [padded[:, i : i + h, j : j + w] for i in range(k) for j in range(k)]
-        return jnp.concatenate(beside, -1) @ kernel.reshape(k * k * c, f)
+        return product(jnp.concatenate(beside, -1), kernel.reshape(k * k * c, f))
 
-    return jax.checkpoint(product)(x, kernel)
+    return jax.checkpoint(convolve)(x, kernel)
 
 
 def by_slices(x: jax.Array, kernel: jax.Array, *_: Any, **__: Any) -> jax.Array:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from imjax.models.decoders import Hook, run_decoders
-from imjax.models.layers import Conv, Norm, max_pool, scale_input, upsample
+from imjax.models.layers import Conv, Norm, head_product, max_pool, scale_input, upsample
 
 ENCODER = (16, 32, 64, 128)
 DECODER = ((128, 64), (64, 32), (32, 16), (16, 16))
@@ -79,7 +79,11 @@ class UNet(nn.Module):
             for (base, last), skip in zip(DECODER, reversed(skips), strict=True):
                 x = norm(conv(upsample(x) + skip, 1, base))
                 x = norm(drop(conv(conv(x, 3, base), 1, last)))
-            logits = nn.Dense(self.outputs, kernel_init=nn.initializers.glorot_uniform())
+            logits = nn.Dense(
+                self.outputs,
+                kernel_init=nn.initializers.glorot_uniform(),
+                dot_general=head_product(self.convolution),
+            )
             return logits(x.astype(jnp.float32)), x
 
         return run_decoders(self, decode, features, hook, perturb)

@@ -7,8 +7,8 @@ import pytest
 from absl import flags
 from flax import linen as nn
 
-from benchmarks import augment, common, gpu, pseudo_labels, scaling, train_step, whole_run, worker
-from benchmarks.ours import STRATEGIES, Training
+from benchmarks import augment, common, gpu, profile, pseudo_labels, scaling, train_step, whole_run, worker
+from benchmarks.ours import STRATEGIES, STRATEGIES_OF_DEVICE, Training
 from benchmarks.timing import Absent, Failed
 from imjax.errors import UserError
 
@@ -160,53 +160,85 @@ def test_gpu_writes_what_it_has_after_every_case(flagged, monkeypatch, capsys, t
     monkeypatch.setattr(gpu, "Worker", InProcess)
     monkeypatch.setattr("benchmarks.ours.Training", Quick)
     monkeypatch.setattr(gpu, "limits", lambda *_: {"flops": 1e12, "bytes": 1e10})
-    words = ("--members=1,4", "--alphas=1,0.5", "--sizes=32", "--dtypes=float32", "--nogenerations")
-    flagged(gpu, f"--out={tmp_path}", "--seconds=0.001", *words)
+    words = (
+        "--members=4,1",
+        "--shapes=32x2x1,32x2x0.5",
+        "--dtype=float32",
+        "--norest",
+        "--notorch",
+        "--wave=1",
+    )
+    flagged(gpu, f"--out={tmp_path}", "--dtype=float32", "--seconds=0.001", *words)
     gpu.main([])
     found = json.loads((tmp_path / "gpu.json").read_text())
-    assert [(r["alpha"], r["members"], r["how"]) for r in found["rows"]] == [
-        (alpha, members, how)
+    assert [(r["alpha"], r["members"], r["strategy"]) for r in found["rows"]] == [
+        (alpha, members, strategy)
+        for members, strategy in (
+            (4, "products"), (4, "split products"), (4, "split products+scan"), (1, "split products")
+        )
         for alpha in (1.0, 0.5)
-        for members, how in ((1, "vmap"), (4, "vmap"), (4, "in turn"))
-    ]
+    ]  # fmt: skip
+    row = found["rows"][0]
+    assert row["ms"] == pytest.approx(1000 * 4 * 2 / row["rate"]["median"]) and row["first_step_seconds"] > 0
     assert found["rows"] == json.loads(capsys.readouterr().out.splitlines()[-1])["rows"]
-    # Cut off after two cases, and a third that failed: given again, it measures what is not there.
+    # Cut off after two cases, and a third that failed: the next call measures what is not there.
     rows = found["rows"]
     kept = [rows[0], rows[4], {**rows[1], "note": "out of memory"}]
     (tmp_path / "gpu.json").write_text(json.dumps(found | {"rows": kept}))
     monkeypatch.setattr(gpu, "limits", lambda *_: pytest.fail("measured before"))
     gpu.main([])
     again = json.loads((tmp_path / "gpu.json").read_text())["rows"]
-    assert again[:2] == kept[:2] and len(again) == 6 and not any("note" in row for row in again)
+    assert again[:2] == kept[:2] and len(again) == 8 and not any("note" in row for row in again)
+    # Figures of another machine do not count.
     (tmp_path / "gpu.json").write_text(json.dumps(found | {"machine": {}}))
     assert not gpu.Record(tmp_path, 0.0).rows
 
 
-def test_gpu_takes_chunks_between_one_and_all(flagged, tmp_path):
+def test_gpu_cases_name_strategies_that_exist(flagged, tmp_path):
     flagged(gpu, f"--out={tmp_path}")
-    everyone = [(count, -1) for count in (1, 2, 4, 8, 16)]
-    assert list(gpu.cases()) == [*everyone, (2, 1), (16, 4)]
-    flagged(gpu, f"--out={tmp_path}", "--members=4")
-    assert list(gpu.cases()) == [(4, -1), (4, 1)]
+    found = list(gpu.cases())
+    assert len(found) == len(set(found))
+    ours = {case.strategy.partition("+")[0] for case in found if not case.strategy.startswith(gpu.TORCH)}
+    assert ours - {"generation"} <= set(STRATEGIES_OF_DEVICE)
+
+
+def test_gpu_shares_of_the_limits_by_hand(tmp_path):
+    record = gpu.Record(tmp_path, 0.0)
+    record.limits = {"flops": 8e9, "bytes": 1e10}
+    row = {"size": 32, "batch": 8, "alpha": 1.0, "rate": {"median": 4.0}}
+    row["facts"] = {"step_flops": 4e9, "step_bytes": 1e9}
+    gpu._share(row, record)
+    # 4 GFLOP at 8 GFLOP/s take 0.5 s, 1 GB at 10 GB/s 0.1 s; the step of 8 images took 2 s.
+    assert row["share_of_product_rate"] == 0.25 and row["share_of_bandwidth"] == 0.05
 
 
 def test_gpu_wants_an_accelerator(monkeypatch):
     monkeypatch.delenv("JAX_PLATFORMS", raising=False)
-    gpu.check_device({"float32": {"device": "NVIDIA H100"}, "bfloat16": {"note": "no time"}})
+    gpu.check_device({"device": "NVIDIA H100"})
     with pytest.raises(UserError, match="no accelerator"):
-        gpu.check_device({"float32": {"device": "cpu"}})
+        gpu.check_device({"device": "cpu"})
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
-    gpu.check_device({"float32": {"device": "cpu"}})
+    gpu.check_device({"device": "cpu"})
 
 
-def test_gpu_begins_nothing_without_time(flagged, monkeypatch, tmp_path):
-    flagged(gpu, f"--out={tmp_path}")
-    record = gpu.Record(tmp_path, deadline=0.0)
-    gpu.measure(gpu.groups()[0], record)
-    assert record.rows == [] and gpu.groups()[0] == (1.0, 128, "bfloat16") and len(gpu.groups()) == 18
+def test_gpu_begins_nothing_without_time(flagged, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(gpu, "measure", lambda *_: pytest.fail("no time"))
+    monkeypatch.setattr(gpu, "limits", lambda *_: {"flops": 1e12, "bytes": 1e10})
+    flagged(gpu, f"--out={tmp_path}", "--minutes=0")
+    gpu.main([])
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert told["rows"] == [] and told["left"] == len(list(gpu.cases()))
     flagged(gpu)
     with pytest.raises(UserError, match="--out"):
         gpu.main([])
+
+
+def test_profile_sums_launches_by_kernel():
+    rows = profile.summarize({"a": [1e6, 3e6], "b": [12e6]}, steps=2)
+    assert rows == [
+        {"kernel": "b", "launches": 0.5, "ms": 6.0, "share": 0.75},
+        {"kernel": "a", "launches": 1.0, "ms": 2.0, "share": 0.25},
+    ]
 
 
 def test_scaling_finds_the_slowest_imports():

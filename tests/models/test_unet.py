@@ -127,7 +127,7 @@ def test_a_convolution_by_columns_is_the_true_one(size):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-3), found, wanted)
 
 
-@pytest.mark.parametrize("name", ["products", "direct"])
+@pytest.mark.parametrize("name", ["products", "split_products", "direct"])
 def test_every_way_to_convolve_gives_the_same_logits(start, name):
     images = jnp.asarray(np.random.default_rng(0).integers(0, 256, (2, 16, 32, 3), np.uint8))
     net = UNet(3, 0.25)
@@ -142,3 +142,18 @@ def test_products_are_chosen_by_name_and_by_platform(monkeypatch):
     assert layers.choose_convolution("auto", 2) is None and layers.choose_convolution("auto", 3)
     monkeypatch.setattr(layers.jax, "default_backend", lambda: "gpu")
     assert layers.choose_convolution("auto", 2) is by_columns
+
+
+@pytest.mark.parametrize("pixels", [(2, 64, 64), (3, 5, 7)])
+def test_a_split_product_has_the_gradients_of_the_product(monkeypatch, pixels):
+    monkeypatch.setattr(layers, "BLOCK", 512)
+    draw = np.random.default_rng(0)
+    x, kernel = (jnp.asarray(draw.normal(size=s), jnp.float32) for s in ((*pixels, 4), (4, 3)))
+    weights = jnp.asarray(draw.normal(size=(*pixels, 3)), jnp.float32)
+    found, wanted = (
+        jax.grad(lambda x, k, f=f: (f(x, k) * weights).sum(), (0, 1))(x, kernel)  # noqa: B023
+        for f in (layers.split_product, jnp.matmul)
+    )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), found, wanted)
+    blocks = str(jax.make_jaxpr(jax.grad(lambda k: layers.split_product(x, k).sum()))(kernel))
+    assert ("16,512,4" in blocks) == (pixels == (2, 64, 64))
