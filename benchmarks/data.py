@@ -33,10 +33,10 @@ def noise(count: int, size: int) -> tuple[np.ndarray, np.ndarray]:
 @functools.lru_cache(maxsize=4)
 def scenes(count: int, size: int) -> tuple[np.ndarray, np.ndarray]:
     """The same as scenes of objects, where files are written: noise would be slow to compress."""
-    from imjax.data import synthetic
+    from imjax.data.synthetic import scenes
 
     draw = np.random.default_rng(0)
-    pairs = [synthetic.scene(draw, (size, size)) for _ in range(min(count, 32))]
+    pairs = [scenes.scene(draw, (size, size)) for _ in range(min(count, 32))]
     images, labels = (np.stack(part) for part in zip(*pairs, strict=True))
     chosen = np.arange(count) % len(pairs)
     return images[chosen], labels[chosen]

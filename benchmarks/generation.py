@@ -92,22 +92,22 @@ class Generation:
         import numpy as np
 
         from imjax import rng
-        from imjax.config import Strength
-        from imjax.selftrain import sets
+        from imjax.config.schema import Strength
+        from imjax.pipeline import training_sets
 
         copies = np.ones(len(pairs["image"]), int)
-        extra = sets.augmented(pairs, copies, Strength(1, 15, 0.3, 15.0), True, rng.key(0, "bench"))
+        extra = training_sets.augmented(pairs, copies, Strength(1, 15, 0.3, 15.0), True, rng.key(0, "bench"))
         few = max(1, len(self._images) // 10)
-        return sets.join(pairs, extra, {"image": self._images[:few], "label": self._labels[:few]})
+        return training_sets.join(pairs, extra, {"image": self._images[:few], "label": self._labels[:few]})
 
     def _fit(self, pairs: dict[str, Any]) -> None:
-        from imjax.config import Train
-        from imjax.engine import fit
-        from imjax.engine.checkpoints import Checkpoints
-        from imjax.engine.members import spread_over_devices
-        from imjax.engine.monitor import Monitor
-        from imjax.engine.source import Source
-        from imjax.engine.writers import Writer
+        from imjax.config.schema import Train
+        from imjax.training import loop
+        from imjax.training.checkpoints import Checkpoints
+        from imjax.training.data_loader import Source
+        from imjax.training.ensemble_parallel import spread_over_devices
+        from imjax.training.metric_writer import Writer
+        from imjax.training.progress import Monitor
 
         members = spread_over_devices(self._members)
         options = Train(
@@ -119,7 +119,7 @@ class Generation:
         with tempfile.TemporaryDirectory(prefix="imjax-bench-") as folder:
             writer, checkpoints = Writer(Path(folder), events=False), Checkpoints(Path(folder) / "saved")
             try:
-                fit.fit(
+                loop.fit(
                     self._objective, options, members, [Source(pairs, members, 4096)], val,
                     steps=[options.steps_per_epoch], seed=0, stage="bench", predict_batch=32,
                     checkpoints=checkpoints, monitor=Monitor(writer, "bench", "1/1", 0, lambda: False),

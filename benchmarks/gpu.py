@@ -22,7 +22,7 @@ from absl import flags
 from benchmarks import machine, table
 from benchmarks.timing import Absent, Failed, spread
 from benchmarks.worker import Worker
-from imjax import door
+from imjax import cli
 from imjax.errors import UserError
 
 FLAGS = flags.FLAGS
@@ -302,4 +302,4 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 
 if __name__ == "__main__":
     define_flags()
-    door.run(main)
+    cli.run(main)

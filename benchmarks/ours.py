@@ -51,7 +51,7 @@ def cache() -> Path:
 
 def set_up(most: int) -> None:
     """What every run of imjax does before JAX's first use."""
-    from imjax.engine import devices
+    from imjax.training import devices
 
     # An accelerator's memory is asked for as it is needed, so that its peak tells something.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
@@ -90,9 +90,9 @@ class Training:
         set_up(members)
         import jax
 
-        from imjax.engine.fit import _member_keys
-        from imjax.engine.members import Members
-        from imjax.engine.source import Source
+        from imjax.training.data_loader import Source
+        from imjax.training.ensemble_parallel import Members
+        from imjax.training.loop import _member_keys
 
         how = STRATEGIES_OF_DEVICE[strategy]
         per_chunk = per_chunk or how.per_chunk
@@ -119,7 +119,7 @@ class Training:
         """Steps of all members; images times members."""
         import jax
 
-        from imjax.engine.fit import SYNC_STEPS
+        from imjax.training.loop import SYNC_STEPS
 
         if self._scan > 1:
             repeats = -(-repeats // self._scan) * self._scan
@@ -149,9 +149,9 @@ def task(size: int, alpha: float, dtype: str, convolution: str = "auto") -> tupl
     """Objective and optimiser of the study's U-Net on the benchmark's set."""
     import jax.numpy as jnp
 
-    from imjax.engine.objective import segmentation
-    from imjax.engine.optimizer import Optimizer
     from imjax.models.unet import UNet
+    from imjax.training.objective import segmentation
+    from imjax.training.optimizer import Optimizer
 
     net = UNet(data.OUTPUTS, alpha, momentum=data.MOMENTUM, dtype=jnp.dtype(dtype), convolution=convolution)
     optimizer = Optimizer(
@@ -165,9 +165,9 @@ def _start(objective: Any, optimizer: Any, members: Any, keys: Any) -> tuple[Any
     import jax
     import numpy as np
 
-    from imjax.engine import fit
+    from imjax.training import loop
 
-    run = fit._programs(objective, members, optimizer)
+    run = loop._programs(objective, members, optimizer)
     starts = [run.init(key) for key in keys]
     state = members.spread(jax.tree.map(lambda *leaves: np.stack(leaves), *starts))
     return state, run.advance[0]
@@ -177,13 +177,13 @@ def _scanned(objective: Any, tx: Any, members: Any) -> Any:
     """A program of several steps: state, resident examples, indices `[step, b]` and key of each member."""
     import jax
 
-    from imjax.engine import source, step
+    from imjax.training import data_loader, step
 
     (loss,) = objective.losses.values()
 
     def several(state, examples, indices, key):
         def one(carried, chosen):
-            return step.advance(loss, tx, carried, source._gather(examples, chosen), key), None
+            return step.advance(loss, tx, carried, data_loader._gather(examples, chosen), key), None
 
         return jax.lax.scan(one, state, indices)[0]
 
@@ -206,7 +206,7 @@ def step_cost(objective: Any, tx: Any, size: int, batch: int) -> dict[str, float
     import jax
     import numpy as np
 
-    from imjax.engine import memory, step
+    from imjax.training import memory, step
 
     (loss,) = objective.losses.values()
     shapes = {
@@ -273,12 +273,14 @@ class Labelling:
 def label(context: Any, net: Any, variables: Any, images: Any) -> Any:
     """Blocked pairs of images, as a label stage and the training stage after it make them."""
     from imjax import rng
-    from imjax.selftrain import labelling, sets
+    from imjax.pipeline import label_stage, training_sets
 
     c = context.config
-    labeller = labelling._labeller("im", context.packed.spec, c.ensemble, c.mask)
+    labeller = label_stage._labeller("im", context.packed.spec, c.ensemble, c.mask)
     pair = context.label(labeller, net, variables, images, rng.key(0, "label", 0))
-    return sets.blocked(images, pair.label, pair.inconsistent, c.mask.block_input, c.mask.block_output)
+    return training_sets.blocked(
+        images, pair.label, pair.inconsistent, c.mask.block_input, c.mask.block_output
+    )
 
 
 class Augmenting:
@@ -294,7 +296,7 @@ class Augmenting:
         set_up(1)
         import numpy as np
 
-        from imjax.config import Strength
+        from imjax.config.schema import Strength
 
         pictures, labels = data.scenes(images, size)
         self._pairs = {"image": pictures, "label": labels}
@@ -304,8 +306,8 @@ class Augmenting:
     def run(self, repeats: int) -> int:
         """Augment all pairs so many times."""
         from imjax import rng
-        from imjax.selftrain import sets
+        from imjax.pipeline import training_sets
 
         for _ in range(repeats):
-            sets.augmented(self._pairs, self._copies, self._strength, True, rng.key(0, "bench"))
+            training_sets.augmented(self._pairs, self._copies, self._strength, True, rng.key(0, "bench"))
         return repeats * len(self._copies)

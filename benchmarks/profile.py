@@ -16,7 +16,7 @@ from typing import Any
 from absl import flags
 
 from benchmarks import machine, ours, table
-from imjax import door
+from imjax import cli
 from imjax.errors import UserError
 
 FLAGS = flags.FLAGS
@@ -97,4 +97,4 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 
 if __name__ == "__main__":
     define_flags()
-    door.run(main)
+    cli.run(main)

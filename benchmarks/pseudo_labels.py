@@ -12,7 +12,7 @@ from absl import flags
 
 from benchmarks import common, table
 from benchmarks.worker import Worker
-from imjax import door
+from imjax import cli
 
 FLAGS = flags.FLAGS
 SIZES, QUICK = (128, 256), (32,)
@@ -52,4 +52,4 @@ def entrants(size: int) -> list[Worker]:
 
 if __name__ == "__main__":
     define_flags()
-    door.run(main)
+    cli.run(main)

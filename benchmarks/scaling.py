@@ -18,7 +18,7 @@ from absl import flags
 
 from benchmarks import common, table, worker
 from benchmarks.worker import Worker
-from imjax import door
+from imjax import cli
 from imjax.errors import TrainingError
 
 FLAGS = flags.FLAGS
@@ -101,4 +101,4 @@ def slowest_imports(text: str, count: int = 5) -> dict[str, float]:
 
 if __name__ == "__main__":
     define_flags()
-    door.run(main)
+    cli.run(main)

@@ -6,15 +6,15 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import data
-from imjax.selftrain.context import Context
+from imjax.pipeline.context import Context
 
 
 def context(predict_batch: int = 32) -> Context:
     """A context with SUIM's published settings and the benchmark's set, without data and folders."""
     from configs.suim_im import get_config
-    from imjax.config import freeze
+    from imjax.config.schema import freeze
     from imjax.data.pack import Packed
-    from imjax.selftrain.store import Store
+    from imjax.pipeline.artifacts import Store
 
     values = get_config()
     values.predict_batch = predict_batch

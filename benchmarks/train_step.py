@@ -18,7 +18,7 @@ from benchmarks import common, table
 from benchmarks.ours import STRATEGIES
 from benchmarks.timing import Failed
 from benchmarks.worker import Worker
-from imjax import door
+from imjax import cli
 from imjax.errors import UserError
 
 FLAGS = flags.FLAGS
@@ -131,4 +131,4 @@ def with_share(rows: Sequence[table.Row], limits: dict[str, Any], batch: int) ->
 
 if __name__ == "__main__":
     define_flags()
-    door.run(main)
+    cli.run(main)

@@ -25,7 +25,7 @@ from absl import flags
 
 from benchmarks import common, table, worker
 from benchmarks.timing import Absent, Failed, Turn
-from imjax import door
+from imjax import cli
 
 FLAGS = flags.FLAGS
 CONFIG = "configs/demo.py:tiny"
@@ -162,7 +162,7 @@ def serial(name: str, root: Path, pictures: Path, given: str, packed: Any) -> Co
     def score(turn: int) -> float:
         import numpy as np
 
-        from imjax.engine import evaluate
+        from imjax.training import evaluate
 
         said = np.load(root / str(turn) / "test.npy")
         shutil.rmtree(root / str(turn))
@@ -175,7 +175,7 @@ def serial(name: str, root: Path, pictures: Path, given: str, packed: Any) -> Co
 def prepared(changes: dict[str, Any], cache: Path) -> tuple[Any, Any]:
     """The run's settings, and its data as packed into the cache."""
     from configs.demo import get_config
-    from imjax.config import freeze
+    from imjax.config.schema import freeze
     from imjax.data import pack
     from imjax.data.options import DataOptions
 
@@ -214,4 +214,4 @@ def settings(config: Any, outputs: int, how: str) -> dict[str, Any]:
 
 if __name__ == "__main__":
     define_flags()
-    door.run(main)
+    cli.run(main)

@@ -179,7 +179,7 @@ def serve() -> None:
 
 if __name__ == "__main__":
     if OURS in sys.argv[1:]:
-        from imjax.engine.devices import keep_memory
+        from imjax.training.devices import keep_memory
 
         keep_memory()
     serve()

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 from absl import flags
 from ml_collections import config_flags
 
-from imjax import door, log
-from imjax.config import Config, flatten, freeze
+from imjax import cli, log
+from imjax.config.constraints import check
+from imjax.config.schema import Config, flatten, freeze
 from imjax.errors import UserError
-from imjax.rules import check
 
 if TYPE_CHECKING:
     from imjax.data.pack import Packed
@@ -43,7 +43,7 @@ def define_flags() -> None:
 def main(_: list[str]) -> None:
     """Read the flags and run, or print the plan."""
     config = check(freeze(_config_values()))
-    from imjax.selftrain import plan
+    from imjax.pipeline import plan
 
     stages = plan.make_plan(config)
     if FLAGS.plan:
@@ -81,26 +81,26 @@ def run(config: Config, stages: tuple, workdir: Path, reuse: Sequence[Path] = ()
     """
     from imjax.data import pack
     from imjax.data.options import DataOptions
-    from imjax.engine import devices
-    from imjax.methods import data_checks
+    from imjax.methods import check_data
+    from imjax.training import devices
 
     log.show()
     stopping = devices.stop_on_sigterm()
     cache = Path(config.data.cache or pack.default_cache())
     packed_root = pack.prepare(DataOptions.of(config.data), cache)
     packed = pack.load(packed_root)
-    data_checks.check_spec(config.method, packed.spec)
-    data_checks.check_truth(config, packed)
+    check_data.check_spec(config.method, packed.spec)
+    check_data.check_truth(config, packed)
     devices.configure(cache, max(config.candidates, config.start_candidates, config.evalnet.candidates))
 
-    from imjax.engine import disk, hosts
-    from imjax.selftrain import lock
+    from imjax.pipeline import lock
+    from imjax.training import disk, distributed
 
-    hosts.start(pod)
-    with disk.explained(workdir), hosts.folder(workdir) as folder, lock.held(folder):
-        _run(config, stages, packed, folder, reuse, hosts.agreed(stopping))
+    distributed.start(pod)
+    with disk.explained(workdir), distributed.folder(workdir) as folder, lock.held(folder):
+        _run(config, stages, packed, folder, reuse, distributed.agreed(stopping))
         # The first process has more to do at the end; the others must be there until then.
-        hosts.wait()
+        distributed.wait()
 
 
 def _run(
@@ -112,25 +112,25 @@ def _run(
     stopping: Callable[[], bool],
 ) -> None:
     """The part of `run` that needs JAX."""
-    from imjax.engine import hosts
-    from imjax.engine.writers import Writer
+    from imjax.pipeline import results, runner
+    from imjax.pipeline import workdir as workdirs
+    from imjax.pipeline.artifacts import Store, basis
+    from imjax.pipeline.context import Context
     from imjax.report import write_report
-    from imjax.selftrain import results, runner
-    from imjax.selftrain import workdir as workdirs
-    from imjax.selftrain.context import Context
-    from imjax.selftrain.store import Store, basis
+    from imjax.training import distributed
+    from imjax.training.metric_writer import Writer
 
-    hosts.same("settings or data", workdirs.digest(config, packed))
+    distributed.same("settings or data", workdirs.digest(config, packed))
     workdirs.open_workdir(workdir, config, packed)
     lenders = workdirs.lenders(reuse, workdir)
-    writer = Writer(workdir, events=hosts.is_first())
+    writer = Writer(workdir, events=distributed.is_first())
     writer.hparams(flatten(dataclasses.asdict(config)))
     try:
         store = Store(workdir, stages, basis(config, packed.manifest["hash"]), lenders)
         rows = runner.run(stages, Context(config, packed, store), writer, stopping)
     finally:
         writer.close()
-    if not hosts.is_first():
+    if not distributed.is_first():
         return
     results.write(workdir, rows)
     write_report([workdir], workdir / "report.html")
@@ -139,8 +139,8 @@ def _run(
 
 
 if __name__ == "__main__":
-    from imjax.engine.devices import keep_memory
+    from imjax.training.devices import keep_memory
 
     keep_memory()
     define_flags()
-    door.run(main)
+    cli.run(main)

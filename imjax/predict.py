@@ -15,7 +15,7 @@ from pathlib import Path
 
 from absl import flags
 
-from imjax import door, log
+from imjax import cli, log
 from imjax.errors import Incomplete, UserError
 from imjax.log import logger
 
@@ -57,11 +57,11 @@ def main(_: list[str]) -> None:
     _check()
     # What imports JAX comes after the flags, so that --help and slips take no time.
     from imjax.data import pack
-    from imjax.engine import devices, memory
-    from imjax.selftrain import export, finished, inference
+    from imjax.inference import export, load_run, predict_folder
+    from imjax.training import devices, memory
 
-    stage = finished.open_stage(Path(FLAGS.workdir), FLAGS.stage, FLAGS.batch)
-    asked = inference.members(stage, FLAGS.nets)
+    stage = load_run.open_stage(Path(FLAGS.workdir), FLAGS.stage, FLAGS.batch)
+    asked = predict_folder.members(stage, FLAGS.nets)
     files = _files()
     devices.configure(pack.default_cache(), asked)
     logger.info("%s: %s of %d nets", stage.folder, _best(FLAGS.nets), len(stage.ranked))
@@ -71,7 +71,7 @@ def main(_: list[str]) -> None:
     if files:
         advice = "give the same command with a lower --batch, or with fewer --nets"
         with memory.explained("prediction", advice):
-            _predict(inference.Run(stage, FLAGS.nets, _cutting(stage)), files)
+            _predict(predict_folder.Run(stage, FLAGS.nets, _cutting(stage)), files)
 
 
 def _needs(stage) -> str:
@@ -100,19 +100,19 @@ def _check() -> None:
 def _files() -> list[Path]:
     if FLAGS.images is None:
         return []
-    from imjax.data import images
-    from imjax.selftrain import inference
+    from imjax.data import image_io
+    from imjax.inference import predict_folder
 
     folder = Path(FLAGS.images)
-    files = images.find(folder)
-    inference.check_folders(folder, Path(FLAGS.out))
+    files = image_io.find(folder)
+    predict_folder.check_folders(folder, Path(FLAGS.out))
     return files
 
 
 def _cutting(stage):
-    from imjax.selftrain import pieces
+    from imjax.inference import sliding_window
 
-    views = pieces.symmetries(stage.spec, stage.size) if FLAGS.flips else pieces.AS_IT_IS
+    views = sliding_window.symmetries(stage.spec, stage.size) if FLAGS.flips else sliding_window.AS_IT_IS
     height, width = stage.size
     tile, pad = stage.data.grid if FLAGS.tile is None else FLAGS.tile, stage.data.fit == "pad"
     if not tile and FLAGS.scale != 1:
@@ -127,7 +127,7 @@ def _cutting(stage):
             logger.info("the nets were trained on crops: --tile may suit them better")
     if stage.data.stretch:
         logger.info("grey levels of each image are brought to one range first, as in training")
-    return pieces.Cutting(
+    return sliding_window.Cutting(
         stage.size, views, tile, FLAGS.overlap, FLAGS.scale,
         stretch=stage.data.stretch, pad=pad, image_resize=stage.spec.image_resize,
     )  # fmt: skip
@@ -151,8 +151,8 @@ def _best(nets: int) -> str:
 
 
 if __name__ == "__main__":
-    from imjax.engine.devices import keep_memory
+    from imjax.training.devices import keep_memory
 
     keep_memory()
     define_flags()
-    door.run(main)
+    cli.run(main)

@@ -22,11 +22,14 @@ from typing import Any
 from absl import flags
 from tqdm import tqdm
 
-from imjax import door, log
-from imjax.config import FITS, LABEL_KINDS
-from imjax.data import fixtures, folder_check, pack, readers
+from imjax import cli, log
+from imjax.config.schema import FITS, LABEL_KINDS
+from imjax.data import pack
+from imjax.data.folder import check
 from imjax.data.options import DataOptions
-from imjax.data.raw import Sample
+from imjax.data.readers import registry
+from imjax.data.readers.base import Sample
+from imjax.data.synthetic import writers
 from imjax.errors import UserError
 
 FLAGS = flags.FLAGS
@@ -35,7 +38,7 @@ FIXTURE_COUNTS = {"train_val": 40, "train": 30, "val": 10, "val_test": 20, "test
 
 def define_flags() -> None:
     """Declare this command's flags, once, when it runs and not when it is imported."""
-    flags.DEFINE_string("dataset", None, f"Which dataset: {', '.join(readers.names())}.")
+    flags.DEFINE_string("dataset", None, f"Which dataset: {', '.join(registry.names())}.")
     flags.DEFINE_string("raw", None, "Folder with the original download (not needed for synthetic).")
     flags.DEFINE_string("out", None, "Where the packed folder goes (default: your cache folder).")
     flags.DEFINE_list(
@@ -72,9 +75,9 @@ def main(arguments: list[str]) -> None:
     del arguments
     log.show()
     if FLAGS.dataset is None:
-        raise UserError(f"--dataset is missing, expected one of {', '.join(readers.names())}")
+        raise UserError(f"--dataset is missing, expected one of {', '.join(registry.names())}")
     if FLAGS.write_synthetic:
-        fixtures.write_synthetic(FLAGS.dataset, Path(FLAGS.write_synthetic), FIXTURE_COUNTS)
+        writers.write_synthetic(FLAGS.dataset, Path(FLAGS.write_synthetic), FIXTURE_COUNTS)
         print(f"synthetic data in the layout of {FLAGS.dataset}: {FLAGS.write_synthetic}")
         return
     options = _options()
@@ -90,7 +93,7 @@ def main(arguments: list[str]) -> None:
 def _check(options: DataOptions) -> None:
     if options.dataset != "folder":
         raise UserError(f"--check with --dataset={options.dataset}, expected folder; packing checks others")
-    text, problems = folder_check.check(options, Path(FLAGS.sheet), progress=_show)
+    text, problems = check.check(options, Path(FLAGS.sheet), progress=_show)
     print(text)
     if problems:
         raise UserError(f"{options.dir}: {len(problems)} problems, listed above; mend them and check again")
@@ -118,10 +121,10 @@ def summary(packed: pack.Packed) -> str:
 
 
 def _options() -> DataOptions:
-    spec = readers.spec(FLAGS.dataset)
+    spec = registry.spec(FLAGS.dataset)
     if FLAGS.raw is None and FLAGS.dataset != "synthetic":
         raise UserError("--raw is missing, expected the folder with the original download")
-    defaults = readers.DEFAULTS[FLAGS.dataset]
+    defaults = registry.DEFAULTS[FLAGS.dataset]
     box = (defaults.get("depth", 0), *defaults["size"])
     depth, *size = _box(FLAGS.size, spec.dims) if FLAGS.size else box
     return DataOptions(
@@ -157,4 +160,4 @@ def _box(fields: list[str], dims: int) -> tuple[int, ...]:
 
 if __name__ == "__main__":
     define_flags()
-    door.run(main)
+    cli.run(main)

@@ -20,17 +20,19 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from imjax import door, log, rng
-from imjax.data import fixtures, pack, readers
+from imjax import cli, log, rng
+from imjax.data import pack
 from imjax.data.options import DataOptions
+from imjax.data.readers import registry
 from imjax.data.spec import DatasetSpec
-from imjax.engine import evaluate
+from imjax.data.synthetic import writers
 from imjax.errors import TrainingError, UserError
-from imjax.methods import names
-from imjax.report import runs as results
-from launch import runs
+from imjax.methods import validate
+from imjax.report import load as results
+from imjax.training import evaluate
+from launch import run_status
 from launch.executors import local
-from launch.points import Point, make_points
+from launch.grid import Point, make_points
 
 FLAGS = flags.FLAGS
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -62,7 +64,7 @@ def main(arguments: list[str]) -> None:
     points = [point for path in paths for point in _points(path, root)]
     failed = local.run(points)
     if failed:
-        raise TrainingError(runs.story(failed, len(points)))
+        raise TrainingError(run_status.story(failed, len(points)))
     verdicts = {point.name: judge(point) for point in points}
     for name, verdict in verdicts.items():
         print(f"{name:32} {verdict}")
@@ -87,13 +89,13 @@ def _points(path: Path, root: Path) -> list[Point]:
     """The run of one configuration, with its dataset written."""
     (bare,) = make_points([f"{path}:tiny"], [], [], root)
     dataset = bare.config.data.dataset
-    if dataset not in fixtures.WRITERS:
+    if dataset not in writers.WRITERS:
         return [bare]
     data = root / "data" / dataset
     if not data.exists():
         # Volumes are large enough as they are written unless told.
-        size = SIZE if readers.spec(dataset).dims == 2 else None
-        fixtures.write_synthetic(dataset, data, COUNTS, size=size)
+        size = SIZE if registry.spec(dataset).dims == 2 else None
+        writers.write_synthetic(dataset, data, COUNTS, size=size)
     share = max(LABELLED, bare.config.data.label_fraction)
     settings = [f"data.dir={data}", f"data.label_fraction={share}", *SETTINGS]
     return make_points([f"{path}:tiny"], [], settings, root)
@@ -147,7 +149,7 @@ def judge(point: Point) -> Verdict:
         return evaluate.figures(spec, truth=truth, prediction=prediction, names=test.names)[metric, ""]
 
     same = tuple(figure(prediction) for prediction in constants(spec, truth.shape))
-    found = last(point.workdir, names.title(point.config))
+    found = last(point.workdir, validate.title(point.config))
     wrong = tuple(f"{name} {label}".strip() for (name, label), value in found.items() if value is None)
     value = found.get((metric, ""))
     value = math.nan if value is None else value
@@ -176,4 +178,4 @@ def last(workdir: Path, method: str) -> dict[tuple[str, str], float | None]:
 
 if __name__ == "__main__":
     define_flags()
-    door.run(main, positional=True)
+    cli.run(main, positional=True)

@@ -20,11 +20,11 @@ from pathlib import Path
 
 from absl import flags
 
-from imjax import door
+from imjax import cli
 from imjax.errors import TrainingError, UserError
-from launch import runs
+from launch import run_status
 from launch.executors import local
-from launch.points import Point, make_points
+from launch.grid import Point, make_points
 
 FLAGS = flags.FLAGS
 
@@ -60,7 +60,11 @@ def main(arguments: list[str]) -> None:
         raise UserError("--config is missing; try --config=configs/demo.py:tiny --sweep=seed --dry_run")
     points = make_points(configs, FLAGS.sweep, FLAGS.set, Path(FLAGS.root))
     if FLAGS.dry_run:
-        print("\n".join(f"{runs.state(point):8}  {' '.join(runs.command(point)[1:])}" for point in points))
+        print(
+            "\n".join(
+                f"{run_status.state(point):8}  {' '.join(run_status.command(point)[1:])}" for point in points
+            )
+        )
         return
     # As Ctrl-C; SIGHUP is a terminal that was closed, which Windows does not have.
     for name in ("SIGTERM", "SIGHUP"):
@@ -68,7 +72,7 @@ def main(arguments: list[str]) -> None:
             signal.signal(getattr(signal, name), signal.default_int_handler)
     failed = _execute(points)
     if failed:
-        raise TrainingError(runs.story(failed, len(points)))
+        raise TrainingError(run_status.story(failed, len(points)))
     print(f"\nall {len(points)} runs are finished: python -m imjax.report {FLAGS.root}/* --out=report.html")
 
 
@@ -100,4 +104,4 @@ def _matching(text: str) -> list[str]:
 
 if __name__ == "__main__":
     define_flags()
-    door.run(main, positional=True)
+    cli.run(main, positional=True)

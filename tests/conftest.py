@@ -8,6 +8,8 @@ import pytest
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=4")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+pytest_plugins = ["whole_runs"]
+
 
 def pytest_collection_modifyitems(items):
     """Files whose tests start commands come first: of two cores the last long file would leave one idle."""

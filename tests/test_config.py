@@ -10,19 +10,19 @@ from pathlib import Path
 import jax
 import pytest
 
-from imjax.config import Config, flatten, freeze
-from imjax.data import readers
+from imjax.config.constraints import check
+from imjax.config.schema import Config, flatten, freeze
 from imjax.data.pack import Packed
-from imjax.engine.joint import joint_training
+from imjax.data.readers import registry
 from imjax.errors import UserError
-from imjax.methods.joint.hosts import HOSTS
-from imjax.methods.recipes import RECIPES
-from imjax.rules import check
-from imjax.selftrain.context import Context
-from imjax.selftrain.joint import make_system
-from imjax.selftrain.plan import describe, make_plan
-from imjax.selftrain.stages import JointStage, LabelStage, TrainStage
-from imjax.selftrain.store import Store
+from imjax.methods.generational.registry import RECIPES
+from imjax.methods.joint.registry import HOSTS
+from imjax.pipeline.artifacts import Store
+from imjax.pipeline.context import Context
+from imjax.pipeline.joint_stage import make_system
+from imjax.pipeline.plan import describe, make_plan
+from imjax.pipeline.stages import JointStage, LabelStage, TrainStage
+from imjax.training.semi_supervised_objective import joint_training
 
 ROOT = Path(__file__).parents[1]
 LEAVES = sorted((ROOT / "configs").glob("*.py"))
@@ -63,7 +63,7 @@ def test_every_config_builds_a_plan_and_nets_that_fit(path, preset, tmp_path):
     config = check(freeze(load(path, preset).to_dict()))
     stages = make_plan(config)
     assert len(path.read_text().splitlines()) <= 40
-    spec = readers.spec(config.data.dataset)
+    spec = registry.spec(config.data.dataset)
     size = config.joint.patch or (config.data.height, config.data.width)
     shape = (2, *size, spec.channels)
     context = Context(config, Packed(spec, {}, {}), Store(tmp_path, stages, []))

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs import demo
-from imjax.config import Config, flatten, freeze
+from imjax.config.constraints import check
+from imjax.config.schema import Config, flatten, freeze
 from imjax.errors import UserError
-from imjax.rules import check
-from imjax.selftrain.plan import describe, make_plan
+from imjax.pipeline.plan import describe, make_plan
 
 VALUES = demo.get_config("tiny").to_dict()
 KEYS = sorted(flatten(VALUES))

@@ -28,12 +28,13 @@ from absl import flags
 from documents import ALL, PAGES, ROOT, Block, Shell, copied, linked, of
 from ml_collections import config_flags
 
-from imjax.config import freeze
-from imjax.data import folder_tables, readers
-from imjax.rules import check
-from imjax.selftrain.plan import make_plan
+from imjax.config.constraints import check
+from imjax.config.schema import freeze
+from imjax.data.folder import tables
+from imjax.data.readers import registry
+from imjax.pipeline.plan import make_plan
 from launch import sweep
-from launch.points import make_points
+from launch.grid import make_points
 
 BASH = [block for block in ALL if block.language == "bash"]
 WORKED = ("adding_a_method.md", "adding_a_dataset.md")
@@ -90,7 +91,7 @@ def checks(module: str, words: list[str], monkeypatch) -> None:
         named = [path for text in (*values["config"].value, *rest) for path in sweep._matching(text)]
         assert make_points(named, values["sweep"].value, values["set"].value, Path(values.root))
     elif module == "imjax.prepare":
-        assert readers.spec(values.dataset)
+        assert registry.spec(values.dataset)
     assert not rest or module in ("launch.sweep", "launch.smoke", "imjax.report")
 
 
@@ -131,9 +132,9 @@ def test_tables_of_a_folder(tmp_path):
     complaints: list[str] = []
     (tmp_path / "classes.csv").write_text(classes.text)
     (tmp_path / "splits.csv").write_text(splits.text)
-    table = folder_tables.read_classes(tmp_path / "classes.csv", complaints.append)
+    table = tables.read_classes(tmp_path / "classes.csv", complaints.append)
     images = {Path(name).stem: Path(name) for name in ("a.png", "b.tif")}
-    found = folder_tables.read_splits(tmp_path / "splits.csv", images, complaints.append)
+    found = tables.read_splits(tmp_path / "splits.csv", images, complaints.append)
     assert not complaints and table.names == ("background", "cell", "debris")
     assert sorted(found.values()) == ["test", "val"]
 

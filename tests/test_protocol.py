@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from imjax.config import freeze
-from imjax.data import readers
-from imjax.rules import check
-from imjax.selftrain.plan import make_plan
-from imjax.selftrain.stages import LabelStage, TrainStage
+from imjax.config.constraints import check
+from imjax.config.schema import freeze
+from imjax.data.readers import registry
+from imjax.pipeline.plan import make_plan
+from imjax.pipeline.stages import LabelStage, TrainStage
 
 ROOT = Path(__file__).parents[1]
 SETS = ("isic2018", "hela", "suim", "cityscapes")
@@ -56,7 +56,7 @@ SCHEDULES = {
 def test_schedules_and_sizes(name):
     found = []
     for dataset in SETS:
-        c, spec = config(dataset), readers.spec(dataset)
+        c, spec = config(dataset), registry.spec(dataset)
         augment = {field: getattr(c.augment, field) for field in ("blur", "noise", "gain", "offset")}
         views = {f"views_{field}": getattr(c.consistency, field) for field in augment}
         aldt = {f"aldt_{field}": getattr(c.aldt, field) for field in augment}
@@ -130,7 +130,7 @@ PREPARED = {
 
 @pytest.mark.parametrize("dataset", SETS)
 def test_data_and_what_is_watched(dataset):
-    c, spec = config(dataset), readers.spec(dataset)
+    c, spec = config(dataset), registry.spec(dataset)
     assert (spec.monitor, spec.target_scale) == WATCHED[dataset]
     d, wanted = c.data, PREPARED[dataset]
     assert (d.crops, d.overlap, d.label_fraction) == wanted[:3]

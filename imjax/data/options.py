@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from imjax.config import Data
+from imjax.config.schema import Data
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +25,7 @@ class DataOptions:
     """Share of its side that a crop of the packed size has in common with the next, in a grid over the whole
     image; 0 cuts no such crops."""
     fit: str = "resize"
-    """How an image comes to that size, one of `imjax.config.FITS`; see `crops.cut`."""
+    """How an image comes to that size, one of `imjax.config.schema.FITS`; see `crops.cut`."""
     stretch: bool = False
     """Whether each image's grey levels are brought to one range, see `levels.stretch`."""
     label_fraction: float = 0.1
@@ -38,7 +38,7 @@ class DataOptions:
     """Which division into training, validation and test: one of `DatasetSpec.splits`."""
     split_seed: int = 0
     label_kind: str = "auto"
-    """Of a folder of the user's own: what its masks are, one of `imjax.config.LABEL_KINDS`."""
+    """Of a folder of the user's own: what its masks are, one of `imjax.config.schema.LABEL_KINDS`."""
     free_rotation: bool = True
     """Of a folder of the user's own: see `DatasetSpec.free_rotation`."""
     synthetic_train: int = 400

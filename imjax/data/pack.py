@@ -22,13 +22,14 @@ import numpy as np
 from tqdm import tqdm
 
 from imjax import __version__
-from imjax.config import FITS
-from imjax.data import boxes, levels, readers, stamps
-from imjax.data.arrays import SplitWriter
-from imjax.data.crops import cut, pieces, slices
+from imjax.config.schema import FITS
+from imjax.data import fingerprint, intensity, volume_box
 from imjax.data.options import DataOptions
-from imjax.data.raw import Reader, Sample
+from imjax.data.preprocess import cut, pieces, slices
+from imjax.data.readers import registry
+from imjax.data.readers.base import Reader, Sample
 from imjax.data.spec import DatasetSpec
+from imjax.data.split_writer import SplitWriter
 from imjax.data.splits import SPLITS, assign, overlaps, seen
 from imjax.errors import UserError
 from imjax.log import logger
@@ -58,7 +59,7 @@ class Packed:
     spec: DatasetSpec
     manifest: dict[str, Any]
     splits: dict[str, Split]
-    stamps: stamps.Stamps = dataclasses.field(default_factory=dict)
+    stamps: fingerprint.Stamps = dataclasses.field(default_factory=dict)
     """Of the arrays' files, which are read as the run goes on."""
 
 
@@ -93,8 +94,8 @@ def prepare(options: DataOptions, cache: Path, progress: Progress = show) -> Pat
             write.
     """
     _check(options, cache)
-    reader, raw = readers.make(options), Path(options.dir)
-    boxes.check(options, reader.spec)
+    reader, raw = registry.make(options), Path(options.dir)
+    volume_box.check(options, reader.spec)
     parts = reader.scan(raw)
     chosen = assign(options, parts)
     if torn := seen(chosen):
@@ -136,7 +137,7 @@ def load(root: Path, verify: bool = True) -> Packed:
         spec, entries = DatasetSpec.of(manifest["spec"]), manifest["splits"]
         files = [root / name / f"{kind}.npy" for name in SPLITS for kind in entries[name]["sha256"]]
         # Before they are compared: what changes in between is noticed either way.
-        taken = stamps.take(files)
+        taken = fingerprint.take(files)
         splits = {name: _open(root / name, entries[name], verify) for name in SPLITS}
     except (OSError, ValueError, KeyError, TypeError) as error:
         where = getattr(error, "filename", None) or path
@@ -214,17 +215,17 @@ def _write(
         for name, sample in progress(todo, f"preparing {options.dataset}"):
             for title, image, label in slices(*reader.load(sample), sample.name, reader.spec.dims):
                 key = sample.source + "/" + title
-                image = levels.stretch(image) if options.stretch else image
+                image = intensity.stretch(image) if options.stretch else image
                 parts = cut(image, label, key, options, reader.spec.label_resize, reader.spec.image_resize)
                 writers[name].add(title, sample.source, parts)
-                if reader.spec.dims == 3 and boxes.cut_off(label, options.box):
+                if reader.spec.dims == 3 and volume_box.cut_off(label, options.box):
                     smaller.append(title)
         for writer in writers.values():
             writer.finish()
     finally:
         for writer in writers.values():
             writer.close()
-    boxes.warn_of(smaller, len(todo), options.box)
+    volume_box.warn_of(smaller, len(todo), options.box)
     manifest = {
         "format": FORMAT,
         "imjax": __version__,

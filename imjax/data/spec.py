@@ -56,11 +56,12 @@ class DatasetSpec:
     detection_shares: tuple[float, ...] = ()
     """Multilabel: share of the image from which EvalNet counts a channel as present (method.md 1.6)."""
     counts_cells: bool = False
-    """The channels are those of `imjax.cells`: predicted positions are redrawn before they are scored, and
-    the cell count error is a metric (method.md 1.10)."""
+    """The channels are those of `imjax.evaluation.cell_count`: predicted positions are redrawn before they
+    are scored, and the cell count error is a metric (method.md 1.10)."""
     monitor: Literal["hard_iou", "hard_miou", "soft_iou", "soft_miou", "loss"] = "soft_miou"
-    """Validation figure that picks each candidate's best epoch (method.md 1.5): of `imjax.metrics`, taken per
-    batch, from the masks that nets give (`hard_…`) or from their probabilities (`soft_…`)."""
+    """Validation figure that picks each candidate's best epoch (method.md 1.5): of
+    `imjax.evaluation.metrics`, taken per batch, from the masks that nets give (`hard_…`) or from their
+    probabilities (`soft_…`)."""
     headline: str = "miou"
     """Metric, larger is better, that ranks the candidates on val (method.md 1.1) and that tables and curves
     show of test."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from imjax import rng
 from imjax.data.options import DataOptions
-from imjax.data.raw import Sample
+from imjax.data.readers.base import Sample
 from imjax.errors import UserError
 
 SPLITS = ("labelled", "unlabelled", "val", "test")

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Num, PRNGKeyArray, Shaped, UInt8, UInt32
 
-from imjax.ops.vote import Label
+from imjax.ops.ensemble import Label
 
 Image = UInt8[Array, "h w c"]
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int32, UInt8
 
 from imjax.ops import morphology
-from imjax.ops.vote import Kind, Label
+from imjax.ops.ensemble import Kind, Label
 
 Members = UInt8[Array, "n h w"] | UInt8[Array, "n h w k"]
 

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Float32, PRNGKeyArray, Shaped, UInt8
 
 from imjax.ops.augment import Image, Move, Strength, add_gaussian_noise, blur, do, gain_offset
-from imjax.ops.vote import Label
+from imjax.ops.ensemble import Label
 
 Volume = UInt8[Array, "d h w c"]
 Number = Float[Array, ""] | float | int

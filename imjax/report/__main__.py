@@ -16,7 +16,7 @@ from pathlib import Path
 
 from absl import flags
 
-from imjax import door
+from imjax import cli
 from imjax.errors import UserError
 
 FLAGS = flags.FLAGS
@@ -75,4 +75,4 @@ def _matching(part: str) -> list[Path]:
 
 if __name__ == "__main__":
     define_flags()
-    door.run(main, positional=True)
+    cli.run(main, positional=True)

@@ -12,8 +12,8 @@ from matplotlib.ticker import MaxNLocator
 from imjax.data.spec import DatasetSpec
 from imjax.report import names
 from imjax.report.canvas import BLUE, GREEN, STYLE, VERMILLION, Chart, svg
-from imjax.report.pseudo import SPLITS, Masks
-from imjax.report.runs import Figure, Run, Stage
+from imjax.report.load import Figure, Run, Stage
+from imjax.report.pseudo_labels import SPLITS, Masks
 
 
 def mask_sizes(title: str, found: Sequence[Masks]) -> Chart:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from imjax.config import PLACES, flatten
+from imjax.config.schema import PLACES, flatten
 from imjax.report import names
-from imjax.report.runs import Run
+from imjax.report.load import Run
 from imjax.report.tables import Table
 
 TOLD = PLACES | {"method", "seed", "baselines"}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from imjax.data.spec import DatasetSpec
 from imjax.report import names, scores, tables
-from imjax.report.runs import Run
+from imjax.report.load import Run
 from imjax.report.scores import Entry, Published
 
 FEW = 2

@@ -20,18 +20,18 @@ from imjax.report import (
     differences,
     dots,
     headline,
+    load,
     names,
-    pictures,
-    pseudo,
-    runs,
+    pseudo_labels,
     scores,
     shares,
     tables,
     times,
 )
+from imjax.report import images as pictures
 from imjax.report.canvas import Chart
-from imjax.report.pictures import Strip
-from imjax.report.runs import Run
+from imjax.report.images import Strip
+from imjax.report.load import Run
 from imjax.report.scores import Entry
 from imjax.report.tables import Table
 from imjax.report.variants import told_apart
@@ -107,7 +107,7 @@ def write_report(workdirs: Sequence[Path], path: Path) -> None:
     Raises:
         UserError: a folder is no run's, or the file cannot be written.
     """
-    text = render([runs.read(workdir) for workdir in workdirs])
+    text = render([load.read(workdir) for workdir in workdirs])
     temporary = path.with_name(path.name + ".tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -170,7 +170,7 @@ def _dataset(group: Sequence[Run]) -> DatasetPart:
     draw, caption = (dots.by_method, dots.CAPTION) if rows else (curves.over_generations, curves.CAPTION)
     return DatasetPart(
         title=spec.title,
-        alarms=tuple(scores.ranked_on_test(group) + scores.dropped(group) + pseudo.warnings(group)),
+        alarms=tuple(scores.ranked_on_test(group) + scores.dropped(group) + pseudo_labels.warnings(group)),
         sentences=tuple(headline.sentences(spec, found, group, published, top)),
         notes=tuple(headline.notes(found, group)),
         cautions=tuple(headline.unfinished(group) + scores.cautions(group)),
@@ -203,9 +203,9 @@ def _masks(spec: DatasetSpec, group: Sequence[Run]) -> list[MethodMasks]:
     parts = []
     for method, members in methods.items():
         title = names.method(method) + (f", mean over {len(members)} runs" if len(members) > 1 else "")
-        labels, masks = pseudo.label_table(spec, members), pseudo.masks(members)
+        labels, masks = pseudo_labels.label_table(spec, members), pseudo_labels.masks(members)
         if labels or masks:
-            table = pseudo.mask_table(masks) if masks else None
+            table = pseudo_labels.mask_table(masks) if masks else None
             chart = charts.mask_sizes(title, masks) if masks else None
             parts.append(MethodMasks(title, labels, table, chart))
     return parts

@@ -9,9 +9,9 @@ import statistics
 from collections.abc import Iterable, Sequence
 from importlib import resources
 
-from imjax.config import PLACES, flatten
+from imjax.config.schema import PLACES, flatten
 from imjax.report import names
-from imjax.report.runs import Row, Run
+from imjax.report.load import Row, Run
 
 # select_on_test has a warning of its own, and is not in older runs, where it stands for False.
 # A run's name tells its weighting.

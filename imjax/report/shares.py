@@ -9,9 +9,9 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator
 
 from imjax.data.spec import DatasetSpec
-from imjax.report import curves, names, pseudo, scores
+from imjax.report import curves, names, pseudo_labels, scores
 from imjax.report.canvas import STYLE, Chart, svg
-from imjax.report.runs import Run
+from imjax.report.load import Run
 
 HEIGHT = 1.5
 """Of one panel, inches."""
@@ -33,7 +33,9 @@ def over_generations(spec: DatasetSpec, runs: Sequence[Run]) -> Chart | None:
             methods.setdefault(run.method, []).append(run)
     quality = f"pseudo_{spec.headline}"
     panels: dict[str, Callable[[Run, int], float | None]] = {
-        "inconsistent, %": lambda run, generation: _percent(pseudo.inconsistent_share(run, generation)),
+        "inconsistent, %": lambda run, generation: _percent(
+            pseudo_labels.inconsistent_share(run, generation)
+        ),
         "pairs kept, %": lambda run, generation: _percent(run.labelling(generation, "kept_share")),
         f"pseudo-label {names.metric(spec.headline)}": lambda run, g: run.labelling(g, quality),
     }

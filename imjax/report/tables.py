@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from imjax.data.spec import DatasetSpec
 from imjax.report import names, scores
-from imjax.report.runs import Run
+from imjax.report.load import Run
 from imjax.report.scores import Entry, Published, Spread
 
 NONE = "–"

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 
 from imjax.report import names
-from imjax.report.runs import Run, Stage
+from imjax.report.load import Run, Stage
 from imjax.report.tables import NONE, Table, shown
 
 SPEED = (

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from imjax.config import flatten
+from imjax.config.schema import flatten
 from imjax.report import names
-from imjax.report.runs import Run
+from imjax.report.load import Run
 from imjax.report.scores import VARYING
 
 EXTENT = {"generations", "top"}

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from imjax.errors import Stopped, UserError
-from launch import runs
-from launch.board import Board
-from launch.points import Point
+from launch import run_status
+from launch.grid import Point
+from launch.progress_table import Board
 
 POLL_SECONDS = 0.25
 MEMORY = 0.85
@@ -66,7 +66,7 @@ def run(points: Sequence[Point], jobs: int = 0) -> list[Point]:
     free, board = _places(jobs), Board(points)
     waiting, failed = [], []
     for point in points:
-        if runs.finished(point):
+        if run_status.finished(point):
             board.set(point, "finished", "before")
         else:
             waiting.append(point)
@@ -118,17 +118,17 @@ def _places(jobs: int) -> list[_Place]:
 
 def _next(waiting: Sequence[Point], going: Sequence[_Going]) -> Point:
     """The first point that begins unlike all that are going, since they would make the same stage twice."""
-    begun = [runs.beginning(one.point) for one in going]
-    fresh = (point for point in waiting if not begun or runs.beginning(point) not in begun)
+    begun = [run_status.beginning(one.point) for one in going]
+    fresh = (point for point in waiting if not begun or run_status.beginning(point) not in begun)
     return next(fresh, waiting[0])
 
 
 def _start(point: Point, points: Sequence[Point], place: _Place, board: Board) -> _Going:
-    lenders = runs.begun(runs.relatives(point, points))
+    lenders = run_status.begun(run_status.relatives(point, points))
     point.workdir.mkdir(parents=True, exist_ok=True)
-    with runs.log(point).open("a", encoding="utf-8") as log:
+    with run_status.log(point).open("a", encoding="utf-8") as log:
         process = subprocess.Popen(
-            runs.command(point, lenders),
+            run_status.command(point, lenders),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -136,14 +136,14 @@ def _start(point: Point, points: Sequence[Point], place: _Place, board: Board) -
             # A group of its own: Ctrl-C reaches this process only, which lets the run save itself.
             process_group=0,
         )
-    board.set(point, "running", f"see {runs.log(point)}")
+    board.set(point, "running", f"see {run_status.log(point)}")
     return _Going(point, process, place)
 
 
 def _ended(one: _Going, board: Board) -> bool:
     """Whether a run that ended is finished; raises `Stopped` where somebody stopped it."""
     code = one.process.returncode
-    if runs.finished(one.point) and not code:
+    if run_status.finished(one.point) and not code:
         board.set(one.point, "finished")
         return True
     if code in (0, 130):

@@ -20,10 +20,10 @@ from typing import Any
 import submitit
 
 from imjax.errors import Stopped, UserError
-from imjax.selftrain.store import read_json, write_json
-from launch import runs
-from launch.board import Board
-from launch.points import Point
+from imjax.json_io import read_json, write_json
+from launch import run_status
+from launch.grid import Point
+from launch.progress_table import Board
 
 JOB = "slurm.json"
 """In a run's folder: the job that was given it last."""
@@ -61,7 +61,7 @@ def run(points: Sequence[Point], root: Path, options: Sequence[str]) -> list[Poi
     queue, jobs, fresh = _queue() or {}, [], []
     for point in points:
         name = _name(point)
-        if runs.finished(point):
+        if run_status.finished(point):
             board.set(point, "finished", "before")
         elif queue.get(name, "COMPLETED") not in DEAD | DONE:
             jobs.append(_Job(name, point))
@@ -89,9 +89,9 @@ class Task:
     def __call__(self) -> None:
         """Run until it is finished; raises RuntimeError where it fails."""
         self.point.workdir.mkdir(parents=True, exist_ok=True)
-        with runs.log(self.point).open("a", encoding="utf-8") as log:
+        with run_status.log(self.point).open("a", encoding="utf-8") as log:
             self._process = subprocess.Popen(
-                runs.command(self.point, runs.begun(self.relatives)),
+                run_status.command(self.point, run_status.begun(self.relatives)),
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 # Slurm's warning goes to every process of the job; this one turns it into SIGTERM.
@@ -99,12 +99,12 @@ class Task:
             )
             code = self._process.wait()
         # Of a run on several hosts the first process writes the report; the others have nothing to show.
-        if not code and (runs.finished(self.point) or int(os.environ.get("SLURM_PROCID", 0))):
+        if not code and (run_status.finished(self.point) or int(os.environ.get("SLURM_PROCID", 0))):
             return
         if code in (0, 130):
             # Slurm stopped the run and will stop this process: one that returned would count as done.
             time.sleep(SAVE_SECONDS)
-        raise RuntimeError(f"exit code {code}, see {runs.log(self.point)}")
+        raise RuntimeError(f"exit code {code}, see {run_status.log(self.point)}")
 
     def checkpoint(self) -> submitit.helpers.DelayedSubmission:
         """At Slurm's warning: let the run save itself; returns what the job does next time."""
@@ -149,7 +149,7 @@ def _submit(
         return []
     try:
         with executor.batch():
-            jobs = [executor.submit(Task(point, runs.relatives(point, points))) for point in fresh]
+            jobs = [executor.submit(Task(point, run_status.relatives(point, points))) for point in fresh]
     except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
         reason = next((line for line in str(error).splitlines() if "error:" in line), str(error))
         raise UserError(f"--executor=slurm: {reason.strip()}; see --slurm and `sinfo`") from error
@@ -199,11 +199,11 @@ class _Job:
         if state in DEAD | DONE:
             self.over = self.over or time.monotonic()
             late = time.monotonic() > self.over + SETTLE_SECONDS
-            return state in DEAD or late or runs.finished(self.point)
+            return state in DEAD or late or run_status.finished(self.point)
         self.over = None
         word = {"PENDING": "waiting", "COMPLETING": self.word}.get(state, state.lower())
         if word != self.word:
-            note = "again" if word == "waiting" else f"as job {self.name}, see {runs.log(self.point)}"
+            note = "again" if word == "waiting" else f"as job {self.name}, see {run_status.log(self.point)}"
             board.set(self.point, word, note)
             self.word = word
         return False
@@ -221,7 +221,7 @@ def _watch(jobs: Sequence[_Job], board: Board, root: Path) -> list[Point]:
         states = {} if queue is None else {job.name: queue.get(job.name, "COMPLETED") for job in left}
         for job in [job for job in left if job.name in states and job.see(states[job.name], board)]:
             left.remove(job)
-            if runs.finished(job.point):
+            if run_status.finished(job.point):
                 board.set(job.point, "finished")
                 continue
             state, printed = states[job.name], root / OWN / f"{job.name}_0_log.err"
@@ -237,5 +237,5 @@ def _watch(jobs: Sequence[_Job], board: Board, root: Path) -> list[Point]:
 def _note(point: Point, text: str) -> None:
     """A line in the run's log, which may not be there yet."""
     point.workdir.mkdir(parents=True, exist_ok=True)
-    with runs.log(point).open("a", encoding="utf-8") as log:
+    with run_status.log(point).open("a", encoding="utf-8") as log:
         log.write(text + "\n")

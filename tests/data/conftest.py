@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from imjax.data import fixtures
+from imjax.data.synthetic import writers
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data"
 COUNTS = {"train_val": 6, "train": 4, "val": 2, "val_test": 4, "test": 2, "train_val_test": 8}
@@ -24,8 +24,8 @@ def real():
 @pytest.fixture(scope="session")
 def originals(tmp_path_factory):
     folder = tmp_path_factory.mktemp("originals")
-    for dataset in fixtures.WRITERS:
-        fixtures.write_synthetic(dataset, folder / dataset, COUNTS, seed=0, size=(96, 128))
+    for dataset in writers.WRITERS:
+        writers.write_synthetic(dataset, folder / dataset, COUNTS, seed=0, size=(96, 128))
     return folder
 
 

@@ -12,13 +12,14 @@ from complaints import complaint
 from folders import folder, values, write
 from PIL import Image
 
-from imjax.data import headers, images, pack, raw
-from imjax.data.folder import Folder
+from imjax.data import headers, image_io, pack
+from imjax.data.folder.reader import Folder
 from imjax.data.options import DataOptions
+from imjax.data.readers import base
 from imjax.errors import UserError
 
 KINDS = ("png", "jpg", "bmp", "tif")
-READERS = (raw.read_image, raw.read_grey, raw.read_index, lambda path: images.read(path, 3))
+READERS = (base.read_image, base.read_grey, base.read_index, lambda path: image_io.read(path, 3))
 
 
 def chunk(kind, data):
@@ -59,7 +60,7 @@ def tif(width, height, big=False, order="<"):
 def test_bombs_are_refused_before_they_are_decoded(make, size, tmp_path, monkeypatch):
     path = tmp_path / f"bomb.{make.__name__}"
     path.write_bytes(make(*size))
-    monkeypatch.setattr(raw.cv2, "imdecode", lambda *_: pytest.fail("decoded"))
+    monkeypatch.setattr(base.cv2, "imdecode", lambda *_: pytest.fail("decoded"))
     for reader in READERS:
         with pytest.raises(UserError, match=rf"bomb.*: {size[0]}x{size[1]} \(w x h\) pixels"):
             reader(path)
@@ -93,7 +94,7 @@ def test_files_cut_anywhere_are_one_line_or_whole(kind, tmp_path):
     for length in range(0, len(whole), 7):
         path.write_bytes(whole[:length])
         try:
-            assert images.read(path, 3).shape[2] == 3
+            assert image_io.read(path, 3).shape[2] == 3
         except UserError as error:
             refused += 1
             assert str(path) in str(error) and "\n" not in str(error)
@@ -103,18 +104,18 @@ def test_files_cut_anywhere_are_one_line_or_whole(kind, tmp_path):
 def test_odd_kinds_are_read_as_pictures(tmp_path):
     red = tmp_path / "red.jpg"
     Image.new("CMYK", (16, 16), (0, 255, 255, 0)).save(red)
-    np.testing.assert_allclose(images.read(red, 3)[8, 8], (255, 0, 0), atol=4)
+    np.testing.assert_allclose(image_io.read(red, 3)[8, 8], (255, 0, 0), atol=4)
     palette = Image.new("P", (3, 2), 1)
     palette.putpalette([0, 0, 0, 10, 20, 30])
     palette.save(tmp_path / "palette.png")
-    assert images.read(tmp_path / "palette.png", 3)[0, 0].tolist() == [10, 20, 30]
+    assert image_io.read(tmp_path / "palette.png", 3)[0, 0].tolist() == [10, 20, 30]
     Image.new("1", (3, 2), 1).save(tmp_path / "bits.png")
-    assert images.read(tmp_path / "bits.png", 1).ravel().tolist() == [255] * 6
+    assert image_io.read(tmp_path / "bits.png", 1).ravel().tolist() == [255] * 6
     Image.new("RGB", (1, 1), (1, 2, 3)).save(tmp_path / "one.png")
-    assert images.read(tmp_path / "one.png", 3).tolist() == [[[1, 2, 3]]]
+    assert image_io.read(tmp_path / "one.png", 3).tolist() == [[[1, 2, 3]]]
     # One value only, in 16 bits: nothing is brighter than anything.
     Image.fromarray(np.full((2, 2), 40_000, np.uint16)).save(tmp_path / "deep.png")
-    assert images.read(tmp_path / "deep.png", 1).max() == 0
+    assert image_io.read(tmp_path / "deep.png", 1).max() == 0
 
 
 def test_exif_turns_nothing_in_training_and_prediction(tmp_path):
@@ -127,9 +128,9 @@ def test_exif_turns_nothing_in_training_and_prediction(tmp_path):
     Image.fromarray(stored).save(path, exif=exif, quality=95)
     with Image.open(path) as file:
         assert file.getexif()[0x0112] == 6
-    for read in (raw.read_image, raw.read_photo, lambda p: images.read(p, 3)):
+    for read in (base.read_image, base.read_photo, lambda p: image_io.read(p, 3)):
         np.testing.assert_allclose(read(path), stored, atol=8)
-    for read in (raw.read_grey, raw.read_grey_photo):
+    for read in (base.read_grey, base.read_grey_photo):
         np.testing.assert_allclose(read(path), stored[..., 0], atol=8)
 
 
@@ -153,9 +154,9 @@ def test_links_in_circles(tmp_path):
     (root / "images" / "d.png").symlink_to(root / "images" / "c.png")
     line = complaint(Folder(), root)
     assert f"{root / 'images' / 'c.png'}: a link that leads nowhere or in a circle" in line
-    assert "c.png" in [path.name for path in images.find(root / "images")]
+    assert "c.png" in [path.name for path in image_io.find(root / "images")]
     with pytest.raises(UserError, match=r"c\.png: file not found"):
-        images.read(root / "images" / "c.png", 3)
+        image_io.read(root / "images" / "c.png", 3)
 
 
 def test_names_with_spaces_and_letters_of_all_kinds(tmp_path):
@@ -168,5 +169,5 @@ def test_names_with_spaces_and_letters_of_all_kinds(tmp_path):
     packed = pack.load(pack.prepare(options, tmp_path / "Zwischen ablage ü"))
     found = {name for split in packed.splits.values() for name in split.names}
     assert found == {*names, "bare0", "mit Leerzeichen"}
-    read = [images.read(path, 3).shape for path in images.find(root / "images")]
+    read = [image_io.read(path, 3).shape for path in image_io.find(root / "images")]
     assert read == [(24, 32, 3)] * 6

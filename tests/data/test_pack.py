@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from imjax.data import crops, pack, readers
+from imjax.data import pack, preprocess
 from imjax.data.options import DataOptions
+from imjax.data.readers import registry
 from imjax.data.spec import VOID
 from imjax.errors import UserError
 
@@ -31,14 +32,14 @@ def fails(options: DataOptions, cache) -> str:
 def test_round_trip(tmp_path):
     root = pack.prepare(SMALL, tmp_path)
     packed = pack.load(root)
-    assert packed.spec == readers.spec("synthetic") and root.name.startswith("synthetic-")
+    assert packed.spec == registry.spec("synthetic") and root.name.startswith("synthetic-")
     assert {name: len(s.images) for name, s in packed.splits.items()} == {
         "labelled": 1,
         "unlabelled": 9,
         "val": 3,
         "test": 2,
     }
-    reader = readers.make(SMALL)
+    reader = registry.make(SMALL)
     for part, samples in reader.scan(tmp_path).items():
         for sample in samples:
             (found,) = [s for s in packed.splits.values() if sample.name in s.names]
@@ -127,7 +128,7 @@ def test_full_disk_is_one_line(tmp_path, monkeypatch):
     def full(self, array):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("imjax.data.arrays.ArrayWriter.add", full)
+    monkeypatch.setattr("imjax.data.split_writer.ArrayWriter.add", full)
     line = fails(SMALL, tmp_path / "cache")
     assert "No space left" in line and "MiB" in line and "\n" not in line
 
@@ -195,10 +196,10 @@ def test_crops_are_squares_of_the_stated_sides():
     image = np.zeros((height, width, 3), np.uint8)
     label = np.broadcast_to((np.arange(width) // 4).astype(np.uint8), (height, width)).copy()
     options = DataOptions("suim", size=(256, 256), crops=40)
-    spans = [4 * (int(y.max()) - int(y.min()) + 1) for _, y in crops.cut(image, label, "a", options)]
+    spans = [4 * (int(y.max()) - int(y.min()) + 1) for _, y in preprocess.cut(image, label, "a", options)]
     assert min(spans) >= 256 - 4 and max(spans) <= 512 + 8 and max(spans) - min(spans) > 150
     small = image[:100, :300], label[:100, :300]
-    for _, y in crops.cut(*small, "a", options):
+    for _, y in preprocess.cut(*small, "a", options):
         assert 100 - 4 <= 4 * (int(y.max()) - int(y.min()) + 1) <= 100 + 8
 
 
@@ -215,49 +216,49 @@ def test_crops_are_squares_of_the_stated_sides():
     ],
 )
 def test_grid_of_crops(shape, overlap, tops, lefts, side):
-    assert crops.tiles(shape, overlap, 256) == [(top, left, side) for top in tops for left in lefts]
+    assert preprocess.tiles(shape, overlap, 256) == [(top, left, side) for top in tops for left in lefts]
     covered = np.zeros(shape, bool)
-    for top, left, _ in crops.tiles(shape, overlap, 256):
+    for top, left, _ in preprocess.tiles(shape, overlap, 256):
         covered[top : top + side, left : left + side] = True
     assert covered.all()
     options = DataOptions("hela", size=(32, 32), overlap=overlap)
     image = np.zeros((*shape, 1), np.uint8)
-    assert crops.pieces(shape, options) == len([*crops.cut(image, image[..., 0], "a", options)])
+    assert preprocess.pieces(shape, options) == len([*preprocess.cut(image, image[..., 0], "a", options)])
 
 
 def test_resizing_mixes_no_labels_and_stays_aligned():
     label = np.zeros((90, 120), np.uint8)
     label[30:60, 40:80] = 8
-    small = crops.resize_label(label, (30, 40))
+    small = preprocess.resize_label(label, (30, 40))
     expected = np.zeros((30, 40), np.uint8)
     expected[10:20, 13:27] = (
         8  # columns 40..79 of 120 are 13.3..26.7 of 40: centres 13 (x 3 + 1 = 40) to 26 (79)
     )
     np.testing.assert_array_equal(small, expected)
     checks = np.indices((90, 120)).sum(axis=0).astype(np.uint8) % 2 * 8
-    assert set(np.unique(crops.resize_label(checks, (64, 64)))) == {0, 8}
+    assert set(np.unique(preprocess.resize_label(checks, (64, 64)))) == {0, 8}
     planes = np.stack([label // 8] * 5, axis=-1)
-    assert crops.resize_label(planes, (30, 40)).shape == (30, 40, 5)
+    assert preprocess.resize_label(planes, (30, 40)).shape == (30, 40, 5)
     grey = np.full((90, 120, 1), 7, np.uint8)
-    assert crops.resize_image(grey, (30, 40)).shape == (30, 40, 1)
-    assert (crops.resize_image(grey, (180, 240)) == cv2.resize(grey, (240, 180))[..., None]).all()
+    assert preprocess.resize_image(grey, (30, 40)).shape == (30, 40, 1)
+    assert (preprocess.resize_image(grey, (180, 240)) == cv2.resize(grey, (240, 180))[..., None]).all()
 
 
 def test_binary_labels_keep_their_border():
     # Columns from 37 on are foreground; at a quarter of the size the border is at 9.25 pixels.
     label = np.zeros((64, 64), np.uint8)
     label[:, 37:] = 1
-    small = crops.resize_binary(label, (16, 16))
+    small = preprocess.resize_binary(label, (16, 16))
     # Sample c lies between columns 4c+1 and 4c+2: both 38 and 37 are foreground for c = 9.
     assert small.dtype == np.uint8 and small[0].tolist() == [0] * 9 + [1] * 7
     # Enlarged, a lone pixel becomes a diamond: where the two-way mean exceeds one half.
     lone = np.zeros((5, 5), np.uint8)
     lone[2, 2] = 1
-    large = crops.resize_binary(lone, (20, 20))
+    large = preprocess.resize_binary(lone, (20, 20))
     assert large.sum() == 12 and (large == large.T).all() and (large == large[::-1, ::-1]).all()
     label[:8] = VOID
-    assert (crops.resize_binary(label, (16, 16))[:2] == VOID).all()
-    assert set(np.unique(crops.resize_binary(label, (16, 16))[2:])) == {0, 1}
+    assert (preprocess.resize_binary(label, (16, 16))[:2] == VOID).all()
+    assert set(np.unique(preprocess.resize_binary(label, (16, 16))[2:])) == {0, 1}
 
 
 def test_the_label_rule_is_the_dataset_s():
@@ -265,19 +266,19 @@ def test_the_label_rule_is_the_dataset_s():
     dots = np.zeros((64, 64), np.uint8)
     dots[2::4, 2::4] = 1
     image, options = np.zeros((64, 64, 3), np.uint8), DataOptions("isic2018", size=(16, 16))
-    ((_, nearest),) = crops.cut(image, dots, "a", options)
-    ((_, mean),) = crops.cut(image, dots, "a", options, "bilinear")
+    ((_, nearest),) = preprocess.cut(image, dots, "a", options)
+    ((_, mean),) = preprocess.cut(image, dots, "a", options, "bilinear")
     assert nearest.all() and not mean.any()
 
 
 def test_a_stack_is_its_slices():
     image = np.arange(12 * 16 * 16, dtype=np.uint16).astype(np.uint8).reshape(12, 16, 16, 1)
     label = image[..., 0] // 64
-    found = list(crops.slices(image, label, "p"))
+    found = list(preprocess.slices(image, label, "p"))
     # Padded: "p#010" comes after "p#009", as in the stack.
     assert [name for name, _, _ in found] == sorted(f"p#{i:03d}" for i in range(12))
     assert all((found[i][1] == image[i]).all() and (found[i][2] == label[i]).all() for i in range(12))
-    ((name, one, truth),) = crops.slices(image[0], label[0], "p")
+    ((name, one, truth),) = preprocess.slices(image[0], label[0], "p")
     assert name == "p" and (one == image[0]).all() and (truth == label[0]).all()
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imjax.data import fixtures, synthetic
+from imjax.data.synthetic import scenes as synthetic
+from imjax.data.synthetic import writers
 from imjax.errors import UserError
 
 
@@ -47,8 +48,8 @@ def test_colour_alone_does_not_segment():
 
 def test_writer_refuses(tmp_path):
     with pytest.raises(UserError, match="synthetic"):
-        fixtures.write_synthetic("isic", tmp_path / "new", {})
+        writers.write_synthetic("isic", tmp_path / "new", {})
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "a").touch()
     with pytest.raises(UserError, match="empty"):
-        fixtures.write_synthetic("suim", tmp_path / "full", {"train_val": 1, "test": 1})
+        writers.write_synthetic("suim", tmp_path / "full", {"train_val": 1, "test": 1})

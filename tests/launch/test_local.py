@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from imjax.errors import Stopped, UserError
-from launch import runs
+from launch import run_status
 from launch.executors import local
-from launch.points import make_points
+from launch.grid import make_points
 
 FAKE = Path(__file__).with_name("fake_run.py")
 CONFIG = "configs/demo.py:tiny"
@@ -40,7 +40,7 @@ def fake_command(how):
 def fake(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     how = {}
-    monkeypatch.setattr(runs, "command", fake_command(how))
+    monkeypatch.setattr(run_status, "command", fake_command(how))
     return how
 
 
@@ -65,8 +65,8 @@ def test_failed_runs_are_told_and_tried_again(tmp_path, fake):
     fake[1] = "fail"
     points = seeds(tmp_path)
     failed = local.run(points)
-    assert failed == [points[1]] and runs.finished(points[2])
-    text = runs.story(failed, 3)
+    assert failed == [points[1]] and run_status.finished(points[2])
+    text = run_status.story(failed, 3)
     assert "1 of 3 runs failed" in text and "the line that says what is wrong" in text
     fake[1] = "fine"
     assert local.run(points) == [] and len(events(tmp_path)) == 5 + 2
@@ -117,7 +117,7 @@ def test_runs_that_share_their_first_stage_do_not_start_together(tmp_path, fake)
     points = make_points(
         ["configs/suim_im_pp.py:tiny", "configs/suim_im.py:tiny"], ["seed:0,1"], [], tmp_path
     )
-    begin = [runs.beginning(point) for point in points]
+    begin = [run_status.beginning(point) for point in points]
     assert begin[0] == begin[1] != begin[2] == begin[3]
     going = [local._Going(points[0], None, local._Place(None))]
     assert local._next(points[1:], going) == points[2]

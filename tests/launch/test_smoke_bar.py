@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from imjax.data.spec import DatasetSpec
-from imjax.engine import evaluate
+from imjax.training import evaluate
 from launch import smoke
 from launch.smoke import Verdict
 

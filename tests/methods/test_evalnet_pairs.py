@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from imjax.data.spec import DatasetSpec
-from imjax.methods import evalnet
+from imjax.methods.generational import evalnet
 from imjax.ops import augment
 
 BINARY = DatasetSpec("b", "b", "binary", ("x",), ((1, 1, 1),))

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 from imjax import losses
-from imjax.config import freeze
-from imjax.config_joint import Joint
+from imjax.config.joint_schema import Joint
+from imjax.config.schema import freeze
 from imjax.data.spec import DatasetSpec
-from imjax.methods.joint import total
+from imjax.methods.joint import loss as total
 from imjax.methods.joint.base import Exchange, Told, divergence, hard, overlap, soft
-from imjax.methods.joint.hosts import HOSTS
-from imjax.methods.joint.nets import Nets, Seen, as_classes
+from imjax.methods.joint.forward import Nets, Seen, as_classes
+from imjax.methods.joint.registry import HOSTS
 from imjax.methods.joint.views import Views, mix
-from imjax.ops import regions, similarity
-from imjax.ops.ramp import ramp
+from imjax.ops import metassl, similarity
+from imjax.ops.rampup import ramp
 
 N, M, SIDE, CLASSES = 2, 3, 4, 3
 SPEC = DatasetSpec("toy", "Toy", "multiclass", ("background", "a", "b"), ((0, 0, 0),) * 3, background=True)
@@ -228,8 +228,8 @@ def test_metassl_is_region_losses_of_both_halves_in_place_of_the_hosts(seen, joi
     factor = float(ramp(jnp.int32(1234), joint.ramp.peak, joint.ramp.steps, joint.ramp.unit))
     for reference, learner in pairs:
         for part, weights in (
-            (slice(N, None), regions.region_weights(50, 0.6, 3)),
-            (slice(0, N), regions.region_weights(85, 0.3, 3)),
+            (slice(N, None), metassl.region_weights(50, 0.6, 3)),
+            (slice(0, N), metassl.region_weights(85, 0.3, 3)),
         ):
             p = np.asarray(jax.nn.softmax(reference[part], -1), np.float64)
             log = np.asarray(jax.nn.log_softmax(learner[part], -1), np.float64)
@@ -286,7 +286,7 @@ def test_metassl_thresholds_are_kept_apart_and_move_on(seen, joint):
     counted = jnp.ones((M, SIDE, SIDE), bool)
     by_hand = first["unlabelled"][0]
     for _ in range(2):
-        by_hand = regions.update_thresholds(by_hand, reference[N:], counted, 0.5)
+        by_hand = metassl.update_thresholds(by_hand, reference[N:], counted, 0.5)
     np.testing.assert_allclose(third["unlabelled"][0], by_hand, rtol=1e-6)
     assert not np.allclose(third["unlabelled"], third["labelled"])
     assert not np.allclose(third["unlabelled"][0], third["unlabelled"][1])

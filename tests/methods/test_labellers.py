@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from imjax.config import Ensemble, Mask
+from imjax.config.schema import Ensemble, Mask
 from imjax.data.spec import DatasetSpec
-from imjax.methods import consistency, input_ensemble
-from imjax.methods.recipes import RECIPES
+from imjax.methods.generational import consistency, input_ensemble
+from imjax.methods.generational.registry import RECIPES
 from imjax.ops import augment
 
 ENSEMBLE = Ensemble(blur=0, noise=0, gain=0.0, offset=0.0, members=2, views=3)

@@ -9,13 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from imjax.data import synthetic
 from imjax.data.spec import DatasetSpec
-from imjax.engine import step
-from imjax.engine.objective import LOSS, segmentation
-from imjax.engine.optimizer import Optimizer
-from imjax.models.benchmark_unet import BenchmarkUNet
+from imjax.data.synthetic import scenes as synthetic
 from imjax.models.unet import UNet
+from imjax.models.unet_dropout import BenchmarkUNet
+from imjax.training import step
+from imjax.training.objective import LOSS, segmentation
+from imjax.training.optimizer import Optimizer
 
 CLASSES, STEPS = 4, 40
 TYPES = (jnp.float32, jnp.bfloat16)

@@ -11,7 +11,7 @@ import pytest
 from conftest import SPEC
 from pages import page
 
-from imjax.report import runs
+from imjax.report import load
 
 ROOT = Path(__file__).parents[2]
 HOSTILE = "<script>alert('x')</script>&\"$\\frac{$.png"
@@ -45,14 +45,14 @@ def test_a_pickle_among_a_run_s_files_is_not_opened(tmp_path):
             return Path.touch, (opened,)
 
     np.savez(tmp_path / "panels.npz", image=np.array([Trap()], object))
-    assert runs.Stage("label_g0", {}, {}, tmp_path).panels() == {}
+    assert load.Stage("label_g0", {}, {}, tmp_path).panels() == {}
     assert not opened.exists()
     with pytest.raises(ValueError, match="allow_pickle"):
         np.load(tmp_path / "panels.npz")["image"]
 
 
 def test_nothing_is_unpickled():
-    allowed = {"imjax/engine/hosts.py"}  # What the processes of one run tell one another.
+    allowed = {"imjax/training/distributed.py"}  # What the processes of one run tell one another.
     loaders = {"pickle", "cPickle", "dill", "joblib", "shelve", "marshal", "cloudpickle"}
     found = set()
     for path in (ROOT / "imjax").rglob("*.py"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from imjax import door
+from imjax import cli
 from imjax.errors import UserError
 from imjax.report.__main__ import folders
 
@@ -29,6 +29,6 @@ def test_folders(tmp_path, make_run, monkeypatch):
 
 def test_arguments_that_are_no_flags_are_for_those_who_take_them(capsys):
     taken = []
-    assert door.guarded(taken.extend, ["runs/a"], positional=True) == 0 and taken == ["runs/a"]
-    assert door.guarded(taken.extend, ["runs/b"]) == 2 and taken == ["runs/a"]
+    assert cli.guarded(taken.extend, ["runs/a"], positional=True) == 0 and taken == ["runs/a"]
+    assert cli.guarded(taken.extend, ["runs/b"]) == 2 and taken == ["runs/a"]
     assert "unexpected argument 'runs/b'" in capsys.readouterr().err

@@ -11,7 +11,7 @@ import pytest
 from pages import page, row, svg_of
 
 from imjax.errors import UserError
-from imjax.report import curves, runs, scores, tables, times, write_report
+from imjax.report import curves, load, scores, tables, times, write_report
 
 ROOT = Path(__file__).resolve().parents[2]
 START = {("ldt", None): [0.40, 0.44, 0.30]}
@@ -23,7 +23,7 @@ def test_published_figures_are_those_of_as_many_labels(tmp_path, make_run):
     """NEU-Seg is published at five shares (method.md 2.1), FDT has all labels anyway."""
     key = ("neu_seg", "simeps", None, "miou")
     for share, value in ((0.01, 0.704), (0.1, 0.7595), (0.5, 0.799), (0.2, None)):
-        found = [runs.read(make_run(tmp_path / str(share), {("im_pp", 0): [0.5]}, share=share))]
+        found = [load.read(make_run(tmp_path / str(share), {("im_pp", 0): [0.5]}, share=share))]
         paper = scores.published(found)
         assert paper.get(key) == value and ("suim", "fdt", None, "miou") in paper
         assert (("suim", "im_pp", 1, "miou") in paper) is (share == 0.1)
@@ -164,7 +164,7 @@ def test_a_page_of_many_runs_stays_small(tmp_path, make_run):
 
 def test_charts_keep_every_digit_of_their_labels(tmp_path, make_run):
     # Equal figures but for the fourth digit, so that the axis needs four.
-    run = runs.read(make_run(tmp_path / "run", {("ldt", None): [0.5251, 0.5257]}, method="ldt"))
+    run = load.read(make_run(tmp_path / "run", {("ldt", None): [0.5251, 0.5257]}, method="ldt"))
     chart = curves.over_generations(run.spec, scores.entries([run]), {})
     svg = svg_of(chart.src)
     assert re.search(r">0\.525[1-7]<", svg) and "published" not in svg
@@ -174,7 +174,7 @@ def test_charts_leave_matplotlib_as_it_was(tmp_path, make_run):
     import matplotlib
 
     before = dict(matplotlib.rcParams)
-    run = runs.read(make_run(tmp_path / "run", WHOLE))
+    run = load.read(make_run(tmp_path / "run", WHOLE))
     first = curves.over_generations(run.spec, scores.entries([run]), scores.published())
     assert first == curves.over_generations(run.spec, scores.entries([run]), scores.published())
     assert dict(matplotlib.rcParams) == before

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pages import page, row, svg_of
 
-from imjax.report import charts, curves, pseudo, runs, scores, tables
+from imjax.report import charts, curves, load, pseudo_labels, scores, tables
 
 ISIC = {
     "name": "isic2018", "title": "ISIC 2018", "kind": "binary", "classes": ["lesion"],
@@ -37,7 +37,7 @@ def sweep(tmp_path, make_run):
 
 
 def read(folders):
-    return [runs.read(folder) for folder in folders]
+    return [load.read(folder) for folder in folders]
 
 
 def test_mean_deviation_and_published(tmp_path, sweep):
@@ -126,7 +126,7 @@ def test_less_is_better_for_cell_counts(tmp_path, make_run):
     ]
     text, _ = page(made, tmp_path / "report.html")
     assert "Best of 3 methods: IM+ reaches" in text
-    table = tables.results(runs.read(made[0]).spec, scores.entries(read(made)), {}, "1")
+    table = tables.results(load.read(made[0]).spec, scores.entries(read(made)), {}, "1")
     assert table.best == {(1, 1)} and "less is for cell count error" in table.caption
 
 
@@ -189,9 +189,9 @@ def test_figures_of_a_labelling_are_read_from_done_json_too(tmp_path, make_run):
     folder = labelled(make_run, tmp_path / "run", kept_share=None)
     done = folder / "stages/02_label_g0/DONE.json"
     done.write_text(done.read_text().replace('"digest"', '"kept_share": 0.25, "digest"'))
-    assert runs.read(folder).labelling(0, "kept_share") == 0.25
-    assert runs.read(folder).labelling(0, "pseudo_foreground") == 0.18
-    assert runs.read(folder).labelling(1, "kept_share") is None
+    assert load.read(folder).labelling(0, "kept_share") == 0.25
+    assert load.read(folder).labelling(0, "pseudo_foreground") == 0.18
+    assert load.read(folder).labelling(1, "kept_share") is None
 
 
 def test_a_collapse_is_told_above_everything(tmp_path, make_run):
@@ -205,7 +205,7 @@ def test_a_collapse_is_told_above_everything(tmp_path, make_run):
     assert "(foreground 0.0 %, in the labelled set 20.0 %)" in text
     assert text.index('class="alarm"') < text.index("<h2>")
     assert row(parsed, "0, by LDT ⚠")
-    assert "seeds" not in pseudo.warnings(read(made))[0]
+    assert "seeds" not in pseudo_labels.warnings(read(made))[0]
 
 
 def test_nothing_kept_is_told_once(tmp_path, make_run):
@@ -236,7 +236,7 @@ def test_masks_are_left_out_where_there_are_none(tmp_path, make_run):
     folder = labelled(make_run, tmp_path / "run", inconsistent_pixels=None)
     lines = (folder / "metrics.jsonl").read_text().splitlines()
     (folder / "metrics.jsonl").write_text("\n".join(x for x in lines if "inconsistent_pixels" not in x))
-    assert pseudo.masks(read([folder])) == ()
+    assert pseudo_labels.masks(read([folder])) == ()
     text, parsed = page([folder], tmp_path / "report.html")
     assert row(parsed, "0, by LDT") and "IM, unlabelled" not in text
-    assert charts.learning(runs.read(folder))
+    assert charts.learning(load.read(folder))

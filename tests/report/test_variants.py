@@ -3,7 +3,7 @@
 import pytest
 from pages import page, row, svg_of
 
-from imjax.report import curves, runs, scores
+from imjax.report import curves, load, scores
 from imjax.report.variants import told_apart
 
 
@@ -41,7 +41,7 @@ def test_starts_that_differ_are_renamed_too(tmp_path, make_run):
         for share in (0.1, 0.3)
     ]  # fmt: skip
     folders.append(make_run(tmp_path / "fdt", {("fdt", None): [0.9]}, method="fdt"))
-    found = told_apart([runs.read(folder) for folder in folders])
+    found = told_apart([load.read(folder) for folder in folders])
     assert [run.method for run in found] == [
         "im_pp (label_fraction 0.1)",
         "im_pp (label_fraction 0.3)",
@@ -53,7 +53,7 @@ def test_starts_that_differ_are_renamed_too(tmp_path, make_run):
 
 
 def test_a_chart_draws_every_setting_in_its_own_way(ablation):
-    found = told_apart([runs.read(folder) for folder in ablation])
+    found = told_apart([load.read(folder) for folder in ablation])
     chart = curves.over_generations(found[0].spec, scores.entries(found), {})
     assert "members 2" in svg_of(chart.src) and "members 3" in svg_of(chart.src)
     assert len(set(curves.OTHERS)) == 12
@@ -61,4 +61,4 @@ def test_a_chart_draws_every_setting_in_its_own_way(ablation):
 
 def test_one_setting_changes_no_name(tmp_path, make_run):
     folders = [make_run(tmp_path / str(s), {("im_pp", 0): [0.5]}, seed=s) for s in (0, 1)]
-    assert {run.method for run in told_apart([runs.read(folder) for folder in folders])} == {"im_pp"}
+    assert {run.method for run in told_apart([load.read(folder) for folder in folders])} == {"im_pp"}

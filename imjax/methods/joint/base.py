@@ -16,11 +16,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, UInt8
 
 from imjax import losses
-from imjax.config_joint import Joint, MetaSSL
+from imjax.config.joint_schema import Joint, MetaSSL
 from imjax.data.spec import DatasetSpec
-from imjax.methods.joint.nets import Nets
+from imjax.methods.joint.forward import Nets
 from imjax.methods.joint.views import Views
-from imjax.ops.regions import region_weights
+from imjax.ops.metassl import region_weights
 
 Logits = Float[Array, "b *px c"]
 Probabilities = Float[Array, "b *px c"]

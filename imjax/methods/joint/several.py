@@ -7,9 +7,9 @@ import itertools
 import jax
 import jax.numpy as jnp
 
-from imjax.config_joint import Joint
+from imjax.config.joint_schema import Joint
 from imjax.methods.joint.base import Exchange, Host, Told, hard, overlap
-from imjax.methods.joint.nets import Nets, Seen
+from imjax.methods.joint.forward import Nets, Seen
 from imjax.methods.joint.views import Views
 from imjax.ops import similarity
 

@@ -7,9 +7,9 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from imjax.config_joint import Joint
+from imjax.config.joint_schema import Joint
 from imjax.methods.joint.base import Exchange, Host, Told, divergence, hard, soft
-from imjax.methods.joint.nets import Nets
+from imjax.methods.joint.forward import Nets
 from imjax.methods.joint.views import Views, mix
 from imjax.ops import perturb, views
 

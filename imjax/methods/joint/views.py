@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from imjax.config_joint import Joint, View
+from imjax.config.joint_schema import Joint, View
 from imjax.ops import augment, views
 from imjax.ops.patches import random_patch
 

@@ -1,0 +1,196 @@
+"""The health report of a folder of one's own: how it will be read, and all there is to mend, at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import zlib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from imjax.data import intensity
+from imjax.data.folder import contact_sheet, object_sizes
+from imjax.data.folder.reader import Folder, Parts, described
+from imjax.data.options import DataOptions
+from imjax.data.readers.base import Sample
+from imjax.data.spec import VOID, DatasetSpec
+from imjax.data.split_writer import label_counts, label_names
+from imjax.data.splits import allot
+from imjax.errors import UserError
+
+TILES = 48
+"""Samples on the contact sheet at most; of more, as many evenly chosen ones."""
+
+Progress = Callable[[list[Sample], str], Iterable[Sample]]
+
+
+@dataclasses.dataclass
+class Findings:
+    """What has been seen of a folder so far."""
+
+    problems: dict[str, None] = dataclasses.field(default_factory=dict)
+    """One line each, in the order in which they were found, each once."""
+    notes: list[str] = dataclasses.field(default_factory=list)
+    sizes: Counter[tuple[int, int]] = dataclasses.field(default_factory=Counter)
+    """Height and width → images."""
+    counts: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(256, np.int64))
+    """Pixels by label over all masks, see `arrays.label_counts`."""
+    pixels: int = 0
+    """Pixels of all masks that could be read."""
+    things: dict[int, list[np.ndarray]] = dataclasses.field(default_factory=lambda: defaultdict(list))
+    """Pixels of the connected parts of each class once packed, mask by mask."""
+    empty: list[str] = dataclasses.field(default_factory=list)
+    """Images whose mask has one class only, or nothing."""
+    highs: list[float] = dataclasses.field(default_factory=list)
+    """Of each image that stays as it is, what `levels.stretch` would make white."""
+    same: dict[Any, list[str]] = dataclasses.field(default_factory=lambda: defaultdict(list))
+    """Images by shape and checksum of their pixels."""
+    tiles: list[np.ndarray] = dataclasses.field(default_factory=list)
+
+    def complain(self, problem: str) -> None:
+        """Take a problem down."""
+        self.problems[problem] = None
+
+
+def check(options: DataOptions, page: Path, progress: Progress) -> tuple[str, list[str]]:
+    """Read everything in `options.dir`, write the contact sheet, and say how the folder is.
+
+    Args:
+        options: as for packing.
+        page: PNG file of the contact sheet.
+        progress: wraps the samples while they are read.
+
+    Returns:
+        The report for people, and the problems that keep the folder from being packed.
+
+    Raises:
+        UserError: the contact sheet cannot be written.
+    """
+    found = Findings()
+    reader = Folder(options.label_kind, options.free_rotation)
+    parts = reader.survey(Path(options.dir), found.complain)
+    coding = reader.read_kinds(found.complain)
+    spec = reader.spec if coding else None
+    samples = sorted((s for part in parts.values() for s in part), key=lambda s: s.name)
+    shown = set(np.linspace(0, max(len(samples) - 1, 0), TILES).round().astype(int).tolist())
+    for i, sample in enumerate(progress(samples, "checking")):
+        _look(reader, sample, spec, options, found, i in shown)
+    found.notes += reader.files.notes
+    lines = [_counts(options, reader), _sizes(options, found)]
+    if coding:
+        lines.append(f"labels: {described(coding)} ({coding.why})")
+    if spec:
+        lines += [*_shares(spec, found), _split(options, parts, found)]
+        found.notes += object_sizes.remarks(found.things, spec, options)
+    found.notes += intensity.remarks(found.highs)
+    _remark(found)
+    if found.tiles:
+        contact_sheet.save(found.tiles, page)
+        lines.append(f"contact sheet: {page} ({len(found.tiles)} of {len(samples)} images)")
+    lines += _listed("note", found.notes) + _listed("problem", list(found.problems))
+    return "\n".join(lines), list(found.problems)
+
+
+def _look(
+    reader: Folder,
+    sample: Sample,
+    spec: DatasetSpec | None,
+    options: DataOptions,
+    found: Findings,
+    show: bool,
+) -> None:
+    """Read one image and its mask."""
+    bare = dataclasses.replace(sample, mask=None)
+    try:
+        image, label = reader.load(sample if spec else bare)
+    except UserError as error:
+        found.complain(str(error))
+        try:
+            image, label = reader.load(bare)
+        except UserError:
+            return
+    found.sizes[image.shape[0], image.shape[1]] += 1
+    if not options.stretch:
+        found.highs.append(intensity.limits(image)[1])
+    found.same[(image.shape, zlib.crc32(image.tobytes()))].append(sample.name)
+    if spec and (label != VOID).any():
+        counts = label_counts(label, spec)
+        found.counts += counts
+        found.pixels += label.shape[0] * label.shape[1]
+        # Of random crops, each of another scale, no size can be told.
+        parts = {} if options.crops else object_sizes.measure(label, spec, options)
+        for value, areas in parts.items():
+            found.things[value].append(areas)
+        planes = np.moveaxis(label, -1, 0) if spec.kind == "multilabel" else [label]
+        if all(len(np.setdiff1d(np.unique(plane), [VOID])) < 2 for plane in planes):
+            found.empty.append(sample.name)
+    if show:
+        image = intensity.stretch(image) if options.stretch else image
+        found.tiles.append(contact_sheet.tile(sample.name, *contact_sheet.thumbnail(image, label), spec))
+
+
+def _counts(options: DataOptions, reader: Folder) -> str:
+    images, masks = len(reader.files.images), len(reader.files.masks)
+    return f"{options.dir}: {images} images, {masks} with a mask and {images - masks} without"
+
+
+def _sizes(options: DataOptions, found: Findings) -> str:
+    """The spread of sizes, and what becomes of them."""
+    if not found.sizes:
+        return "sizes: none could be read"
+    (height, width), count = found.sizes.most_common(1)[0]
+    text = f"sizes (w x h): {width}x{height} ({count} images)"
+    if len(found.sizes) > 1:
+        low, high = np.min(list(found.sizes), axis=0), np.max(list(found.sizes), axis=0)
+        text += f", {len(found.sizes)} different, {low[1]} to {high[1]} wide and {low[0]} to {high[0]} high"
+    to = f"{options.size[1]}x{options.size[0]}"
+    return f"{text}; packed as {to} by fit = {options.fit}"
+
+
+def _shares(spec: DatasetSpec, found: Findings) -> list[str]:
+    """A line per class: its share of the pixels of all masks."""
+    names = label_names(spec)
+    if spec.reserved:
+        del names[0]
+    if not found.counts[VOID]:
+        del names[VOID]
+    for i in [i for i in names if not found.counts[i] and found.pixels]:
+        found.notes.append(f"class {names[i]!r} is in no mask, so that nothing can be learned of it")
+    total = max(found.pixels, 1)
+    return [f"  {100 * found.counts[i] / total:5.1f} % {name}" for i, name in names.items()]
+
+
+def _split(options: DataOptions, parts: Parts, found: Findings) -> str:
+    try:
+        counts = {name: len(members) for name, members in allot(options, parts).items()}
+    except UserError as error:
+        # What splits.csv lacks has been said already, with its lines.
+        if "labelled" not in parts:
+            found.complain(f"{options.dir}: {error}")
+        return "split: not possible"
+    how = "as splits.csv says" if "labelled" in parts else f"drawn with seed {options.split_seed}"
+    return "split: " + ", ".join(f"{count} {name}" for name, count in counts.items()) + f" ({how})"
+
+
+def _remark(found: Findings) -> None:
+    """Notes of what is allowed, and odd."""
+    if found.empty:
+        found.notes.append(f"one class only, or nothing, in the mask of {_names(found.empty)}")
+    for names in found.same.values():
+        if len(names) > 1:
+            found.notes.append(
+                f"the same pixels in {_names(names)}; a copy in the test set flatters, keep one of them"
+            )
+
+
+def _names(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _listed(what: str, lines: list[str]) -> list[str]:
+    if not lines:
+        return [f"{what}s: none"]
+    return [f"{what}s: {len(lines)}", *(f"  {line}" for line in lines)]

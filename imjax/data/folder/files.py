@@ -1,0 +1,105 @@
+"""Which files of a folder of one's own are read: images, and masks that share their stem."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from imjax.data.folder.tables import Complain, closest
+from imjax.data.image_io import ENDINGS as IMAGE_ENDINGS
+
+IMAGES, MASKS = "images", "masks"
+
+MASK_ENDINGS = (".png", ".tif", ".tiff", ".bmp")
+"""No JPEG, whose compression changes values."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Files:
+    """What is there, by stem and sorted."""
+
+    images: dict[str, Path]
+    masks: dict[str, tuple[Path, ...]]
+    """One file, or with `labels` one for each of them; only of images that are there."""
+    labels: tuple[str, ...]
+    """Names of the folders in `masks`, where each holds the masks of one label; else empty."""
+    notes: tuple[str, ...]
+    """What was not read, and is no mistake."""
+
+
+def find_files(raw: Path, complain: Complain) -> Files:
+    """List `raw/images` and `raw/masks`; a missing folder is an empty one, with a complaint.
+
+    Folders inside `images` are not read. Files whose names start with a dot are passed over.
+    """
+    notes: list[str] = []
+    images = _by_stem(raw / IMAGES, IMAGE_ENDINGS, complain, notes)
+    for folder in _folders(raw / IMAGES):
+        if any(path.suffix.lower() in IMAGE_ENDINGS for path in folder.rglob("*")):
+            notes.append(f"{folder}: holds images, which are not read; move them to {raw / IMAGES}")
+    if not images:
+        expected = f"expected image files ({' '.join(IMAGE_ENDINGS)}) there, and masks in {raw / MASKS}"
+        what = "no image in it" if (raw / IMAGES).is_dir() else "folder not found"
+        complain(f"{raw / IMAGES}: {what}, {expected}; add them or name another folder")
+    labels = [path for path in _folders(raw / MASKS) if any(path.iterdir())]
+    single = _by_stem(raw / MASKS, MASK_ENDINGS, complain, notes)
+    if single and labels:
+        complain(f"{labels[0]}: a folder beside masks, expected a folder for every label or none; move it")
+        labels = []
+    if labels:
+        masks = _per_label(labels, complain, notes)
+    else:
+        masks = {stem: (path,) for stem, path in single.items()}
+    if images and not masks:
+        complain(f"{raw / MASKS}: no mask in it, expected one for some of the images; draw and add some")
+    for stem in sorted(masks.keys() - images.keys()):
+        near = closest(stem, images)
+        complain(f"{masks[stem][0]}: mask without image of the stem {stem!r}{near}; rename or remove it")
+    paired = {stem: masks[stem] for stem in images if stem in masks}
+    return Files(images, paired, tuple(path.name for path in labels), tuple(notes))
+
+
+def _per_label(folders: list[Path], complain: Complain, notes: list[str]) -> dict[str, tuple[Path, ...]]:
+    found = [_by_stem(folder, MASK_ENDINGS, complain, notes) for folder in folders]
+    whole = {}
+    for stem in sorted(set().union(*found)):
+        lacking = [folder for folder, masks in zip(folders, found, strict=True) if stem not in masks]
+        if lacking:
+            there = next(masks[stem] for masks in found if stem in masks)
+            complain(
+                f"{lacking[0] / there.name}: file not found beside {there}, expected a mask of each label; "
+                "add an all-zero one if the image has nothing of it"
+            )
+        else:
+            whole[stem] = tuple(masks[stem] for masks in found)
+    return whole
+
+
+def _by_stem(folder: Path, endings: tuple[str, ...], complain: Complain, notes: list[str]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    others = []
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.is_symlink() and not path.exists():
+            complain(f"{path}: a link that leads nowhere or in a circle, expected a file; mend or remove it")
+        if path.name.startswith(".") or not path.is_file():
+            continue
+        if path.suffix.lower() not in endings:
+            others.append(path)
+        elif path.stem in found:
+            complain(f"{path}: same stem as {found[path.stem].name}, expected one file; rename or remove one")
+        else:
+            found[path.stem] = path
+    lossy = [path for path in others if path.suffix.lower() in IMAGE_ENDINGS]
+    for path in lossy:
+        complain(f"{path}: a mask as JPEG, whose values are blurred, expected PNG, TIFF or BMP; save it so")
+    if len(others) > len(lossy):
+        first = next(path for path in others if path not in lossy)
+        count = len(others) - len(lossy)
+        notes.append(f"{folder}: {count} files such as {first.name} are not read ({' '.join(endings)} are)")
+    return found
+
+
+def _folders(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return [path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith(".")]

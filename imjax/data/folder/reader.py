@@ -1,0 +1,210 @@
+"""A folder of one's own: `images/*` and, for some of them, `masks/*` of the same stem. docs/own_data.md."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from imjax.data import palette
+from imjax.data.folder.files import IMAGES, MASKS, Files, find_files
+from imjax.data.folder.infer_label_kind import infer
+from imjax.data.folder.masks import Coding, decode, read_mask
+from imjax.data.folder.tables import (
+    CLASSES,
+    SPLIT_TABLE,
+    ClassTable,
+    Complain,
+    read_classes,
+    read_splits,
+)
+from imjax.data.readers import base as raw_files
+from imjax.data.readers.base import Sample
+from imjax.data.spec import VOID, DatasetSpec
+from imjax.data.splits import SPLITS
+from imjax.errors import UserError
+from imjax.log import logger
+
+SPEC = DatasetSpec(
+    name="folder",
+    title="a folder of your own",
+    kind="binary",
+    classes=("foreground",),
+    palette=palette.objects(1),
+    free_rotation=True,
+    label_resize="bilinear",
+    monitor="hard_iou",
+    headline="iou",
+    source="your own images",
+    layout=f"{IMAGES}/<stem>.png  {MASKS}/<stem>.png, for some of them",
+)
+"""What can be said before the data are seen: one class, with the size of nets that goes with it."""
+
+INCONSISTENT = (128, 128, 128)
+DETECTION_SHARE = 0.001
+"""Of every label; small, since nothing is known about the objects."""
+
+Parts = dict[str, list[Sample]]
+
+
+class Folder:
+    """Reader of a folder of one's own.
+
+    Its labels are known once it has been scanned: `spec` is `SPEC` before, and then what the masks tell. They
+    are read for that when it is first asked for. Images without a mask have labels that are VOID everywhere.
+    """
+
+    def __init__(self, label_kind: str = "auto", free_rotation: bool = True) -> None:
+        """`label_kind` and `free_rotation` as in `DataOptions`."""
+        self._label_kind, self._free_rotation = label_kind, free_rotation
+        self._raw = Path()
+        self._files: Files | None = None
+        self._table: ClassTable | None = None
+        self._coding: Coding | None = None
+
+    @property
+    def spec(self) -> DatasetSpec:
+        """What the labels mean.
+
+        Raises:
+            UserError: masks that cannot be read, or not be told.
+        """
+        if self._files is None:
+            return SPEC
+        if self._coding is None:
+            problems: list[str] = []
+            coding = self.read_kinds(problems.append)
+            self._raise(problems)
+            assert coding is not None
+            logger.info("%s: %s (%s)", self._raw, described(coding), coding.why)
+        return _spec(self._raw, self.coding, self._free_rotation)
+
+    @property
+    def coding(self) -> Coding:
+        """How masks are read, once `spec` or `read_kinds` has found out."""
+        assert self._coding is not None
+        return self._coding
+
+    @property
+    def files(self) -> Files:
+        """What the scan has found."""
+        assert self._files is not None
+        return self._files
+
+    def scan(self, raw: Path) -> Parts:
+        """See `raw.Reader`.
+
+        Without `splits.csv` the images with masks are one pool (`train_val_test`), the others `unlabelled`.
+        With it, listed images go where it says (to be `unlabelled`, an image may have a mask, which then
+        serves to measure pseudo-labels), and of those not listed, the ones with a mask are labelled ones.
+
+        Raises:
+            UserError: the first problem there is, and how to see all of them.
+        """
+        problems: list[str] = []
+        parts = self.survey(raw, problems.append)
+        self._raise(problems)
+        for note in self.files.notes:
+            logger.warning("%s", note)
+        return parts
+
+    def survey(self, raw: Path, complain: Complain) -> Parts:
+        """`scan`, with every problem handed to `complain` and left out of the result."""
+        self._raw, self._coding = raw, None
+        self._files = find_files(raw, complain)
+        self._table = read_classes(raw / CLASSES, complain)
+        chosen = read_splits(raw / SPLIT_TABLE, self._files.images, complain)
+        samples = {stem: self._sample(stem) for stem in self._files.images}
+        if chosen is None:
+            pool = [sample for sample in samples.values() if sample.mask]
+            return {"train_val_test": pool, "unlabelled": [s for s in samples.values() if not s.mask]}
+        return _chosen(raw / SPLIT_TABLE, samples, chosen, complain)
+
+    def read_kinds(self, complain: Complain) -> Coding | None:
+        """Look at the masks of the scanned folder; None where they do not tell what they are."""
+        self._coding = infer(self._raw, self.files, self._table, self._label_kind, complain)
+        return self._coding
+
+    def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
+        """See `raw.Reader`: image uint8 `[h, w, 3]` RGB (`raw.read_photo`); label of the masks' kind."""
+        assert sample.image
+        image, spec = raw_files.read_photo(sample.image), self.spec
+        if not sample.mask:
+            planes = (spec.outputs,) if spec.kind == "multilabel" else ()
+            return image, np.full((*image.shape[:2], *planes), VOID, np.uint8)
+        labels = []
+        for path in self.files.masks[sample.name]:
+            mask = read_mask(path, self._table.known if self._table else ())
+            raw_files.check_same_size(image, mask, Sample(sample.name, sample.name, sample.image, path))
+            labels.append(decode(mask, path, self.coding))
+        return image, np.stack(labels, axis=-1) if spec.kind == "multilabel" else labels[0]
+
+    def _sample(self, stem: str) -> Sample:
+        """A sample; `classes.csv` is a file of its truth, so that a change of it is a change of the data."""
+        masks = self.files.masks.get(stem, ())
+        more = (*masks[1:], self._raw / CLASSES) if masks and self._table else masks[1:]
+        return Sample(stem, stem, self.files.images[stem], masks[0] if masks else None, more)
+
+    def _raise(self, problems: list[str]) -> None:
+        if problems:
+            command = f"python -m imjax.prepare --dataset=folder --raw={self._raw} --check"
+            more = f" ({len(problems)} problems; all of them: {command})" if len(problems) > 1 else ""
+            raise UserError(problems[0] + more)
+
+
+def described(coding: Coding) -> str:
+    """`multiclass, 3 classes: a, b, c`."""
+    count, noun = len(coding.names), "label" if coding.kind == "multilabel" else "class"
+    plural = "" if count == 1 else "es" if noun == "class" else "s"
+    return f"{coding.kind}, {count} {noun}{plural}: {', '.join(coding.names)}"
+
+
+def _chosen(path: Path, samples: dict[str, Sample], chosen: dict[str, str], complain: Complain) -> Parts:
+    """Parts as `splits.csv` has them, for `splits.split`: `train` is empty, as nothing is drawn."""
+    parts: Parts = {name: [] for name in (*SPLITS, "train")}
+    for stem, sample in samples.items():
+        split = chosen.get(stem, "labelled" if sample.mask else "unlabelled")
+        if split != "unlabelled" and not sample.mask:
+            complain(f"{path}: {stem!r} is in {split}, expected a mask for it; add one or make it unlabelled")
+        else:
+            parts[split].append(sample)
+    for split in ("labelled", "val", "test"):
+        if not parts[split]:
+            complain(f"{path}: no image in {split}, expected at least one; list some with a mask")
+    _say_unlisted(path, [stem for stem, sample in samples.items() if sample.mask and stem not in chosen])
+    return parts
+
+
+def _say_unlisted(path: Path, stems: Iterable[str]) -> None:
+    if names := list(stems):
+        logger.info("%s: %d images with a mask are not listed and count as labelled", path, len(names))
+
+
+def _spec(raw: Path, coding: Coding, free_rotation: bool) -> DatasetSpec:
+    folder = raw.resolve().name
+    shared = dict(
+        # The folder's own name, so that a report tells the sets of two folders apart.
+        name="folder_" + re.sub(r"\W+", "_", folder),
+        title=folder,
+        kind=coding.kind,
+        free_rotation=free_rotation,
+        source=SPEC.source,
+        layout=SPEC.layout,
+    )
+    if coding.kind == "binary":
+        rest = dict(monitor="hard_iou", headline="iou", label_resize="bilinear")
+        return DatasetSpec(classes=coding.names, palette=coding.palette, **shared, **rest)
+    if coding.kind == "multilabel":
+        shares = (DETECTION_SHARE,) * len(coding.names)
+        rest = dict(monitor="loss", headline="miou", detection_shares=shares)
+        return DatasetSpec(classes=coding.names, palette=coding.palette, **shared, **rest)
+    return DatasetSpec(
+        classes=("inconsistent", *coding.names),
+        palette=(INCONSISTENT, *coding.palette),
+        reserved=True,
+        monitor="soft_miou",
+        headline="miou",
+        **shared,
+    )

@@ -1,0 +1,67 @@
+"""Image files of a folder that is no dataset: new images, without masks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from imjax.data.readers import base
+from imjax.errors import UserError
+
+ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+"""Read whatever their case."""
+
+
+def find(folder: Path) -> list[Path]:
+    """Image files of a folder by name; hidden files and sub-folders are left out.
+
+    Links that lead nowhere are among them, so that whoever reads them says so.
+
+    Raises:
+        UserError: there is no such folder or no image in it, or two images share a stem, after which their
+            masks are named.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder, expected one with images ({', '.join(ENDINGS)})")
+    entries = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    named = [path for path in entries if path.suffix.lower() in ENDINGS]
+    files = sorted(path for path in named if path.is_file() or path.is_symlink() and not path.exists())
+    if not files:
+        held = f"{sum(path.is_dir() for path in entries)} sub-folders, which are not read, and "
+        others = f"{sum(path.is_file() for path in entries)} other files"
+        raise UserError(f"{folder}: no image, but {held}{others}; expected {', '.join(ENDINGS)}")
+    by_stem: dict[str, Path] = {}
+    for path in files:
+        other = by_stem.setdefault(path.stem, path)
+        if other is not path:
+            raise UserError(
+                f"{path}: has the stem of {other.name}, and masks are named after it; rename one of them"
+            )
+    return files
+
+
+def read(path: Path, channels: int) -> np.ndarray:
+    """Decode an image as the datasets' readers do.
+
+    Colour becomes grey and grey colour as needed, alpha is dropped, and what is not 8-bit is scaled as
+    `raw.read_photo` says. Pixels stay as they are stored, whatever EXIF says of the orientation.
+
+    Args:
+        path: the file.
+        channels: 1 (grey) or 3 (RGB), `DatasetSpec.channels`.
+
+    Returns:
+        uint8 `[h, w, channels]`.
+
+    Raises:
+        UserError: missing, damaged or too large a file, or one of several pages.
+    """
+    try:
+        return base.read_photo(path) if channels == 3 else base.read_grey_photo(path)[..., None]
+    except cv2.error as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: no readable image ({reason}); convert or remove it") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error

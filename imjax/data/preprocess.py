@@ -1,0 +1,205 @@
+"""From an original image to the packed size: whole, padded, as random square crops, or as a grid of them."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+
+from imjax import rng
+from imjax.data import volume_box
+from imjax.data.options import DataOptions
+from imjax.data.readers.base import slice_name
+from imjax.data.spec import VOID
+
+SIDES = (256, 512)
+"""Smallest and largest side of a random crop in pixels of the original."""
+
+Window = tuple[int, int, int]
+"""Top row, left column and side of a square."""
+
+
+def slices(
+    image: np.ndarray, label: np.ndarray, name: str, dims: int = 2
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """What a reader loads as pairs of `dims` axes: as it is or, of a stack of images, slice by slice.
+
+    Args:
+        image: uint8 `[h, w, c]` or, a stack or a volume, `[d, h, w, c]`; label: uint8 `[h, w]` or
+            `[h, w, k]`, of a stack or volume with the same axis before these.
+        name: of the image.
+        dims: `DatasetSpec.dims`; 3: a volume stays whole.
+
+    Yields:
+        Name (of slices: `raw.slice_name`, counted from 0), image and label.
+    """
+    if image.ndim == dims + 1:
+        yield name, image, label
+    else:
+        for i, pair in enumerate(zip(image, label, strict=True)):
+            yield slice_name(name, i), *pair
+
+
+def cut(
+    image: np.ndarray,
+    label: np.ndarray,
+    name: str,
+    options: DataOptions,
+    label_resize: str = "nearest",
+    image_resize: str = "area",
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Pieces of one pair at `options.size` (Vorndran & Roeck 2024, data preparation).
+
+    Args:
+        image: uint8 `[h, w, c]`; label: uint8 `[h, w]` or `[h, w, k]`. Of a volume both have `d` first.
+        name: name of the pair, unique in its dataset.
+        label_resize: a key of `RESIZES`, see `DatasetSpec.label_resize`.
+        image_resize: see `DatasetSpec.image_resize`.
+
+    Yields:
+        Image and label of `options.size`: one whole pair, resized or padded as `options.fit` says;
+        `options.crops` random crops; or a grid of crops, which `options.overlap` or the fit `crop` asks for,
+        row by row. A volume fills `options.box`, see `boxes.fit`.
+    """
+    if image.ndim == 4:
+        yield volume_box.fit(image, label, options.box)
+        return
+    resize = RESIZES[label_resize]
+    if not options.cropped:
+        if options.fit == "pad":
+            yield pad(image, label, options.size, label_resize, image_resize)
+        else:
+            yield resize_image(image, options.size, image_resize), resize(label, options.size)
+        return
+    shape = label.shape[:2]
+    side = min(options.size)
+    windows = tiles(shape, options.overlap, side) if options.grid else _random(shape, name, options)
+    for top, left, side in windows:
+        area = np.s_[top : top + side, left : left + side]
+        yield resize_image(image[area], options.size, image_resize), resize(label[area], options.size)
+
+
+def pieces(shape: tuple[int, int], options: DataOptions) -> int:
+    """How many pairs `cut` makes of one of this height and width."""
+    return len(tiles(shape, options.overlap, min(options.size))) if options.grid else max(options.crops, 1)
+
+
+def pad(
+    image: np.ndarray,
+    label: np.ndarray,
+    size: tuple[int, int],
+    label_resize: str = "nearest",
+    image_resize: str = "area",
+) -> tuple[np.ndarray, np.ndarray]:
+    """Put a whole pair where `inset` says; around it the image is mirrored and the label is VOID.
+
+    A black border would be a border of the objects too, which a net learns; mirrored pixels are more of the
+    same, and their pseudo-labels harm nothing.
+
+    Args:
+        image: uint8 `[h, w, c]`; label: uint8 `[h, w]` or `[h, w, k]`.
+        size: height and width of the result.
+        label_resize: a key of `RESIZES`.
+        image_resize: see `resize_image`.
+    """
+    truth = RESIZES[label_resize](label, inset(label.shape[:2], size)[2:])
+    border = _border(label.shape[:2], size) + ((0, 0),) * (label.ndim - 2)
+    return pad_image(image, size, image_resize), np.pad(truth, border, constant_values=VOID)
+
+
+def pad_image(image: np.ndarray, size: tuple[int, int], how: str = "area") -> np.ndarray:
+    """The image's part of `pad`: uint8 `[h, w, c]` to `[*size, c]`, shrunk as `resize_image` says."""
+    small = resize_image(image, inset(image.shape[:2], size)[2:], how)
+    return np.pad(small, (*_border(image.shape[:2], size), (0, 0)), mode="symmetric")
+
+
+def _border(shape: tuple[int, int], size: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Rows above and below, and columns left and right of what `inset` says."""
+    top, left, height, width = inset(shape, size)
+    return (top, size[0] - top - height), (left, size[1] - left - width)
+
+
+def inset(shape: tuple[int, int], size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Top row, left column, height and width of an image of `shape` in the middle of `size`.
+
+    It keeps its scale, which in microscopy is a length, and is shrunk only if it does not fit.
+    """
+    scale = min(1.0, size[0] / shape[0], size[1] / shape[1])
+    height, width = (max(1, round(scale * length)) for length in shape)
+    return (size[0] - height) // 2, (size[1] - width) // 2, height, width
+
+
+def tiles(shape: tuple[int, int], overlap: float, side: int) -> list[Window]:
+    """A grid of squares that covers an image (Vorndran & Roeck 2024, HeLa).
+
+    Sides are `side`, the packed size, so that nothing is resized (discs of cells keep their radius); in a
+    smaller image they are the largest that fits, and the crop is enlarged.
+    Where they begin: see `starts`.
+    """
+    side = min(side, *shape)
+    tops, lefts = (starts(length, side, overlap) for length in shape)
+    return [(top, left, side) for top in tops for left in lefts]
+
+
+def starts(length: int, side: int, overlap: float) -> list[int]:
+    """Where windows along one axis begin: they cover it, and the last ends with it.
+
+    Args:
+        length: of the axis, in pixels or voxels.
+        side: of the windows.
+        overlap: share of its side that a window has in common with the next, 0 or more and less than 1. They
+            begin round(side · (1 − overlap)) apart, at least 1; the last is closer to the one before.
+
+    Raises:
+        ValueError: a side longer than the axis.
+    """
+    if side > length:
+        raise ValueError(f"starts: windows of {side} on an axis of {length}, expected at most {length}")
+    step = max(round(side * (1 - overlap)), 1)
+    return [*range(0, length - side, step), length - side]
+
+
+def _random(shape: tuple[int, int], name: str, options: DataOptions) -> Iterator[Window]:
+    """Squares with a side drawn uniformly from `SIDES`, or the largest that fits where the draw does not.
+
+    The draws depend on the name and the seed only, never on the other images.
+    """
+    draw = rng.numpy(options.split_seed, "crops", zlib.crc32(name.encode()))
+    height, width = shape
+    for _ in range(options.crops):
+        side = min(int(draw.integers(SIDES[0], SIDES[1] + 1)), height, width)
+        top, left = int(draw.integers(height - side + 1)), int(draw.integers(width - side + 1))
+        yield top, left, side
+
+
+def resize_image(image: np.ndarray, size: tuple[int, int], how: str = "area") -> np.ndarray:
+    """uint8 `[h, w, c]` to `[*size, c]`: bilinear, `area` by area where that would skip pixels.
+
+    `how` is a value of `DatasetSpec.image_resize`.
+    """
+    shrinks = image.shape[0] > size[0] and image.shape[1] > size[1]
+    method = cv2.INTER_AREA if shrinks and how == "area" else cv2.INTER_LINEAR
+    return cv2.resize(image, size[::-1], interpolation=method).reshape(*size, image.shape[2])
+
+
+def resize_label(label: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """uint8 `[h, w]` or `[h, w, k]` to `size` by nearest pixel: no value is ever mixed."""
+    # Plain INTER_NEAREST samples at the corner of a pixel and so moves the label by half a pixel.
+    resized = cv2.resize(label, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+    return resized.reshape(*size, *label.shape[2:])
+
+
+def resize_binary(label: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """uint8 0/1 or VOID `[h, w]` to `size`: foreground where its bilinear mean exceeds one half.
+
+    A border then runs where it ran, to a fraction of a pixel. VOID goes by the nearest pixel and is no
+    foreground to its neighbours.
+    """
+    share = cv2.resize((label == 1).astype(np.float32), size[::-1], interpolation=cv2.INTER_LINEAR)
+    void = resize_label(label, size) == VOID
+    return np.where(void, np.uint8(VOID), (share > 0.5).astype(np.uint8))
+
+
+RESIZES = {"nearest": resize_label, "bilinear": resize_binary}

@@ -1,0 +1,120 @@
+"""SUIM: underwater scenes, 8 classes as colours (Islam et al. 2020)."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from pathlib import Path
+
+import numpy as np
+
+from imjax.data.readers import base as raw_files
+from imjax.data.readers.base import Sample
+from imjax.data.spec import VOID, DatasetSpec
+from imjax.errors import UserError
+from imjax.log import logger
+
+SPEC = DatasetSpec(
+    name="suim",
+    title="SUIM",
+    kind="multiclass",
+    classes=(
+        "inconsistent",
+        "background (water)",
+        "human divers",
+        "plants and sea-grass",
+        "wrecks and ruins",
+        "robots and instruments",
+        "reefs and invertebrates",
+        "fish and vertebrates",
+        "sea-floor and rocks",
+    ),
+    # The colour of class c is the binary code of c - 1, red first.
+    palette=((128, 128, 128), *itertools.product((0, 255), repeat=3)),
+    reserved=True,
+    monitor="soft_miou",
+    headline="miou",
+    source="https://irvlab.cs.umn.edu/resources/suim-dataset",
+    layout="\n".join(f"{p}/images/<name>.jpg  {p}/masks/<name>.bmp" for p in ("train_val", "TEST")),
+)
+PARTS = {"train_val": "train_val", "test": "TEST"}
+
+MAX_UNCLEAR = 0.05
+"""Share of pixels without a clear colour up to which a mask is taken (they become VOID)."""
+
+# Pairs of the original download whose mask has another size than its image
+# (list of github.com/fansuregrin/SUIM, which offers corrected masks).
+UNEQUAL = frozenset(
+    [f"f_r_{i}_" for i in (1058, 1068, 1069, 1070, 1133, 1142, 1151, 1154, 1214, 1233, 1259, 1289, 1290)]
+    + [
+        f"f_r_{i}_"
+        for i in (1302, 1318, 1394, 1424, 1491, 1515, 1570, 1779, 1812, 1816, 1866, 1879, 401, 829)
+    ]
+    + [f"f_r_{i}_" for i in (921, 934, 968, 991)]
+    + [f"w_r_{i}_" for i in (1, 24, 25, 27, 47, 7)]
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Suim:
+    """Reader of the original SUIM folders (Vorndran & Roeck 2024, data preparation)."""
+
+    spec: DatasetSpec = SPEC
+
+    def scan(self, raw: Path) -> dict[str, list[Sample]]:
+        """See `raw.Reader`; the per-category folders inside `TEST/masks` are not read."""
+        for folder in PARTS.values():
+            for kind in ("images", "masks"):
+                if not (raw / folder / kind).is_dir():
+                    raise raw_files.missing(self.spec, raw, f"folder {raw / folder / kind} not found")
+        return {part: _pairs(self.spec, raw, folder) for part, folder in PARTS.items()}
+
+    def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
+        """See `raw.Reader`: image uint8 `[h, w, 3]` RGB, label uint8 `[h, w]` in 1..8 or VOID."""
+        assert sample.image and sample.mask
+        image, colours = raw_files.read_image(sample.image), raw_files.read_image(sample.mask)
+        raw_files.check_same_size(image, colours, sample)
+        return image, decode(colours, sample.mask)
+
+
+def decode(colours: np.ndarray, path: Path) -> np.ndarray:
+    """RGB mask uint8 `[h, w, 3]` to classes uint8 `[h, w]`: 1 + binary code, red the highest bit.
+
+    Some 90 masks of the original blur their borders. A pixel with any channel in 64..192 is VOID there.
+
+    Raises:
+        UserError: more than `MAX_UNCLEAR` of the pixels have such a colour.
+    """
+    unclear = ((colours >= 64) & (colours <= 192)).any(axis=-1)
+    if unclear.mean() > MAX_UNCLEAR:
+        found, counts = np.unique(colours[unclear], axis=0, return_counts=True)
+        colour = tuple(int(v) for v in found[counts.argmax()])
+        raise UserError(
+            f"{path}: colour (R,G,B) {colour} is no class ({unclear.mean():.0%} of the pixels have such "
+            "colours); expected channels of 0 or 255, correct the mask or remove the pair"
+        )
+    bits = (colours > 127).astype(np.uint8)
+    label = 1 + 4 * bits[..., 0] + 2 * bits[..., 1] + bits[..., 2]
+    return np.where(unclear, np.uint8(VOID), label)
+
+
+def _pairs(spec: DatasetSpec, raw: Path, folder: str) -> list[Sample]:
+    images = {p.stem: p for p in (raw / folder / "images").iterdir() if p.suffix.lower() == ".jpg"}
+    masks = {p.stem: p for p in (raw / folder / "masks").iterdir() if p.suffix.lower() == ".bmp"}
+    if not images:
+        raise raw_files.missing(spec, raw, f"no .jpg in {raw / folder / 'images'}")
+    stems = raw_files.check_pairs(images, masks, "images/{}.jpg", "masks/{}.bmp")
+    samples = [Sample(stem, stem, images[stem], masks[stem]) for stem in stems]
+    usable = [sample for sample in samples if sample.name not in UNEQUAL or _equal(sample)]
+    if len(usable) < len(samples):
+        logger.warning(
+            "SUIM: %d pairs of %s left out, their masks have another size in the original download",
+            len(samples) - len(usable),
+            folder,
+        )
+    return usable
+
+
+def _equal(sample: Sample) -> bool:
+    assert sample.image and sample.mask
+    return raw_files.read_image(sample.image).shape == raw_files.read_image(sample.mask).shape

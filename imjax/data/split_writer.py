@@ -1,0 +1,134 @@
+"""Writing the arrays of a packed set image by image, so that no set needs to fit in memory."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from imjax.data.options import DataOptions
+from imjax.data.readers.base import Sample
+from imjax.data.spec import VOID, DatasetSpec
+
+
+def label_counts(label: np.ndarray, spec: DatasetSpec) -> np.ndarray:
+    """Pixels of each value of a label, int64 `[256]`; of multilabel, by channel, VOID where any is."""
+    if spec.kind != "multilabel":
+        return np.bincount(label.ravel(), minlength=256)
+    counts = np.zeros(256, np.int64)
+    counts[: label.shape[-1]] = (label == 1).sum(axis=tuple(range(label.ndim - 1)))
+    counts[VOID] = (label == VOID).any(axis=-1).sum()
+    return counts
+
+
+def label_names(spec: DatasetSpec) -> dict[int, str]:
+    """What the entries of `label_counts` are called."""
+    classes = spec.classes if len(spec.classes) > 1 else ("background", *spec.classes)
+    return dict(enumerate(classes)) | {VOID: "void"}
+
+
+class SplitWriter:
+    """Two growing .npy files and what the manifest says of them.
+
+    Plain writes, not a memory map: a full disk is then an exception and not a bus error.
+    """
+
+    def __init__(self, folder: Path, options: DataOptions, spec: DatasetSpec, samples: list[Sample]) -> None:
+        folder.mkdir()
+        self.numbered = options.cropped
+        self.names: list[str] = []
+        self.sources: list[str] = []
+        planes = (len(spec.classes),) if spec.kind == "multilabel" else ()
+        # Only the images know how many crops a grid makes of them, and stacks how many slices they have: a
+        # first guess, which `finish` corrects.
+        n, size = len(samples) * max(options.crops, 1), options.box
+        self.images = ArrayWriter(folder / "images.npy", (n, *size, spec.channels))
+        self.labels = ArrayWriter(folder / "labels.npy", (n, *size, *planes))
+        self.spec, self.counts = spec, np.zeros(256, np.int64)
+
+    def add(self, name: str, source: str, pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
+        """Append the packed pairs cut from an image or slice; OSError on a full disk.
+
+        Args:
+            name, source: of the image, see `Sample`.
+            pairs: image and label, uint8 of the packed shape.
+        """
+        for i, (image, label) in enumerate(pairs):
+            self._add(image, label)
+            self.names.append(f"{name}#{i}" if self.numbered else name)
+            self.sources.append(source)
+
+    def _add(self, image: np.ndarray, label: np.ndarray) -> None:
+        self.images.add(image)
+        self.labels.add(label)
+        self.counts += label_counts(label, self.spec)
+
+    def finish(self) -> None:
+        """Make both files whole, once everything is added; OSError on a full disk."""
+        self.images.finish()
+        self.labels.finish()
+
+    def close(self) -> None:
+        """Close both files; harmless when called twice."""
+        self.images.file.close()
+        self.labels.file.close()
+
+    def facts(self) -> dict[str, Any]:
+        """The split's entry in the manifest: counts, shapes, class pixels and shares, checksums, names."""
+        pixels = {name: int(self.counts[i]) for i, name in label_names(self.spec).items()}
+        total = max(int(np.prod(self.labels.shape[: 1 + self.spec.dims])), 1)
+        return {
+            "count": len(self.names),
+            "shapes": {"images": self.images.shape, "labels": self.labels.shape},
+            "pixels": pixels,
+            "shares": {name: round(n / total, 6) for name, n in pixels.items()},
+            "sha256": {"images": self.images.hash.hexdigest(), "labels": self.labels.hash.hexdigest()},
+            "names": self.names,
+            "sources": self.sources,
+        }
+
+
+class ArrayWriter:
+    """One uint8 .npy file written array by array, hashed on the way.
+
+    `shape[0]` is how many are expected; where it turns out otherwise, `finish` rewrites the header.
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
+        self.shape, self.count, self.hash = shape, 0, hashlib.sha256()
+        self.file = path.open("w+b")
+        self.start = self._write_header()
+        self.file.seek(0)
+        self.hash.update(self.file.read())
+
+    def add(self, array: np.ndarray) -> None:
+        assert array.dtype == np.uint8 and array.shape == self.shape[1:], (
+            array.dtype,
+            array.shape,
+            self.shape,
+        )
+        data = array.tobytes()
+        self.file.write(data)
+        self.hash.update(data)
+        self.count += 1
+
+    def finish(self) -> None:
+        """Put the true number of arrays into the file; the hash begins with it and is then taken anew."""
+        if self.count == self.shape[0]:
+            return
+        self.shape = (self.count, *self.shape[1:])
+        # numpy pads the header so that the first axis may grow.
+        start = self._write_header()
+        assert start == self.start, (start, self.start)
+        self.file.seek(0)
+        self.hash = hashlib.file_digest(self.file, "sha256")
+
+    def _write_header(self) -> int:
+        """Write the header at the start of the file; returns where the data begin."""
+        self.file.seek(0)
+        header = {"descr": "|u1", "fortran_order": False, "shape": self.shape}
+        np.lib.format.write_array_header_1_0(self.file, header)
+        return self.file.tell()

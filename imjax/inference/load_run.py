@@ -1,0 +1,182 @@
+"""A finished training stage, read from a run's folder alone: no dataset, no plan, no path of another machine.
+
+Only `config.json` and the stage's folder are read, and of the configuration only what its nets depend on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from flax import linen as nn
+
+from imjax.config.schema import Mask, Model, freeze
+from imjax.data.options import DataOptions
+from imjax.data.spec import DatasetSpec
+from imjax.errors import UserError
+from imjax.inference.predictor import Predictor
+from imjax.json_io import read_json
+from imjax.methods.generational.registry import RECIPES
+from imjax.methods.joint.registry import HOSTS
+from imjax.training.checkpoints import load_nets
+
+
+@dataclasses.dataclass(frozen=True)
+class Finished:
+    """A training stage that is done, and what its nets need to predict."""
+
+    folder: Path
+    """Of the stage."""
+    name: str
+    predictor: Predictor
+    data: DataOptions
+    """How images came to the nets, as far as it matters to new ones: size, crops, overlap, fit, stretch."""
+    alpha: float
+    auxiliaries: int
+    """See `Predictor.unet`."""
+    ranked: tuple[int, ...]
+    """Members, best on val first."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the images it was trained on."""
+        return self.data.size
+
+    @property
+    def spec(self) -> DatasetSpec:
+        """What the labels mean."""
+        return self.predictor.spec
+
+    @property
+    def net(self) -> nn.Module:
+        """The module."""
+        return self.predictor.unet(self.alpha, self.auxiliaries)
+
+    def nets(self, count: int) -> Any:
+        """Variables of the best `count` nets, numpy leaves `[count, ...]`.
+
+        Raises:
+            UserError: they cannot be read.
+        """
+        chosen = np.array(self.ranked[:count])
+        try:
+            return jax.tree.map(lambda leaf: leaf[chosen], load_nets(self.folder / "nets"))
+        except (OSError, ValueError, KeyError, IndexError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise UserError(
+                f"{self.folder / 'nets'}: no nets can be read ({reason}); copy it again"
+            ) from error
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Contents of a run's config.json, of this version or an older one.
+
+    Raises:
+        UserError: there is none, or it is damaged.
+    """
+    try:
+        old = read_json(path)
+        if not isinstance(old["config"], dict):
+            raise TypeError("config is no group of keys")
+        return old
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; expected the folder of a run of imjax.main") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: not a config.json of imjax ({error}); name another folder") from error
+
+
+def open_stage(workdir: Path, stage: str | None = None, batch: int | None = None) -> Finished:
+    """A finished training stage of a run.
+
+    Args:
+        workdir: of the run.
+        stage: e.g. `train_g1`; None: the last one of the run's method, which is its start where no generation
+            is done yet.
+        batch: images per call; None: as in the run.
+
+    Raises:
+        UserError: no run there, or none that this version can read; no such stage, or none that is done.
+    """
+    path = workdir / "config.json"
+    record = read_record(path)
+    values = record["config"]
+    try:
+        method, data = values["method"], values["data"]
+        predictor = Predictor(
+            DatasetSpec.of(record["spec"]),
+            freeze(values["model"], Model, "model."),
+            freeze(values["mask"], Mask, "mask."),
+            batch or values["predict_batch"],
+        )
+        size = data["height"], data["width"]
+        known = {key: data[key] for key in ("crops", "overlap", "fit", "stretch")}
+        options = DataOptions(dataset="", size=size, **known)
+        if method not in RECIPES and method not in HOSTS:
+            raise KeyError(f"method {method!r}")
+    except (KeyError, TypeError, UserError) as error:
+        made = record.get("commit") or "unknown"
+        raise UserError(
+            f"{path}: from another version of imjax, commit {made} ({error}); predict with that version"
+        ) from error
+    folder = _choose(workdir, method, stage)
+    name = _name(folder)
+    alpha, auxiliaries = _shape(predictor.model, method, name)
+    return Finished(folder, name, predictor, options, alpha, auxiliaries, _ranked(folder))
+
+
+def _choose(workdir: Path, method: str, stage: str | None) -> Path:
+    """Folder of the stage of that name, or of the last one of the method."""
+    stages = [path for path in (workdir / "stages").glob("*_train_*") if path.name.split("_")[0].isdigit()]
+    done = sorted(
+        (path for path in stages if (path / "DONE.json").is_file()), key=lambda p: int(p.name.split("_")[0])
+    )
+    names = [_name(path) for path in done]
+    if stage is not None:
+        if stage not in names:
+            found = ", ".join(names) or "none"
+            raise UserError(f"--stage={stage}: no finished training stage of {workdir}; those are: {found}")
+        return done[names.index(stage)]
+    own = [path for path in done if _belongs(_name(path), method)]
+    if own:
+        return own[-1]
+    hint = f"; --stage={names[-1]} takes a baseline's" if names else ""
+    raise UserError(
+        f"{workdir / 'stages'}: no training stage of method {method!r} is finished, expected a folder "
+        f"NN_train_* with a DONE.json; go on with the run first{hint}"
+    )
+
+
+def _name(folder: Path) -> str:
+    """`04_train_g0` → `train_g0`."""
+    return folder.name.split("_", 1)[1]
+
+
+def _generation(stage: str) -> int | None:
+    found = re.fullmatch(r"train_g(\d+)", stage)
+    return int(found[1]) if found else None
+
+
+def _belongs(stage: str, method: str) -> bool:
+    """Whether a stage is the method's and not a baseline's."""
+    if method in HOSTS or _generation(stage) is not None:
+        return True
+    return stage in (f"train_{RECIPES[method].start}", "train_consistency")
+
+
+def _shape(model: Model, method: str, stage: str) -> tuple[float, int]:
+    """Width and auxiliary decoders of a stage's nets."""
+    if method in HOSTS:
+        return model.alpha, HOSTS[method].auxiliaries
+    return RECIPES[method].width(model, _generation(stage)), 0
+
+
+def _ranked(folder: Path) -> tuple[int, ...]:
+    path = folder / "train.json"
+    try:
+        return tuple(int(member) for member in read_json(path)["ranked"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: no ranking of nets can be read ({error}); copy the stage again") from error

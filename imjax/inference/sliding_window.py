@@ -1,0 +1,160 @@
+"""From an image of any size to inputs of the nets' size, and from what nets say of them back to one map.
+
+An image goes to the nets as a whole, resized as for training, or as tiles of the training size. Tiles overlap
+and are blended; each may be shown in several symmetric views. A *canvas* is the image at the size at which
+the nets see it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from imjax.data import intensity, preprocess
+from imjax.data.spec import DatasetSpec
+
+Size = tuple[int, int]
+"""Height and width in pixels."""
+
+
+class Symmetry(NamedTuple):
+    """Quarter turns counter-clockwise, then perhaps left and right swapped."""
+
+    turns: int
+    mirrored: bool
+
+    def do(self, x: np.ndarray) -> np.ndarray:
+        """Move an array `[h, w, ...]`."""
+        x = np.rot90(x, self.turns)
+        return x[:, ::-1] if self.mirrored else x
+
+    def undo(self, x: np.ndarray) -> np.ndarray:
+        """Take `do` back on `[member, h, w, ...]`."""
+        x = x[:, :, ::-1] if self.mirrored else x
+        return np.rot90(x, -self.turns, (1, 2))
+
+
+AS_IT_IS = (Symmetry(0, False),)
+
+
+def symmetries(spec: DatasetSpec, size: Size) -> tuple[Symmetry, ...]:
+    """The views that training showed its nets, all equally often (method.md 1.8).
+
+    The image and its mirror image; where up and down do not matter, all eight of a square, or the four that
+    keep the sides of an oblong.
+    """
+    turns = (0,)
+    if spec.free_rotation:
+        turns = (0, 1, 2, 3) if size[0] == size[1] else (0, 2)
+    return tuple(Symmetry(turn, mirrored) for turn in turns for mirrored in (False, True))
+
+
+@dataclasses.dataclass(frozen=True)
+class Cutting:
+    """How images become inputs of the nets."""
+
+    size: Size
+    """Of the nets' inputs."""
+    symmetries: tuple[Symmetry, ...] = AS_IT_IS
+    tile: bool = False
+    """Tiles of `size`; else the whole image, resized to it."""
+    overlap: float = 0.25
+    """Share of its side that a tile has in common with the next, 0 <= overlap < 1."""
+    scale: float = 1.0
+    """Factor by which the sides of an image are multiplied before it is cut into tiles, > 0."""
+    stretch: bool = False
+    """Bring the image's grey levels to one range first, see `levels.stretch`."""
+    pad: bool = False
+    """Put a whole image into the middle of `size` as `crops.pad` does; without meaning for tiles."""
+
+    image_resize: str = "area"
+    """How an image comes to its canvas, see `DatasetSpec.image_resize`."""
+
+    @property
+    def padded(self) -> bool:
+        """Whether the image is put into the middle of `size`."""
+        return self.pad and not self.tile
+
+    def canvas(self, shape: Size) -> Size:
+        """Size at which the nets see an image of this height and width."""
+        if self.padded:
+            return preprocess.inset(shape, self.size)[2:]
+        if not self.tile:
+            return self.size
+        return max(1, round(shape[0] * self.scale)), max(1, round(shape[1] * self.scale))
+
+    def corners(self, shape: Size) -> list[tuple[int, int]]:
+        """Top row and left column of each piece of such an image, on its canvas, row by row."""
+        tops, lefts = (
+            preprocess.starts(max(length, side), side, self.overlap)
+            for length, side in zip(self.canvas(shape), self.size, strict=True)
+        )
+        return [(top, left) for top in tops for left in lefts]
+
+    def pieces(self, image: np.ndarray) -> Iterator[np.ndarray]:
+        """Inputs of the nets, uint8 `[*size, c]`: for each corner its symmetric views.
+
+        A canvas that is smaller than a tile is continued by its reflection at the bottom and on the right.
+
+        Args:
+            image: uint8 `[h, w, c]`.
+        """
+        height, width = self.size
+        if self.stretch:
+            image = intensity.stretch(image)
+        if self.padded:
+            shown = preprocess.pad_image(image, self.size, self.image_resize)
+        else:
+            shown = preprocess.resize_image(image, self.canvas(image.shape[:2]), self.image_resize)
+        margin = [(0, max(side - length, 0)) for side, length in zip(self.size, shown.shape, strict=False)]
+        shown = np.pad(shown, [*margin, (0, 0)], "reflect")
+        for top, left in self.corners(image.shape[:2]):
+            for symmetry in self.symmetries:
+                yield symmetry.do(shown[top : top + height, left : left + width])
+
+    def join(self, shape: Size, said: Iterator[np.ndarray]) -> np.ndarray:
+        """One map of what nets said of an image's pieces: mean over views, tiles blended by `window`.
+
+        Args:
+            shape: of the image.
+            said: float32 `[member, *size, k]` for each of `pieces`, in their order; no more are taken.
+
+        Returns:
+            float32 `[member, *canvas, k]`.
+        """
+        if self.padded:
+            top, left, height, width = preprocess.inset(shape, self.size)
+            return self._mean(said)[:, top : top + height, left : left + width]
+        canvas = self.canvas(shape)
+        parts = ((corner, self._mean(said)) for corner in self.corners(shape))
+        if canvas == self.size:
+            return next(parts)[1]
+        weight = window(self.size)[:, :, None]
+        total = share = None
+        for (top, left), part in parts:
+            if total is None:
+                padded = [max(pair) for pair in zip(canvas, self.size, strict=True)]
+                total = np.zeros((len(part), *padded, part.shape[-1]), np.float32)
+                share = np.zeros((*padded, 1), np.float32)
+            area = np.s_[top : top + self.size[0], left : left + self.size[1]]
+            total[:, *area] += weight * part
+            share[area] += weight
+        total /= share
+        return total[:, : canvas[0], : canvas[1]]
+
+    def _mean(self, said: Iterator[np.ndarray]) -> np.ndarray:
+        views = [symmetry.undo(next(said)) for symmetry in self.symmetries]
+        return sum(views[1:], views[0]) / np.float32(len(views))
+
+
+def window(size: Size) -> np.ndarray:
+    """Weights of a tile's pixels, float32 `[*size]`: 1 in the middle, linear to half a pixel's at the rim.
+
+    A net sees least of the surroundings of pixels at the rim. No weight is 0, so that the image's own rim,
+    which a single tile may cover, has a value.
+    """
+    ramps = (np.minimum(np.arange(n) + 0.5, n - np.arange(n) - 0.5) / (n / 2) for n in size)
+    return np.outer(*ramps).astype(np.float32)

@@ -1,0 +1,147 @@
+"""Files that predictions leave: masks, pictures for the eye, and one table."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+
+from imjax.data.palette import VOID_COLOR, paint_labels, to_rgb
+from imjax.data.spec import DatasetSpec
+from imjax.errors import UserError
+
+FOLDERS = ("masks", "colour", "overlay", "inconsistency")
+
+
+class Answer(NamedTuple):
+    """What is predicted for one image, at its own size."""
+
+    label: np.ndarray
+    """uint8 `[h, w]`, the net's output or 0/1; multilabel `[h, w, k]`."""
+    inconsistent: np.ndarray
+    """bool `[h, w]`, where the nets disagree."""
+    confidence: float
+    """Mean over pixels (and channels) of the probability of what was chosen, 0..1."""
+
+
+def class_table(spec: DatasetSpec) -> list[dict[str, Any]]:
+    """Rows of classes.csv: value in the masks (multilabel: number of the channel), name, colour.
+
+    Classes are counted as the dataset counts them: the class that a net reserves for inconsistent pixels is
+    none of them, so that index is the net's output less one there.
+    """
+    first = int(spec.reserved)
+    named = list(zip(spec.classes, spec.palette, strict=True))[first:]
+    if spec.kind == "binary":
+        named.insert(0, ("background", VOID_COLOR))
+    return [
+        {"index": index, "name": name, "colour": "#{:02x}{:02x}{:02x}".format(*colour)}
+        for index, (name, colour) in enumerate(named)
+    ]
+
+
+def folder_name(label: str) -> str:
+    """A label's name as that of a folder: what no file system likes becomes an underscore."""
+    return re.sub(r'[\\/:*?"<>|\x00-\x1f]|^\.', "_", label)
+
+
+def make_folders(spec: DatasetSpec, out: Path) -> None:
+    """Make the folders, and write classes.csv.
+
+    Raises:
+        UserError: that is not possible.
+    """
+    masks = [f"masks/{folder_name(name)}" for name in spec.classes] if spec.kind == "multilabel" else []
+    try:
+        for name in (*FOLDERS, *masks):
+            (out / name).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out={out}: cannot be made: {error.strerror}; name another folder") from error
+    write_table(out / "classes.csv", class_table(spec))
+
+
+def write(spec: DatasetSpec, image: np.ndarray, answer: Answer, out: Path, stem: str) -> None:
+    """Write an image's four pictures (multilabel: a mask per label).
+
+    Args:
+        image: uint8 `[h, w, c]`.
+        answer: of the same height and width.
+        out: with the folders made.
+        stem: of the files.
+
+    Raises:
+        UserError: a file cannot be written.
+    """
+    if spec.kind == "multilabel":
+        for channel, name in enumerate(spec.classes):
+            _write_png(out / "masks" / folder_name(name) / f"{stem}.png", answer.label[..., channel])
+    else:
+        _write_png(out / "masks" / f"{stem}.png", answer.label - np.uint8(spec.reserved))
+    colour = paint_labels(spec, answer.label)
+    _write_png(out / "colour" / f"{stem}.png", colour)
+    _write_png(out / "overlay" / f"{stem}.png", overlay(spec, image, answer.label, colour))
+    _write_png(out / "inconsistency" / f"{stem}.png", np.where(answer.inconsistent, 255, 0).astype(np.uint8))
+
+
+def overlay(spec: DatasetSpec, image: np.ndarray, label: np.ndarray, colour: np.ndarray) -> np.ndarray:
+    """Image and colours half and half where there is an object, uint8 RGB `[h, w, 3]`.
+
+    Every class is an object, except class 0 where that is a background.
+    """
+    base = to_rgb(image)
+    if spec.kind == "multilabel":
+        objects = label.any(-1)
+    else:
+        objects = label > 0 if spec.kind == "binary" or spec.background else np.ones(label.shape, bool)
+    mixed = (base.astype(np.uint16) + colour + 1) // 2
+    return np.where(objects[..., None], mixed, base).astype(np.uint8)
+
+
+def row(spec: DatasetSpec, file: str, answer: Answer) -> dict[str, Any]:
+    """An image's line of predictions.csv: shares of the pixels, 0..1."""
+    if spec.kind == "multilabel":
+        shares = answer.label.mean((0, 1))
+    else:
+        first = 1 if spec.kind == "binary" else int(spec.reserved)
+        counts = np.bincount(answer.label.ravel(), minlength=first + len(spec.classes))
+        shares = counts[first:] / answer.label.size
+    names = spec.classes[int(spec.reserved) :]
+    return {
+        "file": file,
+        "inconsistent_share": round(float(answer.inconsistent.mean()), 6),
+        "confidence": round(answer.confidence, 6),
+        **{f"share_{name}": round(float(share), 6) for name, share in zip(names, shares, strict=False)},
+    }
+
+
+def to_label_first(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows in the order in which labels are of most use: most inconsistent, then least confident, first."""
+    return sorted(rows, key=lambda found: (-found["inconsistent_share"], found["confidence"], found["file"]))
+
+
+def write_table(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write a csv file that is whole or not there; UserError if that is not possible."""
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        with temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, rows[0])
+            writer.writeheader()
+            writer.writerows(rows)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _write_png(path: Path, pixels: np.ndarray) -> None:
+    turned = pixels[..., ::-1] if pixels.ndim == 3 else pixels
+    # Encoded in memory: OpenCV's own writing fails on some names, and without a reason on a full disk.
+    data = cv2.imencode(".png", np.ascontiguousarray(turned))[1]
+    try:
+        path.write_bytes(data.tobytes())
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror}") from error

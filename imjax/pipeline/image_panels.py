@@ -1,0 +1,83 @@
+"""Image panels: what a person looks at to see whether labels and predictions make sense."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from imjax.data.palette import paint_labels, to_rgb
+from imjax.data.spec import VOID, DatasetSpec
+from imjax.ops import inconsistency
+from imjax.pipeline.context import Context
+from imjax.training.progress import Monitor
+
+COUNT = 4
+"""Images per stage, the same ones in every generation."""
+
+
+def of_labels(context: Context, pair: inconsistency.Pair, out: Path, monitor: Monitor) -> None:
+    """Image, truth if there is any, pseudo-label and inconsistency mask of a few unlabelled images."""
+    data, spec = context.packed.splits["unlabelled"], context.packed.spec
+    chosen = _chosen(len(data.images))
+    masks = np.where(pair.inconsistent[chosen], 255, 0).astype(np.uint8)
+    truth = data.labels[chosen]
+    _write(
+        {
+            "image": to_rgb(data.images[chosen]),
+            **({"truth": paint_labels(spec, truth)} if (truth != VOID).any() else {}),
+            "pseudo-label": paint_labels(spec, pair.label[chosen]),
+            "inconsistency mask": np.repeat(masks[..., None], 3, -1),
+        },
+        out / "panels.npz",
+        monitor,
+    )
+
+
+def of_generation(
+    context: Context, labels_of: Callable[[np.ndarray], np.ndarray], out: Path, monitor: Monitor
+) -> None:
+    """What the best net of a generation predicts for the images whose pseudo-labels `of_labels` shows.
+
+    Args:
+        context: of the run.
+        labels_of: images uint8 `[n, h, w, c]` → labels of that net, uint8 `[n, ...]`.
+        out: folder of the stage.
+        monitor: of the stage.
+    """
+    images, spec = context.packed.splits["unlabelled"].images, context.packed.spec
+    chosen = _chosen(len(images))
+    # As many images as a batch of val has: the program for these is compiled already.
+    batch = min(context.config.predict_batch, len(context.packed.splits["val"].images))
+    predicted = labels_of(images[np.resize(chosen, max(batch, len(chosen)))])[: len(chosen)]
+    _write({"prediction, unlabelled": paint_labels(spec, predicted)}, out / "unlabelled.npz", monitor)
+
+
+def of_training(context: Context, predicted: np.ndarray, out: Path, monitor: Monitor) -> None:
+    """Image, truth and prediction of a few test images; `predicted` uint8 `[n, ...]` is of all of them."""
+    data, spec = context.packed.splits["test"], context.packed.spec
+    chosen = _chosen(len(data.images))
+    _write(
+        {
+            "image": to_rgb(plane(spec, data.images[chosen])),
+            "truth": paint_labels(spec, plane(spec, data.labels[chosen])),
+            "prediction": paint_labels(spec, plane(spec, predicted[chosen])),
+        },
+        out / "panels.npz",
+        monitor,
+    )
+
+
+def _write(panels: dict[str, np.ndarray], path: Path, monitor: Monitor) -> None:
+    np.savez_compressed(path, **panels)
+    monitor.images(panels)
+
+
+def _chosen(count: int) -> np.ndarray:
+    return np.unique(np.linspace(0, count - 1, COUNT).round().astype(int))
+
+
+def plane(spec: DatasetSpec, values: np.ndarray) -> np.ndarray:
+    """What a page can show of images or labels `[n, ...]`: as they are, or the middle slice of volumes."""
+    return values[:, values.shape[1] // 2] if spec.dims == 3 else values

@@ -1,0 +1,204 @@
+"""Label stages: pseudo-labels of the unlabelled images, which are kept, and how many copies each gets."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from imjax import rng
+from imjax.config.schema import Ensemble, Mask
+from imjax.data.spec import VOID, DatasetSpec
+from imjax.log import logger
+from imjax.methods.generational import evalnet
+from imjax.methods.generational.base import Labeller
+from imjax.methods.generational.registry import RECIPES
+from imjax.ops import pair_scores
+from imjax.ops.batched_map import over_images
+from imjax.ops.inconsistency import Pair
+from imjax.pipeline import image_panels, training_sets
+from imjax.pipeline.context import Context
+from imjax.pipeline.evalnet_stage import make_judge
+from imjax.pipeline.stages import LabelStage
+from imjax.training import evaluate
+from imjax.training.progress import Monitor
+
+HARDLY = 0.05
+"""Foreground or background below this part of its share of the labelled set has collapsed. One rule for both:
+20 times the labelled set's foreground would often be more than there are pixels."""
+NEARLY_ALL = 0.99
+"""A class of several with this share of the pixels has swallowed the others."""
+
+
+def run(stage: LabelStage, context: Context, out: Path, monitor: Monitor) -> dict[str, Any]:
+    """Label the unlabelled images and write `labels.npz` to `out`.
+
+    `labels.npz`: `label` uint8, `inconsistent` bool `[n, h, w]`, `keep` bool `[n]`, `copies` int32 `[n]`,
+    `score` float32 `[n]` (EvalNets'; nan without).
+
+    Returns:
+        Facts for DONE.json.
+    """
+    images = context.packed.splits["unlabelled"].images
+    net = context.unet(context.store.stage(stage.nets).alpha)
+    variables = context.best_nets(stage.nets, stage.members)
+    if stage.threshold is None:
+        labeller = _labeller(stage.method, context.packed.spec, stage.ensemble, stage.mask)
+        key = rng.key(context.config.seed, "label", stage.generation)
+        pair = context.label(labeller, net, variables, images, key)
+        score = _scores(stage, context, images, pair)
+    else:
+        pair, score = _choose(stage, context, images, context.predicted_labels(net, variables, images))
+    copies = _copies(stage, score)
+    np.savez(
+        out / "labels.npz", label=pair.label, inconsistent=pair.inconsistent, keep=pair.keep,
+        copies=copies, score=score,
+    )  # fmt: skip
+    kept = _kept(context.packed.spec, pair)
+    reason = collapse(context.packed.spec, kept, context.packed.splits["labelled"].labels)
+    facts = _facts(context, pair, kept, score, copies) | {"collapsed": float(bool(reason))}
+    for name, value in facts.items():
+        monitor.scalar("unlabelled", name, value)
+    # No score without EvalNets, and no accuracy of images that have no truth.
+    known = {name: value for name, value in facts.items() if np.isfinite(value)}
+    monitor.log(", ".join(f"{name} {value:.4g}" for name, value in known.items()))
+    _warn(stage, facts, reason)
+    image_panels.of_labels(context, pair, out, monitor)
+    return known
+
+
+@functools.lru_cache(maxsize=8)
+def _labeller(method: str, spec: DatasetSpec, ensemble: Ensemble, mask: Mask) -> Labeller:
+    """The same object in every generation, so that its programs are compiled once."""
+    return RECIPES[method].labeller(spec, ensemble, mask)
+
+
+def _scores(stage: LabelStage, context: Context, images: np.ndarray, pair: Pair) -> np.ndarray:
+    """Score of each blocked pair, float32 `[n]`: EvalNets', the true one, or nan where copies need none."""
+    spec, mask = context.packed.spec, stage.mask
+    if stage.copies not in ("scored", "oracle"):
+        return np.full(len(images), np.nan, np.float32)
+    pairs = training_sets.blocked(images, pair.label, pair.inconsistent, mask.block_input, mask.block_output)
+    if stage.copies == "oracle":
+        truth = context.packed.splits["unlabelled"].labels
+        return over_images(evalnet.true_score, truth, pairs["label"], pair.inconsistent, spec=spec)
+    return make_judge(context, stage.evalnets, stage.judges, skip_first=spec.reserved)(pairs)
+
+
+def _choose(
+    stage: LabelStage, context: Context, images: np.ndarray, candidates: np.ndarray
+) -> tuple[Pair, np.ndarray]:
+    """The best-scored mask of each image, kept from a score of the threshold on (method `evalnet`).
+
+    Args:
+        candidates: uint8 masks `[candidate, n, ...]`. Masks kept in the last generation join them.
+
+    Returns:
+        Pairs with nothing inconsistent, and the scores float32 `[n]`.
+    """
+    best = score = None
+    judge = make_judge(context, stage.evalnets, stage.judges)
+    kept = np.load(context.store.folder(stage.kept) / "labels.npz") if stage.kept else None
+    for masks in [*candidates, *([kept["label"]] if kept else [])]:
+        found = judge({"image": images, "label": masks})
+        if best is None:
+            best, score = masks.copy(), found
+        else:
+            better = found > score
+            best[better], score[better] = masks[better], found[better]
+    keep = score >= stage.threshold
+    nothing = np.zeros(best.shape[:3], bool)
+    return Pair(best, nothing, np.zeros(len(best), np.int32), keep), score
+
+
+def _copies(stage: LabelStage, score: np.ndarray) -> np.ndarray:
+    """Augmented copies per pair, int32 `[n]`."""
+    if stage.copies in ("scored", "oracle"):
+        return np.asarray(jax.vmap(lambda s: pair_scores.copies(s, stage.lowest, stage.highest))(score))
+    return np.full(len(score), 1 if stage.copies == "one" else 0, np.int32)
+
+
+def _facts(
+    context: Context, pair: Pair, kept: np.ndarray, score: np.ndarray, copies: np.ndarray
+) -> dict[str, float]:
+    """What the log, the metrics and the report say of a labelling; nan where nothing tells.
+
+    `kept`: what `_kept` gives of the pair.
+    """
+    spec, unlabelled = context.packed.spec, context.packed.splits["unlabelled"]
+    void = _void(spec, pair)
+    # Accuracy of what is left after blocking; the truth is used for this figure only.
+    truth = np.where(void | (unlabelled.labels == VOID), VOID, unlabelled.labels)
+    figures = evaluate.figures(spec, truth=truth.astype(np.uint8), prediction=pair.label)
+    facts = {
+        "inconsistent_pixels": float(pair.size.mean()),
+        "inconsistent_share": float(pair.inconsistent.mean()),
+        "kept_share": float(pair.keep.mean()),
+        "score": float(score.mean()),
+        "copies": float(copies[pair.keep].mean()) if pair.keep.any() else 0.0,
+        f"pseudo_{spec.headline}": figures[spec.headline, ""],
+    }
+    if spec.kind != "multiclass":
+        facts["pseudo_foreground"] = foreground(kept)
+        facts["labelled_foreground"] = foreground(context.packed.splits["labelled"].labels)
+    return facts
+
+
+def _void(spec: DatasetSpec, pair: Pair) -> np.ndarray:
+    """Where the nets disagree, bool, to go with labels."""
+    return pair.inconsistent[..., None] if spec.kind == "multilabel" else pair.inconsistent
+
+
+def _kept(spec: DatasetSpec, pair: Pair) -> np.ndarray:
+    """Labels of the kept pairs, VOID where the nets disagree."""
+    return np.where(_void(spec, pair), np.uint8(VOID), pair.label)[pair.keep]
+
+
+def collapse(spec: DatasetSpec, labels: np.ndarray, labelled: np.ndarray) -> str:
+    """How pseudo-labels have collapsed, in words; empty if they have not.
+
+    They have if they say nothing; if one of several classes has `NEARLY_ALL` of the pixels, and less of the
+    labelled set's; binary and in a channel of multilabel, if they hold one value, or foreground or background
+    covers less than `HARDLY` of the share that it covers of the labelled set.
+
+    Args:
+        spec: of the dataset.
+        labels: uint8 `[n, ...]`, VOID where they say nothing.
+        labelled: those of the labelled set.
+    """
+    if not (labels != VOID).any():
+        return "they say nothing"
+    if spec.kind == "multiclass":
+        counts = np.array([[(x == i).sum() for i in range(spec.outputs)] for x in (labels, labelled)])
+        share, usual = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+        most = int(share.argmax())
+        if share[most] == 1 or share[most] >= NEARLY_ALL > usual[most]:
+            return f"{spec.classes[most]} has {share[most]:.1%} of their pixels"
+        return ""
+    channels = [labels] if spec.kind == "binary" else np.moveaxis(labels, -1, 0)
+    usually = [labelled] if spec.kind == "binary" else np.moveaxis(labelled, -1, 0)
+    for name, channel, usual in zip(spec.classes, channels, usually, strict=True):
+        found, wanted = foreground(channel), foreground(usual)
+        lost = found < HARDLY * wanted or 1 - found < HARDLY * (1 - wanted)
+        if lost or found in (0, 1):
+            return f"{name} has {found:.2%} of their pixels, {wanted:.2%} of the labelled set's"
+    return ""
+
+
+def foreground(labels: np.ndarray) -> float:
+    """Share of 1 among the entries of 0 or 1; 0 if there are none."""
+    counted = (labels != VOID).sum()
+    return float((labels == 1).sum() / counted) if counted else 0.0
+
+
+def _warn(stage: LabelStage, facts: dict[str, float], reason: str) -> None:
+    if not facts["kept_share"]:
+        logger.warning("%s: no pair was kept; the next nets train on the labelled set alone", stage.name)
+    elif reason:
+        logger.warning(
+            "%s: the pseudo-labels have collapsed: %s; more labels or a longer start (train.epochs) may help",
+            stage.name, reason,
+        )  # fmt: skip

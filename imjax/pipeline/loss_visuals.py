@@ -1,0 +1,58 @@
+"""Panels of what a joint method's loss saw: predictions, regions, weights, likeness of images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from imjax.data.palette import paint_labels, to_rgb
+from imjax.data.spec import DatasetSpec
+from imjax.pipeline import image_panels
+from imjax.pipeline.context import Context
+from imjax.training.progress import Monitor
+from imjax.training.semi_supervised_objective import Look
+
+REGION_COLOURS = np.array(((0, 114, 178), (86, 180, 233), (213, 94, 0), (240, 228, 66)), np.uint8)
+"""UC, US, DC, DS: blue where the predictions agree, orange and yellow where not; told apart by the
+colour-blind (Okabe & Ito)."""
+
+
+def write(context: Context, look: Look, out: Path, monitor: Monitor) -> None:
+    """Write `looks.npz`: uint8 RGB by title, of a few unlabelled images (of volumes the middle slice of what
+    the step saw), and one each of the batch's maps."""
+    spec = context.packed.spec
+    seen = {
+        name: image_panels.plane(spec, x[: image_panels.COUNT])
+        for name, x in look._asdict().items()
+        if name != "maps"
+    }
+    found = {
+        "view": to_rgb(seen["image"]),
+        "reference": paint_labels(spec, seen["reference"]),
+        "supervised": paint_labels(spec, seen["supervised"]),
+        "region (blue: UC, light: US, orange: DC, yellow: DS)": REGION_COLOURS[
+            _channel(spec, seen["region"])
+        ],
+        "weight of the pixels": _grey(_channel(spec, seen["weight"])),
+    }
+    side = max(seen["image"].shape[1:3])
+    maps = {title: _grey(_enlarged(values, side)[None]) for title, values in look.maps.items()}
+    np.savez_compressed(out / "looks.npz", **found, **maps)
+    monitor.images(found | maps)
+
+
+def _channel(spec: DatasetSpec, values: np.ndarray) -> np.ndarray:
+    """`[n, h, w]`, of multilabel the first channel."""
+    return values[..., 0] if spec.kind == "multilabel" else values
+
+
+def _grey(values: np.ndarray) -> np.ndarray:
+    """0..1 `[n, h, w]` → uint8 RGB."""
+    return np.repeat((255 * np.clip(values, 0, 1)).round().astype(np.uint8)[..., None], 3, -1)
+
+
+def _enlarged(values: np.ndarray, side: int) -> np.ndarray:
+    """A small square map as large as an image, its cells still to be seen."""
+    return cv2.resize(values.astype(np.float32), (side, side), interpolation=cv2.INTER_NEAREST)

@@ -1,0 +1,200 @@
+"""Configuration → the ordered stages of a run. Pure: nothing is read or computed here."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from imjax.config.schema import LEVELS, Config, Strength
+from imjax.methods import validate
+from imjax.methods.generational.base import Recipe
+from imjax.methods.generational.registry import RECIPES
+from imjax.methods.joint import loss
+from imjax.methods.joint.registry import HOSTS
+from imjax.pipeline.stages import EvalNetStage, JointStage, LabelStage, PairsStage, Stage, TrainStage
+
+FULL_SHARE = 1 / 3
+"""`evalnet` keeps few pairs at first: its epochs have at least this share of the full set's steps (1.2)."""
+
+
+def make_plan(config: Config) -> tuple[Stage, ...]:
+    """The stages in the order they run; each reads only earlier ones.
+
+    Raises:
+        UserError: the method is unknown, or cannot do what it is asked for.
+    """
+    validate.check(config)
+    if config.method in HOSTS:
+        return (_jointly(config),)
+    chosen = RECIPES[config.method]
+    judged = ("ldt", "aldt") if chosen.judged == "candidates" else (chosen.start,)
+    starts = dict.fromkeys((*config.baselines, *judged))
+    stages: list[Stage] = [_start(config, name) for name in starts]
+    if chosen.consistency:
+        stages.append(_consistency(config))
+    if chosen.judged != "none":
+        stages += _evalnets(config, chosen, judged)
+    if chosen.generations:
+        stages += _generations(config, chosen)
+    return tuple(stages)
+
+
+def _jointly(config: Config) -> JointStage:
+    return JointStage(
+        f"train_{validate.title(config)}",
+        validate.title(config),
+        config.method,
+        loss.weighting(config.joint, config.metassl),
+        config.joint,
+        config.candidates,
+        config.model.alpha,
+        config.train,
+        config.ensemble.members,
+        config.mask,
+        config.select_on_test,
+    )
+
+
+def _evalnets(config: Config, chosen: Recipe, starts: tuple[str, ...]) -> list[Stage]:
+    e = config.evalnet
+    nets = tuple(f"train_{start}" for start in starts)
+    pairs = PairsStage("pairs", chosen.judged, nets, e.pairs)
+    return [pairs, EvalNetStage("evalnet", "pairs", e.candidates, e.alpha, e.train)]
+
+
+def _generations(config: Config, chosen: Recipe) -> list[Stage]:
+    nets, kept = f"train_{chosen.start}", None
+    stages: list[Stage] = []
+    for generation in range(config.generations):
+        label = _label(config, chosen, generation, nets, kept)
+        train = _generation(config, chosen, generation, label.name)
+        stages += [label, train]
+        nets, kept = train.name, label.name
+    return stages
+
+
+def _label(config: Config, chosen: Recipe, generation: int, nets: str, kept: str | None) -> LabelStage:
+    judged, chooses = chosen.judged != "none", chosen.judged == "candidates"
+    members = {"ensemble": config.ensemble.members, "best": 1, "all": 0}[chosen.labelled_by]
+    return LabelStage(
+        f"label_g{generation}",
+        config.method,
+        generation,
+        nets,
+        members,
+        config.ensemble,
+        config.mask,
+        chosen.copies,
+        "evalnet" if judged else None,
+        config.ensemble.members if judged else 0,
+        config.evalnet.lowest,
+        config.evalnet.highest,
+        config.evalnet.threshold if chooses else None,
+        kept if chooses else None,
+    )
+
+
+def _start(config: Config, name: str) -> TrainStage:
+    return _train(
+        config, name=f"train_{name}", method=name, start=name, candidates=config.start_candidates,
+        alpha=config.model.alpha,
+    )  # fmt: skip
+
+
+def _consistency(config: Config) -> TrainStage:
+    c = config.consistency
+    level = LEVELS.index(c.level)
+    return _train(
+        config,
+        name="train_consistency",
+        method="consistency",
+        start="ldt",
+        candidates=config.candidates,
+        alpha=config.model.alpha,
+        train=dataclasses.replace(config.train, epochs=c.epochs),
+        warm="train_ldt",
+        consistency=Strength(c.blur[level], c.noise[level], c.gain[level], c.offset[level]),
+    )
+
+
+def _generation(config: Config, chosen: Recipe, generation: int, pseudo: str) -> TrainStage:
+    a = config.augment
+    strength = Strength(a.blur[generation], a.noise[generation], a.gain[generation], a.offset[generation])
+    return _train(
+        config,
+        name=f"train_g{generation}",
+        method=config.method,
+        start=chosen.start,
+        candidates=config.candidates,
+        alpha=chosen.width(config.model, generation),
+        generation=generation,
+        pseudo=pseudo,
+        originals=chosen.originals,
+        strength=None if chosen.copies == "none" else strength,
+        least_share=FULL_SHARE if chosen.judged == "candidates" else 0.0,
+    )
+
+
+def _train(config: Config, **settings) -> TrainStage:
+    """A training stage with what all of them share filled in."""
+    shared = dict(
+        generation=None,
+        pseudo=None,
+        originals=False,
+        strength=None,
+        aldt=config.aldt,
+        train=config.train,
+        ensemble=config.ensemble.members,
+        mask=config.mask,
+        select_on_test=config.select_on_test,
+    )
+    return TrainStage(**(shared | settings))
+
+
+def describe(stages: tuple[Stage, ...]) -> str:
+    """The plan as a table for people."""
+    rows = [("stage", "kind", "reads", "what")]
+    for i, stage in enumerate(stages):
+        rows.append((f"{i:02d}_{stage.name}", _kind(stage), " ".join(stage.inputs) or "data", _what(stage)))
+    widths = [max(len(row[i]) for row in rows) for i in range(3)]
+    return "\n".join(
+        "  ".join([*(c.ljust(w) for c, w in zip(row, widths, strict=False)), row[3]]) for row in rows
+    )
+
+
+def _kind(stage: Stage) -> str:
+    return type(stage).__name__.removesuffix("Stage").lower()
+
+
+def _what(stage: Stage) -> str:
+    if isinstance(stage, TrainStage):
+        return _what_trains(stage)
+    if isinstance(stage, JointStage):
+        nets = HOSTS[stage.host].nets(stage.joint)
+        steps = stage.train.steps_per_epoch or "⌊images/batch⌋"
+        return f"{stage.candidates} systems of {nets} nets, {stage.train.epochs} epochs of {steps} steps"
+    if isinstance(stage, PairsStage):
+        if stage.of == "candidates":
+            return "the candidates' masks and the truth"
+        return f"{stage.pairs.passes} passes over the labelled images, {stage.pairs.val_passes} over val"
+    if isinstance(stage, EvalNetStage):
+        return f"{stage.candidates} EvalNets α={stage.alpha:g}, {stage.train.epochs} epochs"
+    return _what_labels(stage)
+
+
+def _what_labels(stage: LabelStage) -> str:
+    judges = "the best EvalNet" if stage.judges == 1 else f"the best {stage.judges} EvalNets"
+    if stage.threshold is not None:
+        return f"of each image the mask that {judges} score highest, kept from {stage.threshold:g} on"
+    who = "the best net" if stage.members == 1 else f"the best {stage.members} nets"
+    by = f" by {judges}" if stage.judges else ""
+    return f"{stage.method} by {who}, copies: {stage.copies}{by}"
+
+
+def _what_trains(stage: TrainStage) -> str:
+    steps = stage.train.steps_per_epoch or "⌊images/batch⌋"
+    parts = [f"{stage.candidates} U-Nets α={stage.alpha:g}, {stage.train.epochs} epochs of {steps} steps"]
+    if stage.strength:
+        parts.append(f"copies {dataclasses.astuple(stage.strength)}")
+    if stage.consistency:
+        parts.append(f"views {dataclasses.astuple(stage.consistency)}")
+    return ", ".join(parts)

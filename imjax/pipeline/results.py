@@ -1,0 +1,60 @@
+"""results.csv, rebuilt from the stages that are done, and the table a run ends with."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from imjax.json_io import read_json
+from imjax.pipeline.artifacts import Store
+from imjax.pipeline.stages import JointStage, Stage, TrainStage
+
+COLUMNS = ("dataset", "method", "seed", "generation", "member", "rank", "split", "metric", "class", "value")
+
+
+def collect(store: Store, stages: Sequence[Stage]) -> list[dict[str, Any]]:
+    """Rows of every finished training stage, in the order of the plan."""
+    rows = []
+    for stage in stages:
+        if isinstance(stage, TrainStage | JointStage) and store.is_done(stage.name):
+            rows += read_json(store.folder(stage.name) / "rows.json")
+    return rows
+
+
+def write(workdir: Path, rows: list[dict[str, Any]]) -> None:
+    """Replace `D/results.csv`; empty cells where a value is none."""
+    temporary = workdir / "results.csv.tmp"
+    with temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+    os.replace(temporary, workdir / "results.csv")
+
+
+def table(rows: list[dict[str, Any]], headline: str, top: int) -> str:
+    """Test figures per method and generation: the candidate best on val, and the mean of the best `top`."""
+    groups: dict[tuple[str, Any], list[dict[str, Any]]] = {}
+    for row in rows:
+        if row["split"] == "test" and not row["class"]:
+            groups.setdefault((row["method"], row["generation"]), []).append(row)
+    # In the order of the rows: that of a set differs from run to run.
+    named = dict.fromkeys(row["metric"] for group in groups.values() for row in group)
+    metrics = sorted(named, key=lambda metric: metric != headline)
+    lines = [["method", "generation", *metrics, f"{headline} of the best {top}"]]
+    for (method, generation), group in groups.items():
+        best = {row["metric"]: row["value"] for row in group if row["rank"] == 1}
+        several = [row["value"] for row in group if row["metric"] == headline and row["rank"] <= top]
+        cells = [_figure(best.get(metric)) for metric in metrics]
+        mean = None if None in several else sum(several) / len(several)
+        lines.append([method, "" if generation is None else str(generation), *cells, _figure(mean)])
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    return "\n".join(
+        "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"

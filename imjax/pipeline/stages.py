@@ -1,0 +1,137 @@
+"""The kinds of stages of a run, as values: everything that a stage's result depends on is in them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+from imjax.config.joint_schema import Joint
+from imjax.config.schema import Aldt, Ensemble, EvalNetData, Mask, Strength, Train
+from imjax.methods.generational.base import Start
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainStage:
+    """Train candidates and measure them."""
+
+    name: str
+    method: str
+    """Column `method` of results.csv."""
+    generation: int | None
+    start: Start
+    """The labelled part of the training set."""
+    pseudo: str | None
+    """Label stage whose pairs join it."""
+    originals: bool
+    """Pseudo-labelled pairs as they are."""
+    strength: Strength | None
+    """Of the augmented copies of pseudo-labelled pairs."""
+    aldt: Aldt
+    candidates: int
+    alpha: float
+    train: Train
+    ensemble: int
+    """Nets whose mean inconsistency mask is measured on val and test."""
+    mask: Mask
+    least_share: float = 0.0
+    """Steps are counted as for a set of at least this share of the full training set."""
+    warm: str | None = None
+    """Stage whose best net's weights the candidates start from."""
+    consistency: Strength | None = None
+    """Of the views of unlabelled images; None: no consistency loss."""
+    select_on_test: bool = False
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Stages that this one reads."""
+        return tuple(name for name in (self.pseudo, self.warm) if name)
+
+
+@dataclasses.dataclass(frozen=True)
+class JointStage:
+    """Train systems on labelled and unlabelled images together, and measure their nets."""
+
+    name: str
+    method: str
+    """Column `method` of results.csv."""
+    host: str
+    """Name in `imjax.methods.joint.registry`."""
+    weighting: str
+    joint: Joint
+    candidates: int
+    """Systems."""
+    alpha: float
+    train: Train
+    ensemble: int
+    """Nets whose mean inconsistency mask is measured on val and test."""
+    mask: Mask
+    select_on_test: bool = False
+    generation: None = None
+    inputs: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class PairsStage:
+    """Make EvalNet's training pairs from the candidates of start stages."""
+
+    name: str
+    of: Literal["ensembles", "candidates"]
+    nets: tuple[str, ...]
+    pairs: EvalNetData
+    generation: int | None = None
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Stages that this one reads."""
+        return self.nets
+
+
+@dataclasses.dataclass(frozen=True)
+class EvalNetStage:
+    """Train EvalNets."""
+
+    name: str
+    pairs: str
+    candidates: int
+    alpha: float
+    train: Train
+    generation: int | None = None
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Stages that this one reads."""
+        return (self.pairs,)
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelStage:
+    """Label the unlabelled images and decide how many copies each pair gets."""
+
+    name: str
+    method: str
+    """Whose labeller."""
+    generation: int
+    nets: str
+    members: int
+    """The best of `nets` that label; 0: all."""
+    ensemble: Ensemble
+    mask: Mask
+    copies: str
+    """`none`, `one`, `scored` or `oracle`."""
+    evalnets: str | None
+    judges: int
+    """The best of `evalnets`, whose mean score decides (method.md 1.2); 0 without."""
+    lowest: float
+    highest: float
+    threshold: float | None
+    """EvalNets choose among the nets' masks and keep those that score as much; None: the labeller decides."""
+    kept: str | None
+    """Label stage of the last generation, whose kept masks are still in the running."""
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Stages that this one reads."""
+        return tuple(name for name in (self.nets, self.evalnets, self.kept) if name)
+
+
+Stage = TrainStage | JointStage | PairsStage | EvalNetStage | LabelStage

@@ -1,0 +1,176 @@
+"""Training stages: candidate U-Nets, trained, ranked on val, measured on val and test."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from flax import linen as nn
+
+from imjax import rng
+from imjax.json_io import write_json
+from imjax.log import logger
+from imjax.methods.generational import consistency
+from imjax.pipeline import image_panels, training_sets
+from imjax.pipeline.context import Context
+from imjax.pipeline.rank_candidates import by_headline, decides, measure, report, rows_of
+from imjax.pipeline.stages import TrainStage
+from imjax.training import memory
+from imjax.training.checkpoints import Checkpoints, save_nets
+from imjax.training.data_loader import Examples, Source, Together
+from imjax.training.ensemble_parallel import Members
+from imjax.training.loop import Fitted, fit, steps_per_epoch
+from imjax.training.objective import Objective, segmentation, with_consistency
+from imjax.training.progress import Monitor
+
+
+def run(stage: TrainStage, context: Context, out: Path, monitor: Monitor) -> dict[str, Any]:
+    """Train the stage's candidates and write nets, ranking and result rows to `out`.
+
+    Candidates are ranked by the dataset's headline figure, see `by_headline`.
+
+    Returns:
+        Facts for DONE.json.
+    """
+    pairs = training_set(stage, context)
+    monitor.log(f"{len(pairs['image'])} training pairs")
+    val = training_sets.of_split(context.packed, "val")
+    net = context.unet(stage.alpha)
+    objective = segmentation(net, context.packed.spec, val["image"].shape[1:3])
+    phases = [pairs]
+    if stage.consistency:
+        objective = _consistent(stage, context, objective, net)
+        phases.append({"image": context.packed.splits["unlabelled"].images})
+    full = sum(len(context.packed.splits[name].names) for name in ("labelled", "unlabelled"))
+    least = int(stage.least_share * full)
+    fitted = fit_stage(stage, context, objective, phases, val, monitor, least_images=least)
+    save_nets(out / "nets", fitted.variables)
+    measured = measure(context, net, fitted.variables)
+    # The monitor only picked each candidate's epoch; the best candidate is the metric's (method.md 1.1).
+    order = by_headline(context, measured[decides(stage)], fitted.dropped)
+    ranked = [member for member in order if not fitted.dropped[member]]
+    report(stage, context, measured, ranked, monitor)
+    write_json(out / "train.json", fitted.facts() | {"ranked": ranked})
+    write_json(out / "rows.json", rows_of(stage, context, measured, order))
+    image_panels.of_training(context, measured["test"].labels[ranked[0]], out, monitor)
+    if stage.pseudo:
+
+        def labels_of(images):
+            return context.predicted_labels(net, fitted.variables, images)[ranked[0]]
+
+        image_panels.of_generation(context, labels_of, out, monitor)
+    return {"pairs": len(pairs["image"])}
+
+
+def _consistent(stage: TrainStage, context: Context, objective: Objective, net: nn.Module) -> Objective:
+    spec, best = context.packed.spec, context.best_nets(stage.warm, 1)
+    start = jax.tree.map(lambda leaf: leaf[0], best)
+    strength = training_sets.power(stage.consistency)
+
+    def views(key, image):
+        return consistency.two_views(key, image, strength, free_rotation=spec.free_rotation)
+
+    return with_consistency(objective, net, spec.kind, start, views)
+
+
+def fit_stage(
+    stage: Any,
+    context: Context,
+    objective: Objective,
+    phases: Sequence[Examples | dict[str, Examples]],
+    val: training_sets.Pairs,
+    monitor: Monitor,
+    least_images: int = 0,
+) -> Fitted:
+    """`fit` with the stage's name, options and checkpoints; shared by U-Nets, systems of them, and EvalNets.
+
+    `phases` are the training sets of the objective's losses, or several by name that share every batch; see
+    `steps_per_epoch` for `least_images`.
+    """
+    members = context.members(stage.candidates, lambda: _need(stage, context, objective, phases, val))
+    overview(objective)
+    checkpoints = Checkpoints(context.store.checkpoints(stage.name))
+    sources = [_source(context, members, examples) for examples in phases]
+    try:
+        return fit(
+            objective,
+            stage.train,
+            members,
+            sources,
+            context.source(val, members),
+            steps=steps_per_epoch(stage.train, [source.count for source in sources], least_images),
+            seed=context.config.seed,
+            stage=stage.name,
+            predict_batch=context.config.predict_batch,
+            checkpoints=checkpoints,
+            monitor=monitor,
+            drop=context.config.on_nan == "drop",
+        )
+    finally:
+        checkpoints.close()
+
+
+def _need(
+    stage: Any, context: Context, objective: Objective, phases: Sequence, val: training_sets.Pairs
+) -> int:
+    """Bytes of a member."""
+
+    def batch(examples: Any) -> Any:
+        if _shared(examples):
+            share = stage.train.batch_size // len(examples)
+            return {name: memory.shapes(part, share) for name, part in examples.items()}
+        return memory.shapes(examples, stage.train.batch_size)
+
+    seen = memory.shapes(val, context.config.predict_batch)
+    return memory.of_training(objective, [batch(examples) for examples in phases], seen)
+
+
+def _shared(examples: Any) -> bool:
+    """Whether these are several sets that share every batch."""
+    return all(isinstance(part, dict) for part in examples.values())
+
+
+def _source(context: Context, members: Members, examples: Any) -> Source | Together:
+    if _shared(examples):
+        return Together({name: context.source(part, members) for name, part in examples.items()})
+    return context.source(examples, members)
+
+
+@functools.lru_cache(maxsize=32)
+def overview(objective: Objective) -> None:
+    """Log the net's parameters, once per shape of net."""
+    # Here, so that prediction and other callers of this module's functions need no clu.
+    from clu import parameter_overview
+
+    shapes = jax.eval_shape(objective.init, rng.key(0, "overview"))
+    logger.info("\n%s", parameter_overview.get_parameter_overview(shapes["params"], include_stats=False))
+
+
+def training_set(stage: TrainStage, context: Context) -> training_sets.Pairs:
+    """Labelled part, and for a generation the pseudo-labelled pairs (method.md 1.2)."""
+    packed, seed = context.packed, context.config.seed
+    parts = []
+    if stage.pseudo:
+        parts = _pseudo(stage, context)
+    parts.append(training_sets.labelled(packed, stage.start, stage.aldt, seed))
+    return training_sets.join(*parts)
+
+
+def _pseudo(stage: TrainStage, context: Context) -> list[training_sets.Pairs]:
+    folder, mask = context.store.folder(stage.pseudo), stage.mask
+    data = np.load(folder / "labels.npz")
+    keep = data["keep"]
+    pairs = training_sets.blocked(
+        context.packed.splits["unlabelled"].images[keep], data["label"][keep], data["inconsistent"][keep],
+        mask.block_input, mask.block_output,
+    )  # fmt: skip
+    parts = [pairs] if stage.originals else []
+    if stage.strength:
+        key = rng.key(context.config.seed, "augment", stage.generation)
+        free = context.packed.spec.free_rotation
+        parts.append(training_sets.augmented(pairs, data["copies"][keep], stage.strength, free, key))
+    return parts

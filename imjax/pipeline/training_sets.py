@@ -1,0 +1,92 @@
+"""Training sets of the stages, built in memory from packed data and label stages."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+
+from imjax import rng
+from imjax.config.schema import Aldt, Strength
+from imjax.data.pack import Packed
+from imjax.ops import augment, inconsistency
+from imjax.ops.batched_map import over_images
+
+Pairs = dict[str, np.ndarray]
+"""`image` uint8 `[n, h, w, c]` and `label` uint8 `[n, h, w]` or `[n, h, w, k]`; volumes: `d` after `n`."""
+
+
+def of_split(packed: Packed, *names: str) -> Pairs:
+    """Whole splits, one after the other, with their true labels."""
+    splits = [packed.splits[name] for name in names]
+    return join(*({"image": s.images, "label": s.labels} for s in splits))
+
+
+def join(*parts: Pairs) -> Pairs:
+    """Sets one after the other."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def augmented(
+    pairs: Pairs, copies: np.ndarray, strength: Strength, free_rotation: bool, key: jax.Array
+) -> Pairs:
+    """Augmented copies of pairs (method.md 1.8), without the originals.
+
+    Args:
+        pairs: n pairs.
+        copies: how many of each, integers `[n]`.
+        strength: of the photometry.
+        free_rotation: whether up and down do not matter.
+        key: each copy draws from its own fold of it.
+    """
+    chosen = np.repeat(np.arange(len(copies)), copies)
+    numbers = np.arange(len(chosen), dtype=np.uint32)
+    image, label = over_images(
+        _copy, numbers, pairs["image"][chosen], pairs["label"][chosen],
+        shared=(jax.random.key_data(key), power(strength)), free_rotation=free_rotation,
+    )  # fmt: skip
+    return {"image": image, "label": label}
+
+
+def _copy(
+    key: jax.Array,
+    strength: augment.Strength,
+    number: jax.Array,
+    image: jax.Array,
+    label: jax.Array,
+    *,
+    free_rotation: bool,
+) -> tuple[jax.Array, jax.Array]:
+    own = jax.random.fold_in(jax.random.wrap_key_data(key), number)
+    return augment.augment(own, image, label, strength, free_rotation=free_rotation)
+
+
+def power(strength: Strength) -> augment.Strength:
+    """The configuration's strength as the kernels take it."""
+    return augment.Strength(strength.blur, strength.noise, strength.gain, strength.offset)
+
+
+def blocked(images: np.ndarray, labels: np.ndarray, masks: np.ndarray, inputs: bool, outputs: bool) -> Pairs:
+    """Cut the inconsistent pixels out of images and pseudo-labels.
+
+    Args:
+        images: uint8 `[n, h, w, c]`.
+        labels: uint8 pseudo-labels.
+        masks: bool `[n, h, w]`, True where the members disagree.
+        inputs, outputs: whether images and labels are cut.
+    """
+    image, label = over_images(
+        inconsistency.block, images, labels, masks, block_input=inputs, block_output=outputs
+    )
+    return {"image": image, "label": label}
+
+
+def labelled(packed: Packed, start: str, aldt: Aldt, seed: int) -> Pairs:
+    """The labelled part of a training set (method.md 1.1): `ldt`, `aldt`, or everything for `fdt`."""
+    if start == "fdt":
+        return of_split(packed, "labelled", "unlabelled")
+    pairs = of_split(packed, "labelled")
+    if start == "ldt":
+        return pairs
+    copies = np.full(len(pairs["image"]), aldt.copies)
+    extra = augmented(pairs, copies, aldt, packed.spec.free_rotation, rng.key(seed, "aldt"))
+    return join(pairs, extra)

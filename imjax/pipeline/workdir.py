@@ -1,0 +1,129 @@
+"""A run's folder: what it was started with, and the refusal to mix two runs in one."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import platform
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from imjax import __version__
+from imjax.config.schema import PLACES, Config, flatten
+from imjax.data.pack import Packed
+from imjax.errors import UserError
+from imjax.inference.load_run import read_record
+from imjax.json_io import write_json
+from imjax.log import logger
+from imjax.methods import validate
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "clu")
+
+
+def open_workdir(workdir: Path, config: Config, packed: Packed) -> None:
+    """Make the folder and write `config.json`, or check that the run there has the same configuration.
+
+    Raises:
+        UserError: it has another, with the keys that differ; or the folder cannot be made.
+    """
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--workdir={workdir}: cannot be made: {error.strerror}") from error
+    path = workdir / "config.json"
+    if path.exists():
+        _same(path, config, packed)
+    write_json(path, record(config, packed))
+
+
+def record(config: Config, packed: Packed) -> dict[str, Any]:
+    """Contents of config.json: configuration, its hash, dataset, versions, device, commit, command."""
+    values = dataclasses.asdict(config)
+    devices = jax.devices()
+    return {
+        "config": values,
+        "method": validate.title(config),
+        "start": validate.start(config),
+        "hash": _hash(facts(values)),
+        "data": packed.manifest["hash"],
+        "spec": dataclasses.asdict(packed.spec),
+        "counts": {name: len(split.names) for name, split in packed.splits.items()},
+        "seen": packed.manifest["test_images_seen_in_training"],
+        "versions": {"imjax": __version__, "python": platform.python_version()}
+        | {name: _version(name) for name in PACKAGES},
+        "device": f"{len(devices)} × {devices[0].device_kind}",
+        "commit": _commit(),
+        "command": ["python", "-m", "imjax.main", *sys.argv[1:]],
+    }
+
+
+def _same(path: Path, config: Config, packed: Packed) -> None:
+    old = read_record(path)
+    before = facts(old["config"])
+    now = facts(dataclasses.asdict(config))
+    differing = [key for key in sorted(before | now) if before.get(key) != now.get(key)]
+    if differing:
+        changes = "; ".join(f"{key}: {before.get(key)} → {now.get(key)}" for key in differing)
+        raise UserError(f"{path} is from a run with another configuration: {changes}; name another --workdir")
+    if old.get("data") != packed.manifest["hash"]:
+        digest = packed.manifest["hash"][:12]
+        raise UserError(f"{path} is from a run on other data than {digest}; name another --workdir")
+
+
+def lenders(folders: Sequence[Path], workdir: Path) -> list[Path]:
+    """Other runs whose finished stages may stand for this run's: same versions, same kind of device.
+
+    Args:
+        folders: workdirs of the runs.
+        workdir: this run's, opened.
+
+    Raises:
+        UserError: a folder is no run's.
+    """
+    ours, found = read_record(workdir / "config.json"), []
+    for folder in folders:
+        theirs = read_record(folder / "config.json")
+        differing = [key for key in ("versions", "device") if ours[key] != theirs.get(key)]
+        if differing:
+            logger.warning("--reuse=%s: made with other %s; nothing is taken over", folder, differing)
+        elif folder.resolve() != workdir.resolve():
+            found.append(folder)
+    return found
+
+
+def facts(values: dict[str, Any]) -> dict[str, Any]:
+    """What a run's results depend on, as json has it."""
+    flat = {key: value for key, value in flatten(values).items() if key not in PLACES}
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in flat.items()}
+
+
+def digest(config: Config, packed: Packed) -> str:
+    """Hash of what must be the same in all processes: all that results depend on, and `on_nan`."""
+    return _hash([facts(dataclasses.asdict(config)), packed.manifest["hash"], config.on_nan])
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "absent"
+
+
+def _commit() -> str:
+    """Commit of the checkout this code runs from; empty without git."""
+    try:
+        command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+        return subprocess.run(command, capture_output=True, text=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.TimeoutExpired):
+        return ""

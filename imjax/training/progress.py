@@ -1,0 +1,120 @@
+"""What a person sees of a running stage: progress bar or log lines, and the figures of each epoch."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+from tqdm import tqdm
+
+from imjax.log import logger
+from imjax.training.metric_writer import Writer
+
+LOG_SECONDS = 15
+"""Between progress lines where there is no terminal."""
+
+
+class Progress:
+    """A bar on a terminal, a line every few seconds elsewhere."""
+
+    def __init__(self, title: str, first: int, total: int, images_per_step: int):
+        self._title, self._total, self._images = title, total, images_per_step
+        self._first, self._start, self._said = first, time.monotonic(), time.monotonic()
+        self._loss, self._step = "-", first
+        self._bar = (
+            tqdm(total=total, initial=first, desc=title, unit="step", leave=False, dynamic_ncols=True)
+            if sys.stderr.isatty()
+            else None
+        )
+
+    def loss(self, losses: np.ndarray) -> None:
+        """Mean loss over the members, of the epoch that ended."""
+        self._loss = f"{np.mean(losses):.4f}"
+
+    def at(self, step: int, epoch: int) -> None:
+        """`step` steps and `epoch` whole epochs are done."""
+        self._step = step
+        seconds = time.monotonic() - self._start
+        rate = self._rate(seconds)
+        if self._bar is not None:
+            self._bar.set_postfix_str(f"epoch {epoch} loss {self._loss} {rate:.0f} images/s", refresh=False)
+            self._bar.update(step - self._bar.n)
+        elif time.monotonic() - self._said > LOG_SECONDS:
+            self._said = time.monotonic()
+            left = (self._total - step) * seconds / max(step - self._first, 1)
+            logger.info(
+                "%s: step %d/%d, epoch %d, loss %s, %.0f images/s, %d s left",
+                self._title, step, self._total, epoch, self._loss, rate, left,
+            )  # fmt: skip
+
+    def _rate(self, seconds: float) -> float:
+        return (self._step - self._first) * self._images / max(seconds, 1e-9)
+
+    def facts(self) -> dict[str, int | float]:
+        """For DONE.json: steps in all, those done before this process, and its images/s over all members."""
+        facts: dict[str, int | float] = {"steps": self._total, "steps_before": self._first}
+        if self._step > self._first:
+            facts["images_per_second"] = round(self._rate(time.monotonic() - self._start), 1)
+        return facts
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+class Monitor:
+    """Tells the person and the files how one stage goes, and the loop when to stop.
+
+    Args:
+        writer: of the run.
+        stage: its name.
+        position: where the stage stands in the plan, "4/9".
+        generation: or None for a start stage.
+        stopping: True once the run was asked to stop.
+    """
+
+    def __init__(
+        self, writer: Writer, stage: str, position: str, generation: int | None, stopping: Callable[[], bool]
+    ):
+        self._writer, self._stage, self._generation = writer, stage, generation
+        self._title = f"stage {position} {stage}" + (
+            "" if generation is None else f" generation {generation}"
+        )
+        self.stopping = stopping
+        self.facts: dict[str, int | float] = {}
+        """What training tells of its speed, once it is over; empty for stages without."""
+
+    @contextlib.contextmanager
+    def stage_progress(self, first: int, total: int, images_per_step: int) -> Iterator[Progress]:
+        """Progress over `total` steps, `first` of them done before."""
+        self._writer.rewind(self._stage, first)
+        logger.info("%s: %d steps%s", self._title, total, f", going on from {first}" if first else "")
+        progress = Progress(self._title, first, total, images_per_step)
+        try:
+            yield progress
+        finally:
+            self.facts = progress.facts()
+            progress.close()
+
+    def epoch(self, epoch: int, step: int, figures: Mapping[str, Mapping[str, np.ndarray]]) -> None:
+        """Record the figures of an epoch: split → name → `[member]`."""
+        for split, values in figures.items():
+            for name, members in values.items():
+                self._writer.members(self._stage, self._generation, step, split, name, members)
+        self._writer.flush()
+
+    def scalar(self, split: str, name: str, value: float, step: int = 0) -> None:
+        """Record one figure of the stage as a whole."""
+        self._writer.scalar(self._stage, self._generation, step, split, name, value)
+
+    def images(self, panels: Mapping[str, np.ndarray]) -> None:
+        """Show uint8 RGB images `[n, h, w, 3]` under their names."""
+        self._writer.images(self._stage, self._generation, panels)
+
+    def log(self, text: str) -> None:
+        """One line for the person."""
+        logger.info("%s: %s", self._title, text)

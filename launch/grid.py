@@ -1,0 +1,110 @@
+"""What a sweep runs: configurations × values, each a point with a folder of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+from ml_collections import config_flags
+
+from configs.base.sweeps import KEYS, SWEEPS
+from imjax.config.constraints import check
+from imjax.config.schema import Config, freeze
+from imjax.errors import UserError
+from imjax.pipeline.plan import make_plan
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """One run of a sweep."""
+
+    name: str
+    """Of its folder, and of the run in messages."""
+    workdir: Path
+    flags: tuple[str, ...]
+    """What `imjax.main` is given, but for the folder."""
+    config: Config
+
+
+def make_points(
+    configs: Sequence[str], sweeps: Sequence[str], settings: Sequence[str], root: Path
+) -> list[Point]:
+    """Every configuration with every combination of the sweeps' values.
+
+    Args:
+        configs: configuration files, a preset after a colon.
+        sweeps: `name` of a sweep in configs/base/sweeps.py, or `key:value,value`.
+        settings: `key=value` for all runs.
+        root: folder of the runs' folders.
+
+    Raises:
+        UserError: a sweep or key that is unknown, or a point that cannot work.
+    """
+    axes = [_axis(text) for text in sweeps]
+    fixed = [_setting(text) for text in settings]
+    points = []
+    # Configurations last: the runs that can share stages come one after another.
+    for choice in itertools.product(*axes, configs):
+        *values, config = choice
+        points.append(_point(config, values, fixed, root))
+    names = [point.name for point in points]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise UserError(f"--config, --sweep: {min(twice)} would run twice; name each configuration once")
+    return points
+
+
+Value = tuple[str, Mapping[str, Any]]
+"""Label of one value of a sweep, and the keys that it sets."""
+
+
+def _axis(text: str) -> list[Value]:
+    name, colon, values = text.partition(":")
+    if colon:
+        key = KEYS.get(name, name)
+        # Commas inside brackets belong to a tuple.
+        parts = [part.strip() for part in re.split(r",(?![^(]*\))", values)]
+        if not all(parts):
+            raise UserError(f"--sweep={text}: a value is empty; expected e.g. --sweep=seed:0,1,2")
+        return [(f"{name}={part}", {key: part}) for part in parts]
+    if name not in SWEEPS:
+        close = difflib.get_close_matches(name, SWEEPS, n=3, cutoff=0.4) or list(SWEEPS)
+        raise UserError(
+            f"--sweep={text}: no such sweep; did you mean {' or '.join(close)}, or key:value,value?"
+        )
+    return [(f"{name}={label}", keys) for label, keys in SWEEPS[name].items()]
+
+
+def _setting(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise UserError(f"--set={text}: expected key=value, e.g. --set=data.dir=CamVid")
+    return KEYS.get(key, key), value
+
+
+def _point(config: str, values: Sequence[Value], fixed: Sequence[tuple[str, str]], root: Path) -> Point:
+    keys = dict(fixed) | {key: value for _, pairs in values for key, value in pairs.items()}
+    arguments = (f"--config={config}", *(f"--config.{key}={value}" for key, value in keys.items()))
+    path, _, preset = config.partition(":")
+    name = "-".join([Path(path).stem, *filter(None, [preset]), *(label for label, _ in values)])
+    name = re.sub(r"[^\w.=,-]", "_", name)
+    return Point(name, root / name, arguments, _parse(arguments, name))
+
+
+def _parse(arguments: Sequence[str], name: str) -> Config:
+    """The configuration as `imjax.main` would read it from these flags."""
+    values, argv = flags.FlagValues(), ["imjax.main", *arguments]
+    config_flags.DEFINE_config_file("config", None, flag_values=values, sys_argv=argv)
+    try:
+        values(argv)
+        config = check(freeze(values.config.to_dict()))
+        make_plan(config)
+        return config
+    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError, UserError) as error:
+        reason = str(error.args[0] if error.args else error).strip().splitlines()[-1].strip()
+        raise UserError(f"{name}: {reason}") from error

@@ -1,0 +1,97 @@
+"""One run of a sweep seen from outside: its command, what it shares with others, and how far it is."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from imjax.json_io import read_json
+from imjax.pipeline.plan import make_plan
+from imjax.pipeline.workdir import facts
+from launch.grid import Point
+
+LOG = "sweep.log"
+"""In a run's folder: what its command said."""
+TAIL = 5
+"""Lines of the log of a failed run that are shown."""
+RECENT = 8192
+"""Bytes at the end of a log that are searched for the run's position."""
+
+
+def log(point: Point) -> Path:
+    """The run's log."""
+    return point.workdir / LOG
+
+
+def command(point: Point, lenders: Sequence[Path] = ()) -> list[str]:
+    """What runs the point in a process of its own."""
+    reuse = [f"--reuse={workdir}" for workdir in lenders]
+    return [sys.executable, "-m", "imjax.main", *point.flags, f"--workdir={point.workdir}", *reuse]
+
+
+def relatives(point: Point, points: Sequence[Point]) -> list[Path]:
+    """Folders of the other points on the same dataset, whether there is anything in them or not."""
+    dataset = point.config.data.dataset
+    return [p.workdir for p in points if p is not point and p.config.data.dataset == dataset]
+
+
+def begun(workdirs: Sequence[Path]) -> list[Path]:
+    """Those that are runs' folders by now.
+
+    Runs that are still going may lend: a stage is there only when it is whole, and each run looks again
+    before each of its stages.
+    """
+    return [workdir for workdir in workdirs if (workdir / "config.json").is_file()]
+
+
+def beginning(point: Point) -> Any:
+    """Equal for points that share their first stage: data, seed, net and the stage's settings."""
+    config = point.config
+    return config.data, config.seed, config.model, make_plan(config)[0]
+
+
+def finished(point: Point) -> bool:
+    """Whether the point's folder has the report of a run with its configuration."""
+    try:
+        there = facts(read_json(point.workdir / "config.json")["config"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    wanted = facts(dataclasses.asdict(point.config))
+    same = all(there.get(key) == value for key, value in wanted.items())
+    return same and (point.workdir / "report.html").is_file()
+
+
+def state(point: Point) -> str:
+    """What the folder says of a point that is not being run: finished, started or new."""
+    return "finished" if finished(point) else "started" if point.workdir.exists() else "new"
+
+
+def position(point: Point) -> str:
+    """Stage, and step where the log has it, that the run's log names last; empty before the first."""
+    try:
+        with log(point).open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - RECENT))
+            text = file.read().decode("utf-8", errors="replace")
+    except OSError:
+        return ""
+    found = re.findall(r"stage (\d+/\d+ \w+)[^\n:]*:(?: step (\d+/\d+))?", text)
+    return " step ".join(filter(None, found[-1])) if found else ""
+
+
+def story(failed: Sequence[Point], total: int) -> str:
+    """Failed runs with the ends of their logs."""
+    lines = [f"{len(failed)} of {total} runs failed; the same command tries them again"]
+    for point in failed:
+        try:
+            text = log(point).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            lines.append(f"{point.name}: ended before it wrote {log(point)}")
+            continue
+        lines.append(f"{point.name}: {log(point)} ends with")
+        lines += [f"  {line}" for line in text.splitlines()[-TAIL:]]
+    return "\n".join(lines)

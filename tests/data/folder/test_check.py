@@ -1,0 +1,299 @@
+"""What is wrong with a folder of one's own: one line each, and all of them in the health report."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from complaints import complaint
+from folders import SIZE, folder, values, write
+from PIL import Image
+
+from imjax import prepare
+from imjax.data.folder import check, contact_sheet
+from imjax.data.folder.reader import Folder
+from imjax.data.options import DataOptions
+from imjax.data.readers.base import read_photo
+from imjax.data.spec import VOID, DatasetSpec
+from imjax.errors import UserError
+
+BINARY = (0, 255)
+
+
+@pytest.fixture
+def raw(tmp_path):
+    return folder(tmp_path / "raw", {s: values(*BINARY) for s in ("a1", "b1", "c1", "d1", "e1")})
+
+
+def problem(raw, kind="auto"):
+    """The one line of a reader that scans, infers and loads."""
+    line = complaint(Folder(kind), raw)
+    assert "\n" not in line
+    return line
+
+
+def test_mask_without_image(raw):
+    path = write(raw / "masks" / "a1_mask.png", values(*BINARY))
+    line = problem(raw)
+    assert f"{path}: mask without image of the stem 'a1_mask' (nearest: a1); rename or remove it" in line
+
+
+def test_two_files_of_one_stem(raw):
+    path = write(raw / "images" / "a1.tif", np.zeros((*SIZE, 3), np.uint8))
+    assert f"{path}: same stem as a1.png, expected one file; rename or remove one" in problem(raw)
+
+
+def test_jpeg_masks(raw):
+    path = write(raw / "masks" / "bare0.jpg", values(*BINARY))
+    assert f"{path}: a mask as JPEG, whose values are blurred, expected PNG, TIFF or BMP" in problem(raw)
+
+
+def test_no_masks(raw):
+    for path in (raw / "masks").iterdir():
+        path.unlink()
+    assert f"{raw / 'masks'}: no mask in it, expected one for some of the images" in problem(raw)
+
+
+def test_no_images(raw):
+    for path in (raw / "images").iterdir():
+        path.unlink()
+    assert f"{raw / 'images'}: no image in it, expected image files (.png" in problem(raw)
+
+
+def test_sizes_differ(raw):
+    path = write(raw / "masks" / "b1.png", values(*BINARY, size=(24, 30)))
+    line = problem(raw)
+    assert f"{path}: mask is 30x24" in line and "32x24" in line and "expected equal sizes" in line
+
+
+@pytest.mark.parametrize("kind", ["images", "masks"])
+def test_truncated(raw, kind):
+    path = raw / kind / "b1.png"
+    path.write_bytes(path.read_bytes()[:-20])
+    assert f"{path}: truncated after" in problem(raw)
+
+
+def test_pages(raw):
+    pages = [Image.fromarray(values(i)) for i in range(3)]
+    path = raw / "images" / "stack.tif"
+    pages[0].save(path, save_all=True, append_images=pages[1:])
+    assert f"{path}: 3 pages, expected one image per file" in problem(raw)
+
+
+def test_nan_in_an_image(raw):
+    path = write(raw / "images" / "f1.tif", np.full(SIZE, np.nan, np.float32))
+    assert f"{path}: a value is nan or infinite, expected numbers" in problem(raw)
+
+
+@pytest.mark.parametrize(
+    ("mask", "kind", "says"),
+    [
+        (values(0, 1), "auto", "values 0 and 1, but a1.png has 0 and 255, expected one way for all"),
+        (values(0, 40), "auto", "value 40 is no class, expected 0 to 0 or 255"),
+        (
+            values(0, 1, 40, 41),
+            "auto",
+            "value 40 and 1 more is no class, expected 0 to 1 or 255; correct the",
+        ),
+        (values(0, 255), "multilabel", "single masks, expected a folder per label for multilabel"),
+        (
+            values(0, 255),
+            "multiclass",
+            "no class but 0 in any mask (values [0, 255]), expected class indices",
+        ),
+        (values(0, 1).astype(np.float32) / 2, "auto", "values between whole numbers, expected classes"),
+    ],
+)
+def test_values(mask, kind, says, raw):
+    (raw / "masks" / "b1.png").unlink()
+    write(raw / "masks" / "b1.tif", mask)
+    line = problem(raw, kind)
+    assert says in line and str(raw / "masks") in line
+
+
+def test_all_masks_are_empty(tmp_path):
+    raw = folder(tmp_path, {"a": values(0)})
+    assert "masks: every mask is 0 everywhere, expected some foreground" in problem(raw)
+
+
+def test_colours_without_a_table(raw):
+    path = write(raw / "masks" / "b1.png", np.full((*SIZE, 3), (255, 0, 16), np.uint8))
+    line = problem(raw)
+    assert (
+        f"{path}: colour #ff0010 in a mask, expected {raw / 'classes.csv'} with the header name,colour"
+        in line
+    )
+
+
+def test_colours_that_are_not_in_the_table(raw):
+    (raw / "classes.csv").write_text("name,colour\nfield,0 0 0\ncell,#ffffff\nscratch,#ff0000\n")
+    path = write(raw / "masks" / "b1.png", np.full((*SIZE, 3), (255, 0, 16), np.uint8))
+    assert f"{path}: colour #ff0010 in a mask, expected the colours in classes.csv" in problem(raw)
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        ("label\nx\n", "header 'label', expected the columns name; correct the first line"),
+        ("name,colour\nx,#000000\nx,#ffffff\n", "line 3: name 'x' a second time"),
+        ("name,colour\nx,#000000\ny,0 0 0\n", "line 3: colour '0 0 0' a second time"),
+        ("name,colour\nx,#00000\n", "line 2: colour '#00000', expected #rrggbb or three numbers of 0..255"),
+        ("name,colour\nx,0 0 256\n", "line 2: colour '0 0 256', expected"),
+        (
+            "name,colour\nx,#000000\ny,\n",
+            "class 'y' has no colour; expected colours for all classes or for none",
+        ),
+        ("name,colour\nx,0,0,0\n", "line 2: 4 fields, expected 2; quote commas in a field"),
+        ("name\ninconsistent\n", "line 2: name 'inconsistent', expected one of your own"),
+        ("name\n", "0 classes, expected 1 to 254"),
+    ],
+)
+def test_class_tables(table, says, raw):
+    (raw / "classes.csv").write_text(table)
+    assert f"{raw / 'classes.csv'}: {says}" in problem(raw)
+
+
+def test_a_table_that_is_no_text(raw):
+    (raw / "classes.csv").write_bytes(b"name\n\xff\xfe")
+    assert "classes.csv: not UTF-8; save the table as CSV" in problem(raw)
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        ("a1,train", "line 2: split 'train', expected one of labelled, unlabelled, val, test"),
+        ("a1.tif,val", "line 2: no image 'a1.tif' (nearest: a1.png)"),
+        ("a1,val\na1.png,test", "line 3: image 'a1.png' a second time"),
+        ("bare0,val", "'bare0' is in val, expected a mask for it; add one or make it unlabelled"),
+        ("a1,val", "no image in test, expected at least one"),
+    ],
+)
+def test_split_tables(lines, says, raw):
+    (raw / "splits.csv").write_text(f"image,split\n{lines}\n")
+    assert f"{raw / 'splits.csv'}: {says}" in problem(raw)
+
+
+def test_label_folders(tmp_path):
+    raw = folder(
+        tmp_path, {"alive/a": values(*BINARY), "dead/a": values(*BINARY), "alive/b": values(*BINARY)}
+    )
+    assert f"{raw / 'masks' / 'dead' / 'b.png'}: file not found beside" in problem(raw)
+    write(raw / "masks" / "dead" / "b.png", values(0, 7))
+    assert "value 7 is no class, expected 0 and 1, or 0 and 255" in problem(raw)
+    write(raw / "masks" / "dead" / "b.png", values(0))
+    assert "which is multilabel and not data.label_kind = 'binary'" in problem(raw, "binary")
+    (raw / "classes.csv").write_text("name,colour\nalive,#00ff00\n")
+    assert "classes.csv: no line for the folder 'dead'" in problem(raw)
+    write(raw / "masks" / "b.png", values(0))
+    assert f"{raw / 'masks' / 'alive'}: a folder beside masks" in problem(raw)
+
+
+def checked(raw, page, **changes):
+    options = DataOptions("folder", str(raw), (16, 32), label_fraction=1.0, val_fraction=0.2, **changes)
+    return check.check(options, page, lambda samples, what: samples)
+
+
+def test_report_of_a_sound_folder(raw, tmp_path):
+    write(raw / "images" / "b1.png", read_photo(raw / "images" / "a1.png"))
+    write(raw / "images" / "wide.png", np.zeros((24, 64, 3), np.uint8))
+    write(raw / "masks" / "c1.png", values(0))
+    write(raw / "images" / "old" / "x.png", np.zeros((4, 4), np.uint8))
+    (raw / "images" / "notes.txt").write_text("x")
+    text, problems = checked(raw, page := tmp_path / "sheet.png")
+    assert problems == [] and "problems: none" in text
+    for line in (
+        f"{raw}: 8 images, 5 with a mask and 3 without",
+        "32x24 (7 images), 2 different, 32 to 64 wide and 24 to 24 high; packed as 32x16 by fit = resize",
+        "labels: binary, 1 class: foreground (masks of 0 and 255)",
+        # Half of four masks, nothing of the fifth.
+        "  40.0 % foreground",
+        "split: 3 labelled, 3 unlabelled, 1 val, 1 test (drawn with seed 0)",
+        "one class only, or nothing, in the mask of c1",
+        "the same pixels in a1, b1; a copy in the test set flatters",
+        "old: holds images, which are not read",
+        "1 files such as notes.txt are not read",
+    ):
+        assert line in text
+    # Two rows of four tiles of 320 by 178 pixels, 8 pixels around each.
+    assert cv2.imread(str(page)).shape == (2 * 186 + 8, 4 * 328 + 8, 3)
+
+
+def test_report_lists_all_problems(raw, tmp_path):
+    write(raw / "masks" / "x.png", values(*BINARY))
+    write(raw / "masks" / "a1.png", values(*BINARY, size=(10, 10)))
+    (raw / "images" / "b1.png").write_bytes(b"")
+    (raw / "masks" / "c1.png").write_bytes(b"x")
+    (raw / "splits.csv").write_text("image,split\na1,train\n")
+    text, problems = checked(raw, tmp_path / "sheet.png")
+    assert len(problems) == len(set(problems)) == 7 and "problems: 7" in text
+    for says in (
+        "mask without image",
+        "mask is 10x10",
+        "b1.png: truncated after 0 bytes",
+        "c1.png: 1 bytes",
+        "split 'train'",
+    ):
+        assert sum(says in line for line in problems) == 1, says
+    assert sum("no image in" in line for line in problems) == 2
+
+
+def test_report_of_a_folder_that_is_not_there(tmp_path):
+    text, problems = checked(tmp_path / "nothing", tmp_path / "sheet.png")
+    assert "0 images" in text and "folder not found" in problems[0] and not (tmp_path / "sheet.png").exists()
+
+
+def test_a_class_that_no_mask_has(tmp_path):
+    raw = folder(tmp_path / "raw", {s: values(0, 1, 255) for s in "abc"})
+    (raw / "classes.csv").write_text("name\nfield\ncell\ndebris\n")
+    text, problems = checked(raw, tmp_path / "sheet.png", fit="pad")
+    # A third of 32 columns: 11, 11 and 10 of them, 10/32 void.
+    assert "class 'debris' is in no mask" in text and "31.2 % void" in text
+    assert "inconsistent" not in text and not problems
+
+
+def test_images_of_unlike_brightness_are_said_and_shown_alike(tmp_path):
+    raw = folder(tmp_path / "raw", {s: values(0, 255) for s in "abc"})
+    ramp = np.linspace(0, 255, 32 * 24).reshape(24, 32).astype(np.uint8)
+    for stem, share in zip("abc", (1, 0.5, 0.25), strict=True):
+        write(raw / "images" / f"{stem}.png", (share * ramp).astype(np.uint8))
+    said, _ = checked(raw, tmp_path / "plain.png")
+    quiet, _ = checked(raw, tmp_path / "alike.png", stretch=True)
+    assert "the brightest pixels are" in said and "--stretch" not in quiet
+    pages = (cv2.imread(str(tmp_path / f"{name}.png")) for name in ("plain", "alike"))
+    # Images of 32x24 in the middle of squares of 160 every 328 columns, below a gap of 8 and a caption of 18.
+    means = [[page[96:116, 76 + 328 * i : 100 + 328 * i].mean() for i in range(3)] for page in pages]
+    assert max(means[0]) > 1.3 * min(means[0]) and max(means[1]) < 1.05 * min(means[1])
+
+
+def test_overlay():
+    spec = DatasetSpec("x", "x", "binary", ("cell",), ((200, 100, 0),))
+    image = np.full((1, 3, 3), 100, np.uint8)
+    # 0.45 · 100 + 0.55 · (200, 100, 0), and of white for void.
+    found = contact_sheet.overlay(image, np.array([[0, 1, VOID]], np.uint8), spec)
+    assert found.tolist() == [[[100, 100, 100], [155, 100, 45], [185, 185, 185]]]
+
+
+def test_a_sheet_that_cannot_be_written(raw, tmp_path):
+    with pytest.raises(UserError, match="--sheet=.*cannot be written"):
+        checked(raw, tmp_path / "no" / "sheet.png")
+
+
+def test_the_door(raw, tmp_path, capsys):
+    from absl import flags
+    from absl.testing import flagsaver
+
+    if "raw" not in flags.FLAGS:
+        prepare.define_flags()
+        flags.FLAGS(["x"])
+    given = dict(dataset="folder", raw=str(raw), check=True, sheet=str(tmp_path / "sheet.png"))
+    with flagsaver.flagsaver(**given):
+        prepare.main([])
+    assert "problems: none" in capsys.readouterr().out
+    write(raw / "masks" / "x.png", values(*BINARY))
+    with flagsaver.flagsaver(**given), pytest.raises(UserError, match="1 problems, listed above"):
+        prepare.main([])
+    with (
+        flagsaver.flagsaver(**given | {"dataset": "suim"}),
+        pytest.raises(UserError, match="expected folder"),
+    ):
+        prepare.main([])

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import functools
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+from complaints import complaint
+
+from imjax.data import pack
+from imjax.data.options import DataOptions
+from imjax.data.readers import dagm
+
+READER = dagm.Dagm()
+
+error = functools.partial(complaint, READER)
+
+
+@pytest.fixture
+def raw(copied):
+    return copied("dagm")
+
+
+def label_of(raw):
+    return min(raw.glob("Class*/Train/Label/*.PNG"))
+
+
+def test_spec():
+    assert dagm.SPEC.classes == ("background", "defect") and dagm.SPEC.channels == 1
+    assert dagm.SPEC.background and not dagm.SPEC.reserved and dagm.SPEC.free_rotation
+
+
+def test_an_image_without_label_has_no_defect(raw):
+    samples = [s for samples in READER.scan(raw).values() for s in samples]
+    free = [s for s in samples if s.mask is None]
+    assert 0 < len(free) < len(samples) == 8
+    for sample in samples:
+        image, label = READER.load(sample)
+        assert image.shape == (96, 128, 1) and label.shape == (96, 128)
+        assert image.dtype == label.dtype == np.uint8 and label.any() == (sample.mask is not None)
+
+
+def test_parts_and_names(raw):
+    parts = READER.scan(raw)
+    assert [s.name for s in parts["test"]] == ["Class1_Test_0001", "Class2_Test_0002"]
+    assert [s.name for s in parts["train_val"]] == [
+        *(f"Class1_Train_{i:04d}" for i in (1, 3, 5)),
+        *(f"Class2_Train_{i:04d}" for i in (2, 4, 6)),
+    ]
+
+
+def test_without_test_it_is_one_pool(raw, tmp_path):
+    for kind in raw.iterdir():
+        shutil.rmtree(kind / "Test")
+    (samples,) = READER.scan(raw).values()
+    assert len(samples) == 6 and list(READER.scan(raw)) == ["train_val_test"]
+    options = DataOptions("dagm", str(raw), (32, 32), val_fraction=0.2, test_fraction=0.4)
+    splits = pack.load(pack.prepare(options, tmp_path / "cache")).splits
+    counts = {name: len(split.images) for name, split in splits.items()}
+    # Of 6: round(2.4) for the test, round(1.2) for val, at least one of the other three labelled.
+    assert counts == {"labelled": 1, "unlabelled": 2, "val": 1, "test": 2}
+
+
+def test_real_sample(real):
+    samples = READER.scan(real / "dagm2007")["train_val_test"]
+    assert len(samples) == 15 and sum(s.mask is not None for s in samples) == 9
+    image, label = READER.load(next(s for s in samples if s.mask))
+    assert image.shape == (512, 512, 1) and 0 < label.mean() < 0.2
+
+
+def test_part_missing_in_one_class(raw):
+    shutil.rmtree(raw / "Class2" / "Test")
+    assert "Class2/Test not found" in error(raw)
+
+
+def test_label_without_image(raw):
+    path = label_of(raw)
+    image = path.parents[1] / path.name.replace("_label", "")
+    image.unlink()
+    line = error(raw)
+    assert f"{path}: label without image" in line and str(image) in line and "\n" not in line
+
+
+def test_value_that_is_no_class(raw):
+    cv2.imwrite(str(label_of(raw)), np.full((96, 128), 7, np.uint8))
+    line = error(raw)
+    assert str(label_of(raw)) in line and "value 7 is no class" in line and "\n" not in line
+
+
+def test_sizes_differ(raw):
+    cv2.imwrite(str(label_of(raw)), np.zeros((96, 120), np.uint8))
+    assert str(label_of(raw)) in (line := error(raw)) and "120x96" in line and "\n" not in line
+
+
+def test_truncated(raw):
+    path = raw / "Class1" / "Test" / "0001.PNG"
+    path.write_bytes(path.read_bytes()[:-60])
+    assert str(path) in (line := error(raw)) and "truncated after" in line and "\n" not in line
+
+
+def test_empty_folders(raw):
+    for path in raw.glob("Class*/Test/**/*.PNG"):
+        path.unlink()
+    assert "no .PNG in" in error(raw)

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import functools
+
+import cv2
+import numpy as np
+import pytest
+from complaints import complaint
+
+from imjax.data import pack
+from imjax.data.options import DataOptions
+from imjax.data.readers import dsb2018
+
+READER = dsb2018.Dsb2018()
+
+
+@pytest.fixture
+def raw(copied):
+    return copied("dsb2018")
+
+
+def folder_of(raw, i=0):
+    return sorted((raw / "stage1_train").iterdir())[i]
+
+
+def mask_of(raw):
+    return min((folder_of(raw) / "masks").iterdir())
+
+
+error = functools.partial(complaint, READER)
+
+
+def test_spec():
+    assert dsb2018.SPEC.outputs == 1 and dsb2018.SPEC.free_rotation and not dsb2018.SPEC.reserved
+    assert (dsb2018.SPEC.monitor, dsb2018.SPEC.headline) == ("hard_iou", "iou")
+
+
+def test_label_is_the_union_of_the_masks(raw):
+    folder = folder_of(raw)
+    for path in (folder / "masks").iterdir():
+        path.unlink()
+    for i, rows in enumerate((np.s_[0:10], np.s_[5:20], np.s_[90:96])):
+        mask = np.zeros((96, 128), np.uint8)
+        mask[rows] = 255
+        cv2.imwrite(str(folder / "masks" / f"{i}.png"), mask)
+    _, label = READER.load(READER.scan(raw)["train_val_test"][0])
+    assert np.nonzero(label.all(axis=1))[0].tolist() == [*range(20), *range(90, 96)]
+    assert label.sum() == 26 * 128
+
+
+def test_alpha_is_dropped(raw):
+    path = next((folder_of(raw) / "images").iterdir())
+    stored = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    assert stored.shape == (96, 128, 4)
+    stored[..., 3] = 0
+    cv2.imwrite(str(path), stored)
+    image, _ = READER.load(READER.scan(raw)["train_val_test"][0])
+    assert (image == stored[..., 2::-1]).all()
+
+
+def test_real_sample(real, tmp_path):
+    samples = READER.scan(real / "dsb2018")["train_val_test"]
+    assert len(samples) == 524 and sum(1 + len(s.more_masks) for s in samples) == 2367
+    image, label = READER.load(samples[0])
+    assert image.shape == (*label.shape, 3) and 0 < label.mean() < 0.5
+    options = DataOptions("dsb2018", str(real / "dsb2018"), size=(64, 64))
+    splits = pack.load(pack.prepare(options, tmp_path)).splits
+    # 524 images: round(104.8) test, round(52.4) val, and a tenth of the other 367 labelled.
+    counts = {name: len(split.images) for name, split in splits.items()}
+    assert counts == {"labelled": 37, "unlabelled": 330, "val": 52, "test": 105}
+
+
+def test_shares_of_the_pool(raw, tmp_path):
+    options = DataOptions("dsb2018", str(raw), (32, 32), val_fraction=0.25, test_fraction=0.5)
+    splits = pack.load(pack.prepare(options, tmp_path / "cache")).splits
+    counts = {name: len(split.images) for name, split in splits.items()}
+    assert counts == {"labelled": 1, "unlabelled": 1, "val": 2, "test": 4}
+
+
+def test_other_files_are_ignored(raw):
+    for folder in (raw / "stage1_train", folder_of(raw) / "masks"):
+        (folder / "readme.txt").write_text("x")
+    assert len(READER.scan(raw)["train_val_test"]) == 8
+
+
+def test_empty_folder(raw):
+    (raw / "stage1_train").rename(raw / "away")
+    (raw / "stage1_train").mkdir()
+    assert "no folder in" in error(raw)
+
+
+def test_half_a_pair(raw):
+    next((folder_of(raw, 1) / "images").iterdir()).unlink()
+    line = error(raw)
+    assert folder_of(raw, 1).name in line and "masks without image" in line and "\n" not in line
+    for path in (folder_of(raw) / "masks").iterdir():
+        path.unlink()
+    line = error(raw)
+    assert folder_of(raw).name in line and "image without mask" in line and "\n" not in line
+
+
+def test_sizes_differ(raw):
+    cv2.imwrite(str(mask_of(raw)), np.zeros((96, 120), np.uint8))
+    line = error(raw)
+    assert str(mask_of(raw)) in line and "120x96" in line and "\n" not in line
+
+
+def test_value_that_is_no_class(raw):
+    cv2.imwrite(str(mask_of(raw)), np.full((96, 128), 1, np.uint8))
+    line = error(raw)
+    assert str(mask_of(raw)) in line and "value 1 is no class" in line and "\n" not in line
+
+
+@pytest.mark.parametrize("kind", ["images", "masks"])
+def test_truncated(raw, kind):
+    path = min((folder_of(raw) / kind).iterdir())
+    path.write_bytes(path.read_bytes()[:-60])
+    line = error(raw)
+    assert str(path) in line and "truncated after" in line and "\n" not in line

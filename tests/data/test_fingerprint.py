@@ -1,0 +1,41 @@
+"""Files that change: originals while they are packed, and packed arrays while a run uses them."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from imjax.data import fingerprint, pack
+from imjax.data.options import DataOptions
+from imjax.errors import UserError
+
+SMALL = DataOptions("synthetic", size=(32, 48), synthetic_train=10, synthetic_val=3, synthetic_test=2)
+
+
+def test_files_that_change_while_they_are_read(suim_raw, tmp_path):
+    options = DataOptions("suim", str(suim_raw), size=(32, 32), crops=2)
+
+    def while_it_reads(change):
+        def progress(items, what):
+            yield from items
+            change(next((suim_raw / "TEST" / "images").iterdir()))
+
+        with pytest.raises(UserError, match="files changed while they were read"):
+            pack.prepare(options, tmp_path / "cache", progress)
+        assert list((tmp_path / "cache").iterdir()) == []
+
+    while_it_reads(lambda path: os.utime(path, (0, 0)))
+    while_it_reads(lambda path: path.unlink())
+
+
+def test_arrays_that_change_under_a_run(tmp_path):
+    packed = pack.load(pack.prepare(SMALL, tmp_path))
+    fingerprint.check(packed.stamps)
+    path = max(packed.stamps)
+    os.utime(path, (0, 0))
+    with pytest.raises(UserError, match=f"{path}: changed while the run used it.*delete the folder"):
+        fingerprint.check(packed.stamps)
+    path.unlink()
+    with pytest.raises(UserError, match="changed while the run used it"):
+        fingerprint.check(packed.stamps)

@@ -1,0 +1,71 @@
+"""A run's folder made by hand: tiny nets with drawn weights, so that nothing needs training."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+
+from imjax.data.spec import DatasetSpec
+from imjax.models.unet_dropout import BenchmarkUNet
+from imjax.training.checkpoints import save_nets
+
+MODEL = {
+    "backbone": "benchmark", "alpha": 1.0, "growing_alpha": (1.0, 2.0), "dropout": 0.0, "features": (4, 8),
+    "dropouts": (0.0, 0.0), "momentum": 0.9, "dtype": "float32", "convolution": "auto",
+}  # fmt: skip
+MASK = {"erode": 0, "dilate": 0, "block_input": True, "block_output": True, "same_classes": False}
+PALETTE = ((255, 255, 255), (40, 40, 40), (230, 80, 60), (70, 120, 230))
+
+
+def spec(kind, classes, **facts):
+    return DatasetSpec("toy", "Toy", kind, classes, PALETTE[: len(classes)], **facts)
+
+
+SPECS = {
+    "binary": spec("binary", ("cell",), channels=1),
+    "multiclass": spec("multiclass", ("ground", "ring", "core"), background=True),
+    "reserved": spec("multiclass", ("inconsistent", "sky", "sea, deep", "sand"), reserved=True),
+    "multilabel": spec("multilabel", ("alive", "dead/gone"), free_rotation=True),
+}
+
+
+def net(outputs, alpha=1.0):
+    """The module that `MODEL` stands for."""
+    return BenchmarkUNet(outputs, tuple(int(n * alpha) for n in MODEL["features"]), MODEL["dropouts"])
+
+
+def variables(seed, spec, size, count, alpha=1.0):
+    """Drawn weights of nets, numpy leaves `[count, ...]`; statistics as for mean 0 and variance 1."""
+    image = jax.ShapeDtypeStruct((1, *size, spec.channels), np.uint8)
+    shapes = jax.eval_shape(net(spec.outputs, alpha).init, jax.random.key(0), image)
+    draw = np.random.default_rng(seed)
+
+    def fill(path, leaf):
+        shape, name = (count, *leaf.shape), path[-1].key
+        if name in ("var", "scale"):
+            return np.ones(shape, np.float32)
+        return draw.normal(0, 1 if name == "kernel" else 0.3, shape).astype(np.float32)
+
+    return jax.tree_util.tree_map_with_path(fill, shapes)
+
+
+def make_run(workdir, spec, stages=("train_ldt", "train_g0"), size=(8, 8), nets=2, method="im", **values):
+    """Write a run's folder; in the ranking the last net is best. `values` replace those of the config."""
+    config = {
+        "method": method, "model": MODEL, "mask": MASK, "predict_batch": 3,
+        "data": {
+            "height": size[0], "width": size[1], "crops": 0, "overlap": 0.0,
+            "fit": "resize", "stretch": False, "dir": "/no/such/folder",
+        },
+    }  # fmt: skip
+    record = {"config": config | values, "spec": dataclasses.asdict(spec)}
+    workdir.mkdir(parents=True)
+    (workdir / "config.json").write_text(json.dumps(record))
+    for number, name in enumerate(stages):
+        folder = workdir / "stages" / f"{number:02d}_{name}"
+        folder.mkdir(parents=True)
+        save_nets(folder / "nets", variables(number, spec, size, nets))
+        (folder / "train.json").write_text(json.dumps({"ranked": list(range(nets))[::-1]}))
+        (folder / "DONE.json").write_text("{}")
+    return workdir

@@ -1,0 +1,46 @@
+"""The exported file runs without imjax, as docs/predict.md shows it."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from handmade import SPECS, make_run
+
+from imjax.errors import UserError
+from imjax.inference import export
+from imjax.inference.load_run import open_stage
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_example_of_the_docs(tmp_path):
+    spec, size = SPECS["reserved"], (8, 16)
+    stage = open_stage(make_run(tmp_path / "run", spec, ("train_g0",), size))
+    images = np.random.default_rng(0).integers(0, 256, (5, *size, 3), np.uint8)
+    np.save(tmp_path / "images.npy", images)
+    export.write(stage, 2, tmp_path / "net.stablehlo")
+    example = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "predict.md").read_text(), re.DOTALL)[1]
+    assert len(example.splitlines()) <= 15
+    example += "import sys\nassert not any(name.startswith('imjax') for name in sys.modules)\n"
+    # -I: neither the folder nor PYTHONPATH is searched; and an installed imjax would be in sys.modules.
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", example], cwd=tmp_path, env=dict(os.environ, JAX_PLATFORMS="cpu"),
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    said = stage.predictor.probabilities(stage.net, stage.nets(2), images, stage.size)
+    # The reserved class is left out: values are the dataset's own classes.
+    wanted = np.stack([one.mean(0) for one in said])[..., 1:].argmax(-1)
+    found = np.load(tmp_path / "classes.npy")
+    assert found.shape == (5, *size) and (found == wanted).mean() > 0.99
+
+
+def test_no_place_for_it(tmp_path):
+    stage = open_stage(make_run(tmp_path / "run", SPECS["binary"], ("train_g0",), nets=1))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="--export=.*cannot be written"):
+        export.write(stage, 1, tmp_path / "file" / "net.stablehlo")

@@ -1,0 +1,98 @@
+"""Which stage of a run's folder predicts, and what is read of it."""
+
+import json
+
+import numpy as np
+import pytest
+from handmade import SPECS, make_run
+
+from imjax.errors import UserError
+from imjax.inference.load_run import open_stage
+from imjax.training.checkpoints import load_nets
+
+STAGES = ("train_fdt", "train_ldt", "train_g0", "train_g1")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("runs") / "run", SPECS["binary"], STAGES, method="im_p")
+
+
+@pytest.fixture
+def record(run):
+    """Changes config.json for one test."""
+    path, text = run / "config.json", (run / "config.json").read_text()
+
+    def change(function):
+        values = json.loads(text)
+        function(values)
+        path.write_text(json.dumps(values))
+
+    yield change
+    path.write_text(text)
+
+
+def undone(run, *names):
+    for folder in (run / "stages").iterdir():
+        if folder.name[3:] in names:
+            (folder / "DONE.json").rename(folder / "later")
+
+
+@pytest.fixture
+def unfinished(run):
+    """Takes stages' DONE.json away for one test."""
+    yield lambda *names: undone(run, *names)
+    for path in (run / "stages").glob("*/later"):
+        path.rename(path.with_name("DONE.json"))
+
+
+def test_the_last_stage_of_the_method(run, unfinished):
+    found = open_stage(run)
+    # IM+ grows: the second generation is the second width. Ranks are those of train.json.
+    assert (found.name, found.alpha, found.ranked, found.size) == ("train_g1", 2.0, (1, 0), (8, 8))
+    unfinished("train_g1")
+    assert open_stage(run).alpha == 1.0
+    unfinished("train_g0")
+    assert open_stage(run).name == "train_ldt"
+    unfinished("train_ldt")
+    # What is left is a baseline's.
+    with pytest.raises(UserError, match="no training stage of method 'im_p' is finished.*--stage=train_fdt"):
+        open_stage(run)
+    assert open_stage(run, "train_fdt").name == "train_fdt"
+    usual = open_stage(run, "train_fdt").predictor.batch
+    assert open_stage(run, "train_fdt", usual + 1).predictor.batch == usual + 1
+
+
+def test_best_nets_come_first(run):
+    stage = open_stage(run, "train_ldt")
+    leaf = lambda tree: next(iter(np.asarray(x) for x in tree["params"]["Stage_0"]["Conv_0"].values()))  # noqa: E731
+    saved = leaf(load_nets(stage.folder / "nets"))
+    np.testing.assert_array_equal(leaf(stage.nets(2)), saved[::-1])
+    np.testing.assert_array_equal(leaf(stage.nets(1)), saved[1:])
+
+
+def test_unknown_stage(run):
+    with pytest.raises(UserError, match="--stage=train_g7.*those are: train_fdt, train_ldt, train_g0"):
+        open_stage(run, "train_g7")
+
+
+def test_other_runs_are_refused_in_one_line(run, record, tmp_path):
+    record(lambda values: values["config"]["mask"].update(shape="round"))
+    with pytest.raises(UserError, match="another version of imjax, commit unknown.*'mask.shape' is unknown"):
+        open_stage(run)
+    record(lambda values: values["config"].update(method="magic"))
+    with pytest.raises(UserError, match="config.json.*magic"):
+        open_stage(run)
+    with pytest.raises(UserError, match="config.json: No such file.*expected the folder of a run"):
+        open_stage(tmp_path)
+
+
+def test_damaged_nets_and_ranking(tmp_path):
+    run = make_run(tmp_path / "run", SPECS["binary"], ("train_ldt",), nets=1)
+    stage = open_stage(run)
+    (stage.folder / "nets").rename(tmp_path / "nets")
+    with pytest.raises(UserError, match="00_train_ldt/nets: no nets can be read"):
+        stage.nets(1)
+    (stage.folder / "train.json").write_text("{}")
+    with pytest.raises(UserError, match="train.json: no ranking"):
+        open_stage(run)

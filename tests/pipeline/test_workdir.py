@@ -1,0 +1,61 @@
+"""An old folder with other settings or other data is refused, with what differs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from imjax.data import pack
+from imjax.data.options import DataOptions
+from imjax.errors import UserError
+from imjax.pipeline.workdir import open_workdir
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory):
+    options = DataOptions("synthetic", size=(16, 16), synthetic_train=4, synthetic_val=1, synthetic_test=1)
+    return pack.load(pack.prepare(options, tmp_path_factory.mktemp("cache")))
+
+
+def refusal(workdir, config, packed):
+    with pytest.raises(UserError) as info:
+        open_workdir(workdir, config, packed)
+    line = str(info.value)
+    assert "\n" not in line and "name another --workdir" in line
+    return line
+
+
+def test_other_settings_are_shown(tmp_path, demo_config, packed):
+    open_workdir(tmp_path, demo_config, packed)
+    before = (tmp_path / "config.json").read_bytes()
+    train = dataclasses.replace(demo_config.train, learning_rate=0.5)
+    other = dataclasses.replace(demo_config, seed=7, train=train)
+    line = refusal(tmp_path, other, packed)
+    assert "seed: 0 → 7; train.learning_rate: " in line and "→ 0.5" in line
+    assert (tmp_path / "config.json").read_bytes() == before
+    # Where and how it runs is no part of what it is.
+    open_workdir(tmp_path, dataclasses.replace(demo_config, on_nan="drop", resident_mib=0), packed)
+
+
+def test_other_data_are_told(tmp_path, demo_config, packed):
+    open_workdir(tmp_path, demo_config, packed)
+    other = dataclasses.replace(packed, manifest=packed.manifest | {"hash": "f" * 64})
+    assert "a run on other data than ffffffffffff" in refusal(tmp_path, demo_config, other)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"config": 3}', "\udcff"])
+def test_a_damaged_record_is_no_run(text, tmp_path, demo_config, packed):
+    (tmp_path / "config.json").write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(UserError, match=r"config\.json: not a config\.json of imjax"):
+        open_workdir(tmp_path, demo_config, packed)
+
+
+def test_a_record_of_a_run_before_a_key_came(tmp_path, demo_config, packed):
+    open_workdir(tmp_path, demo_config, packed)
+    path = tmp_path / "config.json"
+    old = json.loads(path.read_text())
+    del old["config"]["on_nan"]
+    path.write_text(json.dumps(old))
+    open_workdir(tmp_path, demo_config, packed)

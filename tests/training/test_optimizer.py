@@ -1,0 +1,70 @@
+"""Optimisers and schedules: steps worked out by hand."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from imjax.config.schema import Train
+from imjax.training.optimizer import Optimizer
+
+OPTIONS = Train(
+    epochs=3,
+    steps_per_epoch=2,
+    batch_size=4,
+    optimizer="sgd",
+    schedule="constant",
+    learning_rate=0.5,
+    momentum=0.9,
+    weight_decay=0.01,
+    adam_epsilon=1e-7,
+    patience=2,
+)
+
+
+def weights(gradients, values=None, steps=2, start=2.0, **changes):
+    """Weight after each gradient."""
+    tx = Optimizer.of(dataclasses.replace(OPTIONS, **changes), steps).make()
+    weight, out = jnp.float32(start), []
+    state = tx.init(weight)
+    for gradient, value in zip(gradients, values or gradients, strict=True):
+        update, state = tx.update(jnp.float32(gradient), state, weight, value=jnp.float32(value))
+        weight = weight + update
+        out.append(float(weight))
+    return out
+
+
+def test_adamw_decay_is_not_multiplied_by_the_learning_rate():
+    # First Adam step has size 1: 2 − 0.5·1 − 0.01·2 = 1.48.
+    np.testing.assert_allclose(weights([3.0], optimizer="adamw"), [1.48], rtol=1e-5)
+
+
+def test_adam_has_no_decay():
+    np.testing.assert_allclose(weights([3.0], optimizer="adam"), [1.5], rtol=1e-5)
+
+
+def test_sgd_adds_the_decay_to_the_gradient_before_the_momentum():
+    # g = 3 + 0.01·2 = 3.02; w = 2 − 1.51 = 0.49. Then g = 1 + 0.0049, m = 0.9·3.02 + 1.0049 = 3.7229.
+    np.testing.assert_allclose(weights([3.0, 1.0]), [0.49, 0.49 - 0.5 * 3.7229], rtol=1e-5)
+
+
+def test_poly_falls_to_nothing_at_the_end_with_power_09():
+    moved = np.diff([0.0, *weights([-1.0] * 6, start=0.0, schedule="poly", momentum=0.0, weight_decay=0.0)])
+    np.testing.assert_allclose(moved, [0.5 * (1 - t / 6) ** 0.9 for t in range(6)], rtol=1e-5)
+
+
+def test_plateau_acts_after_patient_epochs_without_a_better_loss():
+    # Epochs of 2 steps with mean losses 4, 3, 3, 3: the third and fourth are no better.
+    losses = [5.0, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0]
+    gradients = [-1.0] * len(losses)
+    found = weights(gradients, losses, start=0.0, schedule="plateau", momentum=0.0, weight_decay=0.0)
+    moved = np.diff([0.0, *found])
+    np.testing.assert_allclose(moved[:7], 0.5, rtol=1e-5)
+    np.testing.assert_allclose(moved[-1], 0.05, rtol=1e-5)
+
+
+@pytest.mark.parametrize("schedule, same", [("constant", True), ("poly", False), ("plateau", False)])
+def test_stages_of_other_lengths_share_a_program_where_the_rate_is_constant(schedule, same):
+    options = dataclasses.replace(OPTIONS, schedule=schedule)
+    assert (Optimizer.of(options, 2) == Optimizer.of(options, 5)) is same

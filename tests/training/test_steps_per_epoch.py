@@ -1,0 +1,24 @@
+"""How many steps a stage takes: the published rule, and a number that its sets share."""
+
+import dataclasses
+
+from configs import demo
+from imjax.config.schema import freeze
+from imjax.training.loop import steps_per_epoch
+
+OPTIONS = freeze(demo.get_config().to_dict()).train
+
+
+def test_published_rule_for_steps():
+    rule = dataclasses.replace(OPTIONS, steps_per_epoch=0, batch_size=32)
+    assert [steps_per_epoch(rule, [n]) for n in (3, 32, 100)] == [(1,), (1,), (3,)]
+    # EvalNet: at least a third of the full set's steps; 960 / 3 / 32 = 10.
+    assert steps_per_epoch(rule, [100], least_images=320) == (10,)
+    assert steps_per_epoch(rule, [64, 640]) == (2, 20)
+
+
+def test_a_fixed_number_of_steps_is_shared_out_by_size():
+    rule = dataclasses.replace(OPTIONS, steps_per_epoch=20)
+    assert steps_per_epoch(rule, [7]) == (20,)
+    assert steps_per_epoch(rule, [10, 90]) == (2, 18)
+    assert steps_per_epoch(rule, [1, 999]) == (1, 19)
