@@ -11,7 +11,7 @@ from imjax.data.spec import DatasetSpec
 OUTPUTS = 9
 """Of SUIM's nets, and of the nets whose parameters the study counts."""
 MOMENTUM, EPSILON = 0.99, 1e-3
-"""Of batch normalisation (method.md 1.4)."""
+"""Of batch normalization (method.md 1.4)."""
 RATE, DECAY, ADAM_EPSILON = 0.003, 1e-4, 1e-7
 """Of AdamW; the decay is taken off the weights as it is (method.md 1.5)."""
 
@@ -19,8 +19,10 @@ RATE, DECAY, ADAM_EPSILON = 0.003, 1e-4, 1e-7
 def spec() -> DatasetSpec:
     """A multiclass set with `OUTPUTS` classes, of which class 0 means inconsistent."""
     names = ("inconsistent", *(f"class {i}" for i in range(1, OUTPUTS)))
-    colours = tuple((i, i, i) for i in range(OUTPUTS))
-    return DatasetSpec("bench", "Benchmark", "multiclass", names, colours, reserved=True, free_rotation=True)
+    colors = tuple((i, i, i) for i in range(OUTPUTS))
+    return DatasetSpec(
+        "bench", "Benchmark", "multiclass", names, colors, reserved=True, rotation_invariant=True
+    )
 
 
 def noise(count: int, size: int) -> tuple[np.ndarray, np.ndarray]:

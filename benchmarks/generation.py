@@ -41,7 +41,7 @@ class Generation:
 
     Args:
         size: side of the images in pixels.
-        images: that are labelled by two nets; a labelled set of a tenth joins the pairs.
+        images: that are labeled by two nets; a labeled set of a tenth joins the pairs.
         members: nets that are trained then.
         alpha: width of all of them.
         dtype: of the computation.
@@ -92,11 +92,13 @@ class Generation:
         import numpy as np
 
         from imjax import rng
-        from imjax.config.schema import Strength
+        from imjax.config.schema import AugmentStrength
         from imjax.pipeline import training_sets
 
         copies = np.ones(len(pairs["image"]), int)
-        extra = training_sets.augmented(pairs, copies, Strength(1, 15, 0.3, 15.0), True, rng.key(0, "bench"))
+        extra = training_sets.augmented(
+            pairs, copies, AugmentStrength(1, 15, 0.3, 15.0), True, rng.key(0, "bench")
+        )
         few = max(1, len(self._images) // 10)
         return training_sets.join(pairs, extra, {"image": self._images[:few], "label": self._labels[:few]})
 
@@ -104,7 +106,7 @@ class Generation:
         from imjax.config.schema import Train
         from imjax.training import loop
         from imjax.training.checkpoints import Checkpoints
-        from imjax.training.data_loader import Source
+        from imjax.training.data_loader import EnsembleLoader
         from imjax.training.ensemble_parallel import spread_over_devices
         from imjax.training.metric_writer import Writer
         from imjax.training.progress import Monitor
@@ -115,13 +117,13 @@ class Generation:
             data.ADAM_EPSILON, patience=1,
         )  # fmt: skip
         few = slice(0, max(1, min(32, len(self._images) // 4)))
-        val = Source({"image": self._images[few], "label": self._labels[few]}, members, 4096)
+        val = EnsembleLoader({"image": self._images[few], "label": self._labels[few]}, members, 4096)
         with tempfile.TemporaryDirectory(prefix="imjax-bench-") as folder:
             writer, checkpoints = Writer(Path(folder), events=False), Checkpoints(Path(folder) / "saved")
             try:
                 loop.fit(
-                    self._objective, options, members, [Source(pairs, members, 4096)], val,
-                    steps=[options.steps_per_epoch], seed=0, stage="bench", predict_batch=32,
+                    self._objective, options, members, [EnsembleLoader(pairs, members, 4096)], val,
+                    steps=[options.steps_per_epoch], seed=0, stage="bench", eval_batch_size=32,
                     checkpoints=checkpoints, monitor=Monitor(writer, "bench", "1/1", 0, lambda: False),
                 )  # fmt: skip
             finally:

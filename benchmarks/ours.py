@@ -90,7 +90,7 @@ class Training:
         set_up(members)
         import jax
 
-        from imjax.training.data_loader import Source
+        from imjax.training.data_loader import EnsembleLoader
         from imjax.training.ensemble_parallel import Members
         from imjax.training.loop import _member_keys
 
@@ -99,7 +99,9 @@ class Training:
         self._objective, optimizer = task(size, alpha, dtype, how.convolution)
         self._members = Members(members, members if per_chunk < 0 else per_chunk, sequential=how.sequential)
         pictures, labels = data.noise(images, size)
-        self._source = Source({"image": pictures, "label": labels}, self._members, resident_mib=4096)
+        self._source = EnsembleLoader(
+            {"image": pictures, "label": labels}, self._members, max_device_dataset_mib=4096
+        )
         self._order = self._source.shuffled(0, "bench", batch)
         self._batch, self._done = batch, 0
         keys = _member_keys(0, "bench", members)
@@ -146,7 +148,7 @@ class Training:
 
 
 def task(size: int, alpha: float, dtype: str, convolution: str = "auto") -> tuple[Any, Any]:
-    """Objective and optimiser of the study's U-Net on the benchmark's set."""
+    """Objective and optimizer of the study's U-Net on the benchmark's set."""
     import jax.numpy as jnp
 
     from imjax.models.unet import UNet
@@ -241,7 +243,7 @@ def start_nets(members: int, size: int, alpha: float, dtype: str) -> tuple[Any, 
     return net, jax.tree.map(lambda *leaves: np.stack(leaves), *drawn)
 
 
-class Labelling:
+class Labeling:
     """Pseudo-labels of images in memory by the nets' consensus, blocked: as a label stage makes them.
 
     Args:
@@ -276,11 +278,9 @@ def label(context: Any, net: Any, variables: Any, images: Any) -> Any:
     from imjax.pipeline import label_stage, training_sets
 
     c = context.config
-    labeller = label_stage._labeller("im", context.packed.spec, c.ensemble, c.mask)
-    pair = context.label(labeller, net, variables, images, rng.key(0, "label", 0))
-    return training_sets.blocked(
-        images, pair.label, pair.inconsistent, c.mask.block_input, c.mask.block_output
-    )
+    labeler = label_stage._labeler("im", context.packed.spec, c.ensemble, c.mask)
+    pair = context.label(labeler, net, variables, images, rng.key(0, "label", 0))
+    return training_sets.blocked(images, pair.label, pair.inconsistent, c.mask.zero_image, c.mask.zero_label)
 
 
 class Augmenting:
@@ -289,18 +289,18 @@ class Augmenting:
     Args:
         size: side of the images in pixels.
         images: pairs; one copy of each.
-        strength: max_blur, max_noise, gain, offset (`ops.augment.Strength`).
+        strength: max_blur, max_noise, gain, offset (`ops.augment.AugmentStrength`).
     """
 
     def __init__(self, size: int, images: int = 256, strength: tuple = (3, 25, 0.5, 25.0)):
         set_up(1)
         import numpy as np
 
-        from imjax.config.schema import Strength
+        from imjax.config.schema import AugmentStrength
 
         pictures, labels = data.scenes(images, size)
         self._pairs = {"image": pictures, "label": labels}
-        self._copies, self._strength = np.ones(images, int), Strength(*strength)
+        self._copies, self._strength = np.ones(images, int), AugmentStrength(*strength)
         self.facts = {"images": images}
 
     def run(self, repeats: int) -> int:

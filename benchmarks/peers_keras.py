@@ -80,7 +80,7 @@ class Training:
         return repeats * self._batch
 
 
-class Nets:
+class StudentForward:
     """Several nets that are asked about one image at a time.
 
     Args:

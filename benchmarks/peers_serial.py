@@ -1,4 +1,4 @@
-"""Labelling and augmentation image by image with OpenCV and NumPy, files between the stages or not."""
+"""Labeling and augmentation image by image with OpenCV and NumPy, files between the stages or not."""
 
 from __future__ import annotations
 
@@ -85,12 +85,12 @@ def block(
     return image, label
 
 
-class Labelling:
+class Labeling:
     """Each image read, shown to each net, blocked and written.
 
     Args:
         size: side of the images in pixels.
-        how: `torch`, or how a Keras model is asked, see `peers_keras.Nets`.
+        how: `torch`, or how a Keras model is asked, see `peers_keras.StudentForward`.
         files: PNG in and out.
         images: how many there are.
         members: nets.
@@ -122,10 +122,10 @@ def _nets(how: str, members: int, size: int, alpha: float) -> Any:
     if how == "torch":
         from benchmarks import peers_torch
 
-        return peers_torch.Nets(members, alpha)
+        return peers_torch.StudentForward(members, alpha)
     from benchmarks import peers_keras
 
-    return peers_keras.Nets(members, size, alpha, how)
+    return peers_keras.StudentForward(members, size, alpha, how)
 
 
 def augment(

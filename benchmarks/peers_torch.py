@@ -23,7 +23,7 @@ class Conv(nn.Sequential):
 
 
 def norm(features: int) -> nn.BatchNorm2d:
-    """Batch normalisation; PyTorch's momentum is the share of the new."""
+    """Batch normalization; PyTorch's momentum is the share of the new."""
     return nn.BatchNorm2d(features, eps=data.EPSILON, momentum=1 - data.MOMENTUM)
 
 
@@ -125,7 +125,7 @@ class Training:
         return repeats * self._batch
 
 
-class Nets:
+class StudentForward:
     """Several nets that are asked about one image at a time."""
 
     def __init__(self, members: int, alpha: float):

@@ -1,4 +1,4 @@
-"""Pseudo-labels by two nets: imjax's labelling stage beside one prediction per image and net.
+"""Pseudo-labels by two nets: imjax's labeling stage beside one prediction per image and net.
 
   python -m benchmarks.pseudo_labels
 
@@ -45,8 +45,8 @@ def entrants(size: int) -> list[Worker]:
     """Everyone who takes part at a size."""
     shape = {"size": size, "members": 2, "alpha": FLAGS.alpha}
     count = 8 if FLAGS.quick else FLAGS.images
-    ours = Worker("imjax", "benchmarks.ours:Labelling", shape | {"images": count}, ours=True)
-    serial = "benchmarks.peers_serial:Labelling"
+    ours = Worker("imjax", "benchmarks.ours:Labeling", shape | {"images": count}, ours=True)
+    serial = "benchmarks.peers_serial:Labeling"
     return [ours, *(Worker(name, serial, shape | {"images": 8} | more) for name, more in PEERS)]
 
 

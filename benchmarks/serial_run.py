@@ -4,7 +4,7 @@
 
 Candidates are trained one after another; the best two label image by image; their blocked pairs are PNG files
 that the next generation reads. `benchmarks.whole_run` starts it, and writes `PNGS`:
-`{labelled,unlabelled,val,test}/<number>_{image,label}.png`.
+`{labeled,unlabeled,val,test}/<number>_{image,label}.png`.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ def define_flags() -> None:
 def main(_: list[str]) -> None:
     """The run."""
     given, out, source = json.loads(FLAGS.settings), Path(FLAGS.out), Path(FLAGS.data)
-    labelled = read(source / "labelled")
-    best = train_candidates("start", given, labelled, out)
+    labeled = read(source / "labeled")
+    best = train_candidates("start", given, labeled, out)
     for generation in range(given["generations"]):
         folder = out / f"pairs_{generation}"
-        label_all(best, given, source / "unlabelled", folder)
-        pairs = [np.concatenate(part) for part in zip(read(folder), labelled, strict=True)]
+        label_all(best, given, source / "unlabeled", folder)
+        pairs = [np.concatenate(part) for part in zip(read(folder), labeled, strict=True)]
         best = train_candidates(f"generation {generation}", given, tuple(pairs), out)
     net = peers_keras.unet(given["size"], given["outputs"], given["alpha"], given["momentum"])
     net.load_weights(best[0])

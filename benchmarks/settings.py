@@ -9,16 +9,16 @@ from benchmarks import data
 from imjax.pipeline.context import Context
 
 
-def context(predict_batch: int = 32) -> Context:
+def context(eval_batch_size: int = 32) -> Context:
     """A context with SUIM's published settings and the benchmark's set, without data and folders."""
     from configs.suim_im import get_config
     from imjax.config.schema import freeze
-    from imjax.data.pack import Packed
-    from imjax.pipeline.artifacts import Store
+    from imjax.data.pack import PackedDataset
+    from imjax.pipeline.artifacts import ArtifactStore
 
     values = get_config()
-    values.predict_batch = predict_batch
+    values.eval_batch_size = eval_batch_size
     with tempfile.TemporaryDirectory() as folder:
         # Nothing is stored; the store makes its folder all the same.
-        store = Store(Path(folder), (), ())
-    return Context(freeze(values.to_dict()), Packed(data.spec(), {}, {}), store)
+        store = ArtifactStore(Path(folder), (), ())
+    return Context(freeze(values.to_dict()), PackedDataset(data.spec(), {}, {}), store)

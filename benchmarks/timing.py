@@ -1,6 +1,6 @@
 """Contests: everyone warmed up, then round after round each runs once in turn, so that noise hits all alike.
 
-A machine's speed drifts with its neighbours and its heat. What is compared is therefore never two figures of
+A machine's speed drifts with its neighbors and its heat. What is compared is therefore never two figures of
 different times, but the ratio within each round, and of these ratios the median.
 """
 
@@ -71,7 +71,7 @@ class Spread(NamedTuple):
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Median and quartiles, linear between neighbours."""
+    """Median and quartiles, linear between neighbors."""
     low, median, high = (float(v) for v in np.percentile(values, (25, 50, 75)))
     return Spread(median, low, high)
 

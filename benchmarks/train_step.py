@@ -1,4 +1,4 @@
-"""Training steps: imjax's members in every strategy, PyTorch and Keras, with the same network and optimiser.
+"""Training steps: imjax's members in every strategy, PyTorch and Keras, with the same network and optimizer.
 
   python -m benchmarks.train_step
   python -m benchmarks.train_step --quick --skip=vmap,compile

@@ -2,7 +2,7 @@
 
   python -m benchmarks.whole_run
 
-Same scenes, network, candidates, generations and optimiser steps; both measure every candidate on val and
+Same scenes, network, candidates, generations and optimizer steps; both measure every candidate on val and
 test. Times are of whole commands, from their start to their end. `score` is the mIoU on test of the last
 generation's best candidate, by imjax's metric, to see that both learn.
 """

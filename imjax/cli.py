@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from absl import app, flags
 
-from imjax.errors import Incomplete, Stopped, TrainingError, UserError
+from imjax.errors import PartialFailure, Stopped, TrainingError, UserError
 
 
 def run(main: Callable[[list[str]], None], positional: bool = False) -> None:
@@ -39,7 +39,7 @@ def guarded(main: Callable[[list[str]], None], arguments: list[str], positional:
         return _complain(f"stopped: {stop}; give the same command again to go on", 0)
     except UserError as error:
         return _complain(error, 2)
-    except (TrainingError, Incomplete) as error:
+    except (TrainingError, PartialFailure) as error:
         return _complain(error, 1)
     except KeyboardInterrupt:
         return _complain("stopped; give the same command again to go on", 130)

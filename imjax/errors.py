@@ -16,5 +16,5 @@ class Stopped(Exception):
     """A stop was asked for (SIGTERM) and everything is saved: exit code 0, the same command goes on."""
 
 
-class Incomplete(Exception):
+class PartialFailure(Exception):
     """Some inputs could not be used and all others are done: printed without a traceback, exit code 1."""

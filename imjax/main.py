@@ -21,7 +21,7 @@ from imjax.config.schema import Config, flatten, freeze
 from imjax.errors import UserError
 
 if TYPE_CHECKING:
-    from imjax.data.pack import Packed
+    from imjax.data.pack import PackedDataset
 
 FLAGS = flags.FLAGS
 
@@ -91,7 +91,7 @@ def run(config: Config, stages: tuple, workdir: Path, reuse: Sequence[Path] = ()
     packed = pack.load(packed_root)
     check_data.check_spec(config.method, packed.spec)
     check_data.check_truth(config, packed)
-    devices.configure(cache, max(config.candidates, config.start_candidates, config.evalnet.candidates))
+    devices.configure(cache, max(config.candidates, config.num_baseline_nets, config.evalnet.candidates))
 
     from imjax.pipeline import lock
     from imjax.training import disk, distributed
@@ -106,7 +106,7 @@ def run(config: Config, stages: tuple, workdir: Path, reuse: Sequence[Path] = ()
 def _run(
     config: Config,
     stages: tuple,
-    packed: Packed,
+    packed: PackedDataset,
     workdir: Path,
     reuse: Sequence[Path],
     stopping: Callable[[], bool],
@@ -114,7 +114,7 @@ def _run(
     """The part of `run` that needs JAX."""
     from imjax.pipeline import results, runner
     from imjax.pipeline import workdir as workdirs
-    from imjax.pipeline.artifacts import Store, basis
+    from imjax.pipeline.artifacts import ArtifactStore, basis
     from imjax.pipeline.context import Context
     from imjax.report import write_report
     from imjax.training import distributed
@@ -126,7 +126,7 @@ def _run(
     writer = Writer(workdir, events=distributed.is_first())
     writer.hparams(flatten(dataclasses.asdict(config)))
     try:
-        store = Store(workdir, stages, basis(config, packed.manifest["hash"]), lenders)
+        store = ArtifactStore(workdir, stages, basis(config, packed.manifest["hash"]), lenders)
         rows = runner.run(stages, Context(config, packed, store), writer, stopping)
     finally:
         writer.close()

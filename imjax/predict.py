@@ -4,7 +4,7 @@
 
 OUT/masks has the class of every pixel (classes.csv says which is which), OUT/colour and OUT/overlay the same
 for the eye, OUT/inconsistency where the two best nets disagree, and OUT/predictions.csv one line per image,
-first the images that are worth labelling next. Large images: --tile. One file for use elsewhere:
+first the images that are worth labeling next. Large images: --tile. One file for use elsewhere:
 
   python -m imjax.predict --workdir=runs/demo --export=net.stablehlo
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 from absl import flags
 
 from imjax import cli, log
-from imjax.errors import Incomplete, UserError
+from imjax.errors import PartialFailure, UserError
 from imjax.log import logger
 
 FLAGS = flags.FLAGS
@@ -77,7 +77,7 @@ def main(_: list[str]) -> None:
 def _needs(stage) -> str:
     """What images for the exported nets must be."""
     height, width = stage.size
-    first = "grey levels stretched, then " if stage.data.stretch else ""
+    first = "gray levels stretched, then " if stage.data.stretch else ""
     how = "tiles" if stage.data.grid else "padded" if stage.data.fit == "pad" else "resized"
     return f"uint8, {first}{how}, {width}x{height} (w x h)"
 
@@ -126,8 +126,8 @@ def _cutting(stage):
         if stage.data.cropped:
             logger.info("the nets were trained on crops: --tile may suit them better")
     if stage.data.stretch:
-        logger.info("grey levels of each image are brought to one range first, as in training")
-    return sliding_window.Cutting(
+        logger.info("gray levels of each image are brought to one range first, as in training")
+    return sliding_window.Tiler(
         stage.size, views, tile, FLAGS.overlap, FLAGS.scale,
         stretch=stage.data.stretch, pad=pad, image_resize=stage.spec.image_resize,
     )  # fmt: skip
@@ -143,7 +143,7 @@ def _predict(run, files: list[Path]) -> None:
         print(f"{len(run.rows)} images predicted; which to label next: {out / 'predictions.csv'}")
     if run.failed:
         lines = "\n  ".join(run.failed)
-        raise Incomplete(f"{len(run.failed)} of {len(files)} files could not be read:\n  {lines}")
+        raise PartialFailure(f"{len(run.failed)} of {len(files)} files could not be read:\n  {lines}")
 
 
 def _best(nets: int) -> str:

@@ -47,13 +47,13 @@ def define_flags() -> None:
         "Height,width of the packed images, depth,height,width of volumes: multiples of 16, e.g. 256,256.",
     )
     flags.DEFINE_integer("crops", None, "Random square crops per image; 0 packs whole images.")
-    flags.DEFINE_float("overlap", None, "Overlap of neighbours in a grid of crops of --size; 0: no grid.")
+    flags.DEFINE_float("overlap", None, "Overlap of neighbors in a grid of crops of --size; 0: no grid.")
     flags.DEFINE_enum("fit", "resize", FITS, "How an image comes to --size: whole, by crops, or padded.")
-    flags.DEFINE_bool("stretch", False, "Bring each image's grey levels to one range, whatever the light.")
+    flags.DEFINE_bool("stretch", False, "Bring each image's gray levels to one range, whatever the light.")
     flags.DEFINE_float(
         "label_fraction",
         None,
-        "Share of the training images that counts as labelled (0.1; folder: 1).",
+        "Share of the training images that counts as labeled (0.1; folder: 1).",
     )
     flags.DEFINE_float(
         "val_fraction", None, "Share held out for validation where the original has none (0.1; folder: 0.2)."
@@ -62,7 +62,7 @@ def define_flags() -> None:
     flags.DEFINE_string("split", None, "Variant of the split, where the dataset has several.")
     flags.DEFINE_integer("split_seed", 0, "Seed of the split and of the crops.")
     flags.DEFINE_enum("label_kind", "auto", LABEL_KINDS, "folder: what the masks are; auto looks at them.")
-    flags.DEFINE_bool("free_rotation", True, "folder: up and down do not matter.")
+    flags.DEFINE_bool("rotation_invariant", True, "folder: up and down do not matter.")
     flags.DEFINE_bool("check", False, "folder: list all that is wrong, draw a contact sheet, and stop.")
     flags.DEFINE_string("sheet", "contact_sheet.png", "File of the contact sheet of --check.")
     flags.DEFINE_string(
@@ -103,7 +103,7 @@ def _show(samples: list[Sample], what: str) -> Iterator[Sample]:
     yield from tqdm(samples, desc=what, unit="image", disable=None, leave=False)
 
 
-def summary(packed: pack.Packed) -> str:
+def summary(packed: pack.PackedDataset) -> str:
     """Table of a packed set: images, sources and class shares in per cent of the pixels, by split."""
     entries = packed.manifest["splits"]
     rows = [["", *entries]]
@@ -142,7 +142,7 @@ def _options() -> DataOptions:
         split=_or(FLAGS.split, spec.splits[0]),
         split_seed=FLAGS.split_seed,
         label_kind=FLAGS.label_kind,
-        free_rotation=FLAGS.free_rotation,
+        rotation_invariant=FLAGS.rotation_invariant,
     )
 
 

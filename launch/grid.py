@@ -21,7 +21,7 @@ from imjax.pipeline.plan import make_plan
 
 
 @dataclasses.dataclass(frozen=True)
-class Point:
+class SweepRun:
     """One run of a sweep."""
 
     name: str
@@ -34,7 +34,7 @@ class Point:
 
 def make_points(
     configs: Sequence[str], sweeps: Sequence[str], settings: Sequence[str], root: Path
-) -> list[Point]:
+) -> list[SweepRun]:
     """Every configuration with every combination of the sweeps' values.
 
     Args:
@@ -87,13 +87,13 @@ def _setting(text: str) -> tuple[str, str]:
     return KEYS.get(key, key), value
 
 
-def _point(config: str, values: Sequence[Value], fixed: Sequence[tuple[str, str]], root: Path) -> Point:
+def _point(config: str, values: Sequence[Value], fixed: Sequence[tuple[str, str]], root: Path) -> SweepRun:
     keys = dict(fixed) | {key: value for _, pairs in values for key, value in pairs.items()}
     arguments = (f"--config={config}", *(f"--config.{key}={value}" for key, value in keys.items()))
     path, _, preset = config.partition(":")
     name = "-".join([Path(path).stem, *filter(None, [preset]), *(label for label, _ in values)])
     name = re.sub(r"[^\w.=,-]", "_", name)
-    return Point(name, root / name, arguments, _parse(arguments, name))
+    return SweepRun(name, root / name, arguments, _parse(arguments, name))
 
 
 def _parse(arguments: Sequence[str], name: str) -> Config:

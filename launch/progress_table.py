@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from launch import run_status
-from launch.grid import Point
+from launch.grid import SweepRun
 
 LIVE = ("running", "saving")
 """States in which a run's time goes on."""
@@ -19,7 +19,7 @@ LIVE = ("running", "saving")
 
 @dataclasses.dataclass
 class _Row:
-    point: Point
+    point: SweepRun
     number: int
     state: str = "waiting"
     note: str = ""
@@ -33,7 +33,7 @@ class _Row:
         return self.seconds
 
 
-class Board:
+class StatusTable:
     """The runs of a sweep and how they stand.
 
     Args:
@@ -41,13 +41,13 @@ class Board:
         stream: where to.
     """
 
-    def __init__(self, points: Sequence[Point], stream: TextIO | None = None):
+    def __init__(self, points: Sequence[SweepRun], stream: TextIO | None = None):
         self._rows = {point.name: _Row(point, number) for number, point in enumerate(points, 1)}
         self._stream = stream or sys.stdout
         self._live = self._stream.isatty()
         self._drawn = 0
 
-    def set(self, point: Point, state: str, note: str = "") -> None:
+    def set(self, point: SweepRun, state: str, note: str = "") -> None:
         """A run's state changes.
 
         Args:

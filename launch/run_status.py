@@ -13,7 +13,7 @@ from typing import Any
 from imjax.json_io import read_json
 from imjax.pipeline.plan import make_plan
 from imjax.pipeline.workdir import facts
-from launch.grid import Point
+from launch.grid import SweepRun
 
 LOG = "sweep.log"
 """In a run's folder: what its command said."""
@@ -23,18 +23,18 @@ RECENT = 8192
 """Bytes at the end of a log that are searched for the run's position."""
 
 
-def log(point: Point) -> Path:
+def log(point: SweepRun) -> Path:
     """The run's log."""
     return point.workdir / LOG
 
 
-def command(point: Point, lenders: Sequence[Path] = ()) -> list[str]:
+def command(point: SweepRun, lenders: Sequence[Path] = ()) -> list[str]:
     """What runs the point in a process of its own."""
     reuse = [f"--reuse={workdir}" for workdir in lenders]
     return [sys.executable, "-m", "imjax.main", *point.flags, f"--workdir={point.workdir}", *reuse]
 
 
-def relatives(point: Point, points: Sequence[Point]) -> list[Path]:
+def relatives(point: SweepRun, points: Sequence[SweepRun]) -> list[Path]:
     """Folders of the other points on the same dataset, whether there is anything in them or not."""
     dataset = point.config.data.dataset
     return [p.workdir for p in points if p is not point and p.config.data.dataset == dataset]
@@ -49,13 +49,13 @@ def begun(workdirs: Sequence[Path]) -> list[Path]:
     return [workdir for workdir in workdirs if (workdir / "config.json").is_file()]
 
 
-def beginning(point: Point) -> Any:
+def beginning(point: SweepRun) -> Any:
     """Equal for points that share their first stage: data, seed, net and the stage's settings."""
     config = point.config
     return config.data, config.seed, config.model, make_plan(config)[0]
 
 
-def finished(point: Point) -> bool:
+def finished(point: SweepRun) -> bool:
     """Whether the point's folder has the report of a run with its configuration."""
     try:
         there = facts(read_json(point.workdir / "config.json")["config"])
@@ -66,12 +66,12 @@ def finished(point: Point) -> bool:
     return same and (point.workdir / "report.html").is_file()
 
 
-def state(point: Point) -> str:
+def state(point: SweepRun) -> str:
     """What the folder says of a point that is not being run: finished, started or new."""
     return "finished" if finished(point) else "started" if point.workdir.exists() else "new"
 
 
-def position(point: Point) -> str:
+def position(point: SweepRun) -> str:
     """Stage, and step where the log has it, that the run's log names last; empty before the first."""
     try:
         with log(point).open("rb") as file:
@@ -83,7 +83,7 @@ def position(point: Point) -> str:
     return " step ".join(filter(None, found[-1])) if found else ""
 
 
-def story(failed: Sequence[Point], total: int) -> str:
+def story(failed: Sequence[SweepRun], total: int) -> str:
     """Failed runs with the ends of their logs."""
     lines = [f"{len(failed)} of {total} runs failed; the same command tries them again"]
     for point in failed:

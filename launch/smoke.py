@@ -32,7 +32,7 @@ from imjax.report import load as results
 from imjax.training import evaluate
 from launch import run_status
 from launch.executors import local
-from launch.grid import Point, make_points
+from launch.grid import SweepRun, make_points
 
 FLAGS = flags.FLAGS
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -45,8 +45,8 @@ SETTINGS = ("data.overlap=0", "data.crops=0")
 """Whole images."""
 SAME = 1e-4
 """Difference of two figures below which they are of the same prediction."""
-LABELLED = 0.5
-"""Share of them that is labelled at least, enough for a run of seconds to learn something: with a quarter
+LABELED = 0.5
+"""Share of them that is labeled at least, enough for a run of seconds to learn something: with a quarter
 ensembles of binary nets ended at chance."""
 
 
@@ -73,7 +73,7 @@ def main(arguments: list[str]) -> None:
 
 
 def part(paths: Sequence[Path], text: str) -> list[Path]:
-    """The k-th of n parts that follow one another: neighbours are of one dataset and share stages.
+    """The k-th of n parts that follow one another: neighbors are of one dataset and share stages.
 
     Raises:
         UserError: not of that form.
@@ -85,7 +85,7 @@ def part(paths: Sequence[Path], text: str) -> list[Path]:
     return list(paths[len(paths) * (k - 1) // n : len(paths) * k // n])
 
 
-def _points(path: Path, root: Path) -> list[Point]:
+def _points(path: Path, root: Path) -> list[SweepRun]:
     """The run of one configuration, with its dataset written."""
     (bare,) = make_points([f"{path}:tiny"], [], [], root)
     dataset = bare.config.data.dataset
@@ -96,7 +96,7 @@ def _points(path: Path, root: Path) -> list[Point]:
         # Volumes are large enough as they are written unless told.
         size = SIZE if registry.spec(dataset).dims == 2 else None
         writers.write_synthetic(dataset, data, COUNTS, size=size)
-    share = max(LABELLED, bare.config.data.label_fraction)
+    share = max(LABELED, bare.config.data.label_fraction)
     settings = [f"data.dir={data}", f"data.label_fraction={share}", *SETTINGS]
     return make_points([f"{path}:tiny"], [], settings, root)
 
@@ -129,7 +129,7 @@ class Verdict:
         return f"one class everywhere ({self})" if same else ""
 
 
-def judge(point: Point) -> Verdict:
+def judge(point: SweepRun) -> Verdict:
     """What a finished run's last stage is worth on test.
 
     Chance has every class as often as the truth, and nowhere in place. One class everywhere is what a net

@@ -24,7 +24,7 @@ from imjax import cli
 from imjax.errors import TrainingError, UserError
 from launch import run_status
 from launch.executors import local
-from launch.grid import Point, make_points
+from launch.grid import SweepRun, make_points
 
 FLAGS = flags.FLAGS
 
@@ -76,7 +76,7 @@ def main(arguments: list[str]) -> None:
     print(f"\nall {len(points)} runs are finished: python -m imjax.report {FLAGS.root}/* --out=report.html")
 
 
-def _execute(points: Sequence[Point]) -> list[Point]:
+def _execute(points: Sequence[SweepRun]) -> list[SweepRun]:
     """Run the points; returns those that failed."""
     if FLAGS.executor == "local":
         if FLAGS.slurm:

@@ -12,12 +12,12 @@ import pytest
 
 from imjax.config.constraints import check
 from imjax.config.schema import Config, flatten, freeze
-from imjax.data.pack import Packed
+from imjax.data.pack import PackedDataset
 from imjax.data.readers import registry
 from imjax.errors import UserError
-from imjax.methods.generational.registry import RECIPES
-from imjax.methods.joint.registry import HOSTS
-from imjax.pipeline.artifacts import Store
+from imjax.methods.generational.registry import GENERATIONAL_METHODS
+from imjax.methods.joint.registry import JOINT_METHODS
+from imjax.pipeline.artifacts import ArtifactStore
 from imjax.pipeline.context import Context
 from imjax.pipeline.joint_stage import make_system
 from imjax.pipeline.plan import describe, make_plan
@@ -45,9 +45,9 @@ def frozen(name, preset=None):
 
 def test_a_leaf_for_every_cell():
     datasets = ("suim", "isic2018", "hela", "cityscapes", "camvid", "dsb2018")
-    cells = {f"{d}_{m}" for d in datasets for m in RECIPES if m != "gt_im_pp"}
-    joint = {f"{d}_{m}" for d in ("neu_seg", "dagm", "mt", "acdc") for m in HOSTS}
-    weighed = {f"acdc_{m}_metassl" for m in HOSTS if m != "supervised"}
+    cells = {f"{d}_{m}" for d in datasets for m in GENERATIONAL_METHODS if m != "gt_im_pp"}
+    joint = {f"{d}_{m}" for d in ("neu_seg", "dagm", "mt", "acdc") for m in JOINT_METHODS}
+    weighed = {f"acdc_{m}_metassl" for m in JOINT_METHODS if m != "supervised"}
     weighed |= {f"la_{m}{end}" for m in ("cps", "mean_teacher") for end in ("", "_metassl")}
     own = {f"folder_{m}" for m in ("ldt", "aldt", "im", "im_pp", "aim_pp", "noisy_student", "cps", "simeps")}
     assert cells | joint | weighed | own | {"suim_gt_im_pp", "camvid_gt_im_pp", "demo"} == {
@@ -66,7 +66,7 @@ def test_every_config_builds_a_plan_and_nets_that_fit(path, preset, tmp_path):
     spec = registry.spec(config.data.dataset)
     size = config.joint.patch or (config.data.height, config.data.width)
     shape = (2, *size, spec.channels)
-    context = Context(config, Packed(spec, {}, {}), Store(tmp_path, stages, []))
+    context = Context(config, PackedDataset(spec, {}, {}), ArtifactStore(tmp_path, stages, []))
     for alpha in {stage.alpha for stage in stages if isinstance(stage, TrainStage | JointStage)}:
         assert logits_shape(context.unet(alpha), shape) == (*shape[:-1], spec.outputs)
     for stage in stages:
@@ -80,9 +80,9 @@ def step_shape(system, shape):
     """Shape of the loss of one step; the real size is for the nets alone, which are what must fit it."""
     objective = joint_training(system, shape[1:-1])
     half = jax.ShapeDtypeStruct(shape, "uint8")
-    batch = {"labelled": {"image": half, "label": jax.ShapeDtypeStruct(shape[:-1], "uint8")}}
+    batch = {"labeled": {"image": half, "label": jax.ShapeDtypeStruct(shape[:-1], "uint8")}}
     variables = jax.eval_shape(objective.init, jax.random.key(0))
-    batch["unlabelled"] = {"image": half}
+    batch["unlabeled"] = {"image": half}
     loss, after = jax.eval_shape(objective.losses["loss"], variables, batch, jax.random.key(0))
     assert jax.tree.structure(after.rest | {"params": variables["params"]}) == jax.tree.structure(variables)
     return loss.shape
@@ -120,7 +120,7 @@ def test_every_key_is_read_somewhere():
         ({"train": {"epoch": 1}}, r"'train.epoch' is unknown: did you mean epochs"),
         ({"seed": "0"}, r"'seed' is '0'; expected int"),
         ({"seed": True}, r"'seed' is True; expected int"),
-        ({"mask": {"block_input": 1}}, r"'mask.block_input' is 1; expected bool"),
+        ({"mask": {"zero_image": 1}}, r"'mask.zero_image' is 1; expected bool"),
         ({"augment": {"blur": (0, 0.5)}}, r"'augment.blur\[1\]' is 0.5; expected int"),
         ({"baselines": "ldt"}, r"'baselines' is 'ldt'; expected a tuple"),
         ({"model": 3}, r"'model' is 3; expected a group"),
@@ -135,7 +135,7 @@ def test_every_key_is_read_somewhere():
         ({"on_nan": "ignore"}, r"'on_nan' is 'ignore'; expected stop or drop"),
         ({"candidates": 0}, r"'candidates' is 0; expected at least 1"),
         ({"ensemble": {"members": 6}}, r"'ensemble.members' is 6; expected at most the 5 candidates"),
-        ({"generations": 9}, r"'model.growing_alpha' is .*; expected an entry for each of the 9"),
+        ({"generations": 9}, r"'model.width_per_generation' is .*; expected an entry for each of the 9"),
         ({"evalnet": {"lowest": 0.9}}, r"'evalnet.lowest' is 0.9; expected less than evalnet.highest"),
         ({"evalnet": {"pairs": {"kernels": (0, 7)}}}, r"'evalnet.pairs.kernels' is \(0, 7\); expected sizes"),
         ({"mask": {"erode": 2}}, r"'mask.erode' is 2; expected 0 or an odd size"),
@@ -153,7 +153,7 @@ def test_every_key_is_read_somewhere():
         ({"joint": {"weighting": "im"}}, r"'joint.weighting' is 'im'; expected one of"),
         ({"metassl": True, "joint": {"weighting": "csl"}}, r"'metassl' is True; expected False beside"),
         ({"joint": {"simeps": {"stages": ("middle",)}}}, r"'joint.simeps.stages' .*; expected some of"),
-        ({"joint": {"metassl": {"labelled": (1.0,)}}}, r"'joint.metassl.labelled' .*; expected four"),
+        ({"joint": {"metassl": {"labeled": (1.0,)}}}, r"'joint.metassl.labeled' .*; expected four"),
         ({"joint": {"feature_dropout": 1.0}}, r"'joint.feature_dropout' is 1.0; expected less than 1"),
         ({"joint": {"weak": {"blur": 9}}}, r"'joint.weak.blur' is 9; expected from 0 to 3"),
         ({"joint": {"teacher_noise": -0.1}}, r"'joint.teacher_noise' is -0.1; expected at least 0"),
@@ -222,11 +222,11 @@ def test_flat_keys():
 def test_suim_is_the_published_protocol():
     config = frozen("suim_aim_pp")
     assert (config.data.height, config.data.width, config.data.crops) == (256, 256, 2)
-    assert (config.start_candidates, config.candidates, config.top, config.generations) == (10, 5, 4, 5)
+    assert (config.num_baseline_nets, config.candidates, config.top, config.generations) == (10, 5, 4, 5)
     t = config.train
     assert (t.epochs, t.steps_per_epoch, t.batch_size, t.learning_rate) == (50, 0, 32, 0.003)
     assert (t.weight_decay, t.adam_epsilon) == (1e-4, 1e-7)
-    assert config.model.growing_alpha == (1.0, 1.25, 1.5, 1.75, 2.0)
+    assert config.model.width_per_generation == (1.0, 1.25, 1.5, 1.75, 2.0)
     assert (config.evalnet.lowest, config.evalnet.highest, config.evalnet.alpha) == (0.43, 0.51, 2.0)
 
 
@@ -250,7 +250,7 @@ def test_joint_sets_are_the_published_protocols():
             32,
         )
         weak = config.joint.weak
-        chances = (weak.contrast_chance, weak.blur_chance, weak.noise_chance, config.joint.turn)
+        chances = (weak.contrast_prob, weak.blur_prob, weak.noise_prob, config.joint.turn)
         assert chances == (0.3,) * 4 and config.joint.flip == 0.4
     config = frozen("acdc_cps_metassl")
     t, ramp = config.train, config.joint.ramp
@@ -259,7 +259,7 @@ def test_joint_sets_are_the_published_protocols():
     assert (ramp.peak, ramp.steps, ramp.unit) == (0.1, 30_000, 150)
     m = config.model
     assert (m.features, m.dropouts) == ((16, 32, 64, 128, 256), (0.05, 0.1, 0.2, 0.3, 0.5))
-    assert (config.joint.teacher_decay, config.joint.teacher_noise, config.joint.confidence) == (
+    assert (config.joint.ema_decay, config.joint.teacher_noise, config.joint.confidence) == (
         0.99,
         0.1,
         0.95,

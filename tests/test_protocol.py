@@ -32,7 +32,7 @@ SCHEDULES = {
     "outputs": (1, 3, 9, 35),
     "kind": ("binary", "multilabel", "multiclass", "multiclass"),
     "alpha": (0.5, 1, 1, 1),
-    "growing_alpha": ((0.5, 0.75, 1, 1.25, 1.5), WIDE, WIDE, WIDE),
+    "width_per_generation": ((0.5, 0.75, 1, 1.25, 1.5), WIDE, WIDE, WIDE),
     "blur": ((0, 1, 1, 2, 3), (0, 1, 1, 2, 3), (0, 1, 1, 2, 3), (0, 0, 0, 0, 1)),
     "noise": (TEN, TEN, TEN, FEW),
     "gain": (
@@ -40,7 +40,7 @@ SCHEDULES = {
         (0.05, 0.1, 0.2, 0.3, 0.4),
     ),
     "offset": (TEN, FEW, TEN, FEW),
-    "free_rotation": (True, True, False, False),
+    "rotation_invariant": (True, True, False, False),
     "views_blur": ((1, 2, 3), (1, 2, 3), (1, 2, 3), (0, 0, 1)),
     "views_noise": ((10, 17, 25), (10, 17, 25), (10, 17, 25), (3, 9, 15)),
     "views_gain": ((0.15, 0.3, 0.5), (0.15, 0.3, 0.5), (0.15, 0.3, 0.5), (0.05, 0.2, 0.4)),
@@ -62,8 +62,9 @@ def test_schedules_and_sizes(name):
         aldt = {f"aldt_{field}": getattr(c.aldt, field) for field in augment}
         values = augment | views | aldt | {
             "size": (c.data.height, c.data.width), "alpha": c.model.alpha,
-            "growing_alpha": c.model.growing_alpha, "channels": spec.channels, "outputs": spec.outputs,
-            "kind": spec.kind, "free_rotation": spec.free_rotation,
+            "width_per_generation": c.model.width_per_generation, "channels": spec.channels,
+            "outputs": spec.outputs,
+            "kind": spec.kind, "rotation_invariant": spec.rotation_invariant,
         }  # fmt: skip
         found.append(values[name])
     assert tuple(found) == SCHEDULES[name]
@@ -94,7 +95,7 @@ def test_evalnet(dataset):
 def test_training_is_as_published(dataset):
     """Sections 1.1, 1.2 and 1.5: candidates, generations, AdamW, batch and epochs."""
     c = config(dataset)
-    assert (c.generations, c.start_candidates, c.candidates, c.top, c.ensemble.members) == (5, 10, 5, 4, 2)
+    assert (c.generations, c.num_baseline_nets, c.candidates, c.top, c.ensemble.members) == (5, 10, 5, 4, 2)
     for t in (c.train, c.evalnet.train):
         assert (t.optimizer, t.schedule, t.learning_rate) == ("adamw", "constant", 0.003)
         assert (t.weight_decay, t.adam_epsilon, t.batch_size, t.epochs) == (1e-4, 1e-7, 32, 50)
@@ -103,8 +104,8 @@ def test_training_is_as_published(dataset):
     assert (c.model.backbone, c.model.momentum, c.model.dropout) == ("study", 0.99, 0)
     assert c.aldt.copies == 9
     mask = c.mask
-    assert (mask.erode, mask.dilate, mask.same_classes) == (0, 0, False)
-    assert mask.block_input and mask.block_output
+    assert (mask.erode, mask.dilate, mask.require_same_classes) == (0, 0, False)
+    assert mask.zero_image and mask.zero_label
     (consistency,) = (
         s for s in make_plan(config(dataset, "consistency")) if isinstance(s, TrainStage) and s.consistency
     )
@@ -118,7 +119,7 @@ WATCHED = {
     "suim": ("soft_miou", (1,)),
     "cityscapes": ("soft_miou", (1,)),
 }
-# Section 1.9: random crops, overlap, share labelled, share of val (where a set has none), resizing of
+# Section 1.9: random crops, overlap, share labeled, share of val (where a set has none), resizing of
 # labels and of images.
 PREPARED = {
     "isic2018": (0, 0.0, 0.1, None, "bilinear", "bilinear"),

@@ -23,22 +23,18 @@ def train() -> ConfigDict:
 
 def joint() -> ConfigDict:
     """Joint training as the medical benchmark has it (method.md 2), with the papers' own figures."""
-    never = dict(
-        blur=0, noise=0, gain=0.0, offset=0.0, contrast_chance=0.0, blur_chance=0.0, noise_chance=0.0
-    )
-    strong = dict(
-        blur=3, noise=12, gain=0.5, offset=25.0, contrast_chance=0.8, blur_chance=0.5, noise_chance=0.5
-    )
+    never = dict(blur=0, noise=0, gain=0.0, offset=0.0, contrast_prob=0.0, blur_prob=0.0, noise_prob=0.0)
+    strong = dict(blur=3, noise=12, gain=0.5, offset=25.0, contrast_prob=0.8, blur_prob=0.5, noise_prob=0.5)
     return ConfigDict(
         dict(
             patch=(),
             predict_overlap=0.5,
             weighting="none",
             ramp=dict(peak=0.1, steps=30_000, unit=150),
-            teacher_decay=0.99,
+            ema_decay=0.99,
             teacher_noise=0.1,
             confidence=0.95,
-            cps_labelled=False,
+            cps_labeled=False,
             cutmix=0.5,
             feature_dropout=0.5,
             flip=0.5,
@@ -47,8 +43,8 @@ def joint() -> ConfigDict:
             strong=strong,
             simeps=dict(nets=3, combine="max", kappa=50.0, stages=("output",)),
             metassl=dict(
-                unlabelled=(),
-                labelled=(),
+                unlabeled=(),
+                labeled=(),
                 threshold=0.9,
                 momentum=0.5,
             ),
@@ -76,7 +72,7 @@ def data() -> ConfigDict:
             split="published",
             split_seed=0,
             label_kind="auto",
-            free_rotation=True,
+            rotation_invariant=True,
             synthetic_train=400,
             synthetic_val=80,
             synthetic_test=80,
@@ -138,21 +134,21 @@ def common() -> ConfigDict:
     config.method = "aim_pp"
     config.seed = 0
     config.generations = 5
-    config.start_candidates = 10
+    config.num_baseline_nets = 10
     config.candidates = 5
     config.top = 4
     config.baselines = ()
-    config.members_per_chunk = 0
+    config.nets_per_device = 0
     config.member_execution = "auto"
-    config.resident_mib = 4096
-    config.predict_batch = 32
+    config.max_device_dataset_mib = 4096
+    config.eval_batch_size = 32
     config.on_nan = "stop"
     config.select_on_test = False
     config.data = data()
     config.model = dict(
         backbone="study",
         alpha=1.0,
-        growing_alpha=(1.0, 1.25, 1.5, 1.75, 2.0),
+        width_per_generation=(1.0, 1.25, 1.5, 1.75, 2.0),
         dropout=0.0,
         features=(16, 32, 64, 128, 256),
         dropouts=(0.05, 0.1, 0.2, 0.3, 0.5),
@@ -162,7 +158,7 @@ def common() -> ConfigDict:
     )
     config.train = train()
     config.update(photometry())
-    config.mask = dict(erode=0, dilate=0, block_input=True, block_output=True, same_classes=False)
+    config.mask = dict(erode=0, dilate=0, zero_image=True, zero_label=True, require_same_classes=False)
     config.evalnet = evalnet()
     config.metassl = False
     config.joint = joint()

@@ -29,13 +29,13 @@ def isic2018(method: str, preset: str | None) -> ConfigDict:
 
 def _binary(config: ConfigDict) -> None:
     """What the study has for its binary set."""
-    config.model.update(alpha=0.5, growing_alpha=(0.5, 0.75, 1.0, 1.25, 1.5))
+    config.model.update(alpha=0.5, width_per_generation=(0.5, 0.75, 1.0, 1.25, 1.5))
     config.evalnet.update(alpha=1.0, lowest=0.72, highest=0.75, threshold=0.75)
     config.evalnet.pairs.update(blur=3, noise=20, gain=0.4, offset=20.0)
 
 
 def hela(method: str, preset: str | None) -> ConfigDict:
-    """HeLa: alive and dead cells and their positions, multilabel, overlapping grey 256² crops."""
+    """HeLa: alive and dead cells and their positions, multilabel, overlapping gray 256² crops."""
     config = _of_files(method, "hela", overlap=0.6)
     config.augment.update(gain=(0.1, 0.1, 0.2, 0.2, 0.3), offset=(3.0, 6.0, 9.0, 12.0, 15.0))
     config.aldt.update(gain=0.3, offset=15.0)
@@ -74,7 +74,7 @@ def _dsb2018_small(config: ConfigDict) -> None:
 
 
 def camvid(method: str, preset: str | None) -> ConfigDict:
-    """CamVid: 11 classes of street scenes, 480×360 halved; 37 of 367 images labelled.
+    """CamVid: 11 classes of street scenes, 480×360 halved; 37 of 367 images labeled.
 
     A set of our own choice, not of the study: every start and generation gets the same number of steps, and
     augmentation is as strong as the study has it for Cityscapes, its other set of streets.
@@ -89,12 +89,12 @@ def camvid(method: str, preset: str | None) -> ConfigDict:
 def _camvid_small(config: ConfigDict) -> None:
     """Sized so that thirteen methods with one seed take two cores about an hour and a half."""
     config.generations = config.candidates = config.top = 2
-    config.start_candidates = 4
+    config.num_baseline_nets = 4
     config.data.update(height=64, width=80)
     # momentum: the published 0.99 would spend most of the first epochs on forgetting where it began.
-    config.model.update(alpha=0.5, growing_alpha=(0.5, 0.625), momentum=0.95)
+    config.model.update(alpha=0.5, width_per_generation=(0.5, 0.625), momentum=0.95)
     presets.equal_steps(config, epochs=25, steps=60, batch=8)
-    # lowest, highest: about the range of EvalNet's scores of unlabelled pairs in first runs.
+    # lowest, highest: about the range of EvalNet's scores of unlabeled pairs in first runs.
     config.evalnet.update(alpha=0.5, candidates=2, lowest=0.45, highest=0.6)
     config.evalnet.train.update(epochs=8, steps_per_epoch=40, batch_size=16)
 
@@ -104,11 +104,11 @@ def synthetic(method: str, preset: str | None) -> ConfigDict:
     config = common()
     config.method = method
     config.generations = 3
-    config.start_candidates = config.top = 4
+    config.num_baseline_nets = config.top = 4
     config.candidates = 2
     config.baselines = ("ldt",)
     config.data.update(dataset="synthetic", height=64, width=64, synthetic_train=240)
-    config.model.update(alpha=0.5, growing_alpha=(0.5, 0.625, 0.75), momentum=0.95)
+    config.model.update(alpha=0.5, width_per_generation=(0.5, 0.625, 0.75), momentum=0.95)
     presets.equal_steps(config, epochs=10, steps=45, batch=8)
     config.evalnet.update(alpha=0.5, candidates=2, lowest=0.6, highest=0.8)
     config.evalnet.train.update(epochs=8, steps_per_epoch=25, batch_size=8)

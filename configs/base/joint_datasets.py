@@ -7,7 +7,7 @@ from configs.base.common import common
 
 
 def jointly(method: str, dataset: str, metassl: bool = False, **data) -> ConfigDict:
-    """The medical benchmark's net and optimiser; three systems that start differently, side by side."""
+    """The medical benchmark's net and optimizer; three systems that start differently, side by side."""
     config = common()
     config.method, config.metassl = method, metassl
     config.candidates = config.top = 3
@@ -19,7 +19,7 @@ def jointly(method: str, dataset: str, metassl: bool = False, **data) -> ConfigD
 
 
 def _defects(method: str, dataset: str, rate: float, **data) -> ConfigDict:
-    """simEps's protocol on surface defects, for all methods alike: 800 epochs, half of 32 images labelled."""
+    """simEps's protocol on surface defects, for all methods alike: 800 epochs, half of 32 images labeled."""
     config = jointly(method, dataset, **data)
     config.train.update(
         optimizer="adam",
@@ -31,7 +31,7 @@ def _defects(method: str, dataset: str, rate: float, **data) -> ConfigDict:
     )
     config.joint.update(flip=0.4, turn=0.3)
     config.joint.weak.update(
-        contrast_chance=0.3, blur_chance=0.3, noise_chance=0.3,
+        contrast_prob=0.3, blur_prob=0.3, noise_prob=0.3,
         blur=2, noise=10, gain=0.2, offset=20.0,
     )  # fmt: skip
     return config
@@ -51,7 +51,7 @@ def dagm(method: str, preset: str | None) -> ConfigDict:
 
 
 def mt(method: str, preset: str | None) -> ConfigDict:
-    """Magnetic tiles: five kinds of defects, 40 % labelled as published."""
+    """Magnetic tiles: five kinds of defects, 40 % labeled as published."""
     config = _defects(method, "mt", 0.002, label_fraction=0.4, split="regions")
     # Published: 80 at 30 % and 97 at 50 % of the labels; between them, as nothing is said of 40 %.
     config.train.steps_per_epoch = 90
@@ -65,7 +65,7 @@ def _features(config: ConfigDict) -> None:
 
 
 def acdc(method: str, preset: str | None, metassl: bool = False) -> ConfigDict:
-    """ACDC: heart in slices of MRI, 7 of 70 patients labelled; 30 000 steps."""
+    """ACDC: heart in slices of MRI, 7 of 70 patients labeled; 30 000 steps."""
     config = jointly(method, "acdc", metassl)
     config.train.update(epochs=200, steps_per_epoch=150)
     return presets.apply(config, preset or "", {"small": _small_hearts, "tiny": tiny})
@@ -75,11 +75,11 @@ def _small_hearts(config: ConfigDict) -> None:
     """`small`, with brightness and contrast drawn: without, nets of a few patients found no heart in a darker
     scan (docs/results.md)."""
     small(config)
-    config.joint.weak.update(gain=0.4, offset=25.0, contrast_chance=0.7)
+    config.joint.weak.update(gain=0.4, offset=25.0, contrast_prob=0.7)
 
 
 def la(method: str, preset: str | None, metassl: bool = False) -> ConfigDict:
-    """LA heart: the left atrium in volumes of MRI, 8 of 80 cases labelled; 15 000 steps of 2 + 2 patches.
+    """LA heart: the left atrium in volumes of MRI, 8 of 80 cases labeled; 15 000 steps of 2 + 2 patches.
 
     Val is 8 of the other cases. Consistency rises until the last step, as for ACDC.
     """
@@ -87,9 +87,9 @@ def la(method: str, preset: str | None, metassl: bool = False) -> ConfigDict:
     config.joint.patch = (80, 112, 112)
     config.joint.ramp.steps = 15_000
     config.train.update(epochs=100, steps_per_epoch=150, batch_size=4)
-    config.predict_batch = 4
+    config.eval_batch_size = 4
     # What a net remembers of a volume for its gradient takes gigabytes.
-    config.members_per_chunk = 1
+    config.nets_per_device = 1
     return presets.apply(config, preset or "", {"small": _small_volumes, "tiny": _tiny_volumes})
 
 
@@ -107,7 +107,7 @@ def _tiny_volumes(config: ConfigDict) -> None:
     config.data.update(depth=32, height=64, width=80)
     config.joint.patch = (16, 32, 32)
     config.model.update(features=(4, 8, 16), dropouts=(0.05, 0.1, 0.2))
-    config.predict_batch = 8
+    config.eval_batch_size = 8
     equal_steps(config, epochs=6, steps=20, batch=4)
 
 
@@ -125,7 +125,7 @@ def study(config: ConfigDict, alpha: float) -> None:
 
 
 def _small_tiles(config: ConfigDict) -> None:
-    """As `small`, but one system, 1 800 steps, 128x128 pixels and one range of grey levels: at 64x64 a blow
+    """As `small`, but one system, 1 800 steps, 128x128 pixels and one range of gray levels: at 64x64 a blow
     hole is a pixel or two, and nothing was found. Nets that know no defect yet say background everywhere;
     hence consistency rises until the last step, and likeness, whose gradient is forty times that of the
     labels at the start with the published weight, has a tenth of it (docs/results.md)."""
@@ -140,7 +140,7 @@ def _small_tiles(config: ConfigDict) -> None:
 def tiny(config: ConfigDict) -> None:
     """A smoke run of two or three minutes on two cores: 120 steps left a third of the methods at chance."""
     config.candidates = config.top = 2
-    config.predict_batch = 8
+    config.eval_batch_size = 8
     config.data.update(height=64, width=64)
     config.model.alpha = 0.25
     equal_steps(config, epochs=24, steps=25, batch=8)
@@ -155,7 +155,7 @@ def _tiny_defects(config: ConfigDict) -> None:
 def equal_steps(config: ConfigDict, epochs: int, steps: int, batch: int) -> None:
     """As many steps for every method, with the ramp in proportion.
 
-    So few want a fast optimiser, and an epoch or two without progress is no plateau: the rate stays.
+    So few want a fast optimizer, and an epoch or two without progress is no plateau: the rate stays.
     """
     total = epochs * steps
     share = total / (config.train.epochs * config.train.steps_per_epoch)

@@ -6,13 +6,13 @@ from configs.base import joint_datasets, presets
 from configs.base.common import common
 
 DATA = dict(dataset="folder", dir="my_data", label_fraction=1.0, val_fraction=0.2)
-"""Every mask that is not held out for val or test is a labelled image, and of few masks a tenth is no val."""
+"""Every mask that is not held out for val or test is a labeled image, and of few masks a tenth is no val."""
 
 
 def folder(method: str, preset: str | None) -> ConfigDict:
     """A generational method: the study's nets, ensemble and generations, with equal steps.
 
-    Labelled sets are small; the published rule of ⌊images / batch⌋ steps would leave them a few dozen.
+    Labeled sets are small; the published rule of ⌊images / batch⌋ steps would leave them a few dozen.
     """
     config = common()
     config.method = method

@@ -22,7 +22,7 @@ def apply(config: ConfigDict, preset: str, presets: dict) -> ConfigDict:
 
 
 def equal_steps(config: ConfigDict, epochs: int, steps: int, batch: int) -> None:
-    """The same number of optimiser steps for every start and generation, whatever the set's size.
+    """The same number of optimizer steps for every start and generation, whatever the set's size.
 
     With few images the published 50 epochs are a few dozen steps, and LDT would merely be under-trained.
     """
@@ -53,12 +53,12 @@ def of_study(height: int, width: int, alpha: float) -> dict:
 def small(config: ConfigDict, height: int, width: int, alpha: float) -> None:
     """Less of everything, for two cores."""
     config.generations = 3
-    config.start_candidates = config.candidates = config.top = 4
+    config.num_baseline_nets = config.candidates = config.top = 4
     config.data.update(height=height, width=width)
     # momentum: with the published 0.99 the running statistics lag behind a few hundred steps so far that
     # half of the nets see nothing on val, however well they train.
     growing = (alpha, 1.25 * alpha, 1.5 * alpha)
-    config.model.update(alpha=alpha, growing_alpha=growing, momentum=0.95)
+    config.model.update(alpha=alpha, width_per_generation=growing, momentum=0.95)
     equal_steps(config, epochs=20, steps=30, batch=8)
     config.evalnet.update(alpha=alpha, candidates=4)
     config.evalnet.train.update(epochs=15, steps_per_epoch=30, batch_size=16)
@@ -67,10 +67,10 @@ def small(config: ConfigDict, height: int, width: int, alpha: float) -> None:
 def tiny(config: ConfigDict) -> None:
     """A smoke run of one or two minutes on two cores: every kind of stage, hardly any training."""
     config.generations = 2
-    config.start_candidates = config.candidates = config.top = 2
-    config.predict_batch = 8
+    config.num_baseline_nets = config.candidates = config.top = 2
+    config.eval_batch_size = 8
     config.data.update(height=64, width=64)
-    config.model.update(alpha=0.25, growing_alpha=(0.25, 0.375), momentum=0.9)
+    config.model.update(alpha=0.25, width_per_generation=(0.25, 0.375), momentum=0.9)
     equal_steps(config, epochs=6, steps=25, batch=8)
     config.evalnet.update(alpha=0.25, candidates=2)
     config.evalnet.pairs.update(passes=3, val_passes=1)

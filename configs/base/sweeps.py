@@ -19,14 +19,14 @@ SWEEPS = {
         str(share): {"data.label_fraction": share, "train.steps_per_epoch": steps}
         for share, steps in ((0.01, 30), (0.05, 30), (0.1, 60), (0.3, 80), (0.5, 97))
     },
-    # ACDC: labelled patients of 70.
+    # ACDC: labeled patients of 70.
     "patients": {str(n): {"data.label_fraction": n / 70} for n in (1, 3, 7)},
     "weighting": {name: {"joint.weighting": name} for name in ("none", "inconsistency", "csl", "metassl")},
     "nets": {str(n): {"joint.simeps.nets": n} for n in (3, 4)},
     # The consensus of binary and multiclass labels is 0 under the mask anyway: only of a mask that is dilated
     # does it matter whether labels are cut. All four have the same masks.
     "block": {
-        name: {"mask.block_input": inputs, "mask.block_output": outputs, "mask.dilate": 3}
+        name: {"mask.zero_image": inputs, "mask.zero_label": outputs, "mask.dilate": 3}
         for name, inputs, outputs in (
             ("both", True, True),
             ("input", True, False),
@@ -39,8 +39,8 @@ SWEEPS = {
         for erode, dilate in ((0, 0), (3, 0), (0, 3), (3, 3))
     },
     "pair_filter": {
-        "off": {"mask.same_classes": False},
-        "on": {"mask.same_classes": True},
+        "off": {"mask.require_same_classes": False},
+        "on": {"mask.require_same_classes": True},
     },
 }
 """Name → label of each point → its keys."""

@@ -12,7 +12,7 @@ from imjax.config.schema import CONVOLUTIONS, EXECUTIONS, FITS, KERNELS, LABEL_K
 from imjax.errors import UserError
 
 SCHEDULES = ("constant", "poly", "plateau")
-CHANCES = ("contrast_chance", "blur_chance", "noise_chance")
+CHANCES = ("contrast_prob", "blur_prob", "noise_prob")
 
 Rule = tuple[str, Callable[[Any], bool], str]
 """Key, whether its value will do, and what is expected."""
@@ -35,13 +35,20 @@ def _single_rules() -> Iterator[Rule]:
     """What each key alone must be."""
     for key in ("data.height", "data.width"):
         yield key, lambda v: v > 0 and v % 16 == 0, "a multiple of 16 (U-Net halves 4 times)"
-    counts = ("candidates", "start_candidates", "top", "predict_batch", "train.epochs",
+    counts = ("candidates", "num_baseline_nets", "top", "eval_batch_size", "train.epochs",
               "ensemble.members", "ensemble.views", "consistency.epochs", "evalnet.pairs.val_candidates",
               "train.batch_size", "evalnet.candidates", "evalnet.train.epochs",
               "evalnet.train.batch_size", "evalnet.pairs.passes", "evalnet.pairs.val_passes")  # fmt: skip
     for key in counts:
         yield key, lambda v: v >= 1, "at least 1"
-    for key in ("seed", "generations", "members_per_chunk", "resident_mib", "aldt.copies", "data.crops"):
+    for key in (
+        "seed",
+        "generations",
+        "nets_per_device",
+        "max_device_dataset_mib",
+        "aldt.copies",
+        "data.crops",
+    ):
         yield key, lambda v: v >= 0, "at least 0"
     for key in ("data.overlap", "joint.predict_overlap"):
         yield key, lambda v: 0 <= v < 1, "at least 0, less than 1"
@@ -83,7 +90,7 @@ def _joint_training() -> Iterator[Rule]:
         "flip",
         "turn",
         "feature_dropout",
-        "teacher_decay",
+        "ema_decay",
         "metassl.momentum",
     ]
     for key in chances:
@@ -91,7 +98,7 @@ def _joint_training() -> Iterator[Rule]:
     yield "joint.simeps.nets", lambda v: v >= 2, "at least 2 (published: 3 or 4)"
     yield "joint.simeps.combine", lambda v: v in ("max", "mean"), "max or mean"
     yield "joint.simeps.stages", lambda v: set(v) <= set(TAPS), f"some of {TAPS}"
-    for key in ("unlabelled", "labelled"):
+    for key in ("unlabeled", "labeled"):
         yield f"joint.metassl.{key}", lambda v: len(v) in (0, 4), "four weights, of UC, US, DC, DS, or none"
     for key in ("teacher_noise", "ramp.peak", "simeps.kappa"):
         yield f"joint.{key}", lambda v: v >= 0, "at least 0"
@@ -105,7 +112,7 @@ def _joint_rules(config: Config) -> Iterator[Rule]:
     """What keys must be beside others."""
     highest = config.evalnet.highest
     yield "evalnet.lowest", lambda v: v < highest, f"less than evalnet.highest = {highest}"
-    fewest = min(config.candidates, config.start_candidates)
+    fewest = min(config.candidates, config.num_baseline_nets)
     yield "ensemble.members", lambda v: v <= fewest, f"at most the {fewest} candidates that are trained"
     crops = config.data.crops
     yield "data.overlap", lambda v: not (v and crops), f"0 beside data.crops = {crops}: crops are of one kind"
@@ -118,7 +125,7 @@ def _joint_rules(config: Config) -> Iterator[Rule]:
     valid = ("none", "metassl")
     yield "metassl", lambda v: not v or weighting in valid, f"False beside joint.weighting = {weighting}"
     strengths = [field.name for field in dataclasses.fields(Augment)]
-    for key in ("model.growing_alpha", *(f"augment.{name}" for name in strengths)):
+    for key in ("model.width_per_generation", *(f"augment.{name}" for name in strengths)):
         number = config.generations
         yield key, lambda v, n=number: len(v) >= n, f"an entry for each of the {number} generations"
     for name in strengths:

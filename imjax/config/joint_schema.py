@@ -1,4 +1,4 @@
-"""The configuration of methods that see labelled and unlabelled images in every batch (method.md 2)."""
+"""The configuration of methods that see labeled and unlabeled images in every batch (method.md 2)."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class View:
 
     blur: int
     noise: int
-    """Standard deviation of Gaussian noise, in grey levels."""
+    """Standard deviation of Gaussian noise, in gray levels."""
     gain: float
     offset: float
-    contrast_chance: float
-    blur_chance: float
-    noise_chance: float
+    contrast_prob: float
+    blur_prob: float
+    noise_prob: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,10 +53,10 @@ class SimEps:
 class MetaSSL:
     """MetaSSL, method.md 2.2."""
 
-    unlabelled: tuple[float, ...]
-    """Weights of the regions UC, US, DC, DS of unlabelled pixels; empty: those of the method."""
-    labelled: tuple[float, ...]
-    """The same of labelled ones."""
+    unlabeled: tuple[float, ...]
+    """Weights of the regions UC, US, DC, DS of unlabeled pixels; empty: those of the method."""
+    labeled: tuple[float, ...]
+    """The same of labeled ones."""
     threshold: float
     """Of confidence, at the start, for every class."""
     momentum: float
@@ -65,7 +65,7 @@ class MetaSSL:
 
 @dataclasses.dataclass(frozen=True)
 class Joint:
-    """Methods that see labelled and unlabelled images in every batch, method.md 2."""
+    """Methods that see labeled and unlabeled images in every batch, method.md 2."""
 
     patch: tuple[int, ...]
     """Depth, height and width of the random part of a volume that a step sees, and of the windows that nets
@@ -73,19 +73,19 @@ class Joint:
     predict_overlap: float
     """Share of its side that a window has in common with the next, along each axis of a volume."""
     weighting: str
-    """What weighs the unlabelled pixels: `none`, `inconsistency` (pixels on which the two predictions
+    """What weighs the unlabeled pixels: `none`, `inconsistency` (pixels on which the two predictions
     disagree are out), `csl`, or `metassl`."""
     ramp: Ramp
-    teacher_decay: float
+    ema_decay: float
     """Largest decay of Mean Teacher's moving average."""
     teacher_noise: float
     """Standard deviation of the noise on the teacher's images, of 1, cut at twice as much."""
     confidence: float
     """FixMatch, UniMatch: least probability of a pseudo-label."""
-    cps_labelled: bool
-    """CPS: the nets learn each other's class of labelled images as well."""
+    cps_labeled: bool
+    """CPS: the nets learn each other's class of labeled images as well."""
     cutmix: float
-    """Chance that an unlabelled strong view has a box of another image."""
+    """Chance that an unlabeled strong view has a box of another image."""
     feature_dropout: float
     """UniMatch."""
     flip: float

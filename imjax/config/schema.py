@@ -26,7 +26,7 @@ EXECUTIONS = ("auto", "batched", "sequential")
 LABEL_KINDS = ("auto", "binary", "multiclass", "multilabel")
 """What the masks of a folder of the user's own may be said to be."""
 
-PLACES = frozenset({"data.dir", "data.cache", "members_per_chunk", "resident_mib", "on_nan"})
+PLACES = frozenset({"data.dir", "data.cache", "nets_per_device", "max_device_dataset_mib", "on_nan"})
 """Keys that change where and how fast a run runs, and whether it comes to its end, not what it gives."""
 
 LEVELS = ("low", "mid", "high")
@@ -57,7 +57,7 @@ class Data:
     """How an image comes to that size: `resize`, all of it; `crop`, squares of its own pixels, in a grid
     unless `crops` are drawn; `pad`, in the middle, shrunk where it is larger."""
     stretch: bool
-    """Each image's 0.5th percentile of grey levels becomes 0 and its 99.5th 255, before it is cut."""
+    """Each image's 0.5th percentile of gray levels becomes 0 and its 99.5th 255, before it is cut."""
     label_fraction: float
     """Share of the training images whose labels are used."""
     val_fraction: float
@@ -70,7 +70,7 @@ class Data:
     split_seed: int
     label_kind: str
     """Of a folder of one's own (`folder`): `auto` reads it off the masks, or another of LABEL_KINDS."""
-    free_rotation: bool
+    rotation_invariant: bool
     """Of a folder of one's own: up and down do not matter, so that copies are turned upside down too."""
     synthetic_train: int
     """Numbers of scenes of the synthetic dataset."""
@@ -86,7 +86,7 @@ class Model:
     """`study` or `benchmark`."""
     alpha: float
     """Width of nets that do not grow."""
-    growing_alpha: tuple[float, ...]
+    width_per_generation: tuple[float, ...]
     """Width per generation of the methods that grow."""
     dropout: float
     """Of `study`, the same in every block."""
@@ -95,7 +95,7 @@ class Model:
     dropouts: tuple[float, ...]
     """Of `benchmark`, on the way down."""
     momentum: float
-    """Of batch normalisation's running statistics."""
+    """Of batch normalization's running statistics."""
     dtype: str
     """Compute type: `auto` (bfloat16 on accelerators, float32 on CPU), `float32` or `bfloat16`."""
     convolution: str
@@ -136,7 +136,7 @@ class Augment:
 
 
 @dataclasses.dataclass(frozen=True)
-class Strength:
+class AugmentStrength:
     """Of photometry, method.md 1.8."""
 
     blur: int
@@ -146,14 +146,14 @@ class Strength:
 
 
 @dataclasses.dataclass(frozen=True)
-class Aldt(Strength):
-    """The augmented labelled set, made once."""
+class Aldt(AugmentStrength):
+    """The augmented labeled set, made once."""
 
     copies: int
 
 
 @dataclasses.dataclass(frozen=True)
-class Ensemble(Strength):
+class Ensemble(AugmentStrength):
     """Who labels: several nets, or several views of one net. The strength is the views'."""
 
     members: int
@@ -178,14 +178,14 @@ class Mask:
     erode: int
     dilate: int
     """Sizes of the square kernels; 0 = off."""
-    block_input: bool
-    block_output: bool
-    same_classes: bool
+    zero_image: bool
+    zero_label: bool
+    require_same_classes: bool
     """Drop an image when the members' sets of predicted classes differ."""
 
 
 @dataclasses.dataclass(frozen=True)
-class EvalNetData(Strength):
+class EvalNetData(AugmentStrength):
     """The pairs that EvalNets learn from, method.md 1.6; the strength is that of every other pair."""
 
     passes: int
@@ -224,7 +224,7 @@ class Config:
     """Name in `imjax.methods.generational.registry` or in `imjax.methods.joint.registry`."""
     seed: int
     generations: int
-    start_candidates: int
+    num_baseline_nets: int
     """Nets trained from different seeds for LDT, ALDT and FDT."""
     candidates: int
     """The same per generation."""
@@ -232,14 +232,14 @@ class Config:
     """Candidates, best on val first, whose mean is reported."""
     baselines: tuple[str, ...]
     """Start methods to train beside the method, for comparison: `ldt`, `aldt`, `fdt`."""
-    members_per_chunk: int
+    nets_per_device: int
     """Most members that a device holds at once; 0: on a CPU one, elsewhere as many as fit its memory."""
     member_execution: str
     """How the members of a device run: `batched` (`vmap`), `sequential` (one after another inside one
     program), or `auto`."""
-    resident_mib: int
+    max_device_dataset_mib: int
     """Sets up to this size stay on the device; larger ones stream from the host."""
-    predict_batch: int
+    eval_batch_size: int
     on_nan: str
     """When a candidate's loss is not finite: `stop` the run, or `drop` the candidate, which then is ranked
     last and in no ensemble. May be changed in a run's folder, to go on after a stop."""

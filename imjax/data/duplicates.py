@@ -14,7 +14,7 @@ SIDE = 10
 """Rows and columns of the means that stand for an image; coarse, so that JPEG's noise averages out."""
 
 TOLERANCE = 1.2
-"""Root mean square difference of two such arrays, in grey levels of 0..255, up to which they show one scene.
+"""Root mean square difference of two such arrays, in gray levels of 0..255, up to which they show one scene.
 
 Of the 1 441 NEU-Seg images at hand, the two copies of each of 613 scenes, each compressed for itself, are at
 most 0.51 apart, and images of different scenes at least 2.61. It tells nothing where scenes look alike.
@@ -46,12 +46,12 @@ def scenes(paths: Sequence[Path]) -> list[int]:
     """
     if not paths:
         return []
-    arrays = np.stack([_means(raw_files.read_grey(path)) for path in paths])
+    arrays = np.stack([_means(raw_files.read_gray(path)) for path in paths])
     return joined(len(paths), _copies(arrays))
 
 
 def _means(image: np.ndarray) -> np.ndarray:
-    """Means over `SIDE` x `SIDE` equal parts of a grey image `[h, w]`, float32 `[SIDE, SIDE]`."""
+    """Means over `SIDE` x `SIDE` equal parts of a gray image `[h, w]`, float32 `[SIDE, SIDE]`."""
     return cv2.resize(image.astype(np.float32), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
 
 
@@ -65,7 +65,7 @@ def _copies(arrays: np.ndarray) -> list[tuple[int, int]]:
         [np.rot90(x, k, (1, 2)) for x in (arrays, arrays[:, :, ::-1]) for k in range(4)], axis=1
     )
     # No symmetry moves the mean, and means differ by no more than the root mean square does. So only
-    # neighbours in the order of the means have to be compared.
+    # neighbors in the order of the means have to be compared.
     means = arrays.mean(axis=(1, 2))
     order = np.argsort(means, kind="stable")
     ends = np.searchsorted(means[order], means[order] + TOLERANCE, side="right")

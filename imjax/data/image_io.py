@@ -45,12 +45,12 @@ def find(folder: Path) -> list[Path]:
 def read(path: Path, channels: int) -> np.ndarray:
     """Decode an image as the datasets' readers do.
 
-    Colour becomes grey and grey colour as needed, alpha is dropped, and what is not 8-bit is scaled as
+    Color becomes gray and gray color as needed, alpha is dropped, and what is not 8-bit is scaled as
     `raw.read_photo` says. Pixels stay as they are stored, whatever EXIF says of the orientation.
 
     Args:
         path: the file.
-        channels: 1 (grey) or 3 (RGB), `DatasetSpec.channels`.
+        channels: 1 (gray) or 3 (RGB), `DatasetSpec.channels`.
 
     Returns:
         uint8 `[h, w, channels]`.
@@ -59,7 +59,7 @@ def read(path: Path, channels: int) -> np.ndarray:
         UserError: missing, damaged or too large a file, or one of several pages.
     """
     try:
-        return base.read_photo(path) if channels == 3 else base.read_grey_photo(path)[..., None]
+        return base.read_photo(path) if channels == 3 else base.read_gray_photo(path)[..., None]
     except cv2.error as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: no readable image ({reason}); convert or remove it") from error

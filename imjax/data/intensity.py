@@ -1,4 +1,4 @@
-"""Grey levels of an image brought to one range, where how bright it is says nothing of what it shows."""
+"""Gray levels of an image brought to one range, where how bright it is says nothing of what it shows."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def remarks(highs: Sequence[float]) -> list[str]:
     """That images differ in brightness, if they do.
 
     Args:
-        highs: of each image what would become white, in grey levels of 0..255.
+        highs: of each image what would become white, in gray levels of 0..255.
     """
     dark, bright = np.percentile(highs, (10, 90)) if highs else (0, 0)
     if dark >= UNLIKE * bright:

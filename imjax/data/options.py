@@ -27,9 +27,9 @@ class DataOptions:
     fit: str = "resize"
     """How an image comes to that size, one of `imjax.config.schema.FITS`; see `crops.cut`."""
     stretch: bool = False
-    """Whether each image's grey levels are brought to one range, see `levels.stretch`."""
+    """Whether each image's gray levels are brought to one range, see `levels.stretch`."""
     label_fraction: float = 0.1
-    """Share of the training images that counts as labelled."""
+    """Share of the training images that counts as labeled."""
     val_fraction: float = 0.1
     """Share held out for validation where the original has no validation part."""
     test_fraction: float = 0.2
@@ -39,8 +39,8 @@ class DataOptions:
     split_seed: int = 0
     label_kind: str = "auto"
     """Of a folder of the user's own: what its masks are, one of `imjax.config.schema.LABEL_KINDS`."""
-    free_rotation: bool = True
-    """Of a folder of the user's own: see `DatasetSpec.free_rotation`."""
+    rotation_invariant: bool = True
+    """Of a folder of the user's own: see `DatasetSpec.rotation_invariant`."""
     synthetic_train: int = 400
     synthetic_val: int = 80
     synthetic_test: int = 80

@@ -1,6 +1,6 @@
 """Original download -> packed, verified arrays in a cache folder, and back as memory maps.
 
-A packed set is `<cache>/<dataset>-<hash>/{labelled,unlabelled,val,test}/{images,labels}.npy` and
+A packed set is `<cache>/<dataset>-<hash>/{labeled,unlabeled,val,test}/{images,labels}.npy` and
 `manifest.json`. It is written to a temporary folder that is renamed last, so a folder of that name is whole.
 """
 
@@ -34,7 +34,7 @@ from imjax.data.splits import SPLITS, assign, overlaps, seen
 from imjax.errors import UserError
 from imjax.log import logger
 
-FORMAT = 2
+FORMAT = 3
 """Raised whenever the same options and files would be packed differently."""
 
 Progress = Callable[[list[tuple[str, Sample]], str], Iterable[tuple[str, Sample]]]
@@ -53,7 +53,7 @@ class Split:
 
 
 @dataclasses.dataclass(frozen=True)
-class Packed:
+class PackedDataset:
     """A packed set: what it is, how it was made, and its four splits by name."""
 
     spec: DatasetSpec
@@ -121,7 +121,7 @@ def prepare(options: DataOptions, cache: Path, progress: Progress = show) -> Pat
     return target
 
 
-def load(root: Path, verify: bool = True) -> Packed:
+def load(root: Path, verify: bool = True) -> PackedDataset:
     """Open a packed set.
 
     Args:
@@ -142,7 +142,7 @@ def load(root: Path, verify: bool = True) -> Packed:
     except (OSError, ValueError, KeyError, TypeError) as error:
         where = getattr(error, "filename", None) or path
         raise _damaged(where, root, str(error)) from error
-    return Packed(spec, manifest, splits, taken)
+    return PackedDataset(spec, manifest, splits, taken)
 
 
 def _check(options: DataOptions, cache: Path) -> None:

@@ -195,7 +195,7 @@ def resize_binary(label: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """uint8 0/1 or VOID `[h, w]` to `size`: foreground where its bilinear mean exceeds one half.
 
     A border then runs where it ran, to a fraction of a pixel. VOID goes by the nearest pixel and is no
-    foreground to its neighbours.
+    foreground to its neighbors.
     """
     share = cv2.resize((label == 1).astype(np.float32), size[::-1], interpolation=cv2.INTER_LINEAR)
     void = resize_label(label, size) == VOID

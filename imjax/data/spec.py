@@ -26,7 +26,7 @@ class DatasetSpec:
     classes: tuple[str, ...]
     """One name per network output. With `reserved`, entry 0 is the inconsistent class."""
     palette: tuple[tuple[int, int, int], ...]
-    """RGB, one colour per entry of `classes`."""
+    """RGB, one color per entry of `classes`."""
     channels: int = 3
     dims: int = 2
     """Spatial axes of one image; 3: each is a volume `[d, h, w, c]`, packed whole."""
@@ -40,7 +40,7 @@ class DatasetSpec:
     same up to their first `#` (`raw.slice_name`), and their order by name is that in the volume."""
     splits: tuple[str, ...] = ("published",)
     """Variants of the division into training, validation and test, the default first."""
-    free_rotation: bool = False
+    rotation_invariant: bool = False
     """Up and down do not matter: vertical flips and right-angle rotations are allowed, of volumes those in
     the plane of a slice."""
     label_resize: Literal["nearest", "bilinear"] = "nearest"

@@ -12,11 +12,11 @@ from imjax.data.options import DataOptions
 from imjax.data.readers.base import Sample
 from imjax.errors import UserError
 
-SPLITS = ("labelled", "unlabelled", "val", "test")
+SPLITS = ("labeled", "unlabeled", "val", "test")
 
 
 @dataclasses.dataclass(frozen=True)
-class Deck:
+class StratifiedSampler:
     """Draws names by a seed, the same share of every stratum."""
 
     seed: int
@@ -53,10 +53,10 @@ def split(
     Args:
         parts: source names by part of the original. Either `train`, `val` and `test`; or `train_val` and
             `test`; or `train` and `val_test`, which is cut in half; or one pool `train_val_test`.
-            `unlabelled` (optional) are further training images that count as such, e.g. for want of a mask.
-            `labelled` (optional) are the training sources that are labelled, `train` then being the others:
+            `unlabeled` (optional) are further training images that count as such, e.g. for want of a mask.
+            `labeled` (optional) are the training sources that are labeled, `train` then being the others:
             none are drawn.
-        label_fraction: share of the training sources that is labelled, in (0, 1]; at least one.
+        label_fraction: share of the training sources that is labeled, in (0, 1]; at least one.
         val_fraction: share of `train_val` or of the pool held out for validation, in (0, 1); at least one.
         seed: the permutations are those of the sorted names with this seed, on every platform.
         test_fraction: share of the pool held out for the test, in (0, 1); at least one.
@@ -64,8 +64,8 @@ def split(
             sources allow; sources without an entry are one kind.
 
     Returns:
-        Sorted source names by split. `unlabelled` is empty only where `label_fraction` leaves nothing, or
-        where a reader says so, by a part `unlabelled` with nothing in it.
+        Sorted source names by split. `unlabeled` is empty only where `label_fraction` leaves nothing, or
+        where a reader says so, by a part `unlabeled` with nothing in it.
 
     Raises:
         UserError: a fraction out of range, too few images, or a source in two parts.
@@ -73,14 +73,14 @@ def split(
     if not 0 < label_fraction <= 1:
         raise UserError(f"label_fraction = {label_fraction}, expected more than 0 and at most 1")
     names = {part: sorted(set(members)) for part, members in parts.items()}
-    deck = Deck(seed, strata or {})
+    deck = StratifiedSampler(seed, strata or {})
     train, val, test = _divide(names, val_fraction, test_fraction, deck)
-    extra = names.get("unlabelled", [])
-    keep = 0 if label_fraction == 1 or "unlabelled" in names else 1
-    labelled, rest = _label(train, names.get("labelled"), label_fraction, deck, keep)
+    extra = names.get("unlabeled", [])
+    keep = 0 if label_fraction == 1 or "unlabeled" in names else 1
+    labeled, rest = _label(train, names.get("labeled"), label_fraction, deck, keep)
     _check_enough("validation", val, 1)
     _check_enough("test", test, 1)
-    out = {"labelled": labelled, "unlabelled": sorted({*rest, *extra}), "val": val, "test": test}
+    out = {"labeled": labeled, "unlabeled": sorted({*rest, *extra}), "val": val, "test": test}
     for pair, common in overlaps(out).items():
         if common:
             raise UserError(
@@ -120,7 +120,7 @@ def overlaps(splits: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
 
 
 def _divide(
-    names: dict[str, list[str]], val_fraction: float, test_fraction: float, deck: Deck
+    names: dict[str, list[str]], val_fraction: float, test_fraction: float, deck: StratifiedSampler
 ) -> tuple[list[str], list[str], list[str]]:
     """Sorted sources for training, validation and test, from whatever parts the original has."""
     if "train_val_test" in names:
@@ -141,14 +141,15 @@ def _divide(
 
 
 def _label(
-    train: list[str], chosen: list[str] | None, fraction: float, deck: Deck, keep: int
+    train: list[str], chosen: list[str] | None, fraction: float, deck: StratifiedSampler, keep: int
 ) -> tuple[list[str], list[str]]:
     """Training sources with labels and without, at least `keep` of the latter; drawn unless chosen."""
     if chosen is not None:
-        _check_enough("labelled training", chosen, 1)
-        _check_enough("unlabelled training", train, keep)
+        _check_enough("labeled training", chosen, 1)
+        _check_enough("unlabeled training", train, keep)
         return chosen, train
     _check_enough("training", train, 1 + keep)
+    # The name of a random stream: spelled otherwise it would draw another split.
     return deck.draw(train, fraction * len(train), "split/labelled", keep)
 
 

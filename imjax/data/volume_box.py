@@ -28,7 +28,7 @@ def warn_of(names: Sequence[str], count: int, box: tuple[int, ...]) -> None:
     """Say that these volumes of so many lose a part of their objects by `fit`, if there are any."""
     if names:
         logger.warning(
-            f"{len(names)} of {count} volumes, {names[0]} among them, have labelled objects outside of their "
+            f"{len(names)} of {count} volumes, {names[0]} among them, have labeled objects outside of their "
             f"middle {box} voxels (d, h, w): cut off, and counted in no figure; enlarge data.depth, "
             "data.height and data.width"
         )
@@ -47,12 +47,12 @@ def fit(image: np.ndarray, label: np.ndarray, box: tuple[int, ...]) -> tuple[np.
     Returns:
         Image `[*box, c]`, 0 where padded, and label `[*box]` or `[*box, k]`, `VOID` there.
     """
-    return _centred(image, box, 0), _centred(label, box, VOID)
+    return _centerd(image, box, 0), _centerd(label, box, VOID)
 
 
 def cut_off(label: np.ndarray, box: tuple[int, ...]) -> int:
     """Voxels of objects (neither 0 nor void) of a label `[d, h, w]` or `[d, h, w, k]` that `fit` cuts off."""
-    inside = _centred(label, box, VOID)
+    inside = _centerd(label, box, VOID)
     return int(_objects(label) - _objects(inside))
 
 
@@ -60,7 +60,7 @@ def _objects(label: np.ndarray) -> int:
     return int(((label != 0) & (label != VOID)).sum())
 
 
-def _centred(array: np.ndarray, box: tuple[int, ...], fill: int) -> np.ndarray:
+def _centerd(array: np.ndarray, box: tuple[int, ...], fill: int) -> np.ndarray:
     out = np.full((*box, *array.shape[len(box) :]), fill, array.dtype)
     source, target = [], []
     for have, want in zip(array.shape, box, strict=False):

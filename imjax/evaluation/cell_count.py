@@ -18,7 +18,7 @@ ALIVE, DEAD, POSITION = range(3)
 RADII = (3, 8)
 """Smallest and largest radius of a redrawn mark in pixels."""
 WINDOW = 6
-"""Side of the square around a cell's centre that decides between alive and dead."""
+"""Side of the square around a cell's center that decides between alive and dead."""
 
 
 def marks(position: UInt8[np.ndarray, "h w"], *, erode: bool) -> Float64[np.ndarray, "m 2"]:
@@ -32,20 +32,20 @@ def marks(position: UInt8[np.ndarray, "h w"], *, erode: bool) -> Float64[np.ndar
     found = (position == 1).astype(np.uint8)
     if erode:
         found = cv2.erode(found, np.ones((3, 3), np.uint8))
-    _, _, _, centres = cv2.connectedComponentsWithStats(found, connectivity=8)
-    return np.ascontiguousarray(centres[1:, ::-1])
+    _, _, _, centers = cv2.connectedComponentsWithStats(found, connectivity=8)
+    return np.ascontiguousarray(centers[1:, ::-1])
 
 
-def discs(centres: Float64[np.ndarray, "m 2"], shape: tuple[int, int]) -> UInt8[np.ndarray, "h w"]:
+def discs(centers: Float64[np.ndarray, "m 2"], shape: tuple[int, int]) -> UInt8[np.ndarray, "h w"]:
     """`mod_position` (method.md 1.9): a filled disc per mark, small where marks are close to each other.
 
     The radius is min(8, max(3, ⌊distance to the nearest other mark / 4⌋)), 8 for a sole mark, with distances
     between centroids; the middle is the pixel nearest to the centroid.
     """
     out = np.zeros(shape, np.uint8)
-    for centre in centres:
-        row, column = (int(v) for v in np.floor(centre + 0.5))
-        cv2.circle(out, (column, row), _radius(centre, centres), 1, thickness=cv2.FILLED)
+    for center in centers:
+        row, column = (int(v) for v in np.floor(center + 0.5))
+        cv2.circle(out, (column, row), _radius(center, centers), 1, thickness=cv2.FILLED)
     return out
 
 
@@ -69,9 +69,9 @@ def count(label: UInt8[np.ndarray, "h w 3"]) -> tuple[int, int]:
     with fewer than 6 rows or columns is taken whole in that direction.
     """
     numbers = [0, 0]
-    for centre in marks(label[..., POSITION], erode=True):
+    for center in marks(label[..., POSITION], erode=True):
         room = np.maximum(np.array(label.shape[:2]) - WINDOW, 0)
-        top, left = np.clip(np.floor(centre).astype(int) - (WINDOW // 2 - 1), 0, room)
+        top, left = np.clip(np.floor(center).astype(int) - (WINDOW // 2 - 1), 0, room)
         near = label[top : top + WINDOW, left : left + WINDOW] == 1
         alive, dead = near[..., ALIVE].sum(), near[..., DEAD].sum()
         if alive != dead:
@@ -95,9 +95,9 @@ def cell_count_error(
     return float(np.mean(errors)) if errors else float("nan")
 
 
-def _radius(centre: np.ndarray, centres: Float64[np.ndarray, "m 2"]) -> int:
-    if len(centres) == 1:
+def _radius(center: np.ndarray, centers: Float64[np.ndarray, "m 2"]) -> int:
+    if len(centers) == 1:
         return RADII[1]
     # The nearest of all is the mark itself.
-    nearest = np.partition(np.hypot(*(centres - centre).T), 1)[1]
+    nearest = np.partition(np.hypot(*(centers - center).T), 1)[1]
     return int(np.clip(nearest // 4, *RADII))

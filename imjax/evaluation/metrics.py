@@ -47,7 +47,7 @@ def soft_sums(
     """Soft intersection Σp·y, soft union Σ(p + y − p·y) and true pixels of each class over a batch.
 
     `*px` are the batch axis and those of the pixels, here and below.
-    Void pixels are not counted, so that padding is labelled void.
+    Void pixels are not counted, so that padding is labeled void.
     """
     p = jnp.where((labels != VOID)[..., None], probabilities.astype(jnp.float32), 0)
     y = labels[..., None] == jnp.arange(p.shape[-1], dtype=jnp.uint8)
@@ -150,7 +150,7 @@ def dice_dataset(confusions: Confusions) -> Float64[np.ndarray, " k"]:
 
 
 def _mean_present(values: np.ndarray, confusions: Confusions, first: int) -> float:
-    """Mean over the classes that occur in the truth, so that a class nobody labelled never counts."""
+    """Mean over the classes that occur in the truth, so that a class nobody labeled never counts."""
     return _mean(values[first:][_parts(confusions)[1].sum(0)[first:] > 0])
 
 
@@ -187,7 +187,7 @@ Figures = dict[tuple[str, str], float]
 """(metric, class name or "" for means) → value, as in `results.csv`."""
 
 
-def _summarise_multiclass(spec: DatasetSpec, confusions: Confusions) -> Figures:
+def _summarize_multiclass(spec: DatasetSpec, confusions: Confusions) -> Figures:
     first = int(spec.background)
     figures = {
         ("miou", ""): miou_per_image(confusions, first),
@@ -204,7 +204,7 @@ def _summarise_multiclass(spec: DatasetSpec, confusions: Confusions) -> Figures:
     return figures
 
 
-def _summarise_multilabel(spec: DatasetSpec, confusions: np.ndarray) -> Figures:
+def _summarize_multilabel(spec: DatasetSpec, confusions: np.ndarray) -> Figures:
     channels = np.moveaxis(confusions, 1, 0)
     figures = {("iou", name): binary_iou(c) for name, c in zip(spec.classes, channels, strict=True)}
     figures["miou", ""] = _mean(np.array(list(figures.values())))
@@ -222,7 +222,7 @@ def _summarise_multilabel(spec: DatasetSpec, confusions: np.ndarray) -> Figures:
     return figures
 
 
-def summarise(
+def summarize(
     spec: DatasetSpec, confusions: Confusions | Int[np.ndarray, "n c 2 2"] | Int[Array, "n c 2 2"]
 ) -> Figures:
     """Every figure that the confusion matrices of a split give.
@@ -242,9 +242,9 @@ def summarise(
     """
     counts = np.asarray(confusions)
     if spec.kind == "multiclass":
-        return _summarise_multiclass(spec, counts)
+        return _summarize_multiclass(spec, counts)
     if spec.kind == "multilabel":
-        return _summarise_multilabel(spec, counts)
+        return _summarize_multilabel(spec, counts)
     return {
         ("iou", ""): binary_iou(counts),
         ("dice", ""): binary_dice(counts),

@@ -1,7 +1,7 @@
 """How far the surfaces of two objects lie apart: HD95 and ASSD, on the host, by SciPy.
 
 The conventions are those of MedPy, by which the semi-supervised medical benchmarks measure: the surface of an
-object are its voxels with a face to the outside, the volume's rim included; distances are between centres of
+object are its voxels with a face to the outside, the volume's rim included; distances are between centers of
 voxels, with spacing 1 along every axis, whatever the scanner's; both surfaces count in both figures.
 """
 
@@ -33,7 +33,7 @@ def distances(*, truth: Mask, prediction: Mask) -> Distances:
     Returns:
         nan where both are empty: there is nothing to measure. Where one is, no distance exists, and to leave
         the figure out would reward a net that finds nothing: both figures are then the volume's diagonal,
-        between the centres of opposite corners, which no distance exceeds.
+        between the centers of opposite corners, which no distance exceeds.
     """
     if not (truth.any() and prediction.any()):
         either = truth.any() or prediction.any()

@@ -10,16 +10,16 @@ import jax.numpy as jnp
 from jax import export
 
 from imjax.errors import UserError
-from imjax.inference.load_run import Finished
+from imjax.inference.load_run import LoadedRun
 from imjax.ops import ensemble
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 
-def exported(stage: Finished, nets: int) -> bytes:
-    """Mean probability of the best nets, serialised.
+def exported(stage: LoadedRun, nets: int) -> bytes:
+    """Mean probability of the best nets, serialized.
 
-    The artefact takes uint8 `[b, h, w, c]`, h and w as in training and b any number, and gives float32
+    The artifact takes uint8 `[b, h, w, c]`, h and w as in training and b any number, and gives float32
     `[b, h, w, k]`: softmax (multiclass) or sigmoid. The class that nets reserve for inconsistent pixels is
     left out, so that k are the dataset's own classes in their order.
 
@@ -44,7 +44,7 @@ def exported(stage: Finished, nets: int) -> bytes:
     return bytes(export.export(jax.jit(function), platforms=PLATFORMS)(images).serialize())
 
 
-def write(stage: Finished, nets: int, path: Path) -> None:
+def write(stage: LoadedRun, nets: int, path: Path) -> None:
     """Write `exported` to a file; UserError if that is not possible."""
     data = exported(stage, nets)
     try:

@@ -20,13 +20,13 @@ from imjax.data.spec import DatasetSpec
 from imjax.errors import UserError
 from imjax.inference.predictor import Predictor
 from imjax.json_io import read_json
-from imjax.methods.generational.registry import RECIPES
-from imjax.methods.joint.registry import HOSTS
+from imjax.methods.generational.registry import GENERATIONAL_METHODS
+from imjax.methods.joint.registry import JOINT_METHODS
 from imjax.training.checkpoints import load_nets
 
 
 @dataclasses.dataclass(frozen=True)
-class Finished:
+class LoadedRun:
     """A training stage that is done, and what its nets need to predict."""
 
     folder: Path
@@ -89,7 +89,7 @@ def read_record(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: not a config.json of imjax ({error}); name another folder") from error
 
 
-def open_stage(workdir: Path, stage: str | None = None, batch: int | None = None) -> Finished:
+def open_stage(workdir: Path, stage: str | None = None, batch: int | None = None) -> LoadedRun:
     """A finished training stage of a run.
 
     Args:
@@ -110,12 +110,12 @@ def open_stage(workdir: Path, stage: str | None = None, batch: int | None = None
             DatasetSpec.of(record["spec"]),
             freeze(values["model"], Model, "model."),
             freeze(values["mask"], Mask, "mask."),
-            batch or values["predict_batch"],
+            batch or values["eval_batch_size"],
         )
         size = data["height"], data["width"]
         known = {key: data[key] for key in ("crops", "overlap", "fit", "stretch")}
         options = DataOptions(dataset="", size=size, **known)
-        if method not in RECIPES and method not in HOSTS:
+        if method not in GENERATIONAL_METHODS and method not in JOINT_METHODS:
             raise KeyError(f"method {method!r}")
     except (KeyError, TypeError, UserError) as error:
         made = record.get("commit") or "unknown"
@@ -125,7 +125,7 @@ def open_stage(workdir: Path, stage: str | None = None, batch: int | None = None
     folder = _choose(workdir, method, stage)
     name = _name(folder)
     alpha, auxiliaries = _shape(predictor.model, method, name)
-    return Finished(folder, name, predictor, options, alpha, auxiliaries, _ranked(folder))
+    return LoadedRun(folder, name, predictor, options, alpha, auxiliaries, _ranked(folder))
 
 
 def _choose(workdir: Path, method: str, stage: str | None) -> Path:
@@ -162,16 +162,16 @@ def _generation(stage: str) -> int | None:
 
 def _belongs(stage: str, method: str) -> bool:
     """Whether a stage is the method's and not a baseline's."""
-    if method in HOSTS or _generation(stage) is not None:
+    if method in JOINT_METHODS or _generation(stage) is not None:
         return True
-    return stage in (f"train_{RECIPES[method].start}", "train_consistency")
+    return stage in (f"train_{GENERATIONAL_METHODS[method].start}", "train_consistency")
 
 
 def _shape(model: Model, method: str, stage: str) -> tuple[float, int]:
     """Width and auxiliary decoders of a stage's nets."""
-    if method in HOSTS:
-        return model.alpha, HOSTS[method].auxiliaries
-    return RECIPES[method].width(model, _generation(stage)), 0
+    if method in JOINT_METHODS:
+        return model.alpha, JOINT_METHODS[method].auxiliaries
+    return GENERATIONAL_METHODS[method].width(model, _generation(stage)), 0
 
 
 def _ranked(folder: Path) -> tuple[int, ...]:

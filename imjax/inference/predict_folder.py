@@ -24,15 +24,15 @@ from imjax.data.preprocess import resize_label
 from imjax.data.spec import DatasetSpec
 from imjax.errors import UserError
 from imjax.inference import writers
-from imjax.inference.load_run import Finished
-from imjax.inference.sliding_window import Cutting, Size
-from imjax.inference.writers import Answer
+from imjax.inference.load_run import LoadedRun
+from imjax.inference.sliding_window import Size, Tiler
+from imjax.inference.writers import Prediction
 from imjax.methods.generational.inconsistency_masks import consensus
 from imjax.ops import ensemble
 from imjax.ops.batched_map import over_images
 
 
-def members(stage: Finished, nets: int) -> int:
+def members(stage: LoadedRun, nets: int) -> int:
     """Nets that are asked when `nets` decide: a second one beside a single one, to disagree with it.
 
     Raises:
@@ -61,10 +61,10 @@ def check_folders(folder: Path, out: Path) -> None:
 class Run:
     """One call of `imjax.predict`: which nets, how images are cut, and what came of it so far."""
 
-    stage: Finished
+    stage: LoadedRun
     nets: int
     """The best so many decide by their mean probability."""
-    cutting: Cutting
+    cutting: Tiler
     rows: list[dict] = dataclasses.field(default_factory=list)
     """Of predictions.csv, in the order of the files."""
     failed: list[str] = dataclasses.field(default_factory=list)
@@ -119,7 +119,7 @@ class Run:
         spec = self.stage.spec
         label, confidence = decide(spec, canvas[: self.nets].mean(0), shape)
         mask = inconsistent(spec, self.stage.predictor.mask, canvas, shape)
-        answer = Answer(label, mask, confidence)
+        answer = Prediction(label, mask, confidence)
         writers.write(spec, image, answer, out, path.stem)
         self.rows.append(writers.row(spec, path.name, answer))
 
@@ -137,7 +137,7 @@ def decide(spec: DatasetSpec, probabilities: np.ndarray, size: Size) -> tuple[np
         size: of the image.
 
     Returns:
-        uint8 `[*size]`, outputs or 0/1, multilabel `[*size, k]`; and `Answer.confidence`.
+        uint8 `[*size]`, outputs or 0/1, multilabel `[*size, k]`; and `Prediction.confidence`.
     """
     planes = (
         cv2.resize(np.ascontiguousarray(plane), size[::-1], interpolation=cv2.INTER_LINEAR)

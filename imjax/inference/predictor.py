@@ -21,11 +21,11 @@ from imjax.data.spec import DatasetSpec, LabelKind
 from imjax.inference import volume_windows
 from imjax.methods.generational.inconsistency_masks import consensus
 from imjax.models.unet import UNet
-from imjax.models.unet_dropout import BenchmarkUNet
+from imjax.models.unet_dropout import UNetDropout
 from imjax.ops import ensemble
 from imjax.ops.batched_map import over_images
 from imjax.training import apply_nets, memory
-from imjax.training.data_loader import Source
+from imjax.training.data_loader import EnsembleLoader
 from imjax.training.ensemble_parallel import Members, spread_over_devices
 
 
@@ -37,10 +37,10 @@ class Predictor:
     model: Model
     mask: Mask
     batch: int
-    """Images per call, `Config.predict_batch`."""
-    members_per_chunk: int = 0
+    """Images per call, `Config.eval_batch_size`."""
+    nets_per_device: int = 0
     member_execution: str = "auto"
-    resident_mib: int = 0
+    max_device_dataset_mib: int = 0
     """See `Config`."""
     patch: tuple[int, ...] = ()
     overlap: float = 0.5
@@ -53,7 +53,9 @@ class Predictor:
             count: members.
             need: bytes of one, see `engine.memory`.
         """
-        chunk = self.members_per_chunk or memory.members_that_fit(need, shared=self.resident_mib << 20)
+        chunk = self.nets_per_device or memory.members_that_fit(
+            need, shared=self.max_device_dataset_mib << 20
+        )
         return spread_over_devices(count, chunk, self.member_execution == "sequential")
 
     def _asked(self, net: nn.Module, systems: Sequence[Any], shape: Sequence[int], batch: int) -> Members:
@@ -63,9 +65,9 @@ class Predictor:
         need = memory.of_asking(asking, tuple(systems), images)
         return self.members(jax.tree.leaves(systems)[0].shape[0], need)
 
-    def source(self, examples: dict[str, np.ndarray], members: Members) -> Source:
+    def source(self, examples: dict[str, np.ndarray], members: Members) -> EnsembleLoader:
         """Examples for members, resident where they fit."""
-        return Source(examples, members, self.resident_mib)
+        return EnsembleLoader(examples, members, self.max_device_dataset_mib)
 
     def unet(self, alpha: float, auxiliaries: int = 0) -> nn.Module:
         """The backbone at that width, with so many auxiliary decoders."""
@@ -74,7 +76,7 @@ class Predictor:
         shared["convolution"] = m.convolution
         if m.backbone == "benchmark":
             features = tuple(int(base * alpha) for base in m.features)
-            return BenchmarkUNet(outputs, features, m.dropouts, self.spec.dims, **shared)
+            return UNetDropout(outputs, features, m.dropouts, self.spec.dims, **shared)
         return UNet(outputs, alpha, m.dropout, **shared)
 
     def labels(self, net: nn.Module, variables: Any, images: np.ndarray) -> np.ndarray:
@@ -92,7 +94,7 @@ class Predictor:
         if self.spec.dims == 3:
             return self._through_windows(net, [variables], images)
         members = self._asked(net, [variables], images.shape[1:], self.batch)
-        program, source = _labelling(members, net, self.spec.kind), self.source({"image": images}, members)
+        program, source = _labeling(members, net, self.spec.kind), self.source({"image": images}, members)
         return apply_nets.per_image(members, program, members.spread(variables), source, self.batch)
 
     def voted(self, net: nn.Module, systems: Sequence[Any], images: np.ndarray) -> np.ndarray:
@@ -158,7 +160,7 @@ class Predictor:
 
 
 @functools.lru_cache(maxsize=32)
-def _labelling(members: Members, net: nn.Module, kind: LabelKind) -> Callable:
+def _labeling(members: Members, net: nn.Module, kind: LabelKind) -> Callable:
     def function(variables, batch):
         return ensemble.label_of_logits(kind, net.apply(variables, batch["image"]))
 

@@ -47,13 +47,13 @@ def symmetries(spec: DatasetSpec, size: Size) -> tuple[Symmetry, ...]:
     keep the sides of an oblong.
     """
     turns = (0,)
-    if spec.free_rotation:
+    if spec.rotation_invariant:
         turns = (0, 1, 2, 3) if size[0] == size[1] else (0, 2)
     return tuple(Symmetry(turn, mirrored) for turn in turns for mirrored in (False, True))
 
 
 @dataclasses.dataclass(frozen=True)
-class Cutting:
+class Tiler:
     """How images become inputs of the nets."""
 
     size: Size
@@ -66,7 +66,7 @@ class Cutting:
     scale: float = 1.0
     """Factor by which the sides of an image are multiplied before it is cut into tiles, > 0."""
     stretch: bool = False
-    """Bring the image's grey levels to one range first, see `levels.stretch`."""
+    """Bring the image's gray levels to one range first, see `levels.stretch`."""
     pad: bool = False
     """Put a whole image into the middle of `size` as `crops.pad` does; without meaning for tiles."""
 

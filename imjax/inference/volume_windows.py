@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from imjax.data.preprocess import starts
 from imjax.training import apply_nets
-from imjax.training.data_loader import Source
+from imjax.training.data_loader import EnsembleLoader
 from imjax.training.ensemble_parallel import Chunks, Members
 
 Place = tuple[slice, ...]
@@ -61,7 +61,9 @@ def labels(
     out = []
     for volume in tqdm(images, desc="predicting", unit="volume", leave=False, disable=None):
         # Only one volume's windows, and only one batch of probabilities, exist at a time.
-        source = Source({"image": np.stack([volume[place] for place in where])}, members, resident_mib=0)
+        source = EnsembleLoader(
+            {"image": np.stack([volume[place] for place in where])}, members, max_device_dataset_mib=0
+        )
         out.append(_labels(apply_nets.sweep(members, mapped, variables, source, batch), where, seen, harden))
     return np.stack(out, 1)
 

@@ -18,7 +18,7 @@ from imjax.errors import UserError
 FOLDERS = ("masks", "colour", "overlay", "inconsistency")
 
 
-class Answer(NamedTuple):
+class Prediction(NamedTuple):
     """What is predicted for one image, at its own size."""
 
     label: np.ndarray
@@ -30,7 +30,7 @@ class Answer(NamedTuple):
 
 
 def class_table(spec: DatasetSpec) -> list[dict[str, Any]]:
-    """Rows of classes.csv: value in the masks (multilabel: number of the channel), name, colour.
+    """Rows of classes.csv: value in the masks (multilabel: number of the channel), name, color.
 
     Classes are counted as the dataset counts them: the class that a net reserves for inconsistent pixels is
     none of them, so that index is the net's output less one there.
@@ -40,8 +40,8 @@ def class_table(spec: DatasetSpec) -> list[dict[str, Any]]:
     if spec.kind == "binary":
         named.insert(0, ("background", VOID_COLOR))
     return [
-        {"index": index, "name": name, "colour": "#{:02x}{:02x}{:02x}".format(*colour)}
-        for index, (name, colour) in enumerate(named)
+        {"index": index, "name": name, "color": "#{:02x}{:02x}{:02x}".format(*color)}
+        for index, (name, color) in enumerate(named)
     ]
 
 
@@ -65,7 +65,7 @@ def make_folders(spec: DatasetSpec, out: Path) -> None:
     write_table(out / "classes.csv", class_table(spec))
 
 
-def write(spec: DatasetSpec, image: np.ndarray, answer: Answer, out: Path, stem: str) -> None:
+def write(spec: DatasetSpec, image: np.ndarray, answer: Prediction, out: Path, stem: str) -> None:
     """Write an image's four pictures (multilabel: a mask per label).
 
     Args:
@@ -82,14 +82,14 @@ def write(spec: DatasetSpec, image: np.ndarray, answer: Answer, out: Path, stem:
             _write_png(out / "masks" / folder_name(name) / f"{stem}.png", answer.label[..., channel])
     else:
         _write_png(out / "masks" / f"{stem}.png", answer.label - np.uint8(spec.reserved))
-    colour = paint_labels(spec, answer.label)
-    _write_png(out / "colour" / f"{stem}.png", colour)
-    _write_png(out / "overlay" / f"{stem}.png", overlay(spec, image, answer.label, colour))
+    color = paint_labels(spec, answer.label)
+    _write_png(out / "colour" / f"{stem}.png", color)
+    _write_png(out / "overlay" / f"{stem}.png", overlay(spec, image, answer.label, color))
     _write_png(out / "inconsistency" / f"{stem}.png", np.where(answer.inconsistent, 255, 0).astype(np.uint8))
 
 
-def overlay(spec: DatasetSpec, image: np.ndarray, label: np.ndarray, colour: np.ndarray) -> np.ndarray:
-    """Image and colours half and half where there is an object, uint8 RGB `[h, w, 3]`.
+def overlay(spec: DatasetSpec, image: np.ndarray, label: np.ndarray, color: np.ndarray) -> np.ndarray:
+    """Image and colors half and half where there is an object, uint8 RGB `[h, w, 3]`.
 
     Every class is an object, except class 0 where that is a background.
     """
@@ -98,11 +98,11 @@ def overlay(spec: DatasetSpec, image: np.ndarray, label: np.ndarray, colour: np.
         objects = label.any(-1)
     else:
         objects = label > 0 if spec.kind == "binary" or spec.background else np.ones(label.shape, bool)
-    mixed = (base.astype(np.uint16) + colour + 1) // 2
+    mixed = (base.astype(np.uint16) + color + 1) // 2
     return np.where(objects[..., None], mixed, base).astype(np.uint8)
 
 
-def row(spec: DatasetSpec, file: str, answer: Answer) -> dict[str, Any]:
+def row(spec: DatasetSpec, file: str, answer: Prediction) -> dict[str, Any]:
     """An image's line of predictions.csv: shares of the pixels, 0..1."""
     if spec.kind == "multilabel":
         shares = answer.label.mean((0, 1))

@@ -24,10 +24,10 @@ def run_decoders(
     """Logits of a net's main decoder, and of its auxiliary ones where `perturb` asks for them.
 
     Sows the deepest of `features` as "encoder" and the main decoder's last features as "decoder" in the
-    collection "taps" where that is mutable, except at initialisation: they are no part of a net's variables.
+    collection "taps" where that is mutable, except at initialization: they are no part of a net's variables.
 
     Args:
-        net: has `auxiliaries`, the number of its auxiliary decoders; all are built at initialisation.
+        net: has `auxiliaries`, the number of its auxiliary decoders; all are built at initialization.
         decode: features → logits and features before the head. Each call makes the layers of a new decoder,
             the main one first.
         features: of the encoder.

@@ -40,7 +40,7 @@ class EvalNet(nn.Module):
         Args:
             images: uint8 `[b, h, w, c]`, h and w at least 64.
             masks: uint8 labels, `[b, h, w]` (binary, multiclass) or `[b, h, w, k]` (multilabel).
-            train: normalise by the batch.
+            train: normalize by the batch.
 
         Returns:
             Float32 logits `[b, k]` of the IoU (k = 1 for binary), and of the detection or None.

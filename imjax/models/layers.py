@@ -110,7 +110,7 @@ def by_columns(
 
     Under `vmap` over members a convolution becomes a grouped one, for which cuDNN has no fast path and needs
     a long search before the first step; a product becomes a batched one (figures: docs/performance.md).
-    Each pixel's neighbours are put beside it once more for the gradient: kept, they are k² times the input.
+    Each pixel's neighbors are put beside it once more for the gradient: kept, they are k² times the input.
 
     Args:
         x: `[b, h, w, c]`.
@@ -134,7 +134,7 @@ def by_columns(
 def by_slices(x: jax.Array, kernel: jax.Array, *_: Any, **__: Any) -> jax.Array:
     """Convolution 3×3×3 of volumes, SAME and without stride, as one of images: for CPUs.
 
-    A slice and its two neighbours are one image of 3c channels. XLA has no fast path for three axes on a CPU:
+    A slice and its two neighbors are one image of 3c channels. XLA has no fast path for three axes on a CPU:
     4 patches of 16×32×32 with 4 channels take 132 ms forward, 311 and 246 ms for the two gradients; so they
     take 9, 22 and 21 ms. Accelerators have the true one, which needs a third of the memory.
 
@@ -148,7 +148,7 @@ def by_slices(x: jax.Array, kernel: jax.Array, *_: Any, **__: Any) -> jax.Array:
     (b, d, h, w, c), f = x.shape, kernel.shape[-1]
     padded = jnp.pad(x, ((0, 0), (1, 1), (0, 0), (0, 0), (0, 0)))
     beside = jnp.concatenate([padded[:, i : i + d] for i in range(3)], -1).reshape(b * d, h, w, 3 * c)
-    # [3, 3, 3, c, f] -> [3, 3, 3·c, f]: the neighbour is the slower of the two, as in the images.
+    # [3, 3, 3, c, f] -> [3, 3, 3·c, f]: the neighbor is the slower of the two, as in the images.
     flat = kernel.transpose(1, 2, 0, 3, 4).reshape(3, 3, 3 * c, f)
     axes = ("NHWC", "HWIO", "NHWC")
     out = jax.lax.conv_general_dilated(beside, flat, (1, 1), "SAME", dimension_numbers=axes)
@@ -169,8 +169,8 @@ def _affine(x: jax.Array, scale: jax.Array, shift: jax.Array) -> jax.Array:
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
-def normalise(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float) -> tuple:
-    """Batch normalisation by the batch's own statistics (Ioffe & Szegedy 2015, algorithm 1).
+def normalize(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float) -> tuple:
+    """Batch normalization by the batch's own statistics (Ioffe & Szegedy 2015, algorithm 1).
 
     Its gradient is written in closed form: two passes over `x`, one for two sums and one for the result, and
     nothing but `x` is kept for it, where that of the plain form takes the mean and the variance apart.
@@ -185,17 +185,17 @@ def normalise(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float) -
     Returns:
         The result, as `x`; the float32 mean and biased variance `[c]`, through which no gradient flows.
     """
-    return _normalise_forward(x, scale, bias, epsilon)[0]
+    return _normalize_forward(x, scale, bias, epsilon)[0]
 
 
-def _normalise_forward(x, scale, bias, epsilon):
+def _normalize_forward(x, scale, bias, epsilon):
     mean, variance = _statistics(x)
     inverse = jax.lax.rsqrt(variance + epsilon)
     y = _affine(x, scale * inverse, bias - mean * scale * inverse)
     return (y, mean, variance), (x, mean, inverse, scale)
 
 
-def _normalise_backward(epsilon, kept, slopes):
+def _normalize_backward(epsilon, kept, slopes):
     """With x̂ = (x − mean)·inverse: scale·inverse·(g − Σg/n − x̂·Σ(g·x̂)/n), Σ(g·x̂) and Σg."""
     x, mean, inverse, scale = kept
     count, pixels = x.size // x.shape[-1], tuple(range(x.ndim - 1))
@@ -207,18 +207,18 @@ def _normalise_backward(epsilon, kept, slopes):
     return of_x.astype(x.dtype), of_scale, of_bias
 
 
-normalise.defvjp(_normalise_forward, _normalise_backward)
+normalize.defvjp(_normalize_forward, _normalize_backward)
 
 
 class BatchNorm(nn.Module):
-    """`normalise` with its parameters and running statistics, under the names of flax's layer."""
+    """`normalize` with its parameters and running statistics, under the names of flax's layer."""
 
     momentum: float
     epsilon: float
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        """`[b, *spatial, c]` → same; `train` normalises by the batch and updates the running statistics."""
+        """`[b, *spatial, c]` → same; `train` normalizes by the batch and updates the running statistics."""
         channels = (x.shape[-1],)
         scale = self.param("scale", nn.initializers.ones, channels)
         bias = self.param("bias", nn.initializers.zeros, channels)
@@ -227,7 +227,7 @@ class BatchNorm(nn.Module):
         if not train:
             factor = scale * jax.lax.rsqrt(variance.value + self.epsilon)
             return _affine(x, factor, bias - mean.value * factor)
-        y, *found = normalise(x, scale, bias, self.epsilon)
+        y, *found = normalize(x, scale, bias, self.epsilon)
         if not self.is_initializing():
             for running, now in zip((mean, variance), found, strict=True):
                 running.value = self.momentum * running.value + (1 - self.momentum) * now
@@ -235,14 +235,14 @@ class BatchNorm(nn.Module):
 
 
 class Norm(nn.Module):
-    """Batch normalisation, statistics in float32 whatever the type of the features."""
+    """Batch normalization, statistics in float32 whatever the type of the features."""
 
     momentum: float
     epsilon: float = 1e-3
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        """`[b, *spatial, c]` → same; `train` normalises by the batch and updates the running statistics."""
+        """`[b, *spatial, c]` → same; `train` normalizes by the batch and updates the running statistics."""
         # A layer within the layer, since the weights of all runs so far are stored that way.
         return BatchNorm(self.momentum, self.epsilon)(x, train)
 
@@ -267,7 +267,7 @@ def max_pool(x: jax.Array) -> jax.Array:
 
 
 def upsample(x: jax.Array) -> jax.Array:
-    """Nearest-neighbour doubling: `[b, h, w, c]` → `[b, 2h, 2w, c]`."""
+    """Nearest-neighbor doubling: `[b, h, w, c]` → `[b, 2h, 2w, c]`."""
     b, h, w, c = x.shape
     return jnp.broadcast_to(x[:, :, None, :, None], (b, h, 2, w, 2, c)).reshape(b, 2 * h, 2 * w, c)
 

@@ -45,7 +45,7 @@ class UNet(nn.Module):
 
         Args:
             images: uint8, or float in 0..1, `[b, h, w, c]`, h and w multiples of 16.
-            train: normalise by the batch, and drop out.
+            train: normalize by the batch, and drop out.
             hook: changes the encoder's five feature maps, shallow to deep, before the decoder; the batch too.
             perturb: one such function for each auxiliary decoder, or none.
 

@@ -19,12 +19,12 @@ from imjax.models.layers import Norm, Up, choose_convolution, he_normal, head_pr
 
 
 class Stage(nn.Module):
-    """Convolution 3, batch normalisation (ε 1e-5), LeakyReLU(0.01), dropout; and again without dropout.
+    """Convolution 3, batch normalization (ε 1e-5), LeakyReLU(0.01), dropout; and again without dropout.
 
     Attributes:
         features: filters of both convolutions, which have a bias and are He-normal at the start.
         dropout: rate between the two. Needs an rng "dropout".
-        momentum, dtype, convolution: as in `BenchmarkUNet`.
+        momentum, dtype, convolution: as in `UNetDropout`.
     """
 
     features: int
@@ -49,7 +49,7 @@ class Stage(nn.Module):
 class Decoder(nn.Module):
     """From the encoder's features back to the size of the image.
 
-    Attributes: as in `BenchmarkUNet`.
+    Attributes: as in `UNetDropout`.
     """
 
     outputs: int
@@ -73,7 +73,7 @@ class Decoder(nn.Module):
         return head(x.astype(jnp.float32)), x
 
 
-class BenchmarkUNet(nn.Module):
+class UNetDropout(nn.Module):
     """One U-Net with concatenated skips, for images or for volumes.
 
     Attributes:
@@ -104,7 +104,7 @@ class BenchmarkUNet(nn.Module):
 
         Args:
             images: uint8, or float in 0..1, `[b, *spatial, c]`; sides are multiples of 2^(stages − 1).
-            train: normalise by the batch, and drop out.
+            train: normalize by the batch, and drop out.
             hook: changes the encoder's feature maps, one per stage, before the main decoder; the batch too.
             perturb: one such function for each auxiliary decoder, or none.
 

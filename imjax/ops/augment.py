@@ -19,21 +19,21 @@ from imjax.ops.ensemble import Label
 Image = UInt8[Array, "h w c"]
 
 
-class Strength(NamedTuple):
+class AugmentStrength(NamedTuple):
     """How strong the photometry may get; all zero leaves images as they are. Scalars, traced."""
 
     max_blur: Int[Array, ""] | int
     """Largest blur radius, 0..3: kernel sizes up to 2·max_blur + 1."""
     max_noise: Int[Array, ""] | int
-    """Noise lies in [-max_noise, max_noise) grey levels, at most 255."""
+    """Noise lies in [-max_noise, max_noise) gray levels, at most 255."""
     gain: Float[Array, ""] | float
     """Contrast factor in 1 ± gain."""
     offset: Float[Array, ""] | float
-    """Brightness shift in ± offset grey levels."""
+    """Brightness shift in ± offset gray levels."""
 
 
 def _gaussian_weights() -> np.ndarray:
-    """Centre and three outer weights for radii 0..3, `[4, 4]`, in 1/256 as OpenCV has them for 8 bits."""
+    """Center and three outer weights for radii 0..3, `[4, 4]`, in 1/256 as OpenCV has them for 8 bits."""
     table = np.zeros((4, 4), np.uint16)
     for radius in range(4):
         size = 2 * radius + 1
@@ -72,7 +72,7 @@ def _smooth(image: UInt8[Array, "rows columns"], weights: Array, axis: int, step
 def blur(image: Image, radius: Int[Array, ""]) -> Image:
     """Gaussian blur with kernel size 1, 3, 5, 7 for a traced radius 0, 1, 2, 3.
 
-    σ = 0.3((size−1)/2−1) + 0.8; the border is reflected without repeating the edge. Within 1 grey level of
+    σ = 0.3((size−1)/2−1) + 0.8; the border is reflected without repeating the edge. Within 1 gray level of
     `cv2.GaussianBlur`.
 
     Raises:
@@ -82,7 +82,7 @@ def blur(image: Image, radius: Int[Array, ""]) -> Image:
     if min(h, w) < 4:
         raise ValueError(f"blur: image of {h}×{w} pixels, expected at least 4×4")
     weights = jnp.asarray(_WEIGHTS)[radius]
-    # Columns and channels as one axis: loops over 3 channels would not vectorise on a CPU.
+    # Columns and channels as one axis: loops over 3 channels would not vectorize on a CPU.
     flat = _smooth(image.reshape(h, w * c), weights, axis=1, step=c)
     return _smooth(flat, weights, axis=0, step=1).reshape(h, w, c)
 
@@ -103,7 +103,7 @@ def add_noise(key: PRNGKeyArray, image: Image, max_noise: Int[Array, ""] | int) 
 
 
 def add_gaussian_noise(key: PRNGKeyArray, image: Image, sigma: Num[Array, ""] | float | int) -> Image:
-    """Add noise of standard deviation `sigma` grey levels per pixel and channel, rounded, clipped to 0..255.
+    """Add noise of standard deviation `sigma` gray levels per pixel and channel, rounded, clipped to 0..255.
 
     The sum of four random bytes stands for a normal draw: within 0.01 of its distribution, never beyond
     3.5 σ, and as cheap as uniform noise.
@@ -134,12 +134,12 @@ def _photometry(on: Bool[Array, ""], change: Callable[[Image], Image], image: Im
 
     Strengths are shared by the images of a batch, so the branch remains one under `vmap`. What is within it
     is compiled by itself as well: fused into one loop with the flips before it or with the blur after it,
-    it would not vectorise on a CPU, and the whole augmentation would take four times as long.
+    it would not vectorize on a CPU, and the whole augmentation would take four times as long.
     """
     return jax.lax.cond(on, change, lambda image: image, image)
 
 
-def _random_gain_offset(key: PRNGKeyArray, image: Image, strength: Strength) -> Image:
+def _random_gain_offset(key: PRNGKeyArray, image: Image, strength: AugmentStrength) -> Image:
     """With probability 1/2 `gain_offset` with gain in 1 ± gain and offset in ± offset."""
 
     def change(image: Image) -> Image:
@@ -152,13 +152,13 @@ def _random_gain_offset(key: PRNGKeyArray, image: Image, strength: Strength) -> 
     return _photometry(on, change, image)
 
 
-def _random_blur(key: PRNGKeyArray, image: Image, strength: Strength) -> Image:
+def _random_blur(key: PRNGKeyArray, image: Image, strength: AugmentStrength) -> Image:
     """`blur` with a radius drawn uniformly from 0..max_blur."""
     most = jnp.asarray(strength.max_blur)
     return _photometry(most > 0, lambda image: blur(image, jax.random.randint(key, (), 0, most + 1)), image)
 
 
-def _random_noise(key: PRNGKeyArray, image: Image, strength: Strength) -> Image:
+def _random_noise(key: PRNGKeyArray, image: Image, strength: AugmentStrength) -> Image:
     """`add_noise` of up to max_noise."""
     most = jnp.asarray(strength.max_noise)
     return _photometry(most > 0, lambda image: add_noise(key, image, most), image)
@@ -191,20 +191,20 @@ def undo(x: Shaped[Array, "h w *k"], move: Move) -> Shaped[Array, "h w *k"]:
     return do(turned, Move(move.vertical, move.horizontal, 0))
 
 
-def random_move(key: PRNGKeyArray, shape: tuple[int, ...], *, free_rotation: bool) -> Move:
-    """Mirror with probability 1/2; with `free_rotation` (static) also flip upside down with 1/2 and rotate.
+def random_move(key: PRNGKeyArray, shape: tuple[int, ...], *, rotation_invariant: bool) -> Move:
+    """Mirror with probability 1/2; with `rotation_invariant` (static) also flip with 1/2 and rotate.
 
     Rotations are uniform over 0, 90, 180, 270 degrees, or 0 and 180 where h differs from w (`shape`).
     """
     bits = jax.random.bits(key, (), jnp.uint8)
     horizontal, vertical, turns = (bits & 1) == 1, (bits & 2) == 2, (bits >> 2 & 3).astype(jnp.int32)
-    if not free_rotation:
+    if not rotation_invariant:
         return Move(jnp.zeros_like(vertical), horizontal, jnp.zeros_like(turns))
     return Move(vertical, horizontal, turns if shape[0] == shape[1] else turns & 2)
 
 
 def augment(
-    key: PRNGKeyArray, image: Image, label: Label, strength: Strength, *, free_rotation: bool
+    key: PRNGKeyArray, image: Image, label: Label, strength: AugmentStrength, *, rotation_invariant: bool
 ) -> tuple[Image, Label]:
     """One augmented copy of a pair: flips and rotation, gain and offset, blur, noise.
 
@@ -213,17 +213,17 @@ def augment(
         image: `[h, w, c]` uint8.
         label: `[h, w]` or `[h, w, k]` uint8; geometry only.
         strength: traced limits of the photometry.
-        free_rotation: static; `DatasetSpec.free_rotation`.
+        rotation_invariant: static; `DatasetSpec.rotation_invariant`.
     """
     geometry, contrast, radius, noise = jax.random.split(key, 4)
-    move = random_move(geometry, image.shape, free_rotation=free_rotation)
+    move = random_move(geometry, image.shape, rotation_invariant=rotation_invariant)
     image, label = do(image, move), do(label, move)
     image = _random_gain_offset(contrast, image, strength)
     image = _random_blur(radius, image, strength)
     return _random_noise(noise, image, strength), label
 
 
-def perturb(key: PRNGKeyArray, image: Image, strength: Strength) -> Image:
+def perturb(key: PRNGKeyArray, image: Image, strength: AugmentStrength) -> Image:
     """A photometric view of an image, for consistency and input ensembles: blur, noise, gain and offset."""
     radius, noise, contrast = jax.random.split(key, 3)
     image = _random_blur(radius, image, strength)

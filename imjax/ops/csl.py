@@ -7,10 +7,10 @@ for reliable pixels, for others a Gaussian of the distance to the reliable clust
 the cluster's own spread.
 
 Ours: dispersion is a standard deviation, theirs a variance: both features are then probabilities, and neither
-swamps the other. The features are centred, theirs are not: the relaxation for two clusters is then the sign
+swamps the other. The features are centerd, theirs are not: the relaxation for two clusters is then the sign
 along the one leading eigenvector of their Gram matrix, which is defined for two classes too, where dispersion
 is always 0 and a second eigenvector is not. Only the reliable cluster itself has full weight; CoVar's code
-also gives it to every pixel that is better than the cluster's centre in one of the features alone.
+also gives it to every pixel that is better than the cluster's center in one of the features alone.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def reliability_weights(
 ) -> Float32[Array, "*px"]:
     """Weight 0..1 of each pixel of one image: 1 if reliable, else less the farther from those that are.
 
-    The pixels are cut in two along the leading eigenvector of their centred features' Gram matrix; the side
+    The pixels are cut in two along the leading eigenvector of their centerd features' Gram matrix; the side
     with the higher mean confidence (if equal: the lower mean dispersion) is reliable. A pixel of the other
     side weighs exp(−½ z²), z its distance to the reliable side's mean, each feature in units of that side's
     standard deviation. For two classes an adaptive cut: pixels above the image's mean confidence weigh 1.
@@ -83,9 +83,9 @@ def reliability_weights(
     reliable = ahead == jnp.where(jnp.abs(gain) > TIE, gain > 0, calm)
 
     def squared_distance(values: Array) -> Array:
-        centre = mean(values, counted & reliable)
-        variance = mean(jnp.square(values - centre), counted & reliable)
-        return jnp.square(values - centre) / (variance + VARIANCE_FLOOR)
+        center = mean(values, counted & reliable)
+        variance = mean(jnp.square(values - center), counted & reliable)
+        return jnp.square(values - center) / (variance + VARIANCE_FLOOR)
 
     outside = jnp.exp(-(squared_distance(confidence) + squared_distance(dispersion)) / 2)
     return jnp.where(counted, jnp.where(reliable, 1, outside), 0)

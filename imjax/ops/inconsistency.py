@@ -59,13 +59,13 @@ def block(
     label: Label,
     inconsistent: Bool[Array, "h w"],
     *,
-    block_input: bool = True,
-    block_output: bool = True,
+    zero_image: bool = True,
+    zero_label: bool = True,
 ) -> tuple[UInt8[Array, "h w c"], Label]:
-    """Set image pixels (`block_input`) and label pixels (`block_output`) under the IM to 0."""
-    if block_input:
+    """Set image pixels (`zero_image`) and label pixels (`zero_label`) under the IM to 0."""
+    if zero_image:
         image = jnp.where(inconsistent[..., None], 0, image)
-    if block_output:
+    if zero_label:
         label = jnp.where(inconsistent if label.ndim == 2 else inconsistent[..., None], 0, label)
     return image, label
 
@@ -76,7 +76,7 @@ def keep_binary(consensus: UInt8[Array, "h w"], size: Int32[Array, ""]) -> Bool[
     return (foreground > size) & (foreground > 0)
 
 
-def same_classes(labels: Members, classes: int) -> Bool[Array, ""]:
+def require_same_classes(labels: Members, classes: int) -> Bool[Array, ""]:
     """True if every member predicts the same set of classes (`[n, h, w, k]`: of channels) in the image."""
     if labels.ndim == 4:
         present = labels.astype(bool).any((1, 2))
@@ -86,7 +86,7 @@ def same_classes(labels: Members, classes: int) -> Bool[Array, ""]:
 
 
 def _dilate_label(kind: Kind, label: Array, channels: tuple[int, ...]) -> Array:
-    """3×3 grey dilation of a multiclass label, or of the named channels of a multilabel one."""
+    """3×3 gray dilation of a multiclass label, or of the named channels of a multilabel one."""
     if kind == "multiclass":
         return morphology.dilate_classes(label, 3)
     for channel in channels:
@@ -102,7 +102,7 @@ def mask_pair(
     erode: morphology.Size = 0,
     dilate: morphology.Size = 0,
     dilate_channels: tuple[int, ...] = (),
-    need_same_classes: bool = False,
+    require_same_classes: bool = False,
 ) -> Pair:
     """Consensus label, IM, its size and the verdict on the pair, for any kind of label.
 
@@ -114,7 +114,7 @@ def mask_pair(
             static; a traced size must be one of `morphology.CHOICES`.
         dilate_channels: multilabel channels that are dilated by 3 when the IM is eroded (HeLa: alive, dead).
             A multiclass label always is, so that eroded rims get a class; a binary one never.
-        need_same_classes: drop the pair when the members' sets of predicted classes differ.
+        require_same_classes: drop the pair when the members' sets of predicted classes differ.
 
     Raises:
         ValueError: a static kernel size that is even or negative.
@@ -131,8 +131,8 @@ def mask_pair(
         inconsistent = reshape_im(inconsistent)
     size = jnp.sum(inconsistent, dtype=jnp.int32)
     keep = keep_binary(label, size) if kind == "binary" else jnp.bool_(True)
-    if need_same_classes:
-        keep &= same_classes(members, classes)
+    if require_same_classes:
+        keep &= require_same_classes(members, classes)
     if kind != "binary" and not (isinstance(erode, int) and erode <= 1):
         label = jnp.where(erode > 1, _dilate_label(kind, label, dilate_channels), label)
     union = inconsistent.any(-1) if kind == "multilabel" else inconsistent

@@ -58,8 +58,8 @@ def update_thresholds(
     """The thresholds after one batch: τ ← momentum·τ + (1 − momentum)·(mean largest probability), at most 1.
 
     The mean of a class runs over the counted pixels that the reference gives to it; a class without such a
-    pixel keeps its threshold. The paper starts at 0.9 and keeps one state for each net and for labelled and
-    unlabelled images.
+    pixel keeps its threshold. The paper starts at 0.9 and keeps one state for each net and for labeled and
+    unlabeled images.
 
     Args:
         thresholds: τ of each class, before.
@@ -86,7 +86,7 @@ def region_loss(
 
     Args:
         logits: of the supervised prediction; the gradient goes there.
-        target: class indices: the reference's classes, or the truth of labelled images.
+        target: class indices: the reference's classes, or the truth of labeled images.
         region: of each pixel (`regions`).
         weights: of the regions in the order of `REGIONS` (`region_weights`).
         counted: False for void pixels; a pixel whose target is void (255) is never counted.

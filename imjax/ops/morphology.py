@@ -42,7 +42,7 @@ def dilate(mask: Bool[Array, "h w"], size: int) -> Bool[Array, "h w"]:
     """Dilation by a size×size square (`cv2.dilate`); size 0 or 1 is the identity.
 
     Raises:
-        ValueError: `size` is even (no centre pixel) or negative.
+        ValueError: `size` is even (no center pixel) or negative.
     """
     return _max_filter(mask, size)
 
@@ -51,16 +51,16 @@ def erode(mask: Bool[Array, "h w"], size: int) -> Bool[Array, "h w"]:
     """Erosion by a size×size square (`cv2.erode`); size 0 or 1 is the identity.
 
     Raises:
-        ValueError: `size` is even (no centre pixel) or negative.
+        ValueError: `size` is even (no center pixel) or negative.
     """
     return ~_max_filter(~mask, size)
 
 
 def dilate_classes(labels: UInt8[Array, "h w"], size: int) -> UInt8[Array, "h w"]:
-    """Grey dilation of a class map: each pixel takes the largest class index in its size×size square.
+    """Gray dilation of a class map: each pixel takes the largest class index in its size×size square.
 
     Raises:
-        ValueError: `size` is even (no centre pixel) or negative.
+        ValueError: `size` is even (no center pixel) or negative.
     """
     return _max_filter(labels, size)
 

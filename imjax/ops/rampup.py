@@ -1,4 +1,4 @@
-"""How the weight of the unlabelled loss grows from nearly nothing to its peak.
+"""How the weight of the unlabeled loss grows from nearly nothing to its peak.
 
 Sigmoid-shaped ramp of Laine & Aila 2017 (arXiv 1610.02242, section 3), in the units of method.md 2.
 """

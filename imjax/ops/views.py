@@ -17,14 +17,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Float32, PRNGKeyArray, Shaped, UInt8
 
-from imjax.ops.augment import Image, Move, Strength, add_gaussian_noise, blur, do, gain_offset
+from imjax.ops.augment import AugmentStrength, Image, Move, add_gaussian_noise, blur, do, gain_offset
 from imjax.ops.ensemble import Label
 
 Volume = UInt8[Array, "d h w c"]
 Number = Float[Array, ""] | float | int
 
 
-class Chances(NamedTuple):
+class AugmentProbabilities(NamedTuple):
     """Probability, 0..1, that an operation acts on a view. Scalars, traced."""
 
     flip: Number
@@ -34,9 +34,9 @@ class Chances(NamedTuple):
     contrast: Number
     """Gain and offset; in strong views of RGB images contrast and saturation too."""
     blur: Number
-    """Blur with a radius of 1..`Strength.max_blur`."""
+    """Blur with a radius of 1..`AugmentStrength.max_blur`."""
     noise: Number
-    """Gaussian noise; here `Strength.max_noise` is its standard deviation, in grey levels."""
+    """Gaussian noise; here `AugmentStrength.max_noise` is its standard deviation, in gray levels."""
 
 
 BOX_SHARE = (0.02, 0.4)
@@ -46,17 +46,17 @@ BOX_ASPECT = (0.3, 1 / 0.3)
 """Range of height : width of a CutMix box, both as parts of the image's (UniMatch)."""
 
 LUMA = (0.299, 0.587, 0.114)
-"""Grey of an RGB pixel (ITU-R BT.601)."""
+"""Gray of an RGB pixel (ITU-R BT.601)."""
 
 
 def weak(
     key: PRNGKeyArray,
     image: Image | Volume,
     label: Label | UInt8[Array, "d h w"] | UInt8[Array, "d h w k"],
-    chances: Chances,
-    strength: Strength,
+    chances: AugmentProbabilities,
+    strength: AugmentStrength,
     *,
-    free_rotation: bool,
+    rotation_invariant: bool,
 ) -> tuple[UInt8[Array, ...], UInt8[Array, ...]]:
     """A weak view: geometry on image and label, then contrast, blur and noise on the image.
 
@@ -64,29 +64,29 @@ def weak(
         key: one key per view.
         image: `[h, w, c]`, of a volume `[d, h, w, c]`, uint8; h and w are 4 or more.
         label: `[h, w]` or `[h, w, k]` uint8, of a volume with `d` first; moves with the image.
-        chances, strength: traced. A gain lies in 1 ± gain, an offset in ± offset grey levels, uniformly.
-        free_rotation: static; `DatasetSpec.free_rotation`. Without it an image is mirrored at most.
+        chances, strength: traced. A gain lies in 1 ± gain, an offset in ± offset gray levels, uniformly.
+        rotation_invariant: static; `DatasetSpec.rotation_invariant`. Without it an image is mirrored at most.
     """
     if image.ndim == 4:
-        flat = weak(key, _flat(image), _flat(label), chances, strength, free_rotation=free_rotation)
+        flat = weak(key, _flat(image), _flat(label), chances, strength, rotation_invariant=rotation_invariant)
         return _deep(flat[0], image.shape), _deep(flat[1], label.shape)
     geometry, photometry = jax.random.split(key)
-    move = _random_move(geometry, image.shape, chances, free_rotation)
-    return _photometry(photometry, do(image, move), chances, strength, colour=False), do(label, move)
+    move = _random_move(geometry, image.shape, chances, rotation_invariant)
+    return _photometry(photometry, do(image, move), chances, strength, color=False), do(label, move)
 
 
 def strong(
-    key: PRNGKeyArray, image: Image | Volume, chances: Chances, strength: Strength
+    key: PRNGKeyArray, image: Image | Volume, chances: AugmentProbabilities, strength: AugmentStrength
 ) -> UInt8[Array, ...]:
-    """A strong view: contrast, colour jitter, blur and noise; the geometry stays.
+    """A strong view: contrast, color jitter, blur and noise; the geometry stays.
 
     `chances.flip` and `chances.turn` are not used. Three channels are taken for RGB: their contrast about the
     image's mean and their saturation change by factors in 1 ± gain, together with gain and offset; those of a
     volume are not.
     """
     if image.ndim == 4:
-        return _deep(_photometry(key, _flat(image), chances, strength, colour=False), image.shape)
-    return _photometry(key, image, chances, strength, colour=image.shape[-1] == 3)
+        return _deep(_photometry(key, _flat(image), chances, strength, color=False), image.shape)
+    return _photometry(key, image, chances, strength, color=image.shape[-1] == 3)
 
 
 def _flat(volume: Shaped[Array, "d h w *k"]) -> Shaped[Array, "h w n"]:
@@ -100,10 +100,12 @@ def _deep(image: Shaped[Array, "h w n"], shape: tuple[int, ...]) -> Shaped[Array
     return jnp.moveaxis(image.reshape(*plane, depth, *shape[3:]), 2, 0)
 
 
-def _random_move(key: PRNGKeyArray, shape: tuple[int, ...], chances: Chances, free_rotation: bool) -> Move:
-    """Each mirroring and the rotation with its chance; without `free_rotation` only left and right."""
+def _random_move(
+    key: PRNGKeyArray, shape: tuple[int, ...], chances: AugmentProbabilities, rotation_invariant: bool
+) -> Move:
+    """Each mirroring and the rotation with its chance; without `rotation_invariant` only left and right."""
     horizontal, vertical, turned, angle = jax.random.uniform(key, (4,))
-    if not free_rotation:
+    if not rotation_invariant:
         return Move(False, horizontal < chances.flip, 0)
     turns = 1 + jnp.floor(3 * angle).astype(jnp.int32) if shape[0] == shape[1] else 2
     return Move(
@@ -112,37 +114,35 @@ def _random_move(key: PRNGKeyArray, shape: tuple[int, ...], chances: Chances, fr
 
 
 def _photometry(
-    key: PRNGKeyArray, image: Image, chances: Chances, strength: Strength, *, colour: bool
+    key: PRNGKeyArray, image: Image, chances: AugmentProbabilities, strength: AugmentStrength, *, color: bool
 ) -> Image:
-    """Gain and offset, with `colour` also contrast and saturation, then blur, then noise, each by chance."""
+    """Gain and offset, with `color` also contrast and saturation, then blur, then noise, each by chance."""
     drawing, noise = jax.random.split(key)
     # One draw for all: each call of the generator is a program of its own to compile and run.
     draws = jax.random.uniform(drawing, (8,))
     contrasted, blurred, noisy = draws[:3] < jnp.stack([chances.contrast, chances.blur, chances.noise])
     gain, offset, contrast, saturation = jnp.where(contrasted, 2 * draws[3:7] - 1, 0)
     image = gain_offset(image, 1 + gain * strength.gain, offset * strength.offset)
-    if colour:
-        image = colour_jitter(image, 1 + contrast * strength.gain, 1 + saturation * strength.gain)
+    if color:
+        image = color_jitter(image, 1 + contrast * strength.gain, 1 + saturation * strength.gain)
     most = jnp.asarray(strength.max_blur)
     radius = jnp.minimum(1 + jnp.floor(draws[7] * most).astype(jnp.int32), most)
     image = blur(image, jnp.where(blurred, radius, 0))
     return add_gaussian_noise(noise, image, jnp.where(noisy, strength.max_noise, 0))
 
 
-def colour_jitter(
-    image: UInt8[Array, "h w 3"], contrast: Number, saturation: Number
-) -> UInt8[Array, "h w 3"]:
-    """Stretch about the image's mean grey by `contrast`, then about each pixel's grey by `saturation`.
+def color_jitter(image: UInt8[Array, "h w 3"], contrast: Number, saturation: Number) -> UInt8[Array, "h w 3"]:
+    """Stretch about the image's mean gray by `contrast`, then about each pixel's gray by `saturation`.
 
-    1 leaves the image as it is; contrast 0 gives its mean grey, saturation 0 a grey image. Rounded and
+    1 leaves the image as it is; contrast 0 gives its mean gray, saturation 0 a gray image. Rounded and
     clipped to 0..255 once, at the end.
     """
     luma = jnp.array(LUMA)
     x = image.astype(jnp.float32)
     mean = (x * luma).sum(-1).mean()
     x = mean + contrast * (x - mean)
-    grey = (x * luma).sum(-1, keepdims=True)
-    return jnp.clip(jnp.round(grey + saturation * (x - grey)), 0, 255).astype(jnp.uint8)
+    gray = (x * luma).sum(-1, keepdims=True)
+    return jnp.clip(jnp.round(gray + saturation * (x - gray)), 0, 255).astype(jnp.uint8)
 
 
 def cutmix_box(key: PRNGKeyArray, shape: tuple[int, ...], chance: Number) -> Bool[Array, "h w"]:

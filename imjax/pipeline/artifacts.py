@@ -17,7 +17,7 @@ from imjax.log import logger
 from imjax.pipeline.stages import Stage
 
 
-class Store:
+class ArtifactStore:
     """`D/stages` and `D/checkpoints` of one plan.
 
     A stage is done if its folder has a DONE.json whose digest is that of the stage's settings, the stages
@@ -50,7 +50,7 @@ class Store:
         return self._stages[name][1]
 
     def folder(self, name: str) -> Path:
-        """Where a stage's artefacts are once it is done."""
+        """Where a stage's artifacts are once it is done."""
         return self.workdir / "stages" / self.label(name)
 
     def checkpoints(self, name: str) -> Path:
@@ -65,7 +65,7 @@ class Store:
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
     def is_done(self, name: str) -> bool:
-        """Whether the stage's artefacts are whole and current."""
+        """Whether the stage's artifacts are whole and current."""
         if name not in self._whole and self._is(self.folder(name), name):
             # Every file is read for this, so once.
             self._whole.add(name)
@@ -92,20 +92,20 @@ class Store:
         return not damaged
 
     def take_over(self, name: str, folder: Path) -> None:
-        """Make a lender's artefacts the stage's."""
+        """Make a lender's artifacts the stage's."""
         copy = self.begin(name)
         shutil.copytree(folder, copy, dirs_exist_ok=True)
         self.commit(name, copy, read_json(folder / "DONE.json") | {"taken_from": str(folder)})
 
     def begin(self, name: str) -> Path:
-        """An empty temporary folder for a stage's artefacts."""
+        """An empty temporary folder for a stage's artifacts."""
         folder = self.folder(name).with_name(f".{self.label(name)}.tmp")
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         return folder
 
     def commit(self, name: str, folder: Path, facts: dict[str, Any]) -> None:
-        """Make the artefacts in `folder` the stage's, DONE.json last."""
+        """Make the artifacts in `folder` the stage's, DONE.json last."""
         target = self.folder(name)
         shutil.rmtree(target, ignore_errors=True)
         listed = {"digest": self.digest(name)} | facts | {"files": checksums(folder)}
@@ -116,7 +116,7 @@ class Store:
 def basis(config: Config, data_digest: str) -> list[Any]:
     """What every stage's result depends on beside its own settings: seed, data, and nets but for width."""
     m = config.model
-    return [data_digest, config.seed, m.dropout, m.momentum, m.dtype, config.predict_batch]
+    return [data_digest, config.seed, m.dropout, m.momentum, m.dtype, config.eval_batch_size]
 
 
 def _done(folder: Path) -> dict[str, Any]:

@@ -12,15 +12,15 @@ import numpy as np
 from flax import linen as nn
 
 from imjax.config.schema import Config
-from imjax.data.pack import Packed
+from imjax.data.pack import PackedDataset
 from imjax.inference.predictor import Predictor, compute_type
 from imjax.json_io import read_json
-from imjax.methods.generational.base import Labeller
+from imjax.methods.generational.base import PseudoLabeler
 from imjax.models.evalnet import EvalNet
-from imjax.pipeline.artifacts import Store
+from imjax.pipeline.artifacts import ArtifactStore
 from imjax.training import apply_nets, memory
 from imjax.training.checkpoints import load_nets
-from imjax.training.data_loader import Source
+from imjax.training.data_loader import EnsembleLoader
 from imjax.training.ensemble_parallel import Members
 
 
@@ -29,23 +29,23 @@ class Context:
     """One run."""
 
     config: Config
-    packed: Packed
-    store: Store
+    packed: PackedDataset
+    store: ArtifactStore
 
     @property
     def predictor(self) -> Predictor:
         """The run's settings, for asking its nets."""
         c = self.config
         return Predictor(
-            self.packed.spec, c.model, c.mask, c.predict_batch, c.members_per_chunk, c.member_execution,
-            c.resident_mib, c.joint.patch, c.joint.predict_overlap,
+            self.packed.spec, c.model, c.mask, c.eval_batch_size, c.nets_per_device, c.member_execution,
+            c.max_device_dataset_mib, c.joint.patch, c.joint.predict_overlap,
         )  # fmt: skip
 
     def members(self, count: int, need: Callable[[], int]) -> Members:
         """See `Predictor.members`."""
         return self.predictor.members(count, need)
 
-    def source(self, examples: dict[str, np.ndarray], members: Members) -> Source:
+    def source(self, examples: dict[str, np.ndarray], members: Members) -> EnsembleLoader:
         """See `Predictor.source`."""
         return self.predictor.source(examples, members)
 
@@ -82,11 +82,13 @@ class Context:
         """See `Predictor.inconsistent_pixels`."""
         return self.predictor.inconsistent_pixels(labels)
 
-    def label(self, labeller: Labeller, net: nn.Module, variables: Any, images: np.ndarray, key: jax.Array):
+    def label(
+        self, labeler: PseudoLabeler, net: nn.Module, variables: Any, images: np.ndarray, key: jax.Array
+    ):
         """Pseudo-labels of images.
 
         Args:
-            labeller: of the method.
+            labeler: of the method.
             net: the module.
             variables: of the nets that label, numpy leaves `[net, ...]`.
             images: uint8 `[n, h, w, c]`.
@@ -98,20 +100,20 @@ class Context:
         keys = jax.random.key_data(jax.vmap(lambda i: jax.random.fold_in(key, i))(np.arange(len(images))))
         examples = {"image": images, "key": np.asarray(keys)}
         # The nets' verdicts are put together batch by batch: probabilities of a whole set fit no memory.
-        batch = min(self.config.predict_batch, len(images))
-        need = memory.of_asking(_look(net, labeller), variables, memory.shapes(examples, batch))
+        batch = min(self.config.eval_batch_size, len(images))
+        need = memory.of_asking(_look(net, labeler), variables, memory.shapes(examples, batch))
         members = self.members(jax.tree.leaves(variables)[0].shape[0], need)
         source = self.source(examples, members)
-        look, agree = _looking(members, net, labeller)
+        look, agree = _looking(members, net, labeler)
         looked = apply_nets.sweep(members, look, members.spread(variables), source, batch)
         parts = [jax.tree.map(lambda leaf: np.asarray(leaf)[:n], agree(seen)) for seen, n in looked]  # noqa: B023
         return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
 
 @functools.lru_cache(maxsize=32)
-def _looking(members: Members, net: nn.Module, labeller: Labeller) -> tuple[Callable, Callable]:
-    return members.map(_look(net, labeller)), jax.jit(jax.vmap(labeller.agree, in_axes=1))
+def _looking(members: Members, net: nn.Module, labeler: PseudoLabeler) -> tuple[Callable, Callable]:
+    return members.map(_look(net, labeler)), jax.jit(jax.vmap(labeler.agree, in_axes=1))
 
 
-def _look(net: nn.Module, labeller: Labeller) -> Callable:
-    return lambda variables, batch: labeller.look(functools.partial(net.apply, variables), batch)
+def _look(net: nn.Module, labeler: PseudoLabeler) -> Callable:
+    return lambda variables, batch: labeler.look(functools.partial(net.apply, variables), batch)

@@ -1,4 +1,4 @@
-"""EvalNets: pairs of known quality from start stages' candidates, nets that learn it, their judgement."""
+"""EvalNets: pairs of known quality from start stages' candidates, nets that learn it, their judgment."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ from imjax.training.progress import Monitor
 
 
 def make_pairs(stage: PairsStage, context: Context, out: Path, monitor: Monitor) -> dict[str, Any]:
-    """Write `labelled.npz` and `val.npz` (fields of `evalnet.Pair`) to `out` (method.md 1.6).
+    """Write `labeled.npz` and `val.npz` (fields of `evalnet.Pair`) to `out` (method.md 1.6).
 
     Returns:
         Facts for DONE.json.
     """
     facts = {}
-    for split in ("labelled", "val"):
+    for split in ("labeled", "val"):
         make = _of_ensembles if stage.of == "ensembles" else _of_candidates
         pairs = make(stage, context, split)
         np.savez(out / f"{split}.npz", **pairs)
         facts[split] = len(pairs["image"])
-    monitor.log(f"{facts['labelled']} pairs to learn from, {facts['val']} to validate on")
+    monitor.log(f"{facts['labeled']} pairs to learn from, {facts['val']} to validate on")
     return facts
 
 
@@ -54,7 +54,7 @@ def _labels(context: Context, nets: str, images: np.ndarray, count: int | None =
 def _of_candidates(stage: PairsStage, context: Context, split: str) -> training_sets.Pairs:
     """Each image with each candidate's mask (on val, a few of each stage's), and once with the truth."""
     data = context.packed.splits[split]
-    count = None if split == "labelled" else stage.pairs.val_candidates
+    count = None if split == "labeled" else stage.pairs.val_candidates
     masks = [_labels(context, nets, data.images, count) for nets in stage.nets]
     parts = [
         over_images(evalnet.candidate_pair, data.images, data.labels, mask, spec=context.packed.spec)
@@ -68,7 +68,7 @@ def _of_ensembles(stage: PairsStage, context: Context, split: str) -> training_s
     data, settings, seed = context.packed.splits[split], stage.pairs, context.config.seed
     labels = np.concatenate([_labels(context, nets, data.images) for nets in stage.nets])
     parts = []
-    for number in range(settings.passes if split == "labelled" else settings.val_passes):
+    for number in range(settings.passes if split == "labeled" else settings.val_passes):
         draws = rng.numpy(seed, f"pairs/{split}", number)
         members = _draw_members(draws, labels, settings.fewest, settings.most)
         kernels = draws.choice(np.array(settings.kernels, np.int32), (len(data.images), 2))
@@ -89,7 +89,7 @@ def _of_ensembles(stage: PairsStage, context: Context, split: str) -> training_s
 
 
 def _pair(
-    strength: augment.Strength,
+    strength: augment.AugmentStrength,
     key: jax.Array,
     image: jax.Array,
     truth: jax.Array,
@@ -124,7 +124,7 @@ def train(stage: EvalNetStage, context: Context, out: Path, monitor: Monitor) ->
         Facts for DONE.json.
     """
     folder = context.store.folder(stage.pairs)
-    learn, val = (dict(np.load(folder / f"{split}.npz")) for split in ("labelled", "val"))
+    learn, val = (dict(np.load(folder / f"{split}.npz")) for split in ("labeled", "val"))
     objective = scoring(context.evalnet(stage.alpha), context.packed.spec, val["image"].shape[1:3])
     fitted = fit_stage(stage, context, objective, [learn], val, monitor)
     save_nets(out / "nets", fitted.variables)
@@ -150,7 +150,7 @@ def make_judge(
     """
     stage, spec = context.store.stage(evalnets), context.packed.spec
     net, variables = context.evalnet(stage.alpha), context.best_nets(evalnets, count)
-    batch, known = context.config.predict_batch, context.packed.splits["labelled"]
+    batch, known = context.config.eval_batch_size, context.packed.splits["labeled"]
     shapes = memory.shapes({"image": known.images, "mask": known.labels}, batch)
     need = memory.of_asking(_look(net), variables, shapes)
     members = context.members(jax.tree.leaves(variables)[0].shape[0], need)

@@ -18,8 +18,8 @@ COUNT = 4
 
 
 def of_labels(context: Context, pair: inconsistency.Pair, out: Path, monitor: Monitor) -> None:
-    """Image, truth if there is any, pseudo-label and inconsistency mask of a few unlabelled images."""
-    data, spec = context.packed.splits["unlabelled"], context.packed.spec
+    """Image, truth if there is any, pseudo-label and inconsistency mask of a few unlabeled images."""
+    data, spec = context.packed.splits["unlabeled"], context.packed.spec
     chosen = _chosen(len(data.images))
     masks = np.where(pair.inconsistent[chosen], 255, 0).astype(np.uint8)
     truth = data.labels[chosen]
@@ -46,12 +46,12 @@ def of_generation(
         out: folder of the stage.
         monitor: of the stage.
     """
-    images, spec = context.packed.splits["unlabelled"].images, context.packed.spec
+    images, spec = context.packed.splits["unlabeled"].images, context.packed.spec
     chosen = _chosen(len(images))
     # As many images as a batch of val has: the program for these is compiled already.
-    batch = min(context.config.predict_batch, len(context.packed.splits["val"].images))
+    batch = min(context.config.eval_batch_size, len(context.packed.splits["val"].images))
     predicted = labels_of(images[np.resize(chosen, max(batch, len(chosen)))])[: len(chosen)]
-    _write({"prediction, unlabelled": paint_labels(spec, predicted)}, out / "unlabelled.npz", monitor)
+    _write({"prediction, unlabeled": paint_labels(spec, predicted)}, out / "unlabeled.npz", monitor)
 
 
 def of_training(context: Context, predicted: np.ndarray, out: Path, monitor: Monitor) -> None:

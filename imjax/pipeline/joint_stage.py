@@ -12,7 +12,7 @@ from imjax import rng
 from imjax.data import volume_box
 from imjax.json_io import write_json
 from imjax.log import logger
-from imjax.methods.joint.registry import HOSTS
+from imjax.methods.joint.registry import JOINT_METHODS
 from imjax.pipeline import image_panels, loss_visuals, training_sets
 from imjax.pipeline.context import Context
 from imjax.pipeline.rank_candidates import by_headline, decides, measure, measured_by, report, rows_of
@@ -39,15 +39,15 @@ def run(stage: JointStage, context: Context, out: Path, monitor: Monitor) -> dic
     system = make_system(stage, context)
     val = _watched(stage, context)
     together = {
-        "labelled": training_sets.of_split(packed, "labelled"),
-        "unlabelled": {"image": packed.splits["unlabelled"].images},
+        "labeled": training_sets.of_split(packed, "labeled"),
+        "unlabeled": {"image": packed.splits["unlabeled"].images},
     }
     counts = {name: len(part["image"]) for name, part in together.items()}
-    monitor.log(f"{counts['labelled']} labelled and {counts['unlabelled']} unlabelled images")
-    if not counts["unlabelled"]:
-        # Half of a batch is there to be unlabelled: the method adds what it asks of images without a label.
-        logger.warning("%s: no image is unlabelled; the labelled ones stand in, without labels", stage.name)
-        together["unlabelled"] = {"image": together["labelled"]["image"]}
+    monitor.log(f"{counts['labeled']} labeled and {counts['unlabeled']} unlabeled images")
+    if not counts["unlabeled"]:
+        # Half of a batch is there to be unlabeled: the method adds what it asks of images without a label.
+        logger.warning("%s: no image is unlabeled; the labeled ones stand in, without labels", stage.name)
+        together["unlabeled"] = {"image": together["labeled"]["image"]}
     objective = joint_training(system, val["image"].shape[1:-1])
     fitted = fit_stage(stage, context, objective, [together], val, monitor)
     nets = of_nets(fitted.variables, system.nets)
@@ -67,7 +67,7 @@ def run(stage: JointStage, context: Context, out: Path, monitor: Monitor) -> dic
     write_json(out / "train.json", fitted.facts() | {"ranked": ranked, "nets": system.nets})
     write_json(out / "rows.json", rows)
     image_panels.of_training(context, measured["test"].labels[ranked[0]], out, monitor)
-    if HOSTS[stage.host].exchanges(stage.joint):
+    if JOINT_METHODS[stage.host].exchanges(stage.joint):
         best = jax.tree.map(lambda leaf: leaf[ranked[0] // system.nets], fitted.variables)
         seen = jax.jit(looker(system))(best, *_first_batch(stage, context, together))
         loss_visuals.write(context, jax.tree.map(np.asarray, seen), out, monitor)
@@ -76,7 +76,7 @@ def run(stage: JointStage, context: Context, out: Path, monitor: Monitor) -> dic
 
 def make_system(stage: JointStage, context: Context) -> System:
     """The nets and the method of a stage."""
-    host = HOSTS[stage.host]
+    host = JOINT_METHODS[stage.host]
     net = context.unet(stage.alpha, host.auxiliaries)
     return System(net, host, stage.joint, context.packed.spec, stage.weighting)
 

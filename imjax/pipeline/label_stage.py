@@ -1,4 +1,4 @@
-"""Label stages: pseudo-labels of the unlabelled images, which are kept, and how many copies each gets."""
+"""Label stages: pseudo-labels of the unlabeled images, which are kept, and how many copies each gets."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from imjax.config.schema import Ensemble, Mask
 from imjax.data.spec import VOID, DatasetSpec
 from imjax.log import logger
 from imjax.methods.generational import evalnet
-from imjax.methods.generational.base import Labeller
-from imjax.methods.generational.registry import RECIPES
+from imjax.methods.generational.base import PseudoLabeler
+from imjax.methods.generational.registry import GENERATIONAL_METHODS
 from imjax.ops import pair_scores
 from imjax.ops.batched_map import over_images
 from imjax.ops.inconsistency import Pair
@@ -27,14 +27,14 @@ from imjax.training import evaluate
 from imjax.training.progress import Monitor
 
 HARDLY = 0.05
-"""Foreground or background below this part of its share of the labelled set has collapsed. One rule for both:
-20 times the labelled set's foreground would often be more than there are pixels."""
+"""Foreground or background below this part of its share of the labeled set has collapsed. One rule for both:
+20 times the labeled set's foreground would often be more than there are pixels."""
 NEARLY_ALL = 0.99
 """A class of several with this share of the pixels has swallowed the others."""
 
 
 def run(stage: LabelStage, context: Context, out: Path, monitor: Monitor) -> dict[str, Any]:
-    """Label the unlabelled images and write `labels.npz` to `out`.
+    """Label the unlabeled images and write `labels.npz` to `out`.
 
     `labels.npz`: `label` uint8, `inconsistent` bool `[n, h, w]`, `keep` bool `[n]`, `copies` int32 `[n]`,
     `score` float32 `[n]` (EvalNets'; nan without).
@@ -42,13 +42,13 @@ def run(stage: LabelStage, context: Context, out: Path, monitor: Monitor) -> dic
     Returns:
         Facts for DONE.json.
     """
-    images = context.packed.splits["unlabelled"].images
+    images = context.packed.splits["unlabeled"].images
     net = context.unet(context.store.stage(stage.nets).alpha)
     variables = context.best_nets(stage.nets, stage.members)
     if stage.threshold is None:
-        labeller = _labeller(stage.method, context.packed.spec, stage.ensemble, stage.mask)
+        labeler = _labeler(stage.method, context.packed.spec, stage.ensemble, stage.mask)
         key = rng.key(context.config.seed, "label", stage.generation)
-        pair = context.label(labeller, net, variables, images, key)
+        pair = context.label(labeler, net, variables, images, key)
         score = _scores(stage, context, images, pair)
     else:
         pair, score = _choose(stage, context, images, context.predicted_labels(net, variables, images))
@@ -58,10 +58,10 @@ def run(stage: LabelStage, context: Context, out: Path, monitor: Monitor) -> dic
         copies=copies, score=score,
     )  # fmt: skip
     kept = _kept(context.packed.spec, pair)
-    reason = collapse(context.packed.spec, kept, context.packed.splits["labelled"].labels)
+    reason = collapse(context.packed.spec, kept, context.packed.splits["labeled"].labels)
     facts = _facts(context, pair, kept, score, copies) | {"collapsed": float(bool(reason))}
     for name, value in facts.items():
-        monitor.scalar("unlabelled", name, value)
+        monitor.scalar("unlabeled", name, value)
     # No score without EvalNets, and no accuracy of images that have no truth.
     known = {name: value for name, value in facts.items() if np.isfinite(value)}
     monitor.log(", ".join(f"{name} {value:.4g}" for name, value in known.items()))
@@ -71,9 +71,9 @@ def run(stage: LabelStage, context: Context, out: Path, monitor: Monitor) -> dic
 
 
 @functools.lru_cache(maxsize=8)
-def _labeller(method: str, spec: DatasetSpec, ensemble: Ensemble, mask: Mask) -> Labeller:
+def _labeler(method: str, spec: DatasetSpec, ensemble: Ensemble, mask: Mask) -> PseudoLabeler:
     """The same object in every generation, so that its programs are compiled once."""
-    return RECIPES[method].labeller(spec, ensemble, mask)
+    return GENERATIONAL_METHODS[method].labeler(spec, ensemble, mask)
 
 
 def _scores(stage: LabelStage, context: Context, images: np.ndarray, pair: Pair) -> np.ndarray:
@@ -81,9 +81,9 @@ def _scores(stage: LabelStage, context: Context, images: np.ndarray, pair: Pair)
     spec, mask = context.packed.spec, stage.mask
     if stage.copies not in ("scored", "oracle"):
         return np.full(len(images), np.nan, np.float32)
-    pairs = training_sets.blocked(images, pair.label, pair.inconsistent, mask.block_input, mask.block_output)
+    pairs = training_sets.blocked(images, pair.label, pair.inconsistent, mask.zero_image, mask.zero_label)
     if stage.copies == "oracle":
-        truth = context.packed.splits["unlabelled"].labels
+        truth = context.packed.splits["unlabeled"].labels
         return over_images(evalnet.true_score, truth, pairs["label"], pair.inconsistent, spec=spec)
     return make_judge(context, stage.evalnets, stage.judges, skip_first=spec.reserved)(pairs)
 
@@ -124,14 +124,14 @@ def _copies(stage: LabelStage, score: np.ndarray) -> np.ndarray:
 def _facts(
     context: Context, pair: Pair, kept: np.ndarray, score: np.ndarray, copies: np.ndarray
 ) -> dict[str, float]:
-    """What the log, the metrics and the report say of a labelling; nan where nothing tells.
+    """What the log, the metrics and the report say of a labeling; nan where nothing tells.
 
     `kept`: what `_kept` gives of the pair.
     """
-    spec, unlabelled = context.packed.spec, context.packed.splits["unlabelled"]
+    spec, unlabeled = context.packed.spec, context.packed.splits["unlabeled"]
     void = _void(spec, pair)
     # Accuracy of what is left after blocking; the truth is used for this figure only.
-    truth = np.where(void | (unlabelled.labels == VOID), VOID, unlabelled.labels)
+    truth = np.where(void | (unlabeled.labels == VOID), VOID, unlabeled.labels)
     figures = evaluate.figures(spec, truth=truth.astype(np.uint8), prediction=pair.label)
     facts = {
         "inconsistent_pixels": float(pair.size.mean()),
@@ -143,7 +143,7 @@ def _facts(
     }
     if spec.kind != "multiclass":
         facts["pseudo_foreground"] = foreground(kept)
-        facts["labelled_foreground"] = foreground(context.packed.splits["labelled"].labels)
+        facts["labeled_foreground"] = foreground(context.packed.splits["labeled"].labels)
     return facts
 
 
@@ -157,34 +157,34 @@ def _kept(spec: DatasetSpec, pair: Pair) -> np.ndarray:
     return np.where(_void(spec, pair), np.uint8(VOID), pair.label)[pair.keep]
 
 
-def collapse(spec: DatasetSpec, labels: np.ndarray, labelled: np.ndarray) -> str:
+def collapse(spec: DatasetSpec, labels: np.ndarray, labeled: np.ndarray) -> str:
     """How pseudo-labels have collapsed, in words; empty if they have not.
 
     They have if they say nothing; if one of several classes has `NEARLY_ALL` of the pixels, and less of the
-    labelled set's; binary and in a channel of multilabel, if they hold one value, or foreground or background
-    covers less than `HARDLY` of the share that it covers of the labelled set.
+    labeled set's; binary and in a channel of multilabel, if they hold one value, or foreground or background
+    covers less than `HARDLY` of the share that it covers of the labeled set.
 
     Args:
         spec: of the dataset.
         labels: uint8 `[n, ...]`, VOID where they say nothing.
-        labelled: those of the labelled set.
+        labeled: those of the labeled set.
     """
     if not (labels != VOID).any():
         return "they say nothing"
     if spec.kind == "multiclass":
-        counts = np.array([[(x == i).sum() for i in range(spec.outputs)] for x in (labels, labelled)])
+        counts = np.array([[(x == i).sum() for i in range(spec.outputs)] for x in (labels, labeled)])
         share, usual = counts / np.maximum(counts.sum(1, keepdims=True), 1)
         most = int(share.argmax())
         if share[most] == 1 or share[most] >= NEARLY_ALL > usual[most]:
             return f"{spec.classes[most]} has {share[most]:.1%} of their pixels"
         return ""
     channels = [labels] if spec.kind == "binary" else np.moveaxis(labels, -1, 0)
-    usually = [labelled] if spec.kind == "binary" else np.moveaxis(labelled, -1, 0)
+    usually = [labeled] if spec.kind == "binary" else np.moveaxis(labeled, -1, 0)
     for name, channel, usual in zip(spec.classes, channels, usually, strict=True):
         found, wanted = foreground(channel), foreground(usual)
         lost = found < HARDLY * wanted or 1 - found < HARDLY * (1 - wanted)
         if lost or found in (0, 1):
-            return f"{name} has {found:.2%} of their pixels, {wanted:.2%} of the labelled set's"
+            return f"{name} has {found:.2%} of their pixels, {wanted:.2%} of the labeled set's"
     return ""
 
 
@@ -196,7 +196,7 @@ def foreground(labels: np.ndarray) -> float:
 
 def _warn(stage: LabelStage, facts: dict[str, float], reason: str) -> None:
     if not facts["kept_share"]:
-        logger.warning("%s: no pair was kept; the next nets train on the labelled set alone", stage.name)
+        logger.warning("%s: no pair was kept; the next nets train on the labeled set alone", stage.name)
     elif reason:
         logger.warning(
             "%s: the pseudo-labels have collapsed: %s; more labels or a longer start (train.epochs) may help",

@@ -14,13 +14,13 @@ from imjax.pipeline.context import Context
 from imjax.training.progress import Monitor
 from imjax.training.semi_supervised_objective import Look
 
-REGION_COLOURS = np.array(((0, 114, 178), (86, 180, 233), (213, 94, 0), (240, 228, 66)), np.uint8)
+REGION_COLORS = np.array(((0, 114, 178), (86, 180, 233), (213, 94, 0), (240, 228, 66)), np.uint8)
 """UC, US, DC, DS: blue where the predictions agree, orange and yellow where not; told apart by the
-colour-blind (Okabe & Ito)."""
+color-blind (Okabe & Ito)."""
 
 
 def write(context: Context, look: Look, out: Path, monitor: Monitor) -> None:
-    """Write `looks.npz`: uint8 RGB by title, of a few unlabelled images (of volumes the middle slice of what
+    """Write `looks.npz`: uint8 RGB by title, of a few unlabeled images (of volumes the middle slice of what
     the step saw), and one each of the batch's maps."""
     spec = context.packed.spec
     seen = {
@@ -32,13 +32,11 @@ def write(context: Context, look: Look, out: Path, monitor: Monitor) -> None:
         "view": to_rgb(seen["image"]),
         "reference": paint_labels(spec, seen["reference"]),
         "supervised": paint_labels(spec, seen["supervised"]),
-        "region (blue: UC, light: US, orange: DC, yellow: DS)": REGION_COLOURS[
-            _channel(spec, seen["region"])
-        ],
-        "weight of the pixels": _grey(_channel(spec, seen["weight"])),
+        "region (blue: UC, light: US, orange: DC, yellow: DS)": REGION_COLORS[_channel(spec, seen["region"])],
+        "weight of the pixels": _gray(_channel(spec, seen["weight"])),
     }
     side = max(seen["image"].shape[1:3])
-    maps = {title: _grey(_enlarged(values, side)[None]) for title, values in look.maps.items()}
+    maps = {title: _gray(_enlarged(values, side)[None]) for title, values in look.maps.items()}
     np.savez_compressed(out / "looks.npz", **found, **maps)
     monitor.images(found | maps)
 
@@ -48,7 +46,7 @@ def _channel(spec: DatasetSpec, values: np.ndarray) -> np.ndarray:
     return values[..., 0] if spec.kind == "multilabel" else values
 
 
-def _grey(values: np.ndarray) -> np.ndarray:
+def _gray(values: np.ndarray) -> np.ndarray:
     """0..1 `[n, h, w]` → uint8 RGB."""
     return np.repeat((255 * np.clip(values, 0, 1)).round().astype(np.uint8)[..., None], 3, -1)
 

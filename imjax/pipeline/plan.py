@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
-from imjax.config.schema import LEVELS, Config, Strength
+from imjax.config.schema import LEVELS, AugmentStrength, Config
 from imjax.methods import validate
-from imjax.methods.generational.base import Recipe
-from imjax.methods.generational.registry import RECIPES
+from imjax.methods.generational.base import GenerationalMethod
+from imjax.methods.generational.registry import GENERATIONAL_METHODS
 from imjax.methods.joint import loss
-from imjax.methods.joint.registry import HOSTS
+from imjax.methods.joint.registry import JOINT_METHODS
 from imjax.pipeline.stages import EvalNetStage, JointStage, LabelStage, PairsStage, Stage, TrainStage
 
 FULL_SHARE = 1 / 3
@@ -23,9 +23,9 @@ def make_plan(config: Config) -> tuple[Stage, ...]:
         UserError: the method is unknown, or cannot do what it is asked for.
     """
     validate.check(config)
-    if config.method in HOSTS:
+    if config.method in JOINT_METHODS:
         return (_jointly(config),)
-    chosen = RECIPES[config.method]
+    chosen = GENERATIONAL_METHODS[config.method]
     judged = ("ldt", "aldt") if chosen.judged == "candidates" else (chosen.start,)
     starts = dict.fromkeys((*config.baselines, *judged))
     stages: list[Stage] = [_start(config, name) for name in starts]
@@ -54,14 +54,14 @@ def _jointly(config: Config) -> JointStage:
     )
 
 
-def _evalnets(config: Config, chosen: Recipe, starts: tuple[str, ...]) -> list[Stage]:
+def _evalnets(config: Config, chosen: GenerationalMethod, starts: tuple[str, ...]) -> list[Stage]:
     e = config.evalnet
     nets = tuple(f"train_{start}" for start in starts)
     pairs = PairsStage("pairs", chosen.judged, nets, e.pairs)
     return [pairs, EvalNetStage("evalnet", "pairs", e.candidates, e.alpha, e.train)]
 
 
-def _generations(config: Config, chosen: Recipe) -> list[Stage]:
+def _generations(config: Config, chosen: GenerationalMethod) -> list[Stage]:
     nets, kept = f"train_{chosen.start}", None
     stages: list[Stage] = []
     for generation in range(config.generations):
@@ -72,9 +72,11 @@ def _generations(config: Config, chosen: Recipe) -> list[Stage]:
     return stages
 
 
-def _label(config: Config, chosen: Recipe, generation: int, nets: str, kept: str | None) -> LabelStage:
+def _label(
+    config: Config, chosen: GenerationalMethod, generation: int, nets: str, kept: str | None
+) -> LabelStage:
     judged, chooses = chosen.judged != "none", chosen.judged == "candidates"
-    members = {"ensemble": config.ensemble.members, "best": 1, "all": 0}[chosen.labelled_by]
+    members = {"ensemble": config.ensemble.members, "best": 1, "all": 0}[chosen.labeled_by]
     return LabelStage(
         f"label_g{generation}",
         config.method,
@@ -95,7 +97,7 @@ def _label(config: Config, chosen: Recipe, generation: int, nets: str, kept: str
 
 def _start(config: Config, name: str) -> TrainStage:
     return _train(
-        config, name=f"train_{name}", method=name, start=name, candidates=config.start_candidates,
+        config, name=f"train_{name}", method=name, start=name, candidates=config.num_baseline_nets,
         alpha=config.model.alpha,
     )  # fmt: skip
 
@@ -112,13 +114,15 @@ def _consistency(config: Config) -> TrainStage:
         alpha=config.model.alpha,
         train=dataclasses.replace(config.train, epochs=c.epochs),
         warm="train_ldt",
-        consistency=Strength(c.blur[level], c.noise[level], c.gain[level], c.offset[level]),
+        consistency=AugmentStrength(c.blur[level], c.noise[level], c.gain[level], c.offset[level]),
     )
 
 
-def _generation(config: Config, chosen: Recipe, generation: int, pseudo: str) -> TrainStage:
+def _generation(config: Config, chosen: GenerationalMethod, generation: int, pseudo: str) -> TrainStage:
     a = config.augment
-    strength = Strength(a.blur[generation], a.noise[generation], a.gain[generation], a.offset[generation])
+    strength = AugmentStrength(
+        a.blur[generation], a.noise[generation], a.gain[generation], a.offset[generation]
+    )
     return _train(
         config,
         name=f"train_g{generation}",
@@ -169,13 +173,13 @@ def _what(stage: Stage) -> str:
     if isinstance(stage, TrainStage):
         return _what_trains(stage)
     if isinstance(stage, JointStage):
-        nets = HOSTS[stage.host].nets(stage.joint)
+        nets = JOINT_METHODS[stage.host].nets(stage.joint)
         steps = stage.train.steps_per_epoch or "⌊images/batch⌋"
         return f"{stage.candidates} systems of {nets} nets, {stage.train.epochs} epochs of {steps} steps"
     if isinstance(stage, PairsStage):
         if stage.of == "candidates":
             return "the candidates' masks and the truth"
-        return f"{stage.pairs.passes} passes over the labelled images, {stage.pairs.val_passes} over val"
+        return f"{stage.pairs.passes} passes over the labeled images, {stage.pairs.val_passes} over val"
     if isinstance(stage, EvalNetStage):
         return f"{stage.candidates} EvalNets α={stage.alpha:g}, {stage.train.epochs} epochs"
     return _what_labels(stage)

@@ -17,7 +17,7 @@ from imjax.training.progress import Monitor
 
 
 @dataclasses.dataclass(frozen=True)
-class Measured:
+class Evaluation:
     """What candidates do on one split."""
 
     labels: np.ndarray
@@ -26,18 +26,18 @@ class Measured:
     """Per member."""
 
 
-def measure(context: Context, net: nn.Module, variables: Any) -> dict[str, Measured]:
+def measure(context: Context, net: nn.Module, variables: Any) -> dict[str, Evaluation]:
     """Val and test figures of nets, numpy leaves `[member, ...]`."""
     return measured_by(context, lambda images: context.predicted_labels(net, variables, images))
 
 
-def measured_by(context: Context, labels_of: Callable[[np.ndarray], np.ndarray]) -> dict[str, Measured]:
+def measured_by(context: Context, labels_of: Callable[[np.ndarray], np.ndarray]) -> dict[str, Evaluation]:
     """Val and test figures of whatever labels images or volumes, uint8 `[n, ..., c]` → `[member, n, ...]`."""
     out = {}
     for split in ("val", "test"):
         data = context.packed.splits[split]
         labels = labels_of(data.images)
-        out[split] = Measured(
+        out[split] = Evaluation(
             labels,
             [
                 evaluate.figures(context.packed.spec, truth=data.labels, prediction=one, names=data.names)
@@ -52,7 +52,7 @@ def decides(stage: TrainStage | JointStage) -> str:
     return "test" if stage.select_on_test else "val"
 
 
-def by_headline(context: Context, found: Measured, dropped: np.ndarray) -> list[int]:
+def by_headline(context: Context, found: Evaluation, dropped: np.ndarray) -> list[int]:
     """Members, best by the dataset's headline figure first; those of bool `dropped` last."""
     headline = [figures[context.packed.spec.headline, ""] for figures in found.figures]
     return [int(i) for i in np.lexsort((-np.nan_to_num(headline, nan=-np.inf), dropped))]
@@ -61,7 +61,7 @@ def by_headline(context: Context, found: Measured, dropped: np.ndarray) -> list[
 def report(
     stage: TrainStage | JointStage,
     context: Context,
-    measured: dict[str, Measured],
+    measured: dict[str, Evaluation],
     ranked: list[int],
     monitor: Monitor,
 ) -> None:
@@ -80,7 +80,7 @@ def report(
 def rows_of(
     stage: TrainStage | JointStage,
     context: Context,
-    measured: dict[str, Measured],
+    measured: dict[str, Evaluation],
     ranked: list[int],
     suffix: str = "",
 ) -> list[dict[str, Any]]:

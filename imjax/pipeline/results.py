@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from imjax.json_io import read_json
-from imjax.pipeline.artifacts import Store
+from imjax.pipeline.artifacts import ArtifactStore
 from imjax.pipeline.stages import JointStage, Stage, TrainStage
 
 COLUMNS = ("dataset", "method", "seed", "generation", "member", "rank", "split", "metric", "class", "value")
 
 
-def collect(store: Store, stages: Sequence[Stage]) -> list[dict[str, Any]]:
+def collect(store: ArtifactStore, stages: Sequence[Stage]) -> list[dict[str, Any]]:
     """Rows of every finished training stage, in the order of the plan."""
     rows = []
     for stage in stages:

@@ -12,7 +12,7 @@ from imjax.data import fingerprint
 from imjax.errors import Stopped
 from imjax.log import logger
 from imjax.pipeline import evalnet_stage, joint_stage, label_stage, results, train_stage
-from imjax.pipeline.artifacts import Store
+from imjax.pipeline.artifacts import ArtifactStore
 from imjax.pipeline.context import Context
 from imjax.pipeline.stages import EvalNetStage, JointStage, LabelStage, PairsStage, Stage, TrainStage
 from imjax.training import distributed, memory
@@ -28,9 +28,9 @@ RUN: dict[type, Callable[[Any, Context, Path, Monitor], dict[str, Any]]] = {
 }
 
 ADVICE = (
-    "give the same command with a lower --config.members_per_chunk (1: a net at a time on each device) or "
-    "--config.resident_mib=0; if that is not enough, a lower train.batch_size, predict_batch or image size "
-    "in a new --workdir"
+    "give the same command with a lower --config.nets_per_device (1: a net at a time on each device) or "
+    "--config.max_device_dataset_mib=0; if that is not enough, a lower train.batch_size, eval_batch_size or "
+    "image size in a new --workdir"
 )
 
 
@@ -73,7 +73,7 @@ def run(
     return results.collect(context.store, stages)
 
 
-def _there(store: Store, name: str) -> tuple[bool, Path | None]:
+def _there(store: ArtifactStore, name: str) -> tuple[bool, Path | None]:
     """Whether the run has the stage, and the folder that has it: the run's, or that of another run.
 
     The first process says. The others, which have folders of their own, take over what the run's has, too.

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Literal
 
 from imjax.config.joint_schema import Joint
-from imjax.config.schema import Aldt, Ensemble, EvalNetData, Mask, Strength, Train
+from imjax.config.schema import Aldt, AugmentStrength, Ensemble, EvalNetData, Mask, Train
 from imjax.methods.generational.base import Start
 
 
@@ -19,13 +19,13 @@ class TrainStage:
     """Column `method` of results.csv."""
     generation: int | None
     start: Start
-    """The labelled part of the training set."""
+    """The labeled part of the training set."""
     pseudo: str | None
     """Label stage whose pairs join it."""
     originals: bool
-    """Pseudo-labelled pairs as they are."""
-    strength: Strength | None
-    """Of the augmented copies of pseudo-labelled pairs."""
+    """Pseudo-labeled pairs as they are."""
+    strength: AugmentStrength | None
+    """Of the augmented copies of pseudo-labeled pairs."""
     aldt: Aldt
     candidates: int
     alpha: float
@@ -37,8 +37,8 @@ class TrainStage:
     """Steps are counted as for a set of at least this share of the full training set."""
     warm: str | None = None
     """Stage whose best net's weights the candidates start from."""
-    consistency: Strength | None = None
-    """Of the views of unlabelled images; None: no consistency loss."""
+    consistency: AugmentStrength | None = None
+    """Of the views of unlabeled images; None: no consistency loss."""
     select_on_test: bool = False
 
     @property
@@ -49,7 +49,7 @@ class TrainStage:
 
 @dataclasses.dataclass(frozen=True)
 class JointStage:
-    """Train systems on labelled and unlabelled images together, and measure their nets."""
+    """Train systems on labeled and unlabeled images together, and measure their nets."""
 
     name: str
     method: str
@@ -105,11 +105,11 @@ class EvalNetStage:
 
 @dataclasses.dataclass(frozen=True)
 class LabelStage:
-    """Label the unlabelled images and decide how many copies each pair gets."""
+    """Label the unlabeled images and decide how many copies each pair gets."""
 
     name: str
     method: str
-    """Whose labeller."""
+    """Whose labeler."""
     generation: int
     nets: str
     members: int
@@ -124,7 +124,7 @@ class LabelStage:
     lowest: float
     highest: float
     threshold: float | None
-    """EvalNets choose among the nets' masks and keep those that score as much; None: the labeller decides."""
+    """EvalNets choose among the nets' masks and keep those that score as much; None: the labeler decides."""
     kept: str | None
     """Label stage of the last generation, whose kept masks are still in the running."""
 

@@ -21,9 +21,9 @@ from imjax.pipeline.rank_candidates import by_headline, decides, measure, report
 from imjax.pipeline.stages import TrainStage
 from imjax.training import memory
 from imjax.training.checkpoints import Checkpoints, save_nets
-from imjax.training.data_loader import Examples, Source, Together
+from imjax.training.data_loader import EnsembleLoader, Examples, PairedLoader
 from imjax.training.ensemble_parallel import Members
-from imjax.training.loop import Fitted, fit, steps_per_epoch
+from imjax.training.loop import TrainResult, fit, steps_per_epoch
 from imjax.training.objective import Objective, segmentation, with_consistency
 from imjax.training.progress import Monitor
 
@@ -44,8 +44,8 @@ def run(stage: TrainStage, context: Context, out: Path, monitor: Monitor) -> dic
     phases = [pairs]
     if stage.consistency:
         objective = _consistent(stage, context, objective, net)
-        phases.append({"image": context.packed.splits["unlabelled"].images})
-    full = sum(len(context.packed.splits[name].names) for name in ("labelled", "unlabelled"))
+        phases.append({"image": context.packed.splits["unlabeled"].images})
+    full = sum(len(context.packed.splits[name].names) for name in ("labeled", "unlabeled"))
     least = int(stage.least_share * full)
     fitted = fit_stage(stage, context, objective, phases, val, monitor, least_images=least)
     save_nets(out / "nets", fitted.variables)
@@ -72,7 +72,7 @@ def _consistent(stage: TrainStage, context: Context, objective: Objective, net: 
     strength = training_sets.power(stage.consistency)
 
     def views(key, image):
-        return consistency.two_views(key, image, strength, free_rotation=spec.free_rotation)
+        return consistency.two_views(key, image, strength, rotation_invariant=spec.rotation_invariant)
 
     return with_consistency(objective, net, spec.kind, start, views)
 
@@ -85,7 +85,7 @@ def fit_stage(
     val: training_sets.Pairs,
     monitor: Monitor,
     least_images: int = 0,
-) -> Fitted:
+) -> TrainResult:
     """`fit` with the stage's name, options and checkpoints; shared by U-Nets, systems of them, and EvalNets.
 
     `phases` are the training sets of the objective's losses, or several by name that share every batch; see
@@ -105,7 +105,7 @@ def fit_stage(
             steps=steps_per_epoch(stage.train, [source.count for source in sources], least_images),
             seed=context.config.seed,
             stage=stage.name,
-            predict_batch=context.config.predict_batch,
+            eval_batch_size=context.config.eval_batch_size,
             checkpoints=checkpoints,
             monitor=monitor,
             drop=context.config.on_nan == "drop",
@@ -125,7 +125,7 @@ def _need(
             return {name: memory.shapes(part, share) for name, part in examples.items()}
         return memory.shapes(examples, stage.train.batch_size)
 
-    seen = memory.shapes(val, context.config.predict_batch)
+    seen = memory.shapes(val, context.config.eval_batch_size)
     return memory.of_training(objective, [batch(examples) for examples in phases], seen)
 
 
@@ -134,9 +134,9 @@ def _shared(examples: Any) -> bool:
     return all(isinstance(part, dict) for part in examples.values())
 
 
-def _source(context: Context, members: Members, examples: Any) -> Source | Together:
+def _source(context: Context, members: Members, examples: Any) -> EnsembleLoader | PairedLoader:
     if _shared(examples):
-        return Together({name: context.source(part, members) for name, part in examples.items()})
+        return PairedLoader({name: context.source(part, members) for name, part in examples.items()})
     return context.source(examples, members)
 
 
@@ -151,12 +151,12 @@ def overview(objective: Objective) -> None:
 
 
 def training_set(stage: TrainStage, context: Context) -> training_sets.Pairs:
-    """Labelled part, and for a generation the pseudo-labelled pairs (method.md 1.2)."""
+    """Labeled part, and for a generation the pseudo-labeled pairs (method.md 1.2)."""
     packed, seed = context.packed, context.config.seed
     parts = []
     if stage.pseudo:
         parts = _pseudo(stage, context)
-    parts.append(training_sets.labelled(packed, stage.start, stage.aldt, seed))
+    parts.append(training_sets.labeled(packed, stage.start, stage.aldt, seed))
     return training_sets.join(*parts)
 
 
@@ -165,12 +165,12 @@ def _pseudo(stage: TrainStage, context: Context) -> list[training_sets.Pairs]:
     data = np.load(folder / "labels.npz")
     keep = data["keep"]
     pairs = training_sets.blocked(
-        context.packed.splits["unlabelled"].images[keep], data["label"][keep], data["inconsistent"][keep],
-        mask.block_input, mask.block_output,
+        context.packed.splits["unlabeled"].images[keep], data["label"][keep], data["inconsistent"][keep],
+        mask.zero_image, mask.zero_label,
     )  # fmt: skip
     parts = [pairs] if stage.originals else []
     if stage.strength:
         key = rng.key(context.config.seed, "augment", stage.generation)
-        free = context.packed.spec.free_rotation
+        free = context.packed.spec.rotation_invariant
         parts.append(training_sets.augmented(pairs, data["copies"][keep], stage.strength, free, key))
     return parts

@@ -6,8 +6,8 @@ import jax
 import numpy as np
 
 from imjax import rng
-from imjax.config.schema import Aldt, Strength
-from imjax.data.pack import Packed
+from imjax.config.schema import Aldt, AugmentStrength
+from imjax.data.pack import PackedDataset
 from imjax.ops import augment, inconsistency
 from imjax.ops.batched_map import over_images
 
@@ -15,7 +15,7 @@ Pairs = dict[str, np.ndarray]
 """`image` uint8 `[n, h, w, c]` and `label` uint8 `[n, h, w]` or `[n, h, w, k]`; volumes: `d` after `n`."""
 
 
-def of_split(packed: Packed, *names: str) -> Pairs:
+def of_split(packed: PackedDataset, *names: str) -> Pairs:
     """Whole splits, one after the other, with their true labels."""
     splits = [packed.splits[name] for name in names]
     return join(*({"image": s.images, "label": s.labels} for s in splits))
@@ -27,7 +27,7 @@ def join(*parts: Pairs) -> Pairs:
 
 
 def augmented(
-    pairs: Pairs, copies: np.ndarray, strength: Strength, free_rotation: bool, key: jax.Array
+    pairs: Pairs, copies: np.ndarray, strength: AugmentStrength, rotation_invariant: bool, key: jax.Array
 ) -> Pairs:
     """Augmented copies of pairs (method.md 1.8), without the originals.
 
@@ -35,34 +35,34 @@ def augmented(
         pairs: n pairs.
         copies: how many of each, integers `[n]`.
         strength: of the photometry.
-        free_rotation: whether up and down do not matter.
+        rotation_invariant: whether up and down do not matter.
         key: each copy draws from its own fold of it.
     """
     chosen = np.repeat(np.arange(len(copies)), copies)
     numbers = np.arange(len(chosen), dtype=np.uint32)
     image, label = over_images(
         _copy, numbers, pairs["image"][chosen], pairs["label"][chosen],
-        shared=(jax.random.key_data(key), power(strength)), free_rotation=free_rotation,
+        shared=(jax.random.key_data(key), power(strength)), rotation_invariant=rotation_invariant,
     )  # fmt: skip
     return {"image": image, "label": label}
 
 
 def _copy(
     key: jax.Array,
-    strength: augment.Strength,
+    strength: augment.AugmentStrength,
     number: jax.Array,
     image: jax.Array,
     label: jax.Array,
     *,
-    free_rotation: bool,
+    rotation_invariant: bool,
 ) -> tuple[jax.Array, jax.Array]:
     own = jax.random.fold_in(jax.random.wrap_key_data(key), number)
-    return augment.augment(own, image, label, strength, free_rotation=free_rotation)
+    return augment.augment(own, image, label, strength, rotation_invariant=rotation_invariant)
 
 
-def power(strength: Strength) -> augment.Strength:
+def power(strength: AugmentStrength) -> augment.AugmentStrength:
     """The configuration's strength as the kernels take it."""
-    return augment.Strength(strength.blur, strength.noise, strength.gain, strength.offset)
+    return augment.AugmentStrength(strength.blur, strength.noise, strength.gain, strength.offset)
 
 
 def blocked(images: np.ndarray, labels: np.ndarray, masks: np.ndarray, inputs: bool, outputs: bool) -> Pairs:
@@ -75,18 +75,18 @@ def blocked(images: np.ndarray, labels: np.ndarray, masks: np.ndarray, inputs: b
         inputs, outputs: whether images and labels are cut.
     """
     image, label = over_images(
-        inconsistency.block, images, labels, masks, block_input=inputs, block_output=outputs
+        inconsistency.block, images, labels, masks, zero_image=inputs, zero_label=outputs
     )
     return {"image": image, "label": label}
 
 
-def labelled(packed: Packed, start: str, aldt: Aldt, seed: int) -> Pairs:
-    """The labelled part of a training set (method.md 1.1): `ldt`, `aldt`, or everything for `fdt`."""
+def labeled(packed: PackedDataset, start: str, aldt: Aldt, seed: int) -> Pairs:
+    """The labeled part of a training set (method.md 1.1): `ldt`, `aldt`, or everything for `fdt`."""
     if start == "fdt":
-        return of_split(packed, "labelled", "unlabelled")
-    pairs = of_split(packed, "labelled")
+        return of_split(packed, "labeled", "unlabeled")
+    pairs = of_split(packed, "labeled")
     if start == "ldt":
         return pairs
     copies = np.full(len(pairs["image"]), aldt.copies)
-    extra = augmented(pairs, copies, aldt, packed.spec.free_rotation, rng.key(seed, "aldt"))
+    extra = augmented(pairs, copies, aldt, packed.spec.rotation_invariant, rng.key(seed, "aldt"))
     return join(pairs, extra)

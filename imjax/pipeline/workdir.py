@@ -17,7 +17,7 @@ import jax
 
 from imjax import __version__
 from imjax.config.schema import PLACES, Config, flatten
-from imjax.data.pack import Packed
+from imjax.data.pack import PackedDataset
 from imjax.errors import UserError
 from imjax.inference.load_run import read_record
 from imjax.json_io import write_json
@@ -27,7 +27,7 @@ from imjax.methods import validate
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "clu")
 
 
-def open_workdir(workdir: Path, config: Config, packed: Packed) -> None:
+def open_workdir(workdir: Path, config: Config, packed: PackedDataset) -> None:
     """Make the folder and write `config.json`, or check that the run there has the same configuration.
 
     Raises:
@@ -43,7 +43,7 @@ def open_workdir(workdir: Path, config: Config, packed: Packed) -> None:
     write_json(path, record(config, packed))
 
 
-def record(config: Config, packed: Packed) -> dict[str, Any]:
+def record(config: Config, packed: PackedDataset) -> dict[str, Any]:
     """Contents of config.json: configuration, its hash, dataset, versions, device, commit, command."""
     values = dataclasses.asdict(config)
     devices = jax.devices()
@@ -64,7 +64,7 @@ def record(config: Config, packed: Packed) -> dict[str, Any]:
     }
 
 
-def _same(path: Path, config: Config, packed: Packed) -> None:
+def _same(path: Path, config: Config, packed: PackedDataset) -> None:
     old = read_record(path)
     before = facts(old["config"])
     now = facts(dataclasses.asdict(config))
@@ -104,7 +104,7 @@ def facts(values: dict[str, Any]) -> dict[str, Any]:
     return {key: list(value) if isinstance(value, tuple) else value for key, value in flat.items()}
 
 
-def digest(config: Config, packed: Packed) -> str:
+def digest(config: Config, packed: PackedDataset) -> str:
     """Hash of what must be the same in all processes: all that results depend on, and `on_nan`."""
     return _hash([facts(dataclasses.asdict(config)), packed.manifest["hash"], config.on_nan])
 

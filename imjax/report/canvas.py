@@ -1,4 +1,4 @@
-"""What all charts share: style, colours, and the way from a matplotlib figure to an address in the page."""
+"""What all charts share: style, colors, and the way from a matplotlib figure to an address in the page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from matplotlib.figure import Figure as Canvas
 
 BLUE, VERMILLION, GREEN = "#0072B2", "#D55E00", "#009E73"
-"""Of Okabe & Ito's colours, which differ for colour-blind eyes too."""
+"""Of Okabe & Ito's colors, which differ for color-blind eyes too."""
 
 STYLE: dict[str, Any] = {
     "svg.fonttype": "none",

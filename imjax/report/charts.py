@@ -21,12 +21,10 @@ def mask_sizes(title: str, found: Sequence[Masks]) -> Chart:
     with matplotlib.rc_context(STYLE):
         canvas = Canvas(figsize=(4.6, 3.0), layout="constrained")
         axes = canvas.subplots()
-        for split, colour, marker in zip(SPLITS, (BLUE, VERMILLION, GREEN), "osD", strict=True):
+        for split, color, marker in zip(SPLITS, (BLUE, VERMILLION, GREEN), "osD", strict=True):
             points = [(i, masks.shares[split]) for i, masks in enumerate(found)]
             points = [(i, 100 * share.mean) for i, share in points if share]
-            axes.plot(
-                [x for x, _ in points], [y for _, y in points], color=colour, marker=marker, label=split
-            )
+            axes.plot([x for x, _ in points], [y for _, y in points], color=color, marker=marker, label=split)
         axes.set_xticks(range(len(found)), [masks.title.replace("generation ", "gen. ") for masks in found])
         axes.set_ylim(bottom=0)
         axes.set_xlabel("nets")
@@ -77,7 +75,7 @@ def _members(
     axes: Any,
     figures: Sequence[Figure],
     which: tuple[str, str],
-    colour: str,
+    color: str,
     best: Sequence[int],
     kept: dict[int, int],
 ) -> None:
@@ -93,7 +91,7 @@ def _members(
         style: dict[str, Any] = {
             "linewidth": 1.8 if chosen else 0.8,
             "alpha": 1 if chosen else 0.55,
-            "color": colour,
+            "color": color,
         }
         marker = "o" if len(line) == 1 else None
         axes.plot(list(line), list(line.values()), marker=marker, zorder=3 if chosen else 2, **style)
@@ -102,4 +100,4 @@ def _members(
         ]
         if own:
             value, x = choose(own)
-            axes.plot([x], [value], "o", markersize=4 if chosen else 3, color=colour, zorder=4)
+            axes.plot([x], [value], "o", markersize=4 if chosen else 3, color=color, zorder=4)

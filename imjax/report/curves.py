@@ -20,13 +20,13 @@ from imjax.report.scores import Entry, Published
 class Look:
     """How a method is drawn, the same in every panel."""
 
-    colour: str
+    color: str
     marker: str
     dash: Any = "-"
     width: float = 1.8
 
 
-# Methods whose colours are close have other markers and dashes, so that grey print tells them apart too.
+# Methods whose colors are close have other markers and dashes, so that gray print tells them apart too.
 LOOKS = {
     "fdt": Look("#000000", ">", "-", 1.2),
     "ldt": Look("#000000", "o", ":", 1.4),
@@ -44,9 +44,9 @@ LOOKS = {
     "gt_im_pp": Look("#000000", "*", ":", 1.4),
 }
 OTHERS = tuple(
-    Look(colour, marker, dash)
+    Look(color, marker, dash)
     for dash, markers in (("--", "h8dH"), ("-", "vs^o"), (":", "PXD*"))
-    for colour, marker in zip(("#332288", "#117733", "#AA4499", "#999933"), markers, strict=True)
+    for color, marker in zip(("#332288", "#117733", "#AA4499", "#999933"), markers, strict=True)
 )
 """For methods of other names, in the order in which they come."""
 POINTS: dict[str, Any] = {"s": 18, "alpha": 0.35, "linewidths": 0}
@@ -132,9 +132,9 @@ def _level(axes: Any, entry: Entry, metric: str, paper: float | None, look: Look
     best = entry.best(metric)
     if best:
         title = _label([entry])
-        axes.axhline(best.mean, color=look.colour, linestyle=look.dash, linewidth=look.width, label=title)
+        axes.axhline(best.mean, color=look.color, linestyle=look.dash, linewidth=look.width, label=title)
         if best.sd is not None:
-            axes.errorbar([x], [best.mean], [best.sd], color=look.colour, capsize=3, elinewidth=1.2)
+            axes.errorbar([x], [best.mean], [best.sd], color=look.color, capsize=3, elinewidth=1.2)
     if paper is not None:
         axes.plot([x], [paper], **_hollow(look))
 
@@ -144,11 +144,11 @@ def _curve(
 ) -> None:
     known = [(entry.generation + shift, best) for entry in entries if (best := entry.best(metric))]
     x, y = [x for x, _ in known], [best.mean for _, best in known]
-    style = {"color": look.colour, "marker": look.marker, "linestyle": look.dash, "linewidth": look.width}
+    style = {"color": look.color, "marker": look.marker, "linestyle": look.dash, "linewidth": look.width}
     axes.plot(x, y, label=_label(entries), **style)
     if any(best.sd is not None for _, best in known):
         bars = [best.sd or 0 for _, best in known]
-        axes.errorbar(x, y, bars, color=look.colour, fmt="none", capsize=2, elinewidth=1)
+        axes.errorbar(x, y, bars, color=look.color, fmt="none", capsize=2, elinewidth=1)
     # Only the generations there are: a run of two need not show the paper's five.
     shown = [entry.generation for entry in entries if entry.generation in paper]
     if shown:
@@ -163,7 +163,7 @@ def _label(entries: Sequence[Entry]) -> str:
 
 def _hollow(look: Look) -> dict[str, Any]:
     return {
-        "color": look.colour,
+        "color": look.color,
         "marker": look.marker,
         "markerfacecolor": "none",
         "markeredgewidth": 1,
@@ -174,4 +174,4 @@ def _hollow(look: Look) -> dict[str, Any]:
 def _candidates(axes: Any, entries: Sequence[Entry], metric: str, look: Look, shift: float) -> None:
     for entry in entries:
         x, values = (entry.generation or 0) + shift, entry.candidates(metric)
-        axes.scatter([x] * len(values), values, color=look.colour, marker=look.marker, **POINTS)
+        axes.scatter([x] * len(values), values, color=look.color, marker=look.marker, **POINTS)

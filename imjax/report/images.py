@@ -16,7 +16,7 @@ from imjax.report.load import Run
 LONGEST = 320
 """Pixels of the longer side, at most; the page shows about half of them per inch of a screen."""
 PHOTOGRAPHS = ("image", "view")
-"""Panels without hard edges: the others are label maps, whose colours must stay exact."""
+"""Panels without hard edges: the others are label maps, whose colors must stay exact."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,29 +44,29 @@ SHARED = ("image", "truth")
 
 
 def strips(run: Run, count: int) -> tuple[list[Strip], list[Strip]]:
-    """Strips of `count` unlabelled images through labelling, and of as many test images through training.
+    """Strips of `count` unlabeled images through labeling, and of as many test images through training.
 
-    Beside an unlabelled image and its truth stands what the last generation predicts for it, if known.
+    Beside an unlabeled image and its truth stands what the last generation predicts for it, if known.
     """
-    labelling, training, final = [], [], {}
+    labeling, training, final = [], [], {}
     for stage in run.stages:
         if stage.name.startswith("label_"):
-            labelling.append((f"gen. {stage.name.removeprefix('label_g')}", stage.panels()))
+            labeling.append((f"gen. {stage.name.removeprefix('label_g')}", stage.panels()))
         elif stage.name.startswith("train_"):
             training.append((names.stage(stage.name).removesuffix(", training"), stage.panels()))
-            predicted = [*stage.panels("unlabelled").values()]
+            predicted = [*stage.panels("unlabeled").values()]
             final = {"final prediction": predicted[0]} if predicted else final
-    return _strips(labelling, "unlabelled image", count, final), _apart(training, "test image", count)
+    return _strips(labeling, "unlabeled image", count, final), _apart(training, "test image", count)
 
 
 def looks(run: Run, count: int) -> list[Strip]:
-    """What a joint method's loss saw: a strip for each of `count` unlabelled images, one for maps."""
+    """What a joint method's loss saw: a strip for each of `count` unlabeled images, one for maps."""
     found = []
     for stage in run.stages:
         panels = stage.panels("looks")
         per_image = {name: images for name, images in panels.items() if len(images) > 1}
         maps = [(picture(images[0], name),) for name, images in panels.items() if len(images) == 1]
-        found += _apart([("", per_image)], "unlabelled image", count)
+        found += _apart([("", per_image)], "unlabeled image", count)
         found += [Strip("a batch", tuple(maps))] if maps else []
     return found
 

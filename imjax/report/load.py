@@ -120,15 +120,15 @@ class Run:
         }
 
     @functools.cached_property
-    def labellings(self) -> tuple[int, ...]:
-        """Generations for which unlabelled images have been labelled."""
+    def labelings(self) -> tuple[int, ...]:
+        """Generations for which unlabeled images have been labeled."""
         found = [re.fullmatch(r"label_g(\d+)", stage.name) for stage in self.stages]
         return tuple(sorted({int(match[1]) for match in found if match}))
 
-    def labelling(self, generation: int, name: str) -> float | None:
+    def labeling(self, generation: int, name: str) -> float | None:
         """A figure of a label stage, from metrics.jsonl or else from its DONE.json."""
         label = f"label_g{generation}"
-        if (value := self.last(label, "unlabelled", name)) is not None:
+        if (value := self.last(label, "unlabeled", name)) is not None:
             return value
         fact = next((stage.facts.get(name) for stage in self.stages if stage.name == label), None)
         return None if fact is None else float(fact)

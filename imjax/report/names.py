@@ -22,7 +22,7 @@ METHODS = {
     "gt_im_pp": "GT-IM++ (oracle)",
 }
 
-HOSTS = {
+JOINT_METHODS = {
     "supervised": "Supervised",
     "mean_teacher": "Mean Teacher",
     "fixmatch": "FixMatch",
@@ -37,15 +37,15 @@ WEIGHTINGS = {"": "", "_inconsistency": " + inconsistency mask", "_csl": " + CSL
 
 # Joint methods alone and with each weighting of pixels, net by net and whole systems.
 METHODS |= {
-    host + weighting + whole: HOSTS[host] + WEIGHTINGS[weighting] + (", ensemble" if whole else "")
-    for host in HOSTS
+    host + weighting + whole: JOINT_METHODS[host] + WEIGHTINGS[weighting] + (", ensemble" if whole else "")
+    for host in JOINT_METHODS
     for weighting in WEIGHTINGS
     for whole in ("", "_ensemble")
 }
 """In the order of the page."""
 
 ORACLES = frozenset({"gt_im_pp"})
-"""Methods that see the truth of the unlabelled images: bounds, and never the best of all."""
+"""Methods that see the truth of the unlabeled images: bounds, and never the best of all."""
 
 METRICS = {
     "iou": "IoU",
@@ -109,7 +109,7 @@ def stage(name: str) -> str:
     """Title of a stage: `train_g0` → `Generation 0, training`."""
     kinds = {
         "train": "training",
-        "label": "labelling",
+        "label": "labeling",
         "pairs": "EvalNet, pairs",
         "evalnet": "EvalNet, training",
     }

@@ -70,7 +70,7 @@ class DatasetPart:
     masks: tuple[MethodMasks, ...]
     classes: Table | None
     legend: tuple[tuple[str, str], ...]
-    """(CSS colour, class)."""
+    """(CSS color, class)."""
     together: tuple[Strip, ...]
     """The same images by every method."""
     times: Table | None
@@ -85,7 +85,7 @@ class RunPart:
     learning: tuple[Chart, ...]
     shown: bool
     """Whether its images and learning curves are on the page."""
-    labelling: tuple[Strip, ...]
+    labeling: tuple[Strip, ...]
     training: tuple[Strip, ...]
     looks: tuple[Strip, ...]
     legend: tuple[tuple[str, str], ...]
@@ -212,12 +212,12 @@ def _masks(spec: DatasetSpec, group: Sequence[Run]) -> list[MethodMasks]:
 
 
 def _run(run: Run, title: str, images: int) -> RunPart:
-    labelling, training = pictures.strips(run, images) if images else ([], [])
+    labeling, training = pictures.strips(run, images) if images else ([], [])
     return RunPart(
         title=title,
         learning=tuple(charts.learning(run)) if images else (),
         shown=images > 0,
-        labelling=tuple(labelling),
+        labeling=tuple(labeling),
         training=tuple(training),
         looks=tuple(pictures.looks(run, images)) if images else (),
         legend=_legend(run.spec),

@@ -11,7 +11,7 @@ from imjax.report.load import Run
 from imjax.report.scores import Spread
 from imjax.report.tables import NONE, Table, figure
 
-SPLITS = ("unlabelled", "val", "test")
+SPLITS = ("unlabeled", "val", "test")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Masks:
 def masks(runs: Sequence[Run]) -> tuple[Masks, ...]:
     """Inconsistency masks of the runs of one dataset and method, by the nets that made them."""
     done = sorted({generation for run in runs for generation in run.generations})
-    nets = [None, *done] if any(run.labellings for run in runs) else done
+    nets = [None, *done] if any(run.labelings for run in runs) else done
     found = [_masks(runs, generation) for generation in nets]
     return tuple(found) if any(any(masks.pixels.values()) for masks in found) else ()
 
@@ -41,7 +41,7 @@ def _masks(runs: Sequence[Run], nets: int | None) -> Masks:
         values = []
         for run in runs:
             trained = names.base(run.start) if nets is None else f"g{nets}"
-            stage = label if split == "unlabelled" else f"train_{trained}"
+            stage = label if split == "unlabeled" else f"train_{trained}"
             value = run.last(stage, split, "inconsistent_pixels")
             # A multilabel size adds up the channels' masks.
             values.append(value / _area(run) if share and value is not None else value)
@@ -55,10 +55,10 @@ def _masks(runs: Sequence[Run], nets: int | None) -> Masks:
 
 
 def inconsistent_share(run: Run, generation: int) -> float | None:
-    """Mean share of the image that the masks of a generation's labelling take, 0..1."""
-    if (share := run.labelling(generation, "inconsistent_share")) is not None:
+    """Mean share of the image that the masks of a generation's labeling take, 0..1."""
+    if (share := run.labeling(generation, "inconsistent_share")) is not None:
         return share
-    pixels = run.labelling(generation, "inconsistent_pixels")
+    pixels = run.labeling(generation, "inconsistent_pixels")
     return None if pixels is None else pixels / _area(run)
 
 
@@ -108,20 +108,20 @@ def label_table(spec: DatasetSpec, runs: Sequence[Run]) -> Table | None:
         "kept_share": ("pairs kept", _percent),
         "inconsistent_share": ("IM, share of the image", _percent),
         "pseudo_foreground": ("foreground, pseudo-labels", _percent),
-        "labelled_foreground": ("foreground, labelled set", _percent),
+        "labeled_foreground": ("foreground, labeled set", _percent),
         "copies": ("copies per pair", _mean(2)),
         "score": ("EvalNet score", _mean(3)),
         pseudo: (f"pseudo-label {names.metric(spec.headline)}", _mean(3)),
     }
     lines = {
         generation: {name: _spread(runs, generation, name) for name in columns}
-        for generation in sorted({generation for run in runs for generation in run.labellings})
+        for generation in sorted({generation for run in runs for generation in run.labelings})
     }
     known = [name for name in columns if any(line[name] for line in lines.values())]
     if not known:
         return None
     rows = [
-        (_labelling(runs, generation), *(columns[name][1](line[name]) for name in known))
+        (_labeling(runs, generation), *(columns[name][1](line[name]) for name in known))
         for generation, line in lines.items()
     ]
     head = ("for generation", *(columns[name][0] for name in known))
@@ -129,10 +129,10 @@ def label_table(spec: DatasetSpec, runs: Sequence[Run]) -> Table | None:
 
 
 def _spread(runs: Sequence[Run], generation: int, name: str) -> Spread | None:
-    return scores.spread(run.labelling(generation, name) for run in runs)
+    return scores.spread(run.labeling(generation, name) for run in runs)
 
 
-def _labelling(runs: Sequence[Run], generation: int) -> str:
+def _labeling(runs: Sequence[Run], generation: int) -> str:
     """Title of a line, with a sign where a warning stands above."""
     wrong = any(_nothing_kept(run, generation) or _collapsed(run, generation) for run in runs)
     nets = _start(runs) if generation == 0 else f"gen. {generation - 1}"
@@ -153,12 +153,12 @@ def _caption(spec: DatasetSpec, known: Sequence[str], runs: int) -> str:
 
 
 def _nothing_kept(run: Run, generation: int) -> bool:
-    return run.labelling(generation, "kept_share") == 0
+    return run.labeling(generation, "kept_share") == 0
 
 
 def _collapsed(run: Run, generation: int) -> bool:
     # With nothing kept there is no class at all, which has a warning of its own.
-    return run.labelling(generation, "collapsed") == 1 and not _nothing_kept(run, generation)
+    return run.labeling(generation, "collapsed") == 1 and not _nothing_kept(run, generation)
 
 
 def warnings(runs: Sequence[Run]) -> list[str]:
@@ -169,8 +169,8 @@ def warnings(runs: Sequence[Run]) -> list[str]:
         for found, generations in _together(ours, _nothing_kept):
             learned = "the generation learned" if len(generations) == 1 else "these generations learned"
             lines.append(
-                f"Nothing kept: {_where(method, generations, found)}: not one pseudo-labelled pair was kept, "
-                f"so that {learned} from the labelled set alone."
+                f"Nothing kept: {_where(method, generations, found)}: not one pseudo-labeled pair was kept, "
+                f"so that {learned} from the labeled set alone."
             )
         for found, generations in _together(ours, _collapsed):
             alone = len(generations) == 1
@@ -188,7 +188,7 @@ def _together(
 ) -> list[tuple[tuple[Run, ...], list[int]]]:
     """Generations in which the same runs are wrong, each with these runs."""
     found: dict[tuple[int, ...], list[int]] = {}
-    for generation in sorted({generation for run in runs for generation in run.labellings}):
+    for generation in sorted({generation for run in runs for generation in run.labelings}):
         if places := tuple(i for i, run in enumerate(runs) if wrong(run, generation)):
             found.setdefault(places, []).append(generation)
     return [(tuple(runs[i] for i in places), generations) for places, generations in found.items()]
@@ -200,7 +200,7 @@ def _where(method: str, generations: Sequence[int], runs: Sequence[Run]) -> str:
 
 
 def _foregrounds(runs: Sequence[Run], generation: int) -> str:
-    ours, theirs = (_spread(runs, generation, name) for name in ("pseudo_foreground", "labelled_foreground"))
+    ours, theirs = (_spread(runs, generation, name) for name in ("pseudo_foreground", "labeled_foreground"))
     if ours is None or theirs is None:
         return ""
-    return f" (foreground {100 * ours.mean:.1f} %, in the labelled set {100 * theirs.mean:.1f} %)"
+    return f" (foreground {100 * ours.mean:.1f} %, in the labeled set {100 * theirs.mean:.1f} %)"

@@ -18,7 +18,7 @@ from imjax.report.load import Row, Run
 VARYING = PLACES | {"method", "seed", "baselines", "select_on_test", "metassl", "joint.weighting"}
 """Configuration keys in which runs that are shown together may differ."""
 
-LABELLED = {"fdt": "ldt", "aldt": "ldt"}
+LABELED = {"fdt": "ldt", "aldt": "ldt"}
 """Methods without pseudo-labels → the one whose labels they add to."""
 
 Published = dict[tuple[str, str, int | None, str], float]
@@ -107,9 +107,9 @@ def entries(runs: Sequence[Run]) -> tuple[Entry, ...]:
 def origins(runs: Sequence[Run], method: str) -> list[str]:
     """Methods that a method grew from: the start of its runs, or LDT for ALDT and FDT; empty for LDT."""
     starts = dict.fromkeys(run.start for run in runs if run.method == method and run.start != method)
-    if starts or names.base(method) not in LABELLED:
+    if starts or names.base(method) not in LABELED:
         return list(starts)
-    fewer = LABELLED[names.base(method)]
+    fewer = LABELED[names.base(method)]
     twin = fewer + method.removeprefix(names.base(method))
     return [twin if any(row.method == twin for run in runs for row in run.rows) else fewer]
 

@@ -25,19 +25,19 @@ def over_generations(spec: DatasetSpec, runs: Sequence[Run]) -> Chart | None:
         runs: of that dataset.
 
     Returns:
-        A panel for each of the three that is known of any method; None where nothing was labelled.
+        A panel for each of the three that is known of any method; None where nothing was labeled.
     """
     methods: dict[str, list[Run]] = {}
     for run in runs:
-        if run.labellings:
+        if run.labelings:
             methods.setdefault(run.method, []).append(run)
     quality = f"pseudo_{spec.headline}"
     panels: dict[str, Callable[[Run, int], float | None]] = {
         "inconsistent, %": lambda run, generation: _percent(
             pseudo_labels.inconsistent_share(run, generation)
         ),
-        "pairs kept, %": lambda run, generation: _percent(run.labelling(generation, "kept_share")),
-        f"pseudo-label {names.metric(spec.headline)}": lambda run, g: run.labelling(g, quality),
+        "pairs kept, %": lambda run, generation: _percent(run.labeling(generation, "kept_share")),
+        f"pseudo-label {names.metric(spec.headline)}": lambda run, g: run.labeling(g, quality),
     }
     lines = {title: {m: _line(ours, value) for m, ours in methods.items()} for title, value in panels.items()}
     # Most methods cut nothing out: a line at 0 says nothing of them.
@@ -56,7 +56,7 @@ def over_generations(spec: DatasetSpec, runs: Sequence[Run]) -> Chart | None:
             for (method, line), shift in zip(found.items(), curves.beside(len(found), 0.04), strict=True):
                 look, x = looks[method], [generation + shift for generation in line]
                 label = names.method(method)
-                axes.plot(x, list(line.values()), color=look.colour, marker=look.marker, linestyle=look.dash,
+                axes.plot(x, list(line.values()), color=look.color, marker=look.marker, linestyle=look.dash,
                           linewidth=look.width, label=label)  # fmt: skip
             # Above the largest there is room for its marker.
             largest = max((y for line in found.values() for y in line.values()), default=0)
@@ -76,6 +76,6 @@ def _percent(share: float | None) -> float | None:
 
 def _line(runs: Sequence[Run], value: Callable[[Run, int], float | None]) -> dict[int, float]:
     """Generation → mean over the runs that know it."""
-    generations = sorted({generation for run in runs for generation in run.labellings})
+    generations = sorted({generation for run in runs for generation in run.labelings})
     spreads = {g: scores.spread(value(run, g) for run in runs) for g in generations}
     return {generation: spread.mean for generation, spread in spreads.items() if spread}

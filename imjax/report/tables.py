@@ -21,8 +21,8 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     caption: str
     best: frozenset[tuple[int, int]] = frozenset()
-    colours: tuple[str, ...] = ()
-    """CSS colour of each row, if any."""
+    colors: tuple[str, ...] = ()
+    """CSS color of each row, if any."""
     breaks: frozenset[int] = frozenset()
     """Rows with which something new begins."""
     text: bool = False
@@ -190,7 +190,7 @@ def _best(
 
 def classes(spec: DatasetSpec, found: Sequence[Entry]) -> Table | None:
     """IoU of each class over all test images together; None where there are no figures per class."""
-    rows, colours, best = [], [], set()
+    rows, colors, best = [], [], set()
     if len({entry.method for entry in found if entry.generation is not None}) > 1:
         # Every generation of several methods would make dozens of columns.
         found = list({entry.method: entry for entry in found}.values())
@@ -204,7 +204,7 @@ def classes(spec: DatasetSpec, found: Sequence[Entry]) -> Table | None:
                 (len(rows), i) for i, value in enumerate(values, 1) if value and value.mean == max(known)
             }
         rows.append((name, *(figure(Spread(v.mean, None, v.n) if v else None, 3) for v in values)))
-        colours.append(css(rgb))
+        colors.append(css(rgb))
     if not rows:
         return None
     caption = (
@@ -213,11 +213,11 @@ def classes(spec: DatasetSpec, found: Sequence[Entry]) -> Table | None:
         + ". The best of a row is bold; – marks a class in neither truth nor prediction."
     )
     head = ("class", *(names.entry(entry.method, entry.generation) for entry in found))
-    return Table(head, tuple(rows), caption, frozenset(best), tuple(colours))
+    return Table(head, tuple(rows), caption, frozenset(best), tuple(colors))
 
 
 def css(rgb: Sequence[int]) -> str:
-    """RGB → a CSS colour."""
+    """RGB → a CSS color."""
     return "#" + "".join(f"{value:02x}" for value in rgb)
 
 

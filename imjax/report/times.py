@@ -32,7 +32,7 @@ def stages(run: Run) -> Table:
         )
     rows.append(("all stages", "", duration(_sum(run.stages)), "", "", ""))
     caption = (
-        "Finished stages in their order: training pairs, wall time, optimiser steps of each net, and the "
+        "Finished stages in their order: training pairs, wall time, optimizer steps of each net, and the "
         f"epoch kept of each candidate. {SPEED if any(map(_speed, run.stages)) else ''}"
     )
     return shown(Table(("stage", "pairs", "time", "steps", "images/s", "epochs kept"), tuple(rows), caption))

@@ -10,12 +10,12 @@ import jax
 import numpy as np
 
 from imjax.ops.batched_map import ahead
-from imjax.training.data_loader import Source
+from imjax.training.data_loader import EnsembleLoader
 from imjax.training.ensemble_parallel import Chunks, Members
 
 
 def sweep(
-    members: Members, mapped: Callable, variables: Chunks, source: Source, batch: int
+    members: Members, mapped: Callable, variables: Chunks, source: EnsembleLoader, batch: int
 ) -> Iterator[tuple[Any, int]]:
     """Run a mapped function of (variables, batch) over the set in order.
 
@@ -74,7 +74,9 @@ def _collected(members: Members, dispatched: Iterable[tuple[Chunks, int]]) -> It
     return ((members.collect(result), counted) for result, counted in ahead(dispatched))
 
 
-def per_image(members: Members, mapped: Callable, variables: Chunks, source: Source, batch: int) -> Any:
+def per_image(
+    members: Members, mapped: Callable, variables: Chunks, source: EnsembleLoader, batch: int
+) -> Any:
     """`sweep` of a mapped function with leaves `[b, ...]`, joined to `[member, n, ...]`."""
     batch = min(batch, source.count)
     parts = [
@@ -84,7 +86,7 @@ def per_image(members: Members, mapped: Callable, variables: Chunks, source: Sou
     return jax.tree.map(lambda *leaves: np.concatenate(leaves, 1), *parts)
 
 
-def mean(members: Members, mapped: Callable, variables: Chunks, source: Source, batch: int) -> Any:
+def mean(members: Members, mapped: Callable, variables: Chunks, source: EnsembleLoader, batch: int) -> Any:
     """`sweep` of a function with scalar leaves, averaged over batches by their size: leaves `[member]`."""
     batch = min(batch, source.count)
     total, weight = None, 0

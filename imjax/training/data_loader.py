@@ -16,21 +16,21 @@ Examples = dict[str, np.ndarray]
 """Arrays with a leading axis over examples."""
 
 
-class Source:
+class EnsembleLoader:
     """A set of examples, and batches of it for every member.
 
     Args:
         examples: arrays `[n, ...]`.
         members: who the batches are for.
-        resident_mib: larger sets are read from the host through grain instead of kept on each device.
+        max_device_dataset_mib: larger sets are read from the host through grain, not kept on each device.
     """
 
-    def __init__(self, examples: Examples, members: Members, resident_mib: int):
+    def __init__(self, examples: Examples, members: Members, max_device_dataset_mib: int):
         self.count = len(next(iter(examples.values())))
         self._members = members
         self._examples = examples
         size = sum(a.nbytes for a in examples.values())
-        self._resident = members.share(examples) if size <= resident_mib << 20 else None
+        self._resident = members.share(examples) if size <= max_device_dataset_mib << 20 else None
         self._gather = _gatherer(members)
 
     def batches(self, indices: Callable[[int], np.ndarray], steps: range) -> Iterator[Chunks]:
@@ -69,24 +69,31 @@ class Source:
         return indices, steps
 
 
-class Together:
-    """Several sets that share every batch, each in an order of its own; in the loop like any `Source`.
+STREAMS = {"labeled": "labelled", "unlabeled": "unlabelled"}
+"""Set of a batch → the name in its random stream, which spelled otherwise would draw other batches."""
+
+
+class PairedLoader:
+    """Several sets that share every batch, each in an order of its own; an `EnsembleLoader` to the loop.
 
     Args:
         parts: sets by name. A batch of b has ⌊b / parts⌋ examples of each, under its name.
     """
 
-    def __init__(self, parts: dict[str, Source]):
+    def __init__(self, parts: dict[str, EnsembleLoader]):
         self.count = max(part.count for part in parts.values())
         self._parts = parts
 
     def shuffled(self, seed: int, stream: str, batch: int) -> dict[str, Callable[[int], np.ndarray]]:
-        """See `Source.shuffled`; the orders by name."""
+        """See `EnsembleLoader.shuffled`; the orders by name."""
         share = batch // len(self._parts)
-        return {name: part.shuffled(seed, f"{stream}/{name}", share) for name, part in self._parts.items()}
+        return {
+            name: part.shuffled(seed, f"{stream}/{STREAMS.get(name, name)}", share)
+            for name, part in self._parts.items()
+        }
 
     def batches(self, indices: dict[str, Callable[[int], np.ndarray]], steps: range) -> Iterator[Chunks]:
-        """See `Source.batches`; each chunk holds the parts' batches by name."""
+        """See `EnsembleLoader.batches`; each chunk holds the parts' batches by name."""
         found = [part.batches(indices[name], steps) for name, part in self._parts.items()]
         for parts in zip(*found, strict=True):
             yield [dict(zip(self._parts, chunk, strict=True)) for chunk in zip(*parts, strict=True)]

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from imjax.errors import Incomplete, Stopped, TrainingError, UserError
+from imjax.errors import PartialFailure, Stopped, TrainingError, UserError
 
 NUMBERS = ("ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "EFBIG", "EIO", "ESTALE")
 """Errors of disks and rights by name; Windows lacks some."""
@@ -28,7 +28,7 @@ def explained(workdir: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (UserError, TrainingError, Stopped, Incomplete):
+    except (UserError, TrainingError, Stopped, PartialFailure):
         raise
     except Exception as error:
         if reason := _reason(error):

@@ -17,7 +17,7 @@ from imjax.errors import Stopped, TrainingError
 from imjax.log import logger
 from imjax.training import apply_nets, step
 from imjax.training.checkpoints import Checkpoints
-from imjax.training.data_loader import Source, Together
+from imjax.training.data_loader import EnsembleLoader, PairedLoader
 from imjax.training.ensemble_parallel import Chunks, Members
 from imjax.training.objective import LOSS, Objective
 from imjax.training.optimizer import Optimizer
@@ -28,7 +28,7 @@ SYNC_STEPS = 8
 
 
 @dataclasses.dataclass(frozen=True)
-class Fitted:
+class TrainResult:
     """Result of `fit`, one entry per member."""
 
     variables: Any
@@ -78,29 +78,29 @@ def fit(
     objective: Objective,
     options: Train,
     members: Members,
-    train: Sequence[Source | Together],
-    val: Source,
+    train: Sequence[EnsembleLoader | PairedLoader],
+    val: EnsembleLoader,
     *,
     steps: Sequence[int],
     seed: int,
     stage: str,
-    predict_batch: int,
+    eval_batch_size: int,
     checkpoints: Checkpoints,
     monitor: Monitor,
     drop: bool = False,
-) -> Fitted:
+) -> TrainResult:
     """Train every member, from the last checkpoint if there is one.
 
     Args:
-        objective: what to optimise, one loss for each phase of an epoch, and what to watch.
-        options: epochs and optimiser.
+        objective: what to optimize, one loss for each phase of an epoch, and what to watch.
+        options: epochs and optimizer.
         members: who trains, and where.
         train: training set of each phase; every member sees it in its own order.
         val: validation set, watched after each phase.
         steps: of each phase in every epoch.
         seed: the run's; initial weights, orders and dropout are functions of it, `stage` and the member.
         stage: name of the stage, for random streams and messages.
-        predict_batch: validation images per call.
+        eval_batch_size: validation images per call.
         checkpoints: of this stage.
         monitor: told of progress and of each phase's figures; says when to stop.
         drop: go on without members whose loss is not finite, rather than stop.
@@ -114,7 +114,7 @@ def fit(
     keys, start = members.spread(raw), [run.init(key) for key in raw]
     state = members.spread(jax.tree.map(lambda *leaves: np.stack(leaves), *start))
     first, state = checkpoints.restore(members, state)
-    finish = _finisher(objective, members, run, val, predict_batch, stage, monitor, drop)
+    finish = _finisher(objective, members, run, val, eval_batch_size, stage, monitor, drop)
     streams = [f"{stage}/{number}" if number else stage for number in range(len(train))]
     orders = [s.shuffled(seed, name, options.batch_size) for s, name in zip(train, streams, strict=True)]
     total = options.epochs * sum(steps)
@@ -134,7 +134,7 @@ def fit(
                     checkpoints.save(done, members, state, wait=True)
                     raise Stopped(f"saved stage {stage} at step {done} of {total}")
     *final, bad = members.collect([(s.best, s.best_value, s.best_epoch, s.bad_step) for s in state])
-    return Fitted(*final, bad >= 0, objective.larger_is_better)
+    return TrainResult(*final, bad >= 0, objective.larger_is_better)
 
 
 class _Part(NamedTuple):
@@ -194,7 +194,7 @@ def _programs(objective: Objective, members: Members, optimizer: Optimizer) -> _
 
 def _initializer(objective: Objective, tx: optax.GradientTransformation, worst: float) -> Callable:
     # On the host, whatever trains: weights are then the same everywhere. Drawing them is a moment's work, for
-    # which full optimisation would compile half a minute.
+    # which full optimization would compile half a minute.
     quick = {"xla_backend_optimization_level": 0}
     init = lambda key: step.init(objective, tx, worst, jax.random.wrap_key_data(key))  # noqa: E731
     draw = jax.jit(init, compiler_options=quick)
@@ -218,7 +218,7 @@ def _finisher(
     objective: Objective,
     members: Members,
     run: _Programs,
-    val: Source,
+    val: EnsembleLoader,
     batch: int,
     stage: str,
     monitor: Monitor,

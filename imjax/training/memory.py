@@ -72,7 +72,7 @@ def of_asking(function: Callable, variables: Any, batch: Any) -> Callable[[], in
 
 
 def shapes(examples: dict[str, np.ndarray], batch: int) -> dict[str, jax.ShapeDtypeStruct]:
-    """Of a batch of examples `[n, ...]`, as `Source` gives it."""
+    """Of a batch of examples `[n, ...]`, as `EnsembleLoader` gives it."""
     found = {name: jax.ShapeDtypeStruct((batch, *a.shape[1:]), a.dtype) for name, a in examples.items()}
     return found | {"counted": jax.ShapeDtypeStruct((batch,), np.dtype(bool))}
 

@@ -1,4 +1,4 @@
-"""What a training run optimises and watches, as pure functions of one model.
+"""What a training run optimizes and watches, as pure functions of one model.
 
 The training loop knows nothing else of a task: U-Nets and EvalNets (and any later kind) differ only in
 the `Objective` they hand to it.
@@ -28,7 +28,7 @@ LOSS = "loss"
 """Key of a step's loss among its figures."""
 
 
-class After(NamedTuple):
+class StepAux(NamedTuple):
     """What a step leaves beside its loss."""
 
     rest: Variables
@@ -39,7 +39,7 @@ class After(NamedTuple):
     """What a rate that waits for a plateau is told; None: the loss."""
 
 
-Loss = Callable[[Variables, Batch, jax.Array], tuple[jax.Array, After]]
+Loss = Callable[[Variables, Batch, jax.Array], tuple[jax.Array, StepAux]]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -51,9 +51,9 @@ class Objective:
     """
 
     init: Callable[[jax.Array], Variables]
-    """key → `{"params", ...}`; what is not among the parameters is no business of the optimiser's."""
+    """key → `{"params", ...}`; what is not among the parameters is no business of the optimizer's."""
     losses: dict[str, Loss]
-    """One for each phase of an epoch, in order, by name: variables, batch, key → scalar loss and `After`."""
+    """One for each phase of an epoch, in order, by name: variables, batch, key → loss and `StepAux`."""
     watch: Callable[[Variables, Batch], dict[str, jax.Array]]
     """variables, validation batch (`"counted"` `[b]` is False for padding) → scalars; has `monitor`."""
     monitor: str
@@ -64,7 +64,7 @@ class Objective:
 
 
 def gradient(loss: Loss, variables: Variables, batch: Batch, key: jax.Array) -> tuple:
-    """`((loss, After), gradient)` of a loss, by the parameters."""
+    """`((loss, StepAux), gradient)` of a loss, by the parameters."""
     rest = {name: value for name, value in variables.items() if name != "params"}
 
     def of_params(params):
@@ -108,7 +108,7 @@ def watched(spec: DatasetSpec, logits: jax.Array, batch: Batch, measure: Callabl
 def segmentation(net: nn.Module, spec: DatasetSpec, size: tuple[int, int]) -> Objective:
     """Supervised segmentation: `image` uint8 `[b, h, w, c]`, `label` uint8 as `DatasetSpec` says.
 
-    `size` is (h, w) of the images that initialise the net. Loss: cross-entropy (multiclass) or MSE on the
+    `size` is (h, w) of the images that initialize the net. Loss: cross-entropy (multiclass) or MSE on the
     sigmoid (binary, multilabel). Watched: see `watched`, of each batch.
     """
 
@@ -119,7 +119,7 @@ def segmentation(net: nn.Module, spec: DatasetSpec, size: tuple[int, int]) -> Ob
 
     def loss(variables, batch, key):
         logits, rest = _forward_train(net, variables, key, batch["image"])
-        return supervised(logits, batch["label"]), After(rest, {})
+        return supervised(logits, batch["label"]), StepAux(rest, {})
 
     def watch(variables, batch):
         return watched(spec, forward(net, variables, batch["image"]), batch, supervised)
@@ -139,7 +139,7 @@ def with_consistency(
     """A supervised objective followed, in every epoch, by a phase of consistency (method.md 1.2).
 
     Args:
-        objective: of the labelled phase.
+        objective: of the labeled phase.
         net: the module.
         kind: of the labels: what the probabilities are.
         start: weights that every member starts from.
@@ -156,7 +156,7 @@ def with_consistency(
         one, rest = _forward_train(net, variables, first_key, first)
         other, rest = _forward_train(net, variables | rest, second_key, second)
         difference = probabilities(kind, one) - probabilities(kind, other)
-        return jnp.square(difference).mean(), After(rest, {})
+        return jnp.square(difference).mean(), StepAux(rest, {})
 
     return dataclasses.replace(
         objective,
@@ -173,7 +173,7 @@ def scoring(net: nn.Module, spec: DatasetSpec, size: tuple[int, int]) -> Objecti
 
     Batches: `image` uint8 `[b, h, w, c]`, `mask` uint8, `iou` and `detection` float32 `[b, k]`. Binary
     nets have the one IoU head and are watched by their mean absolute error, others by their loss. `size` is
-    (h, w) of the images that initialise the net.
+    (h, w) of the images that initialize the net.
     """
     binary = spec.kind == "binary"
 
@@ -182,7 +182,7 @@ def scoring(net: nn.Module, spec: DatasetSpec, size: tuple[int, int]) -> Objecti
 
     def loss(variables, batch, key):
         outputs, rest = _forward_train(net, variables, key, batch["image"], batch["mask"])
-        return measured(outputs, batch), After(rest, {})
+        return measured(outputs, batch), StepAux(rest, {})
 
     def watch(variables, batch):
         outputs = forward(net, variables, batch["image"], batch["mask"])

@@ -1,4 +1,4 @@
-"""The optimisers and schedules that a training stage may ask for, all from optax."""
+"""The optimizers and schedules that a training stage may ask for, all from optax."""
 
 from __future__ import annotations
 

@@ -14,10 +14,10 @@ from imjax import losses
 from imjax.config.joint_schema import Joint
 from imjax.data.spec import DatasetSpec
 from imjax.methods.joint import loss as total
-from imjax.methods.joint.base import Host, label_of
-from imjax.methods.joint.forward import TEACHER, Nets, as_classes, name
-from imjax.methods.joint.views import Views
-from imjax.training.objective import After, Objective, forward, watched
+from imjax.methods.joint.base import JointMethod, label_of
+from imjax.methods.joint.forward import TEACHER, StudentForward, as_classes, name
+from imjax.methods.joint.views import BatchViews
+from imjax.training.objective import Objective, StepAux, forward, watched
 
 Variables = dict[str, Any]
 
@@ -26,7 +26,7 @@ class System(NamedTuple):
     """A host with everything that its step needs; equal ones share a compiled program."""
 
     net: nn.Module
-    host: Host
+    host: JointMethod
     joint: Joint
     spec: DatasetSpec
     weighting: str
@@ -40,16 +40,16 @@ class System(NamedTuple):
 
 @functools.lru_cache(maxsize=8)
 def joint_training(system: System, size: tuple[int, ...]) -> Objective:
-    """What a system optimises and watches.
+    """What a system optimizes and watches.
 
-    Batches: `labelled` and `unlabelled`, each a dict with `image`, the first with `label`. Variables:
+    Batches: `labeled` and `unlabeled`, each a dict with `image`, the first with `label`. Variables:
     `params` and `batch_stats` by net, and under `method` the step, the teacher's parameters and MetaSSL's
     thresholds.
     Watched: loss and soft IoU, mean over the nets.
 
     Args:
         system: nets, method and dataset.
-        size: of the images that initialise the nets.
+        size: of the images that initialize the nets.
     """
     spec, host, joint = system.spec, system.host, system.joint
 
@@ -64,7 +64,7 @@ def joint_training(system: System, size: tuple[int, ...]) -> Objective:
         after = method | {"step": method["step"] + 1, "thresholds": summed.thresholds}
         # What the ramp brings in would look like a plateau.
         rest, progress = {"batch_stats": stats, "method": after}, summed.scalars["supervised"]
-        return summed.loss, After(rest, summed.scalars, progress)
+        return summed.loss, StepAux(rest, summed.scalars, progress)
 
     def watch(variables, batch):
         measure = lambda logits, label: losses.overlap_loss(as_classes(spec.kind, logits), label)  # noqa: E731
@@ -101,11 +101,13 @@ def _init(system: System, size: tuple[int, ...], key: jax.Array) -> Variables:
     return variables | {"method": method}
 
 
-def _tell(system: System, variables: Variables, batch: dict, key: jax.Array) -> tuple[Any, Views, Variables]:
+def _tell(
+    system: System, variables: Variables, batch: dict, key: jax.Array
+) -> tuple[Any, BatchViews, Variables]:
     """What the nets say of a batch, the views they saw, and their batch statistics afterwards."""
     draws, own = jax.random.split(key)
-    seen = Views(batch, system.joint, system.spec.free_rotation, draws)
-    nets = Nets(system.net, system.spec.kind, variables, own)
+    seen = BatchViews(batch, system.joint, system.spec.rotation_invariant, draws)
+    nets = StudentForward(system.net, system.spec.kind, variables, own)
     told = system.host.tell(nets, seen, system.joint, system.weighting == "metassl")
     return told, seen, nets.stats
 
@@ -113,21 +115,21 @@ def _tell(system: System, variables: Variables, batch: dict, key: jax.Array) -> 
 def _with_teacher(system: System, variables: Variables) -> Variables:
     """The variables with the teacher, if there is one, after the last step's update of its student.
 
-    Its decay is min(1 − 1/(step + 1), `teacher_decay`) (method.md 2). Taken at the start of a step
-    and not after the optimiser's update of the last, which is the same moment.
+    Its decay is min(1 − 1/(step + 1), `ema_decay`) (method.md 2). Taken at the start of a step
+    and not after the optimizer's update of the last, which is the same moment.
     """
     method = variables["method"]
     if not system.host.teacher:
         return variables
     decay = 1 - 1 / jnp.maximum(method["step"], 1).astype(jnp.float32)
-    decay = jnp.minimum(decay, system.joint.teacher_decay)
+    decay = jnp.minimum(decay, system.joint.ema_decay)
     student = jax.lax.stop_gradient(variables["params"][name(0)])
     taught = jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, method[TEACHER], student)
     return variables | {"method": method | {TEACHER: taught}}
 
 
 class Look(NamedTuple):
-    """What the loss saw of the unlabelled images of one batch."""
+    """What the loss saw of the unlabeled images of one batch."""
 
     image: jax.Array
     """uint8 `[m, h, w, c]`, the weak views."""
@@ -140,7 +142,7 @@ class Look(NamedTuple):
     weight: jax.Array
     """float32 `[m, *px]`, what each pixel counts."""
     maps: dict[str, jax.Array]
-    """`[m, m]` by name, see `base.Told`."""
+    """`[m, m]` by name, see `base.JointOutputs`."""
 
 
 def looker(system: System) -> Callable[[Variables, dict, jax.Array], Look]:
@@ -149,10 +151,10 @@ def looker(system: System) -> Callable[[Variables, dict, jax.Array], Look]:
     def look(variables, batch, key):
         variables = _with_teacher(system, variables)
         told, seen, _ = _tell(system, variables, batch, key)
-        first = told.unlabelled[0]
+        first = told.unlabeled[0]
         thresholds = variables["method"]["thresholds"]
         start = jnp.full(first.reference.shape[-1], system.joint.metassl.threshold)
-        region = total.region_map(first, thresholds["unlabelled"][0] if thresholds else start)
+        region = total.region_map(first, thresholds["unlabeled"][0] if thresholds else start)
         chosen = "none" if system.weighting == "metassl" else system.weighting
         weight = total.pixel_weights(first, chosen)
         if system.weighting == "metassl":

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from imjax.errors import Stopped, UserError
 from launch import run_status
-from launch.grid import Point
-from launch.progress_table import Board
+from launch.grid import SweepRun
+from launch.progress_table import StatusTable
 
 POLL_SECONDS = 0.25
 MEMORY = 0.85
@@ -26,7 +26,7 @@ MEMORY = 0.85
 class _Going:
     """A run in a process of its own."""
 
-    point: Point
+    point: SweepRun
     process: subprocess.Popen
     place: _Place
 
@@ -50,7 +50,7 @@ class _Place(NamedTuple):
         return told
 
 
-def run(points: Sequence[Point], jobs: int = 0) -> list[Point]:
+def run(points: Sequence[SweepRun], jobs: int = 0) -> list[SweepRun]:
     """Run the points that are not finished; returns those that failed.
 
     Args:
@@ -63,7 +63,7 @@ def run(points: Sequence[Point], jobs: int = 0) -> list[Point]:
         Stopped: a run was stopped from outside; all have saved themselves.
         KeyboardInterrupt: Ctrl-C or, where the caller makes it one, SIGTERM; all have saved themselves.
     """
-    free, board = _places(jobs), Board(points)
+    free, board = _places(jobs), StatusTable(points)
     waiting, failed = [], []
     for point in points:
         if run_status.finished(point):
@@ -116,14 +116,14 @@ def _places(jobs: int) -> list[_Place]:
     return [_Place(found[i % len(found)], share) for i in range(count)]
 
 
-def _next(waiting: Sequence[Point], going: Sequence[_Going]) -> Point:
+def _next(waiting: Sequence[SweepRun], going: Sequence[_Going]) -> SweepRun:
     """The first point that begins unlike all that are going, since they would make the same stage twice."""
     begun = [run_status.beginning(one.point) for one in going]
     fresh = (point for point in waiting if not begun or run_status.beginning(point) not in begun)
     return next(fresh, waiting[0])
 
 
-def _start(point: Point, points: Sequence[Point], place: _Place, board: Board) -> _Going:
+def _start(point: SweepRun, points: Sequence[SweepRun], place: _Place, board: StatusTable) -> _Going:
     lenders = run_status.begun(run_status.relatives(point, points))
     point.workdir.mkdir(parents=True, exist_ok=True)
     with run_status.log(point).open("a", encoding="utf-8") as log:
@@ -140,7 +140,7 @@ def _start(point: Point, points: Sequence[Point], place: _Place, board: Board) -
     return _Going(point, process, place)
 
 
-def _ended(one: _Going, board: Board) -> bool:
+def _ended(one: _Going, board: StatusTable) -> bool:
     """Whether a run that ended is finished; raises `Stopped` where somebody stopped it."""
     code = one.process.returncode
     if run_status.finished(one.point) and not code:
@@ -154,7 +154,7 @@ def _ended(one: _Going, board: Board) -> bool:
 
 
 @contextlib.contextmanager
-def _saving(going: list[_Going], board: Board) -> Iterator[None]:
+def _saving(going: list[_Going], board: StatusTable) -> Iterator[None]:
     """On the way out let the runs that are going save themselves; at a second Ctrl-C end them."""
     try:
         yield

@@ -22,8 +22,8 @@ import submitit
 from imjax.errors import Stopped, UserError
 from imjax.json_io import read_json, write_json
 from launch import run_status
-from launch.grid import Point
-from launch.progress_table import Board
+from launch.grid import SweepRun
+from launch.progress_table import StatusTable
 
 JOB = "slurm.json"
 """In a run's folder: the job that was given it last."""
@@ -39,12 +39,12 @@ TIMEOUTS = 100
 DEFAULTS = {"time": 240, "job_name": "imjax", "requeue": True, "cpus_per_task": 4}
 NUMBERS = ("time", "nodes", "ntasks_per_node", "array_parallelism")
 """Options that submitit reads itself; all others are sbatch's."""
-DEAD = {"FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE"}
+DEAD = {"FAILED", "CANCELED", "TIMEOUT", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE"}
 DONE = {"COMPLETED", "PREEMPTED", "NODE_FAIL"}
 """States of jobs that are over; see `_Job.see`."""
 
 
-def run(points: Sequence[Point], root: Path, options: Sequence[str]) -> list[Point]:
+def run(points: Sequence[SweepRun], root: Path, options: Sequence[str]) -> list[SweepRun]:
     """Run the points that are not finished, and wait for them; returns those that failed.
 
     Args:
@@ -57,7 +57,7 @@ def run(points: Sequence[Point], root: Path, options: Sequence[str]) -> list[Poi
         UserError: no Slurm here, or an option is refused.
         Stopped: by Ctrl-C; the jobs go on.
     """
-    executor, board = _executor(root, options), Board(points)
+    executor, board = _executor(root, options), StatusTable(points)
     queue, jobs, fresh = _queue() or {}, [], []
     for point in points:
         name = _name(point)
@@ -83,7 +83,7 @@ def run(points: Sequence[Point], root: Path, options: Sequence[str]) -> list[Poi
 class Task:
     """What a job does: one run, in a process of its own. submitit pickles it and calls it in the job."""
 
-    point: Point
+    point: SweepRun
     relatives: list[Path]
 
     def __call__(self) -> None:
@@ -142,8 +142,8 @@ def _option(text: str) -> tuple[str, Any]:
 
 
 def _submit(
-    executor: submitit.SlurmExecutor, fresh: Sequence[Point], points: Sequence[Point]
-) -> list[tuple[str, Point]]:
+    executor: submitit.SlurmExecutor, fresh: Sequence[SweepRun], points: Sequence[SweepRun]
+) -> list[tuple[str, SweepRun]]:
     """Submit one array; returns each job's name with its point."""
     if not fresh:
         return []
@@ -160,7 +160,7 @@ def _submit(
     return found
 
 
-def _name(point: Point) -> str:
+def _name(point: SweepRun) -> str:
     """Of the job that was given the point last; empty without one."""
     try:
         return str(read_json(point.workdir / JOB)["job"])
@@ -185,12 +185,12 @@ class _Job:
     """A job that is watched."""
 
     name: str
-    point: Point
+    point: SweepRun
     word: str = "waiting"
     over: float | None = None
     """When Slurm first said that it is."""
 
-    def see(self, state: str, board: Board) -> bool:
+    def see(self, state: str, board: StatusTable) -> bool:
         """Take note of the state that Slurm has for the job; returns whether the job is over for good.
 
         A job that is said to be complete may have written files on another machine that are not seen here
@@ -209,7 +209,7 @@ class _Job:
         return False
 
 
-def _watch(jobs: Sequence[_Job], board: Board, root: Path) -> list[Point]:
+def _watch(jobs: Sequence[_Job], board: StatusTable, root: Path) -> list[SweepRun]:
     """Show the jobs until all are over; returns the points that failed.
 
     Slurm's accounting, which small clusters lack, is not asked: a job is over when the queue says so or
@@ -234,7 +234,7 @@ def _watch(jobs: Sequence[_Job], board: Board, root: Path) -> list[Point]:
     return failed
 
 
-def _note(point: Point, text: str) -> None:
+def _note(point: SweepRun, text: str) -> None:
     """A line in the run's log, which may not be there yet."""
     point.workdir.mkdir(parents=True, exist_ok=True)
     with run_status.log(point).open("a", encoding="utf-8") as log:

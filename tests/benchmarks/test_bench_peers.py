@@ -49,7 +49,7 @@ def test_the_serial_pipeline_blocks_as_ours(erode, dilate):
 
 
 def test_serial_augmentation_moves_image_and_label_alike():
-    # Classes 16 grey levels apart, changed by less than 8: the label can be read off the image.
+    # Classes 16 gray levels apart, changed by less than 8: the label can be read off the image.
     label = np.random.default_rng(1).integers(0, 9, (16, 16), np.uint8)
     image = np.repeat(16 * label[..., None] + 40, 3, -1).astype(np.uint8)
     draw = np.random.default_rng(0)

@@ -58,7 +58,7 @@ def test_other_scenes_of_the_same_brightness_stay_apart(tmp_path):
 
 
 @pytest.mark.parametrize(("shift", "groups"), [(TOLERANCE - 0.3, [0, 0]), (TOLERANCE + 0.3, [0, 1])])
-def test_tolerance_is_in_grey_levels(tmp_path, shift, groups):
+def test_tolerance_is_in_gray_levels(tmp_path, shift, groups):
     # Each mean is over ten rows; n of them one level brighter raise it by n tenths.
     flat = np.full((100, 100), 100.0)
     brighter = flat + np.floor(shift) + (np.indices(flat.shape)[0] % 10 < round(10 * (shift % 1)))

@@ -19,7 +19,7 @@ from imjax.data.readers import base
 from imjax.errors import UserError
 
 KINDS = ("png", "jpg", "bmp", "tif")
-READERS = (base.read_image, base.read_grey, base.read_index, lambda path: image_io.read(path, 3))
+READERS = (base.read_image, base.read_gray, base.read_index, lambda path: image_io.read(path, 3))
 
 
 def chunk(kind, data):
@@ -130,7 +130,7 @@ def test_exif_turns_nothing_in_training_and_prediction(tmp_path):
         assert file.getexif()[0x0112] == 6
     for read in (base.read_image, base.read_photo, lambda p: image_io.read(p, 3)):
         np.testing.assert_allclose(read(path), stored, atol=8)
-    for read in (base.read_grey, base.read_grey_photo):
+    for read in (base.read_gray, base.read_gray_photo):
         np.testing.assert_allclose(read(path), stored[..., 0], atol=8)
 
 

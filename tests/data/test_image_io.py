@@ -37,10 +37,10 @@ def test_one_stem_twice(tmp_path):
 
 
 def test_channels_and_depths(tmp_path):
-    # Blue, green, red in the file's order; grey is .114 B + .587 G + .299 R, here .114·10 + .587·100 = 59.84.
-    colour = put(tmp_path / "colour.bmp", np.full((2, 3, 3), (10, 100, 0), np.uint8))
-    assert image_io.read(colour, 3)[0, 0].tolist() == [0, 100, 10]
-    assert image_io.read(colour, 1).shape == (2, 3, 1) and image_io.read(colour, 1)[0, 0, 0] == 60
+    # Blue, green, red in the file's order; gray is .114 B + .587 G + .299 R, here .114·10 + .587·100 = 59.84.
+    color = put(tmp_path / "color.bmp", np.full((2, 3, 3), (10, 100, 0), np.uint8))
+    assert image_io.read(color, 3)[0, 0].tolist() == [0, 100, 10]
+    assert image_io.read(color, 1).shape == (2, 3, 1) and image_io.read(color, 1)[0, 0, 0] == 60
     alpha = put(tmp_path / "alpha.png", np.full((2, 3, 4), (10, 100, 0, 7), np.uint8))
     assert image_io.read(alpha, 3)[0, 0].tolist() == [0, 100, 10]
     # 16 bits are scaled by the image's own range, as training scales them: 100 of 0 to 1000 is a tenth.

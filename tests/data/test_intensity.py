@@ -1,4 +1,4 @@
-"""Grey levels that are brought to one range: by hand, packed, and what is said of a folder."""
+"""Gray levels that are brought to one range: by hand, packed, and what is said of a folder."""
 
 import numpy as np
 import pytest
@@ -43,7 +43,7 @@ def test_packed_images_are_those_and_labels_the_same(tmp_path):
         for on in (False, True)
     )
     assert plain.manifest["hash"] != other.manifest["hash"]
-    for name in ("labelled", "test"):
+    for name in ("labeled", "test"):
         before, after = plain.splits[name], other.splits[name]
         assert (np.asarray(before.labels) == after.labels).all()
         for one, two in zip(before.images, after.images, strict=True):
@@ -52,7 +52,7 @@ def test_packed_images_are_those_and_labels_the_same(tmp_path):
 
 
 def test_slices_are_stretched_one_by_one_and_volumes_as_a_whole(tmp_path):
-    # A labelled slice is a file of its own, a test volume a stack: nets must see both alike.
+    # A labeled slice is a file of its own, a test volume a stack: nets must see both alike.
     raw = tmp_path / "acdc"
     writers.write_synthetic("acdc", raw, {"train": 3, "val": 1, "test": 1}, size=(48, 48))
     packed = pack.load(

@@ -34,8 +34,8 @@ def test_round_trip(tmp_path):
     packed = pack.load(root)
     assert packed.spec == registry.spec("synthetic") and root.name.startswith("synthetic-")
     assert {name: len(s.images) for name, s in packed.splits.items()} == {
-        "labelled": 1,
-        "unlabelled": 9,
+        "labeled": 1,
+        "unlabeled": 9,
         "val": 3,
         "test": 2,
     }
@@ -53,7 +53,7 @@ def test_round_trip(tmp_path):
 
 def test_manifest(tmp_path):
     packed = pack.load(pack.prepare(SMALL, tmp_path))
-    entry, split = packed.manifest["splits"]["unlabelled"], packed.splits["unlabelled"]
+    entry, split = packed.manifest["splits"]["unlabeled"], packed.splits["unlabeled"]
     assert entry["pixels"]["background"] == (split.labels == 1).sum()
     assert sum(entry["pixels"].values()) == split.labels.size and sum(
         entry["shares"].values()
@@ -76,8 +76,8 @@ def test_crops_of_one_source_stay_together(originals, tmp_path):
 def test_real_suim(real, tmp_path):
     packed = pack.load(pack.prepare(suim(real / "suim", size=(64, 64)), tmp_path))
     assert {n: len(s.images) for n, s in packed.splits.items()} == {
-        "labelled": 2,
-        "unlabelled": 4,
+        "labeled": 2,
+        "unlabeled": 4,
         "val": 2,
         "test": 4,
     }
@@ -232,16 +232,16 @@ def test_resizing_mixes_no_labels_and_stays_aligned():
     small = preprocess.resize_label(label, (30, 40))
     expected = np.zeros((30, 40), np.uint8)
     expected[10:20, 13:27] = (
-        8  # columns 40..79 of 120 are 13.3..26.7 of 40: centres 13 (x 3 + 1 = 40) to 26 (79)
+        8  # columns 40..79 of 120 are 13.3..26.7 of 40: centers 13 (x 3 + 1 = 40) to 26 (79)
     )
     np.testing.assert_array_equal(small, expected)
     checks = np.indices((90, 120)).sum(axis=0).astype(np.uint8) % 2 * 8
     assert set(np.unique(preprocess.resize_label(checks, (64, 64)))) == {0, 8}
     planes = np.stack([label // 8] * 5, axis=-1)
     assert preprocess.resize_label(planes, (30, 40)).shape == (30, 40, 5)
-    grey = np.full((90, 120, 1), 7, np.uint8)
-    assert preprocess.resize_image(grey, (30, 40)).shape == (30, 40, 1)
-    assert (preprocess.resize_image(grey, (180, 240)) == cv2.resize(grey, (240, 180))[..., None]).all()
+    gray = np.full((90, 120, 1), 7, np.uint8)
+    assert preprocess.resize_image(gray, (30, 40)).shape == (30, 40, 1)
+    assert (preprocess.resize_image(gray, (180, 240)) == cv2.resize(gray, (240, 180))[..., None]).all()
 
 
 def test_binary_labels_keep_their_border():

@@ -24,7 +24,7 @@ def test_write_then_prepare_then_find_again(tmp_path):
     flags = ("--dataset=camvid", f"--raw={raw}", f"--out={out}", "--size=32,48")
     done = command(*flags)
     assert done.returncode == 0, done.stderr
-    assert "unlabelled" in done.stdout and "bicyclist" in done.stdout and "48x32" in done.stdout
+    assert "unlabeled" in done.stdout and "bicyclist" in done.stdout and "48x32" in done.stdout
     folder = Path(done.stdout.splitlines()[-1].removeprefix("folder: "))
     assert folder.parent == Path(out) and (folder / "manifest.json").is_file()
     assert command(*flags).stdout == done.stdout
@@ -33,10 +33,10 @@ def test_write_then_prepare_then_find_again(tmp_path):
 @pytest.mark.parametrize(
     ("dataset", "counts"),
     [
-        ("isic2018", {"labelled": 3, "unlabelled": 27, "val": 10, "test": 10}),
-        # Of 50: round(12.5) for the test, 5 for val, a tenth of the other 33 labelled.
-        ("dsb2018", {"labelled": 3, "unlabelled": 30, "val": 5, "test": 12}),
-        ("cityscapes", {"labelled": 3, "unlabelled": 27, "val": 10, "test": 10}),
+        ("isic2018", {"labeled": 3, "unlabeled": 27, "val": 10, "test": 10}),
+        # Of 50: round(12.5) for the test, 5 for val, a tenth of the other 33 labeled.
+        ("dsb2018", {"labeled": 3, "unlabeled": 30, "val": 5, "test": 12}),
+        ("cityscapes", {"labeled": 3, "unlabeled": 27, "val": 10, "test": 10}),
     ],
 )
 def test_synthetic_stand_in(dataset, counts, tmp_path):

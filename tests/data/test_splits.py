@@ -11,7 +11,7 @@ TEST = [f"t{i:03d}" for i in range(110)]
 
 def test_published_suim_counts():
     out = split({"train_val": NAMES, "test": TEST}, 0.1, 0.1, seed=0)
-    # 1525 / 10 = 152.5 -> 152 (half to even); of the other 1373, 137 are labelled.
+    # 1525 / 10 = 152.5 -> 152 (half to even); of the other 1373, 137 are labeled.
     assert [len(out[name]) for name in SPLITS] == [137, 1236, 152, 110]
     assert sorted(sum(out.values(), [])) == sorted(NAMES + TEST)
     assert not any(overlaps(out).values()) and len(overlaps(out)) == 6
@@ -27,28 +27,28 @@ def test_order_and_copies_of_names_do_not_matter():
 def test_val_does_not_depend_on_label_fraction():
     parts = {"train_val": NAMES, "test": TEST}
     assert split(parts, 0.1, 0.1, 0)["val"] == split(parts, 0.5, 0.1, 0)["val"]
-    assert set(split(parts, 0.1, 0.1, 0)["labelled"]) < set(split(parts, 0.5, 0.1, 0)["labelled"])
+    assert set(split(parts, 0.1, 0.1, 0)["labeled"]) < set(split(parts, 0.5, 0.1, 0)["labeled"])
 
 
 def test_official_parts_stay():
     out = split({"train": NAMES, "val": ["v"], "test": TEST}, 1.0, 0.1, seed=0)
-    assert out == {"labelled": NAMES, "unlabelled": [], "val": ["v"], "test": TEST}
+    assert out == {"labeled": NAMES, "unlabeled": [], "val": ["v"], "test": TEST}
 
 
-def test_images_without_mask_are_unlabelled():
-    out = split({"train": ["a"], "val": ["v"], "test": ["t"], "unlabelled": ["u"]}, 0.1, 0.1, 0)
-    assert out == {"labelled": ["a"], "unlabelled": ["u"], "val": ["v"], "test": ["t"]}
+def test_images_without_mask_are_unlabeled():
+    out = split({"train": ["a"], "val": ["v"], "test": ["t"], "unlabeled": ["u"]}, 0.1, 0.1, 0)
+    assert out == {"labeled": ["a"], "unlabeled": ["u"], "val": ["v"], "test": ["t"]}
 
 
 def test_chosen_labels_are_not_drawn():
-    parts = {"labelled": ["b", "a"], "train": list("cdefgh"), "val": ["v"], "test": ["t"]}
+    parts = {"labeled": ["b", "a"], "train": list("cdefgh"), "val": ["v"], "test": ["t"]}
     for seed in range(3):
         out = split(parts, 0.1, 0.1, seed)
-        assert out == {"labelled": ["a", "b"], "unlabelled": list("cdefgh"), "val": ["v"], "test": ["t"]}
-    everything = {"labelled": ["a"], "train": [], "val": ["v"], "test": ["t"]}
-    assert split(everything, 1.0, 0.1, 0)["unlabelled"] == []
-    pool = split({"labelled": ["a"], "train_val": list("bcd"), "test": ["t"]}, 0.1, 0.1, 0)
-    assert pool["labelled"] == ["a"] and [len(pool[name]) for name in SPLITS] == [1, 2, 1, 1]
+        assert out == {"labeled": ["a", "b"], "unlabeled": list("cdefgh"), "val": ["v"], "test": ["t"]}
+    everything = {"labeled": ["a"], "train": [], "val": ["v"], "test": ["t"]}
+    assert split(everything, 1.0, 0.1, 0)["unlabeled"] == []
+    pool = split({"labeled": ["a"], "train_val": list("bcd"), "test": ["t"]}, 0.1, 0.1, 0)
+    assert pool["labeled"] == ["a"] and [len(pool[name]) for name in SPLITS] == [1, 2, 1, 1]
 
 
 def test_smallest_sets_fill_every_split():
@@ -71,7 +71,7 @@ def test_one_pool_is_divided_by_shares_of_the_whole():
 def test_every_stratum_gives_its_share():
     rare = {name: "rare" for name in NAMES[:1000:100]}
     out = split({"train_val_test": NAMES[:1000]}, 0.5, 0.1, 0, 0.2, rare)
-    # 10 of 1000: 2 test, 1 val, and of the other 7 half, or one more, are labelled.
+    # 10 of 1000: 2 test, 1 val, and of the other 7 half, or one more, are labeled.
     assert [len(set(out[name]) & set(rare)) for name in SPLITS] in ([4, 3, 1, 2], [3, 4, 1, 2])
     assert [len(out[name]) for name in SPLITS] == [350, 350, 100, 200]
     # One kind is no kind: the draw is that without.
@@ -101,9 +101,9 @@ def test_published_cityscapes_counts():
         ({"train": list("abc"), "val_test": list("cd")}, "'c' is in"),
         ({"train_val_test": list("abc")}, "1 source images left for training"),
         ({"train_val_test": []}, "0 source images left for training"),
-        ({"labelled": [], "train": ["a"], "val": ["v"], "test": ["t"]}, "0 .* for labelled training"),
-        ({"labelled": ["a"], "train": [], "val": ["v"], "test": ["t"]}, "0 .* for unlabelled training"),
-        ({"labelled": ["a"], "train": ["a", "b"], "val": ["v"], "test": ["t"]}, "'a' is in"),
+        ({"labeled": [], "train": ["a"], "val": ["v"], "test": ["t"]}, "0 .* for labeled training"),
+        ({"labeled": ["a"], "train": [], "val": ["v"], "test": ["t"]}, "0 .* for unlabeled training"),
+        ({"labeled": ["a"], "train": ["a", "b"], "val": ["v"], "test": ["t"]}, "'a' is in"),
     ],
 )
 def test_too_few_or_shared(parts, says):

@@ -37,7 +37,7 @@ def test_scenes_depend_on_seed_and_name_only():
     assert (images[0] != images[1]).mean() > 0.9
 
 
-def test_colour_alone_does_not_segment():
+def test_color_alone_does_not_segment():
     images, labels = scenes(synthetic.Synthetic(100, 0, 0))
     classes = range(1, 5)
     means = np.stack([images[labels == c].mean(axis=0) for c in classes])

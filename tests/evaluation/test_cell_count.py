@@ -28,11 +28,11 @@ def test_marks_by_hand():
 
 def test_radii_by_hand():
     # Nearest others: 20 from the first (5), 20 (5), 40 (10, at most 8), 11 from the last two (2, at least 3).
-    centres = np.array([[10, 10], [10, 30], [50, 10], [90, 50], [90, 61]], np.float64)
-    drawn = cell_count.discs(centres, (100, 100))
+    centers = np.array([[10, 10], [10, 30], [50, 10], [90, 50], [90, 61]], np.float64)
+    drawn = cell_count.discs(centers, (100, 100))
     rows, columns = np.indices(drawn.shape)
     wanted = np.zeros_like(drawn)
-    for (row, column), radius in zip(centres, (5, 5, 8, 3, 3), strict=True):
+    for (row, column), radius in zip(centers, (5, 5, 8, 3, 3), strict=True):
         wanted |= (rows - row) ** 2 + (columns - column) ** 2 <= radius**2
     np.testing.assert_array_equal(drawn, wanted)
 

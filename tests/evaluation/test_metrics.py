@@ -87,7 +87,7 @@ def test_the_background_is_in_no_mean_over_classes():
     # D: class 1 IoU 1/2, Dice 2/3; class 2 missed: 0 and 0; means 1/4 and 1/3.
     c, d = [[7, 1, 0], [0, 0, 0], [0, 0, 0]], [[5, 0, 0], [1, 1, 0], [1, 0, 0]]
     toy = dataclasses.replace(spec("multiclass", ["ground", "pore", "crack"]), background=True)
-    figures = metrics.summarise(toy, np.array([A, B, c, d, VOID_ONLY]))
+    figures = metrics.summarize(toy, np.array([A, B, c, d, VOID_ONLY]))
     assert figures["miou", ""] == pytest.approx((2 / 5 + 1 / 2 + 1 / 4) / 3)
     assert figures["dice", ""] == pytest.approx((4 / 7 + 2 / 3 + 1 / 3) / 3)
     # The pixel accuracy counts every pixel: 5/8, 4/8, 7/8, 6/8.
@@ -99,7 +99,7 @@ def test_the_background_is_in_no_mean_over_classes():
     assert figures["iou_dataset", "ground"] == pytest.approx(15 / 23)
     assert figures["dice_dataset", "ground"] == pytest.approx(30 / 38)
     # Nothing but background: no figure, and no warning.
-    assert np.isnan(metrics.summarise(toy, np.array([c]))["dice", ""])
+    assert np.isnan(metrics.summarize(toy, np.array([c]))["dice", ""])
 
 
 def test_a_class_outside_the_truth_does_not_count():
@@ -124,7 +124,7 @@ def test_binary_by_hand():
     matrices = np.array([[[9, 1], [2, 2]], [[14, 0], [0, 0]], [[0, 0], [0, 0]]])
     assert metrics.binary_iou(matrices) == pytest.approx((0.5 + 1) / 2)
     assert metrics.binary_dice(matrices) == pytest.approx((0.625 + 1) / 2)
-    figures = metrics.summarise(spec("binary", ["lesion"]), jnp.asarray(matrices))
+    figures = metrics.summarize(spec("binary", ["lesion"]), jnp.asarray(matrices))
     assert figures == {
         ("iou", ""): pytest.approx(0.75),
         ("dice", ""): pytest.approx(0.8125),
@@ -140,19 +140,19 @@ def test_nothing_counted_is_nan_without_a_warning():
 
 
 def test_summary_multiclass():
-    figures = metrics.summarise(spec("multiclass", ["void", "fish", "reef"]), AB)
+    figures = metrics.summarize(spec("multiclass", ["void", "fish", "reef"]), AB)
     means = {("miou", ""), ("mpa", ""), ("miou_dataset", ""), ("dice_dataset", "")}
     per_class = {(m, c) for m in ("iou_dataset", "dice_dataset") for c in ("void", "fish", "reef")}
     assert set(figures) == means | per_class
     assert figures["iou_dataset", "fish"] == pytest.approx(0.4)
-    only_b = metrics.summarise(spec("multiclass", ["void", "fish", "reef"]), AB[1:2])
+    only_b = metrics.summarize(spec("multiclass", ["void", "fish", "reef"]), AB[1:2])
     assert ("iou_dataset", "fish") not in only_b and ("iou_dataset", "void") in only_b
 
 
 def test_summary_multilabel():
     # One image; (I+1)/(U+1): alive 3/6 (I 2, U 5), dead 1 (empty), position (0+1)/(3+1) = 1/4.
     image = [[[9, 1], [2, 2]], [[14, 0], [0, 0]], [[11, 3], [0, 0]]]
-    figures = metrics.summarise(spec("multilabel", ["alive", "dead", "position"]), np.array([image]))
+    figures = metrics.summarize(spec("multilabel", ["alive", "dead", "position"]), np.array([image]))
     assert figures == {
         ("iou", "alive"): pytest.approx(0.5),
         ("iou", "dead"): pytest.approx(1.0),
@@ -167,7 +167,7 @@ def test_summary_multilabel():
         ("miou", ""): pytest.approx(1.75 / 3),
         ("miou_ad", ""): pytest.approx(0.75),
     }
-    other = metrics.summarise(spec("multilabel", ["a", "b", "c"]), np.array([image]))
+    other = metrics.summarize(spec("multilabel", ["a", "b", "c"]), np.array([image]))
     assert ("miou_ad", "") not in other
 
 
@@ -272,7 +272,7 @@ def test_multilabel_slow_twin():
     ]
     alive, dead, position = (sum(column) / 4 for column in zip(*ious, strict=True))
     one = lambda t, p: metrics.channel_confusion(truth=t, prediction=p)  # noqa: E731
-    found = metrics.summarise(
+    found = metrics.summarize(
         spec("multilabel", ["alive", "dead", "position"]), np.asarray(jax.vmap(one)(truth, prediction))
     )
     assert [found["iou", name] for name in ("alive", "dead", "position")] == pytest.approx(

@@ -62,7 +62,7 @@ def test_nothing_there():
 
 
 def surface(mask):
-    """Voxels of a mask with a neighbour by face that is not in it, `[m, axes]`."""
+    """Voxels of a mask with a neighbor by face that is not in it, `[m, axes]`."""
     found = []
     for place in np.argwhere(mask):
         steps = [place + sign * step for step in np.eye(mask.ndim, dtype=int) for sign in (1, -1)]

@@ -7,14 +7,15 @@ import jax
 import numpy as np
 
 from imjax.data.spec import DatasetSpec
-from imjax.models.unet_dropout import BenchmarkUNet
+from imjax.models.unet_dropout import UNetDropout
 from imjax.training.checkpoints import save_nets
 
 MODEL = {
-    "backbone": "benchmark", "alpha": 1.0, "growing_alpha": (1.0, 2.0), "dropout": 0.0, "features": (4, 8),
+    "backbone": "benchmark", "alpha": 1.0, "width_per_generation": (1.0, 2.0), "dropout": 0.0,
+    "features": (4, 8),
     "dropouts": (0.0, 0.0), "momentum": 0.9, "dtype": "float32", "convolution": "auto",
 }  # fmt: skip
-MASK = {"erode": 0, "dilate": 0, "block_input": True, "block_output": True, "same_classes": False}
+MASK = {"erode": 0, "dilate": 0, "zero_image": True, "zero_label": True, "require_same_classes": False}
 PALETTE = ((255, 255, 255), (40, 40, 40), (230, 80, 60), (70, 120, 230))
 
 
@@ -26,13 +27,13 @@ SPECS = {
     "binary": spec("binary", ("cell",), channels=1),
     "multiclass": spec("multiclass", ("ground", "ring", "core"), background=True),
     "reserved": spec("multiclass", ("inconsistent", "sky", "sea, deep", "sand"), reserved=True),
-    "multilabel": spec("multilabel", ("alive", "dead/gone"), free_rotation=True),
+    "multilabel": spec("multilabel", ("alive", "dead/gone"), rotation_invariant=True),
 }
 
 
 def net(outputs, alpha=1.0):
     """The module that `MODEL` stands for."""
-    return BenchmarkUNet(outputs, tuple(int(n * alpha) for n in MODEL["features"]), MODEL["dropouts"])
+    return UNetDropout(outputs, tuple(int(n * alpha) for n in MODEL["features"]), MODEL["dropouts"])
 
 
 def variables(seed, spec, size, count, alpha=1.0):
@@ -53,7 +54,7 @@ def variables(seed, spec, size, count, alpha=1.0):
 def make_run(workdir, spec, stages=("train_ldt", "train_g0"), size=(8, 8), nets=2, method="im", **values):
     """Write a run's folder; in the ranking the last net is best. `values` replace those of the config."""
     config = {
-        "method": method, "model": MODEL, "mask": MASK, "predict_batch": 3,
+        "method": method, "model": MODEL, "mask": MASK, "eval_batch_size": 3,
         "data": {
             "height": size[0], "width": size[1], "crops": 0, "overlap": 0.0,
             "fit": "resize", "stretch": False, "dir": "/no/such/folder",

@@ -18,7 +18,7 @@ from imjax.data import image_io, preprocess
 from imjax.errors import UserError
 from imjax.inference import predict_folder, sliding_window, writers
 from imjax.inference.load_run import open_stage
-from imjax.inference.sliding_window import Cutting
+from imjax.inference.sliding_window import Tiler
 from imjax.ops import ensemble
 
 ROOT = Path(__file__).parents[2]
@@ -46,7 +46,7 @@ def runs(tmp_path_factory):
 
 def predict(workdir, folder, out, nets=1, **cutting):
     stage = open_stage(workdir)
-    run = predict_folder.Run(stage, nets, Cutting(stage.size, **cutting))
+    run = predict_folder.Run(stage, nets, Tiler(stage.size, **cutting))
     run(image_io.find(folder), out)
     return run
 
@@ -118,7 +118,7 @@ def test_classes_are_the_datasets_own():
         (1, "sea, deep"),
         (2, "sand"),
     ]
-    assert rows["reserved"][0]["colour"] == "#282828"
+    assert rows["reserved"][0]["color"] == "#282828"
     assert [row["name"] for row in rows["binary"]] == ["background", "cell"]
     assert [row["index"] for row in rows["multiclass"]] == [0, 1, 2]
 
@@ -166,12 +166,12 @@ def test_what_to_label_next_comes_first():
 def test_overlay_shows_objects_only():
     image = np.full((1, 2, 1), 100, np.uint8)
     label = np.array([[0, 1]], np.uint8)
-    colour = np.array([[[255] * 3, [40] * 3]], np.uint8)
+    color = np.array([[[255] * 3, [40] * 3]], np.uint8)
     # (100 + 40 + 1) // 2 = 70; class 0 is a background here and stays.
-    found = writers.overlay(SPECS["multiclass"], image, label, colour)
+    found = writers.overlay(SPECS["multiclass"], image, label, color)
     assert found.tolist() == [[[100] * 3, [70] * 3]]
     # Without a background every class is an object: (100 + 255 + 1) // 2 = 178.
-    assert writers.overlay(SPECS["reserved"], image, label, colour)[0, 0].tolist() == [178] * 3
+    assert writers.overlay(SPECS["reserved"], image, label, color)[0, 0].tolist() == [178] * 3
 
 
 def test_a_single_tile_and_the_whole_image_agree(runs, tmp_path):
@@ -194,7 +194,7 @@ def test_tiles_cover_every_image(runs, folder, tmp_path):
 
 def test_with_flips_a_turned_image_has_a_turned_answer(runs):
     stage = open_stage(runs["multilabel"])
-    cutting = Cutting(stage.size, sliding_window.symmetries(stage.spec, stage.size))
+    cutting = Tiler(stage.size, sliding_window.symmetries(stage.spec, stage.size))
     image = np.random.default_rng(2).integers(0, 256, (8, 8, 3), np.uint8)
     turned = np.rot90(image[:, ::-1])
 
@@ -287,7 +287,7 @@ def test_images_come_as_in_training(runs, folder, tmp_path, command_environment)
 
 def test_help_and_slips(command_environment, runs, folder, tmp_path):
     shown = command(command_environment, "--help").stdout
-    assert "worth labelling next" in shown and "--export" in shown
+    assert "worth labeling next" in shown and "--export" in shown
     for flags, says in (
         ((), "--workdir is missing"),
         (("--workdir=x", "--images=y"), "--out is missing"),

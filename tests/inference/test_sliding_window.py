@@ -11,7 +11,7 @@ from imjax.data.options import DataOptions
 from imjax.data.readers import isic2018, suim
 from imjax.data.spec import DatasetSpec
 from imjax.inference import sliding_window
-from imjax.inference.sliding_window import Cutting, Symmetry
+from imjax.inference.sliding_window import Symmetry, Tiler
 
 ALL = tuple(Symmetry(turns, mirrored) for turns in range(4) for mirrored in (False, True))
 
@@ -38,7 +38,7 @@ def test_a_view_is_taken_back():
 
 def test_only_views_that_training_showed():
     def count(free, size):
-        spec = DatasetSpec("t", "t", "binary", ("x",), ((0, 0, 0),), free_rotation=free)
+        spec = DatasetSpec("t", "t", "binary", ("x",), ((0, 0, 0),), rotation_invariant=free)
         return len(sliding_window.symmetries(spec, size))
 
     assert (count(False, (8, 8)), count(True, (8, 8)), count(True, (8, 16))) == (2, 8, 4)
@@ -49,13 +49,13 @@ def test_only_views_that_training_showed():
 def test_pixels_come_back_where_they_were(shape, views):
     picture = image(*shape)
     for overlap in (0.0, 0.25, 0.9):
-        found = as_it_is(Cutting((8, 8), views, tile=True, overlap=overlap), picture)
+        found = as_it_is(Tiler((8, 8), views, tile=True, overlap=overlap), picture)
         np.testing.assert_allclose(found[0], picture, rtol=1e-5, atol=1e-4)
 
 
-def test_grey_levels_are_those_of_the_whole_image_in_every_tile():
+def test_gray_levels_are_those_of_the_whole_image_in_every_tile():
     picture = image(21, 30) // 3
-    found = as_it_is(Cutting((8, 8), tile=True, stretch=True), picture)
+    found = as_it_is(Tiler((8, 8), tile=True, stretch=True), picture)
     np.testing.assert_allclose(found[0], intensity.stretch(picture), rtol=1e-5, atol=1e-4)
 
 
@@ -73,7 +73,7 @@ def test_resized_as_in_training(how, fit):
     picture = np.random.default_rng(0).integers(0, 256, (21, 30, 2), dtype=np.uint8)
     options, label = DataOptions("", size=(8, 8), fit=fit), np.zeros((21, 30), np.uint8)
     ((packed, _),) = preprocess.cut(picture, label, "a", options, "nearest", how)
-    (shown,) = Cutting((8, 8), pad=fit == "pad", image_resize=how).pieces(picture)
+    (shown,) = Tiler((8, 8), pad=fit == "pad", image_resize=how).pieces(picture)
     np.testing.assert_array_equal(shown, packed)
     ((other, _),) = preprocess.cut(
         picture, label, "a", options, "nearest", {"area": "bilinear"}.get(how, "area")
@@ -84,7 +84,7 @@ def test_resized_as_in_training(how, fit):
 @pytest.mark.parametrize("shape", [(8, 8), (5, 7), (3, 8), (19, 8), (21, 30)])
 def test_padded_as_in_training(shape):
     picture = image(*shape)
-    cutting = Cutting((8, 8), ALL, pad=True)
+    cutting = Tiler((8, 8), ALL, pad=True)
     options = DataOptions("", size=(8, 8), fit="pad")
     label = np.zeros(shape, np.uint8)
     ((packed, _),) = preprocess.cut(picture, label, "a", options)
@@ -95,11 +95,11 @@ def test_padded_as_in_training(shape):
     found = as_it_is(cutting, picture)
     assert cutting.canvas(shape) == small.shape[:2]
     np.testing.assert_allclose(found[0], small, atol=1e-4)
-    assert list(Cutting((8, 8), tile=True, pad=True).pieces(picture))[0].shape == (8, 8, 2)
+    assert list(Tiler((8, 8), tile=True, pad=True).pieces(picture))[0].shape == (8, 8, 2)
 
 
 def test_the_canvas_is_the_size_of_training_or_the_scaled_image():
-    whole, tiled = Cutting((8, 16)), Cutting((8, 16), tile=True, scale=0.5)
+    whole, tiled = Tiler((8, 16)), Tiler((8, 16), tile=True, scale=0.5)
     assert as_it_is(whole, image(21, 30)).shape == (1, 8, 16, 2)
     assert as_it_is(tiled, image(21, 30)).shape == (1, 10, 15, 2)
     # Half of 1 is rounded to 0; one pixel is left.
@@ -108,7 +108,7 @@ def test_the_canvas_is_the_size_of_training_or_the_scaled_image():
 
 def test_a_single_tile_is_the_whole_image():
     picture = image(8, 16)
-    whole, tiled = (Cutting((8, 16), ALL[:2], tile=tile) for tile in (False, True))
+    whole, tiled = (Tiler((8, 16), ALL[:2], tile=tile) for tile in (False, True))
     np.testing.assert_array_equal(as_it_is(whole, picture), as_it_is(tiled, picture))
     assert len(list(tiled.pieces(picture))) == 2
 
@@ -122,6 +122,6 @@ def test_window_by_hand():
 def test_blending_by_hand():
     # Tiles of 4 columns on 6 start at 0 and 2. In column 2 the first tile's third weight, .75, meets the
     # second's first, .25; in column 3 it is the other way round.
-    cutting = Cutting((2, 4), tile=True, overlap=0.5)
+    cutting = Tiler((2, 4), tile=True, overlap=0.5)
     said = iter([np.zeros((1, 2, 4, 1), np.float32), np.ones((1, 2, 4, 1), np.float32)])
     np.testing.assert_allclose(cutting.join((2, 6), said)[0, :, :, 0], [[0, 0, 0.25, 0.75, 1, 1]] * 2)

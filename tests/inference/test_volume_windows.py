@@ -95,7 +95,7 @@ def test_probabilities_are_averaged_where_windows_overlap(batch):
     assert found.shape == (2, 2, 4, 5, 6) and found.dtype == np.uint8
     wanted = np.stack([[twin(volume, bias, where) for bias in biases] for volume in images])
     np.testing.assert_allclose(np.reshape(seen, wanted.shape), wanted, atol=1e-6)
-    # Grey levels make exact halves, which fall either way.
+    # Gray levels make exact halves, which fall either way.
     clear = abs(wanted - 0.5) > 1e-5
     np.testing.assert_array_equal(np.swapaxes(found, 0, 1)[clear], (wanted > 0.5)[clear])
 

@@ -49,7 +49,7 @@ def test_every_named_sweep_makes_runs_that_differ(name):
 
 def test_block_sweep_sets_both_keys():
     found = {p.name[-6:]: p.config.mask for p in points("block")}
-    assert not found["output"].block_input and found["output"].block_output
+    assert not found["output"].zero_image and found["output"].zero_label
 
 
 @pytest.mark.parametrize("kind", ["binary", "multiclass"])
@@ -63,7 +63,7 @@ def test_block_sweeps_points_are_four_different_sets(kind):
         pair = inconsistency.mask_pair(kind, jnp.asarray(members), classes=2, dilate=mask.dilate)
         cut = inconsistency.block(
             jnp.asarray(image), pair.label, pair.inconsistent,
-            block_input=mask.block_input, block_output=mask.block_output,
+            zero_image=mask.zero_image, zero_label=mask.zero_label,
         )  # fmt: skip
         return tuple(np.asarray(part).tobytes() for part in cut)
 
@@ -73,8 +73,8 @@ def test_block_sweeps_points_are_four_different_sets(kind):
 
 
 def test_tuples_keep_their_commas():
-    found = points("model.growing_alpha:(0.5,0.5,1.0),(1.0,1.0,1.0)")
-    assert [p.config.model.growing_alpha for p in found] == [(0.5, 0.5, 1.0), (1.0, 1.0, 1.0)]
+    found = points("model.width_per_generation:(0.5,0.5,1.0),(1.0,1.0,1.0)")
+    assert [p.config.model.width_per_generation for p in found] == [(0.5, 0.5, 1.0), (1.0, 1.0, 1.0)]
 
 
 def test_settings_hold_for_all_and_do_not_name_the_folder():

@@ -30,8 +30,8 @@ def fake_command(how):
 
     def command(point, lenders=()):
         config = json.dumps(dataclasses.asdict(point.config))
-        behaviour = how.get(point.config.seed, "fine")
-        return [sys.executable, str(FAKE), str(point.workdir.parent), point.name, config, behaviour]
+        behavior = how.get(point.config.seed, "fine")
+        return [sys.executable, str(FAKE), str(point.workdir.parent), point.name, config, behavior]
 
     return command
 

@@ -17,7 +17,7 @@ def three(root):
 
 def test_a_line_per_change_where_there_is_no_terminal(tmp_path):
     points, stream = three(tmp_path), io.StringIO()
-    shown = progress_table.Board(points, stream)
+    shown = progress_table.StatusTable(points, stream)
     shown.set(points[1], "running", "see there")
     shown.draw()
     shown.set(points[1], "FAILED", "with exit code 2")
@@ -34,7 +34,7 @@ def test_the_table_is_drawn_over_itself(tmp_path, monkeypatch):
     run_status.log(points[0]).write_text(
         "12 stage 2/9 train_ldt: 80 steps\n15 stage 2/9 train_ldt: step 24/80, epoch 1\n"
     )
-    shown = progress_table.Board(points, stream)
+    shown = progress_table.StatusTable(points, stream)
     shown.set(points[0], "running")
     shown.draw()
     first = stream.getvalue()
@@ -51,7 +51,7 @@ def test_the_table_is_drawn_over_itself(tmp_path, monkeypatch):
 
 def test_a_table_that_is_too_long_counts_what_it_leaves_out(tmp_path):
     points = make_points(["configs/demo.py:tiny"], ["seed:0,1,2,3,4,5"], [], tmp_path)
-    shown = progress_table.Board(points, Terminal())
+    shown = progress_table.StatusTable(points, Terminal())
     for point, state in zip(points, ["finished", "finished", "FAILED", "running", "waiting"], strict=False):
         shown.set(point, state)
     lines = progress_table.table(list(shown._rows.values()), 4)

@@ -79,8 +79,8 @@ def test_binary_true_score_by_hand():
     assert float(evalnet.true_score(truth, label, jnp.zeros((1, 4), bool), spec=BINARY)) == 0.5
 
 
-STILL = augment.Strength(0, 0, 0.0, 0.0)
-NOISE = augment.Strength(0, 25, 0.0, 0.0)
+STILL = augment.AugmentStrength(0, 0, 0.0, 0.0)
+NOISE = augment.AugmentStrength(0, 25, 0.0, 0.0)
 OFF = jnp.int32(0)
 
 

@@ -12,10 +12,10 @@ from imjax.config.joint_schema import Joint
 from imjax.config.schema import freeze
 from imjax.data.spec import DatasetSpec
 from imjax.methods.joint import loss as total
-from imjax.methods.joint.base import Exchange, Told, divergence, hard, overlap, soft
-from imjax.methods.joint.forward import Nets, Seen, as_classes
-from imjax.methods.joint.registry import HOSTS
-from imjax.methods.joint.views import Views, mix
+from imjax.methods.joint.base import ConsistencyPair, JointOutputs, divergence, hard, overlap, soft
+from imjax.methods.joint.forward import Seen, StudentForward, as_classes
+from imjax.methods.joint.registry import JOINT_METHODS
+from imjax.methods.joint.views import BatchViews, mix
 from imjax.ops import metassl, similarity
 from imjax.ops.rampup import ramp
 
@@ -36,11 +36,11 @@ def seen(joint):
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (N + M, SIDE, SIDE, 1), np.uint8)
     label = rng.integers(0, CLASSES, (N, SIDE, SIDE), np.uint8)
-    batch = {"labelled": {"image": images[:N], "label": label}, "unlabelled": {"image": images[N:]}}
-    return Views(jax.tree.map(jnp.asarray, batch), joint, True, jax.random.key(1))
+    batch = {"labeled": {"image": images[:N], "label": label}, "unlabeled": {"image": images[N:]}}
+    return BatchViews(jax.tree.map(jnp.asarray, batch), joint, True, jax.random.key(1))
 
 
-class Fakes(Nets):
+class Fakes(StudentForward):
     """Nets that say what they are told to: logits for each call of each net, in order."""
 
     def __init__(self, said, teacher=None):
@@ -76,12 +76,12 @@ def said_by(name):
 
 
 def tell(name, said, seen, joint, both=False):
-    return HOSTS[name].tell(Fakes(said, logits(99)), seen, joint, both)
+    return JOINT_METHODS[name].tell(Fakes(said, logits(99)), seen, joint, both)
 
 
 def whole(name, said, seen, joint, chosen="none", step=10**9, thresholds=None):
     """The loss as the engine takes it; late, so that the ramp is at its peak."""
-    host = HOSTS[name]
+    host = JOINT_METHODS[name]
     told = tell(name, said, seen, joint, chosen == "metassl")
     thresholds = thresholds or total.first_thresholds(host, joint, SPEC, chosen)
     return total.total(
@@ -89,29 +89,29 @@ def whole(name, said, seen, joint, chosen="none", step=10**9, thresholds=None):
     )
 
 
-@pytest.mark.parametrize("name", sorted(HOSTS))
+@pytest.mark.parametrize("name", sorted(JOINT_METHODS))
 @pytest.mark.parametrize("chosen", ["none", "inconsistency", "csl", "metassl"])
 def test_every_host_tells_with_every_weighting(name, chosen, seen, joint):
     if chosen != "none" and name == "supervised":
         return
     found = whole(name, said_by(name), seen, joint, chosen)
     assert np.isfinite(found.loss)
-    assert set(found.scalars) == set(total.scalar_names(HOSTS[name], SPEC, chosen))
+    assert set(found.scalars) == set(total.scalar_names(JOINT_METHODS[name], SPEC, chosen))
     told = tell(name, said_by(name), seen, joint, chosen == "metassl")
-    assert len(told.unlabelled) == HOSTS[name].exchanges(joint)
+    assert len(told.unlabeled) == JOINT_METHODS[name].exchanges(joint)
     if chosen == "metassl":
-        assert len(told.labelled) == len(told.unlabelled)
+        assert len(told.labeled) == len(told.unlabeled)
         assert sum(float(found.scalars[f"region_share_{r}"]) for r in total.NAMES) == pytest.approx(1)
 
 
 def consistency(name, said, seen, joint, part):
-    """Loss of the exchanges on the unlabelled images alone."""
+    """Loss of the exchanges on the unlabeled images alone."""
     told = tell(name, said, seen, joint)
     return sum(e.share * e.how(e.reference, e.supervised, total.pixel_weights(e, "none")) for e in part(told))
 
 
-def flows(name, seen, joint, part=lambda told: told.unlabelled):
-    """For each net and call, whether the gradient reaches its unlabelled logits."""
+def flows(name, seen, joint, part=lambda told: told.unlabeled):
+    """For each net and call, whether the gradient reaches its unlabeled logits."""
     gradient = jax.grad(lambda said: consistency(name, said, seen, joint, part))(said_by(name))
     return {net: [bool(np.abs(g[N:]).max() > 0) for g in calls] for net, calls in gradient.items()}
 
@@ -121,17 +121,17 @@ def test_the_weak_view_and_the_believed_net_get_no_gradient(seen, joint):
     # Weak, then strong.
     assert flows("fixmatch", seen, joint) == {0: [False, True]}
     # The weak view learns through its dropped features only: the fake gives half of the same logits.
-    assert flows("unimatch", seen, joint, lambda told: told.unlabelled[:2]) == {0: [False, True, True]}
-    assert flows("unimatch", seen, joint, lambda told: told.unlabelled[2:]) == {0: [True, False, False]}
-    assert flows("cps", seen, joint, lambda told: told.unlabelled[:1]) == {0: [True], 1: [False]}
-    assert flows("cps", seen, joint, lambda told: told.unlabelled[1:]) == {0: [False], 1: [True]}
-    assert flows("simeps", seen, joint, lambda told: told.unlabelled[1:2]) == {
+    assert flows("unimatch", seen, joint, lambda told: told.unlabeled[:2]) == {0: [False, True, True]}
+    assert flows("unimatch", seen, joint, lambda told: told.unlabeled[2:]) == {0: [True, False, False]}
+    assert flows("cps", seen, joint, lambda told: told.unlabeled[:1]) == {0: [True], 1: [False]}
+    assert flows("cps", seen, joint, lambda told: told.unlabeled[1:]) == {0: [False], 1: [True]}
+    assert flows("simeps", seen, joint, lambda told: told.unlabeled[1:2]) == {
         0: [False],
         1: [True],
         2: [False],
     }
     # R-Drop: into both.
-    assert flows("rdrop", seen, joint, lambda told: told.unlabelled[:1]) == {0: [True, True]}
+    assert flows("rdrop", seen, joint, lambda told: told.unlabeled[:1]) == {0: [True, True]}
 
 
 def test_cct_main_decoder_is_not_pulled_to_the_auxiliaries(seen, joint):
@@ -141,12 +141,12 @@ def test_cct_main_decoder_is_not_pulled_to_the_auxiliaries(seen, joint):
     def loss(main):
         told = tell("cct", {0: [main]}, seen, joint)
         # Auxiliary logits are the fake's own, times 2, 3, 4: taken as constants.
-        stopped = [jax.lax.stop_gradient(e.supervised) for e in told.unlabelled]
+        stopped = [jax.lax.stop_gradient(e.supervised) for e in told.unlabeled]
         ones = jnp.ones((M, SIDE, SIDE))
-        return sum(soft(e.reference, s, ones) for e, s in zip(told.unlabelled, stopped, strict=True))
+        return sum(soft(e.reference, s, ones) for e, s in zip(told.unlabeled, stopped, strict=True))
 
     assert not np.any(jax.grad(loss)(main[0][0]))
-    for k, exchange in enumerate(told.unlabelled):
+    for k, exchange in enumerate(told.unlabeled):
         np.testing.assert_allclose(exchange.reference, jax.nn.softmax(logits(0)[N:], -1), rtol=1e-5)
         np.testing.assert_allclose(exchange.supervised, (k + 2) * logits(0)[N:], rtol=1e-6)
 
@@ -167,13 +167,13 @@ def test_fixmatch_counts_sure_pixels_of_the_mixed_weak_view(seen, joint):
     said = said_by("fixmatch")
     told = tell("fixmatch", said, seen, joint)
     # The same draws anew: the boxes of a first strong view.
-    again = Views.__new__(Views)
+    again = BatchViews.__new__(BatchViews)
     again.__dict__.update(seen.__dict__, _strong=told_strong(seen))
     _, box = again.strong()
     weak = np.asarray(jax.nn.softmax(said[0][0][N:], -1))
     mixed = np.where(np.asarray(box)[..., None], np.roll(weak, -1, 0), weak)
-    np.testing.assert_allclose(told.unlabelled[0].reference, mixed, rtol=1e-6)
-    np.testing.assert_array_equal(told.unlabelled[0].kept, mixed.max(-1) >= joint.confidence)
+    np.testing.assert_allclose(told.unlabeled[0].reference, mixed, rtol=1e-6)
+    np.testing.assert_array_equal(told.unlabeled[0].kept, mixed.max(-1) >= joint.confidence)
 
 
 def told_strong(seen):
@@ -183,7 +183,7 @@ def told_strong(seen):
 
 def test_unimatch_shares(seen, joint):
     told = tell("unimatch", said_by("unimatch"), seen, joint)
-    assert [e.share for e in told.unlabelled] == [0.25, 0.25, 0.5]
+    assert [e.share for e in told.unlabeled] == [0.25, 0.25, 0.5]
     found = whole("unimatch", said_by("unimatch"), seen, joint, step=0)
     # ½(L_x + ...), without a ramp from the first step on.
     parts = found.scalars
@@ -195,12 +195,12 @@ def test_simeps_believes_the_surest_of_the_others_on_both_halves(seen, joint):
     probabilities = [np.asarray(jax.nn.softmax(said[i][0], -1)) for i in range(3)]
     told = tell("simeps", said, seen, joint)
     surest = np.maximum(probabilities[0], probabilities[2])
-    np.testing.assert_allclose(told.unlabelled[1].reference, surest[N:], rtol=1e-6)
-    np.testing.assert_allclose(told.labelled[1].reference, surest[:N], rtol=1e-6)
+    np.testing.assert_allclose(told.unlabeled[1].reference, surest[N:], rtol=1e-6)
+    np.testing.assert_allclose(told.labeled[1].reference, surest[:N], rtol=1e-6)
     mean = dataclasses.replace(joint, simeps=dataclasses.replace(joint.simeps, combine="mean"))
     told = tell("simeps", said_by("simeps"), seen, mean)
     np.testing.assert_allclose(
-        told.unlabelled[0].reference, (probabilities[1] + probabilities[2])[N:] / 2, rtol=1e-5
+        told.unlabeled[0].reference, (probabilities[1] + probabilities[2])[N:] / 2, rtol=1e-5
     )
 
 
@@ -253,54 +253,56 @@ def test_metassl_weights_go_with_the_method_unless_named(joint):
     # Method.md 2.2, as printed: rounded.
     beside_cps = (50, 40.3, 8.9, 0.15), (85, 82.7, 68.5, 41.0)
     beside_teacher = (50, 40, 0.20, 6.4), (50, 35.7, 18.2, 25.5)
-    for name, host in HOSTS.items():
+    for name, host in JOINT_METHODS.items():
         wanted = beside_teacher if name == "mean_teacher" else beside_cps
         for found, weights in zip(host.region_weights(joint.metassl), wanted, strict=True):
             assert found == pytest.approx(weights, abs=0.05)
-    named = dataclasses.replace(joint.metassl, unlabelled=(1.0, 2.0, 3.0, 4.0))
-    assert HOSTS["mean_teacher"].region_weights(named)[0] == (1.0, 2.0, 3.0, 4.0)
+    named = dataclasses.replace(joint.metassl, unlabeled=(1.0, 2.0, 3.0, 4.0))
+    assert JOINT_METHODS["mean_teacher"].region_weights(named)[0] == (1.0, 2.0, 3.0, 4.0)
 
 
-def test_cps_learns_of_labelled_images_where_it_is_told_to(seen, joint):
-    assert tell("cps", said_by("cps"), seen, joint).labelled == []
-    told = tell("cps", said_by("cps"), seen, dataclasses.replace(joint, cps_labelled=True))
-    np.testing.assert_allclose(told.labelled[0].reference, jax.nn.softmax(said_by("cps")[1][0][:N], -1))
-    np.testing.assert_array_equal(told.labelled[0].supervised, said_by("cps")[0][0][:N])
+def test_cps_learns_of_labeled_images_where_it_is_told_to(seen, joint):
+    assert tell("cps", said_by("cps"), seen, joint).labeled == []
+    told = tell("cps", said_by("cps"), seen, dataclasses.replace(joint, cps_labeled=True))
+    np.testing.assert_allclose(told.labeled[0].reference, jax.nn.softmax(said_by("cps")[1][0][:N], -1))
+    np.testing.assert_array_equal(told.labeled[0].supervised, said_by("cps")[0][0][:N])
 
 
 def test_simeps_of_four_nets(seen, joint):
     four = dataclasses.replace(joint, simeps=dataclasses.replace(joint.simeps, nets=4))
     said = {net: [logits(net)] for net in range(4)}
-    told = HOSTS["simeps"].tell(Fakes(said), seen, four, False)
+    told = JOINT_METHODS["simeps"].tell(Fakes(said), seen, four, False)
     others = [np.asarray(jax.nn.softmax(logits(net), -1)) for net in (0, 1, 3)]
-    np.testing.assert_allclose(told.unlabelled[2].reference, np.maximum.reduce(others)[N:], rtol=1e-6)
-    assert len(told.truth) == len(told.unlabelled) == HOSTS["simeps"].nets(four) == 4
+    np.testing.assert_allclose(told.unlabeled[2].reference, np.maximum.reduce(others)[N:], rtol=1e-6)
+    assert len(told.truth) == len(told.unlabeled) == JOINT_METHODS["simeps"].nets(four) == 4
 
 
 def test_metassl_thresholds_are_kept_apart_and_move_on(seen, joint):
-    first = total.first_thresholds(HOSTS["cps"], joint, SPEC, "metassl")
-    assert {side: value.shape for side, value in first.items()} == {"unlabelled": (2, 3), "labelled": (2, 3)}
+    first = total.first_thresholds(JOINT_METHODS["cps"], joint, SPEC, "metassl")
+    assert {side: value.shape for side, value in first.items()} == {"unlabeled": (2, 3), "labeled": (2, 3)}
     second = whole("cps", said_by("cps"), seen, joint, "metassl", thresholds=first).thresholds
     third = whole("cps", said_by("cps"), seen, joint, "metassl", thresholds=second).thresholds
     reference = jax.nn.softmax(said_by("cps")[1][0], -1)
     counted = jnp.ones((M, SIDE, SIDE), bool)
-    by_hand = first["unlabelled"][0]
+    by_hand = first["unlabeled"][0]
     for _ in range(2):
         by_hand = metassl.update_thresholds(by_hand, reference[N:], counted, 0.5)
-    np.testing.assert_allclose(third["unlabelled"][0], by_hand, rtol=1e-6)
-    assert not np.allclose(third["unlabelled"], third["labelled"])
-    assert not np.allclose(third["unlabelled"][0], third["unlabelled"][1])
+    np.testing.assert_allclose(third["unlabeled"][0], by_hand, rtol=1e-6)
+    assert not np.allclose(third["unlabeled"], third["labeled"])
+    assert not np.allclose(third["unlabeled"][0], third["unlabeled"][1])
 
 
 def test_inconsistent_pixels_count_for_nothing():
     one, two = logits(1)[:M], logits(2)[:M]
-    exchange = Exchange(jax.nn.softmax(one, -1), two, hard)
+    exchange = ConsistencyPair(jax.nn.softmax(one, -1), two, hard)
     agree = np.asarray(one).argmax(-1) == np.asarray(two).argmax(-1)
     np.testing.assert_array_equal(total.pixel_weights(exchange, "inconsistency"), agree)
     kept = jnp.asarray(np.random.default_rng(0).random(agree.shape) > 0.5)
     weights = total.pixel_weights(exchange._replace(kept=kept), "inconsistency")
     np.testing.assert_array_equal(weights, agree & np.asarray(kept))
-    assert np.all(total.pixel_weights(Exchange(jax.nn.softmax(one, -1), one, hard), "inconsistency") == 1)
+    assert np.all(
+        total.pixel_weights(ConsistencyPair(jax.nn.softmax(one, -1), one, hard), "inconsistency") == 1
+    )
 
 
 @pytest.mark.parametrize("how", [hard, soft, overlap, divergence])
@@ -345,8 +347,8 @@ def test_cutmix_takes_the_next_image_inside_the_box(seen):
 def test_weak_views_move_image_and_label_alike(joint):
     label = np.random.default_rng(0).integers(0, 3, (4, 8, 8), np.uint8)
     images = (label * 100)[..., None]
-    batch = {"labelled": {"image": images, "label": label}, "unlabelled": {"image": images}}
-    seen = Views(jax.tree.map(jnp.asarray, batch), joint, True, jax.random.key(0))
+    batch = {"labeled": {"image": images, "label": label}, "unlabeled": {"image": images}}
+    seen = BatchViews(jax.tree.map(jnp.asarray, batch), joint, True, jax.random.key(0))
     np.testing.assert_array_equal(seen.parts(seen.images)[0][..., 0], seen.label * 100)
     assert not np.array_equal(seen.label, label)
 
@@ -355,4 +357,4 @@ def test_told_without_exchanges_is_the_supervised_loss(seen, joint):
     found = whole("supervised", said_by("supervised"), seen, joint)
     expected = losses.overlap_loss(said_by("supervised")[0][0][M:], seen.label)
     np.testing.assert_allclose(found.loss, expected, rtol=1e-6)
-    assert Told([], [], []).extra == {}
+    assert JointOutputs([], [], []).extra == {}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from imjax.config.schema import freeze
-from imjax.data.pack import Packed, Split
+from imjax.data.pack import PackedDataset, Split
 from imjax.data.readers import registry
 from imjax.data.spec import VOID, DatasetSpec
 from imjax.errors import UserError
@@ -42,7 +42,7 @@ def test_rdrop_needs_dropout():
             validate.check(freeze(values))
 
 
-def test_half_of_a_joint_batch_is_labelled():
+def test_half_of_a_joint_batch_is_labeled():
     cps = config("acdc_cps")
     odd = dataclasses.replace(cps.train, batch_size=7)
     with pytest.raises(UserError, match="'train.batch_size' is 7; expected an even number"):
@@ -74,20 +74,20 @@ def test_inconsistency_masks_need_a_class_for_inconsistent_pixels():
 
 
 def packed(*labels, kind="binary"):
-    """Unlabelled images with these labels, `VOID` or not all over."""
+    """Unlabeled images with these labels, `VOID` or not all over."""
     spec = DatasetSpec("mine", "mine", kind, ("cell",), ((1, 1, 1),))
     maps = np.array(labels, np.uint8).reshape(-1, 1, 1).repeat(2, 1).repeat(2, 2)
     images = np.zeros((*maps.shape, 3), np.uint8)
     split = Split(images, maps, tuple(map(str, labels)), tuple(map(str, labels)))
-    return Packed(spec, {}, {"unlabelled": split})
+    return PackedDataset(spec, {}, {"unlabeled": split})
 
 
-def test_unlabelled_images_without_truth():
+def test_unlabeled_images_without_truth():
     mixed = packed(0, VOID, 1, VOID)
     for method in ("im", "ldt", "noisy_student", "cps"):
         check_data.check_truth(config("folder_im", method=method), mixed)
     for method in ("fdt", "gt_im_pp"):
-        line = f"mine: 2 of 4 unlabelled images have no mask, which {method} would learn from"
+        line = f"mine: 2 of 4 unlabeled images have no mask, which {method} would learn from"
         with pytest.raises(UserError, match=line):
             check_data.check_truth(config("folder_im", method=method), mixed)
         check_data.check_truth(config("folder_im", method=method), packed(0, 1))
@@ -95,10 +95,10 @@ def test_unlabelled_images_without_truth():
         check_data.check_truth(config("folder_im", baselines=("ldt", "fdt")), mixed)
 
 
-def test_no_unlabelled_images():
-    # In joint training the labelled images stand in.
+def test_no_unlabeled_images():
+    # In joint training the labeled images stand in.
     for method in ("ldt", "aldt", "fdt", "cps", "supervised"):
         check_data.check_truth(config("folder_im", method=method), packed())
     for method in ("im", "noisy_student", "consistency"):
-        with pytest.raises(UserError, match=f"no unlabelled image for method '{method}'"):
+        with pytest.raises(UserError, match=f"no unlabeled image for method '{method}'"):
             check_data.check_truth(config("folder_im", method=method), packed())

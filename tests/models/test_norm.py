@@ -1,4 +1,4 @@
-"""Batch normalisation in closed form against the plain form and flax's own."""
+"""Batch normalization in closed form against the plain form and flax's own."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from imjax.models.layers import BatchNorm, normalise
+from imjax.models.layers import BatchNorm, normalize
 
 EPSILON = 1e-3
 
@@ -30,7 +30,7 @@ def test_result_and_gradients_are_those_of_the_plain_form(shape):
     *inputs, weights = _arrays(shape)
     # Neither linear nor even in the result, or wrong gradients could cancel.
     judge = lambda y: (weights * jnp.sin(y) + 0.1 * y**3).sum()  # noqa: E731
-    ours = jax.value_and_grad(lambda *a: judge(normalise(*a, EPSILON)[0]), argnums=(0, 1, 2))
+    ours = jax.value_and_grad(lambda *a: judge(normalize(*a, EPSILON)[0]), argnums=(0, 1, 2))
     plain = jax.value_and_grad(lambda *a: judge(_plain(*a)), argnums=(0, 1, 2))
     (value, slopes), (expected, expected_slopes) = ours(*inputs), plain(*inputs)
     np.testing.assert_allclose(value, expected, rtol=1e-5)
@@ -42,12 +42,12 @@ def test_hand_worked():
     """Channel of 1 and 5: mean 3, variance 4, so ∓1 without ε; scale 2 and bias 10 make 8 and 12.
 
     The gradient g = (1, 0): Σg = 1, Σ(g·x̂) = −1, so 2/2·(1 − ½ − (−1)(−1)/2, 0 − ½ − (1)(−1)/2) = (0, 0): of
-    two values the normalised ones never move.
+    two values the normalized ones never move.
     """
     x, scale, bias = jnp.array([[1.0], [5.0]]), jnp.array([2.0]), jnp.array([10.0])
-    y, mean, variance = normalise(x, scale, bias, 0.0)
+    y, mean, variance = normalize(x, scale, bias, 0.0)
     assert y.ravel().tolist() == [8, 12] and mean == 3 and variance == 4
-    of_x, of_scale, of_bias = jax.grad(lambda *a: normalise(*a, 0.0)[0][0, 0], argnums=(0, 1, 2))(
+    of_x, of_scale, of_bias = jax.grad(lambda *a: normalize(*a, 0.0)[0][0, 0], argnums=(0, 1, 2))(
         x, scale, bias
     )
     assert of_x.ravel().tolist() == [0, 0] and of_scale.tolist() == [-1] and of_bias.tolist() == [1]
@@ -74,10 +74,10 @@ def test_bfloat16_within_its_rounding():
     x, weights = x.astype(jnp.bfloat16), weights.astype(jnp.bfloat16)
 
     def total(dtype):
-        return lambda x: (normalise(x.astype(dtype), scale, bias, EPSILON)[0] * weights.astype(dtype)).sum()
+        return lambda x: (normalize(x.astype(dtype), scale, bias, EPSILON)[0] * weights.astype(dtype)).sum()
 
-    y, mean, variance = normalise(x, scale, bias, EPSILON)
-    exact = normalise(x.astype(jnp.float32), scale, bias, EPSILON)
+    y, mean, variance = normalize(x, scale, bias, EPSILON)
+    exact = normalize(x.astype(jnp.float32), scale, bias, EPSILON)
     assert y.dtype == jnp.bfloat16 and mean.dtype == variance.dtype == jnp.float32
     np.testing.assert_allclose(y.astype(np.float32), exact[0], rtol=1e-2, atol=1e-2)
     np.testing.assert_allclose(mean, exact[1], rtol=1e-6)
@@ -88,6 +88,6 @@ def test_bfloat16_within_its_rounding():
 def test_members_side_by_side():
     """`vmap` takes each member's own statistics."""
     x, scale, bias, _ = _arrays((3, 8, 4))
-    many = jax.vmap(lambda x: normalise(x, scale, bias, EPSILON)[0])(x)
+    many = jax.vmap(lambda x: normalize(x, scale, bias, EPSILON)[0])(x)
     for member in range(3):
-        np.testing.assert_allclose(many[member], normalise(x[member], scale, bias, EPSILON)[0], atol=1e-6)
+        np.testing.assert_allclose(many[member], normalize(x[member], scale, bias, EPSILON)[0], atol=1e-6)

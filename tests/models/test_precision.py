@@ -12,7 +12,7 @@ import pytest
 from imjax.data.spec import DatasetSpec
 from imjax.data.synthetic import scenes as synthetic
 from imjax.models.unet import UNet
-from imjax.models.unet_dropout import BenchmarkUNet
+from imjax.models.unet_dropout import UNetDropout
 from imjax.training import step
 from imjax.training.objective import LOSS, segmentation
 from imjax.training.optimizer import Optimizer
@@ -25,7 +25,7 @@ SPEC = DatasetSpec("scenes", "Scenes", "multiclass", tuple("abcd"), tuple((i, i,
 OPTIMIZER = Optimizer("adam", "constant", 0.003, 0.0, 0.0, 1e-8, horizon=0, patience=0)
 NETS = {
     "study": lambda dtype: UNet(CLASSES, 0.25, momentum=0.9, dtype=dtype),
-    "benchmark": lambda dtype: BenchmarkUNet(CLASSES, features=(8, 16, 16, 16, 16), dtype=dtype),
+    "benchmark": lambda dtype: UNetDropout(CLASSES, features=(8, 16, 16, 16, 16), dtype=dtype),
 }
 
 

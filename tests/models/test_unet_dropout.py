@@ -8,9 +8,9 @@ from flax import linen as nn
 
 from imjax.models.layers import Up, by_slices, max_pool, scale_input
 from imjax.models.unet import UNet
-from imjax.models.unet_dropout import BenchmarkUNet
+from imjax.models.unet_dropout import UNetDropout
 
-TINY = BenchmarkUNet(3, (4, 6), (0.2, 0.4), auxiliaries=2)
+TINY = UNetDropout(3, (4, 6), (0.2, 0.4), auxiliaries=2)
 IMAGES = jnp.asarray(np.random.default_rng(0).integers(0, 256, (2, 8, 12, 1), np.uint8))
 QUICK = {"xla_backend_optimization_level": 0}
 
@@ -46,14 +46,14 @@ def test_parameter_count_by_hand():
     encoder = 2544 + 14016 + 55680 + 221952 + 886272
     decoder = 131200 + 443136 + 32832 + 110976 + 8224 + 27840 + 2064 + 7008 + 68
     images = jnp.zeros((1, 16, 16, 1), jnp.uint8)
-    assert count(BenchmarkUNet(4), images) == encoder + decoder == 1_943_812
-    assert count(BenchmarkUNet(4, auxiliaries=1), images) == encoder + 2 * decoder
+    assert count(UNetDropout(4), images) == encoder + decoder == 1_943_812
+    assert count(UNetDropout(4, auxiliaries=1), images) == encoder + 2 * decoder
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 @pytest.mark.parametrize(("dims", "sides"), [(2, (16, 32)), (3, (16, 32, 16))])
 def test_logits_have_the_size_of_the_image_and_are_float32(dims, sides, dtype):
-    net, images = BenchmarkUNet(2, dims=dims, dtype=dtype), jnp.zeros((2, *sides, 1), jnp.uint8)
+    net, images = UNetDropout(2, dims=dims, dtype=dtype), jnp.zeros((2, *sides, 1), jnp.uint8)
     variables = jax.eval_shape(lambda: net.init(jax.random.key(0), images))
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {np.dtype("float32")}
     logits, taps = jax.eval_shape(lambda v: net.apply(v, images, mutable=["taps"]), variables)
@@ -195,7 +195,7 @@ def test_auxiliary_decoders(variables):
 
 
 @pytest.mark.parametrize("net", [TINY, UNet(3, 0.25, auxiliaries=2)], ids=["benchmark", "study"])
-def test_what_is_there_at_initialisation(net):
+def test_what_is_there_at_initialization(net):
     images = jnp.zeros((1, 16, 16, 1), jnp.uint8)
     initial = jax.eval_shape(lambda: net.init(jax.random.key(0), images))
     bare = jax.eval_shape(lambda: net.copy(auxiliaries=0).init(jax.random.key(0), images))

@@ -10,8 +10,8 @@ import pytest
 
 from imjax.ops import augment as aug
 
-NOTHING = aug.Strength(0, 0, 0.0, 0.0)
-STRONG = aug.Strength(jnp.int32(3), jnp.int32(25), jnp.float32(0.5), jnp.float32(25))
+NOTHING = aug.AugmentStrength(0, 0, 0.0, 0.0)
+STRONG = aug.AugmentStrength(jnp.int32(3), jnp.int32(25), jnp.float32(0.5), jnp.float32(25))
 
 
 def random_image(seed=0, shape=(24, 24, 3)):
@@ -46,14 +46,14 @@ def test_gain_and_offset_are_opencv(gain, offset):
 
 
 def test_noise_is_uniform_and_independent():
-    grey = jnp.full((200, 200, 3), 100, jnp.uint8)
-    noise = np.asarray(aug.add_noise(jax.random.key(0), grey, 10)).astype(int) - 100
+    gray = jnp.full((200, 200, 3), 100, jnp.uint8)
+    noise = np.asarray(aug.add_noise(jax.random.key(0), gray, 10)).astype(int) - 100
     values, counts = np.unique(noise, return_counts=True)
     assert values.tolist() == list(range(-10, 10))
     # 120000 draws over 20 values: 6000 each, standard deviation 75; 5 of them are allowed.
     assert np.abs(counts - 6000).max() < 380
-    # Neighbours, channels and another key: correlations have standard deviation 1/√40000 = 0.005.
-    other = np.asarray(aug.add_noise(jax.random.key(1), grey, 10)).astype(int) - 100
+    # Neighbors, channels and another key: correlations have standard deviation 1/√40000 = 0.005.
+    other = np.asarray(aug.add_noise(jax.random.key(1), gray, 10)).astype(int) - 100
     near = [(noise[1:], noise[:-1]), (noise[:, 1:], noise[:, :-1]), (noise[..., 1], noise[..., 0])]
     for a, b in (*near, (noise, other)):
         assert abs(np.corrcoef(a.ravel(), b.ravel())[0, 1]) < 0.025
@@ -79,15 +79,15 @@ def test_flips_and_rotations_are_numpys_and_invert(vertical, horizontal, turns):
 
 
 @functools.cache
-def batched(free_rotation):
-    run = functools.partial(aug.augment, free_rotation=free_rotation)
+def batched(rotation_invariant):
+    run = functools.partial(aug.augment, rotation_invariant=rotation_invariant)
     return jax.jit(jax.vmap(run, in_axes=(0, None, None, None)))
 
 
-def orientations(image, free_rotation, n=600):
+def orientations(image, rotation_invariant, n=600):
     """How often each orientation of `image` occurs among n augmented copies, by its bytes."""
     keys = jax.random.split(jax.random.key(3), n)
-    images, labels = batched(free_rotation)(keys, image, image[..., 0], NOTHING)
+    images, labels = batched(rotation_invariant)(keys, image, image[..., 0], NOTHING)
     seen = {}
     for one, label in zip(np.asarray(images), np.asarray(labels), strict=True):
         np.testing.assert_array_equal(one[..., 0], label)  # label and image get the same geometry
@@ -95,7 +95,7 @@ def orientations(image, free_rotation, n=600):
     return seen
 
 
-def test_zero_strength_and_free_rotation_give_the_eight_orientations_evenly():
+def test_zero_strength_and_rotation_invariant_give_the_eight_orientations_evenly():
     image = random_image(shape=(8, 8, 1))
     seen = orientations(image, True)
     turned = [np.rot90(flipped, q) for flipped in (image, image[::-1]) for q in range(4)]
@@ -104,7 +104,7 @@ def test_zero_strength_and_free_rotation_give_the_eight_orientations_evenly():
     assert min(seen.values()) > 40 and max(seen.values()) < 110
 
 
-def test_without_free_rotation_only_mirrored():
+def test_without_rotation_invariant_only_mirrored():
     image = random_image(shape=(8, 8, 1))
     seen = orientations(image, False)
     assert set(seen) == {image.tobytes(), image[:, ::-1].tobytes()}
@@ -121,7 +121,7 @@ def test_oblong_images_keep_their_shape():
 def test_multilabel_labels_move_with_the_image():
     image = jnp.asarray(random_image(shape=(8, 8, 3)))
     for seed in range(6):
-        moved, label = aug.augment(jax.random.key(seed), image, image, NOTHING, free_rotation=True)
+        moved, label = aug.augment(jax.random.key(seed), image, image, NOTHING, rotation_invariant=True)
         np.testing.assert_array_equal(moved, label)
 
 
@@ -135,10 +135,10 @@ def test_photometry_leaves_the_labels_values_alone():
 
 
 def test_gain_is_applied_to_half_of_the_images_within_its_range():
-    # Grey 100, gain ± 0.5 only: levels 50..150, untouched half of the time.
-    grey, strength = jnp.full((8, 8, 1), 100, jnp.uint8), aug.Strength(0, 0, 0.5, 0.0)
+    # Gray 100, gain ± 0.5 only: levels 50..150, untouched half of the time.
+    gray, strength = jnp.full((8, 8, 1), 100, jnp.uint8), aug.AugmentStrength(0, 0, 0.5, 0.0)
     keys = jax.random.split(jax.random.key(0), 600)
-    levels = np.asarray(batched(False)(keys, grey, grey[..., 0], strength)[0])[:, 0, 0, 0].astype(int)
+    levels = np.asarray(batched(False)(keys, gray, gray[..., 0], strength)[0])[:, 0, 0, 0].astype(int)
     assert levels.min() in range(50, 54) and levels.max() in range(147, 151)
     # 600 draws of 1/2 (and 1/100 that lands on 100): standard deviation 12.
     assert 240 < (levels == 100).sum() < 365
@@ -151,7 +151,7 @@ def test_blur_radii_are_uniform_up_to_the_largest():
     dot[3:5, 3:5] = 255  # central, so that mirroring leaves it
     peaks = {int(aug.blur(jnp.asarray(dot), jnp.int32(r))[4, 4, 0]): r for r in range(4)}
     keys = jax.random.split(jax.random.key(0), 600)
-    images, _ = batched(False)(keys, dot, dot[..., 0], aug.Strength(2, 0, 0.0, 0.0))
+    images, _ = batched(False)(keys, dot, dot[..., 0], aug.AugmentStrength(2, 0, 0.0, 0.0))
     radii = np.bincount([peaks[int(x)] for x in np.asarray(images)[:, 4, 4, 0]], minlength=4)
     # 200 each, standard deviation 11.5; radius 3 never.
     assert radii[3] == 0 and np.abs(radii[:3] - 200).max() < 60
@@ -174,7 +174,7 @@ def test_perturb_keeps_the_geometry_and_zero_is_identity():
 def test_perturb_ends_with_gain_and_offset():
     # After noise on black the levels are 0..24; only a contrast step that comes last can move all 0s at once.
     black = jnp.zeros((20, 20, 1), jnp.uint8)
-    strength = aug.Strength(0, 25, 0.0, 100.0)
+    strength = aug.AugmentStrength(0, 25, 0.0, 100.0)
     run = jax.jit(aug.perturb)
     lows = {int(run(jax.random.key(s), black, strength).min()) for s in range(12)}
     assert 0 in lows and max(lows) > 24
@@ -188,7 +188,7 @@ def test_vmap_equals_single_runs_and_strengths_do_not_recompile():
     before = run._cache_size()
     run(keys, image, image[..., 0], jax.tree.map(lambda x: x // 2, STRONG))
     assert run._cache_size() == before
-    alone = jax.jit(functools.partial(aug.augment, free_rotation=True))
+    alone = jax.jit(functools.partial(aug.augment, rotation_invariant=True))
     for key, one, label in zip(keys, images, labels, strict=True):
         single = alone(key, image, image[..., 0], STRONG)
         np.testing.assert_array_equal(single[0], one)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from imjax.ops import csl as cf
 
-# Without optimisation: the many small shapes below take longer to compile than to run.
+# Without optimization: the many small shapes below take longer to compile than to run.
 quick = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 weigh, features = quick(cf.reliability_weights), quick(cf.features)
 
@@ -35,13 +35,13 @@ def twin(p, counted):
         one = np.sort(p[at].astype(np.float64))
         points.append((one[-1], np.std(one[:-1])))
     points, inside = np.array(points), counted.ravel()
-    centred = points - points[inside].mean(0)
-    direction = np.linalg.eigh(centred[inside].T @ centred[inside])[1][:, -1]
-    side = centred @ direction >= 0
+    centerd = points - points[inside].mean(0)
+    direction = np.linalg.eigh(centerd[inside].T @ centerd[inside])[1][:, -1]
+    side = centerd @ direction >= 0
     if points[inside & side, 0].mean() < points[inside & ~side, 0].mean():
         side = ~side
-    centre, spread = points[inside & side].mean(0), points[inside & side].var(0) + 1e-8
-    soft = np.exp(-((points - centre) ** 2 / spread).sum(1) / 2)
+    center, spread = points[inside & side].mean(0), points[inside & side].var(0) + 1e-8
+    soft = np.exp(-((points - center) ** 2 / spread).sum(1) / 2)
     return np.where(inside, np.where(side, 1, soft), 0).reshape(counted.shape)
 
 

@@ -114,9 +114,9 @@ def test_blocked_pixels_are_zero_and_the_others_untouched(kind):
 def test_block_switches():
     image, label = jnp.full((2, 2, 1), 7, jnp.uint8), jnp.full((2, 2), 5, jnp.uint8)
     mask = jnp.array([[True, False], [False, False]])
-    only_label = im.block(image, label, mask, block_input=False)
+    only_label = im.block(image, label, mask, zero_image=False)
     assert only_label[0].min() == 7 and only_label[1].tolist() == [[0, 5], [5, 5]]
-    only_image = im.block(image, label, mask, block_output=False)
+    only_image = im.block(image, label, mask, zero_label=False)
     assert only_image[0][..., 0].tolist() == [[0, 7], [7, 7]] and only_image[1].min() == 5
 
 
@@ -134,15 +134,15 @@ def test_binary_pairs_need_more_foreground_than_dispute(agreed, disputed, keep):
 
 def test_same_classes_option():
     members = np.array([[[1, 2, 2]], [[1, 2, 1]], [[1, 1, 1]]], np.uint8)
-    assert im.same_classes(jnp.asarray(members[:2]), 5)
-    assert not im.same_classes(jnp.asarray(members), 5)
+    assert im.require_same_classes(jnp.asarray(members[:2]), 5)
+    assert not im.require_same_classes(jnp.asarray(members), 5)
     assert pair("multiclass", members).keep
-    assert not pair("multiclass", members, need_same_classes=True).keep
+    assert not pair("multiclass", members, require_same_classes=True).keep
     channels = np.zeros((2, 1, 2, 3), np.uint8)
     channels[:, 0, 0, 1] = 1
-    assert pair("multilabel", channels, need_same_classes=True).keep
+    assert pair("multilabel", channels, require_same_classes=True).keep
     channels[0, 0, 1, 2] = 1
-    assert not pair("multilabel", channels, need_same_classes=True).keep
+    assert not pair("multilabel", channels, require_same_classes=True).keep
 
 
 @pytest.mark.parametrize("erode,dilate", [(3, 0), (0, 5), (3, 5)])

@@ -31,7 +31,7 @@ def test_border_does_not_erode():
     assert morphology.erode(jnp.ones((4, 5), bool), 3).all()
 
 
-def test_dilate_classes_is_the_grey_dilation_of_opencv():
+def test_dilate_classes_is_the_gray_dilation_of_opencv():
     labels = np.random.default_rng(0).integers(0, 9, (12, 9)).astype(np.uint8)
     np.testing.assert_array_equal(
         morphology.dilate_classes(jnp.asarray(labels), 3), cv2.dilate(labels, np.ones((3, 3), np.uint8))
@@ -39,7 +39,7 @@ def test_dilate_classes_is_the_grey_dilation_of_opencv():
 
 
 @pytest.mark.parametrize("size", [2, 4, -1])
-def test_sizes_without_a_centre_are_refused(size):
+def test_sizes_without_a_center_are_refused(size):
     with pytest.raises(ValueError, match=str(size)):
         morphology.erode(jnp.ones((4, 4), bool), size)
 

@@ -1,4 +1,4 @@
-"""Views by statistics and invariants, colour jitter and boxes against slow twins."""
+"""Views by statistics and invariants, color jitter and boxes against slow twins."""
 
 import functools
 
@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 from imjax.ops import views
-from imjax.ops.augment import Strength, add_gaussian_noise
+from imjax.ops.augment import AugmentStrength, add_gaussian_noise
 
-# Without optimisation programs compile in a quarter of the time, and these run for milliseconds.
+# Without optimization programs compile in a quarter of the time, and these run for milliseconds.
 quick = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 N = 400
 KEYS = jax.random.split(jax.random.key(0), N)
 # Floats and N keys everywhere, and three shapes of image: other types and sizes would compile anew.
-NEVER = views.Chances(0.0, 0.0, 0.0, 0.0, 0.0)
-STRENGTH = Strength(3, 20, 0.4, 20.0)
-NONE = Strength(0, 0, 0.0, 0.0)
+NEVER = views.AugmentProbabilities(0.0, 0.0, 0.0, 0.0, 0.0)
+STRENGTH = AugmentStrength(3, 20, 0.4, 20.0)
+NONE = AugmentStrength(0, 0, 0.0, 0.0)
 
 
 def random_image(shape=(8, 8, 1)):
@@ -25,9 +25,9 @@ def random_image(shape=(8, 8, 1)):
 
 
 @functools.partial(quick, static_argnums=3)
-def weak_views(image, chances, strength, free_rotation):
+def weak_views(image, chances, strength, rotation_invariant):
     def one(key):
-        return views.weak(key, image, image[..., 0], chances, strength, free_rotation=free_rotation)
+        return views.weak(key, image, image[..., 0], chances, strength, rotation_invariant=rotation_invariant)
 
     return jax.lax.map(one, KEYS)
 
@@ -37,9 +37,9 @@ def strong_views(image, chances, strength):
     return jax.lax.map(lambda key: views.strong(key, image, chances, strength), KEYS)
 
 
-def weak(image, chances, strength=STRENGTH, free_rotation=True):
+def weak(image, chances, strength=STRENGTH, rotation_invariant=True):
     """N weak views; the label is the first channel, and must move like the image."""
-    return map(np.asarray, weak_views(image, chances, strength, free_rotation))
+    return map(np.asarray, weak_views(image, chances, strength, rotation_invariant))
 
 
 def strong(image, chances, strength=STRENGTH):
@@ -47,17 +47,17 @@ def strong(image, chances, strength=STRENGTH):
     return np.asarray(strong_views(image, chances, strength))
 
 
-def orientations(image, chances, free_rotation=True):
+def orientations(image, chances, rotation_invariant=True):
     """How often each orientation of the image occurs among N weak views, by its bytes."""
     seen = {}
-    for one, label in zip(*weak(image, chances, free_rotation=free_rotation), strict=True):
+    for one, label in zip(*weak(image, chances, rotation_invariant=rotation_invariant), strict=True):
         np.testing.assert_array_equal(one[..., 0], label)
         seen[one.tobytes()] = seen.get(one.tobytes(), 0) + 1
     return seen
 
 
 @pytest.mark.parametrize(
-    "chances,strength", [(NEVER, STRENGTH), (views.Chances(0.0, 0.0, 1.0, 1.0, 1.0), NONE)]
+    "chances,strength", [(NEVER, STRENGTH), (views.AugmentProbabilities(0.0, 0.0, 1.0, 1.0, 1.0), NONE)]
 )
 def test_nothing_acts_with_chance_zero_or_without_strength(chances, strength):
     for shape in ((8, 8, 1), (8, 8, 3)):
@@ -85,9 +85,9 @@ def test_turns_act_with_their_chance_and_are_then_uniform():
     assert not seen and abs(counts[0] - 160) < 50 and max(abs(c - 80) for c in counts[1:]) < 40
 
 
-def test_without_free_rotation_only_mirrored():
+def test_without_rotation_invariant_only_mirrored():
     image = random_image()
-    seen = orientations(image, NEVER._replace(flip=1.0, turn=1.0), free_rotation=False)
+    seen = orientations(image, NEVER._replace(flip=1.0, turn=1.0), rotation_invariant=False)
     assert seen == {image[:, ::-1].tobytes(): N}
 
 
@@ -99,7 +99,7 @@ def test_oblong_images_turn_by_half():
 
 def test_multilabel_labels_move_too():
     image = random_image((6, 9, 1)).repeat(2, -1)
-    run = quick(functools.partial(views.weak, free_rotation=True))
+    run = quick(functools.partial(views.weak, rotation_invariant=True))
     for key in KEYS[:4]:
         moved, label = run(key, image, image, NEVER._replace(flip=0.5, turn=0.5), STRENGTH)
         np.testing.assert_array_equal(moved, label)
@@ -107,7 +107,7 @@ def test_multilabel_labels_move_too():
 
 @pytest.mark.parametrize("field", ["contrast", "noise", "blur"])
 def test_photometry_acts_with_its_chance(field):
-    # Grey beside black; contrast may, rarely, round to no change. 400 draws of .3: 120, deviation 9.2.
+    # Gray beside black; contrast may, rarely, round to no change. 400 draws of .3: 120, deviation 9.2.
     image = np.zeros((8, 8, 1), np.uint8)
     image[:, :4] = 128
     chances = NEVER._replace(**{field: 0.3})
@@ -126,8 +126,8 @@ def test_a_blur_that_acts_blurs():
 
 
 def test_gain_and_offset_lie_in_their_range():
-    grey = np.full((8, 8, 1), 100, np.uint8)
-    got = strong(grey, NEVER._replace(contrast=1.0)).astype(int)[:, 0, 0, 0]
+    gray = np.full((8, 8, 1), 100, np.uint8)
+    got = strong(gray, NEVER._replace(contrast=1.0)).astype(int)[:, 0, 0, 0]
     # 100·(1 ± .4) ± 20; mean 100, deviation √(40² + 20²)/√3 = 25.8.
     assert 40 <= got.min() < 52 and 148 < got.max() <= 160
     assert abs(got.mean() - 100) < 6 and abs(got.std() - 25.8) < 4
@@ -136,15 +136,15 @@ def test_gain_and_offset_lie_in_their_range():
 def test_strong_views_keep_the_geometry():
     ramp = np.add.outer(8 * np.arange(8), 18 * np.arange(8))[..., None].repeat(3, -1).astype(np.uint8)
     less = STRENGTH._replace(max_noise=10)
-    for view in strong(ramp, views.Chances(1.0, 1.0, 1.0, 1.0, 1.0), less)[:40]:
+    for view in strong(ramp, views.AugmentProbabilities(1.0, 1.0, 1.0, 1.0, 1.0), less)[:40]:
         # A mirrored one correlates by .67 at most: (18² − 8²)/(18² + 8²).
         assert np.corrcoef(view.ravel().astype(float), ramp.ravel().astype(float))[0, 1] > 0.75
 
 
-def test_colours_change_in_strong_views_of_rgb_only():
+def test_colors_change_in_strong_views_of_rgb_only():
     # A gain alone keeps the ratio of red to blue, up to rounding; saturation does not.
     image = np.full((8, 8, 3), (140, 100, 60), np.uint8)
-    only, gain = NEVER._replace(contrast=1.0), Strength(0, 0, 0.3, 0.0)
+    only, gain = NEVER._replace(contrast=1.0), AugmentStrength(0, 0, 0.3, 0.0)
     views_of = {"weak": next(weak(image, only, gain)), "strong": strong(image, only, gain)}
     ratio = {name: x[:, 0, 0, 0] / x[:, 0, 0, 2] for name, x in views_of.items()}
     np.testing.assert_allclose(ratio["weak"], 140 / 60, rtol=0.03)
@@ -152,15 +152,17 @@ def test_colours_change_in_strong_views_of_rgb_only():
 
 
 def test_vmap_equals_single_views():
-    image, always = random_image(), views.Chances(1.0, 1.0, 1.0, 1.0, 1.0)
-    run = jax.vmap(functools.partial(views.weak, free_rotation=True), in_axes=(0, None, None, None, None))
+    image, always = random_image(), views.AugmentProbabilities(1.0, 1.0, 1.0, 1.0, 1.0)
+    run = jax.vmap(
+        functools.partial(views.weak, rotation_invariant=True), in_axes=(0, None, None, None, None)
+    )
     together = quick(run)(KEYS, image, image[..., 0], always, STRENGTH)
     for view, alone in zip(together, weak(image, always), strict=True):
         np.testing.assert_array_equal(view, alone)
     assert len({x.tobytes() for x in np.asarray(together[0])}) > N - 5
 
 
-jitter = jax.jit(views.colour_jitter)
+jitter = jax.jit(views.color_jitter)
 
 
 def slow_jitter(image, contrast, saturation):
@@ -174,7 +176,7 @@ def slow_jitter(image, contrast, saturation):
 
 
 @pytest.mark.parametrize("contrast,saturation", [(1.0, 1.0), (1.4, 1.0), (1.0, 0.6), (0.7, 1.3)])
-def test_colour_jitter_slow_twin(contrast, saturation):
+def test_color_jitter_slow_twin(contrast, saturation):
     image = random_image((5, 6, 3))
     got = np.asarray(jitter(image, contrast, saturation))
     assert np.abs(got - slow_jitter(image, contrast, saturation)).max() < 0.51
@@ -182,8 +184,8 @@ def test_colour_jitter_slow_twin(contrast, saturation):
         np.testing.assert_array_equal(got, image)
 
 
-def test_colour_jitter_extremes_by_hand():
-    # One red and one blue pixel: greys 76.245 and 29.07, mean 52.66.
+def test_color_jitter_extremes_by_hand():
+    # One red and one blue pixel: grays 76.245 and 29.07, mean 52.66.
     image = jnp.array([[[255, 0, 0], [0, 0, 255]]], jnp.uint8)
     assert jitter(image, 1.0, 0.0).tolist() == [[[76] * 3, [29] * 3]]
     assert jitter(image, 0.0, 1.0).tolist() == [[[53] * 3] * 2]
@@ -241,7 +243,7 @@ def test_gaussian_noise_is_clipped_but_the_image_is_not():
     np.testing.assert_allclose(again, got, rtol=3e-7)
 
 
-def test_noise_of_views_is_gaussian_in_grey_levels():
+def test_noise_of_views_is_gaussian_in_gray_levels():
     image = jnp.full((200, 200, 3), 128, jnp.uint8)
     noise = np.asarray(add_gaussian_noise(jax.random.key(0), image, 10.0), np.float64) - 128
     assert abs(noise.mean()) < 0.1 and abs(noise.std() - 10) < 0.1

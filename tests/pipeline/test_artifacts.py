@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from imjax.pipeline.artifacts import Store
+from imjax.pipeline.artifacts import ArtifactStore
 from imjax.pipeline.plan import make_plan
 
 STAGE = "train_ldt"
@@ -18,7 +18,7 @@ def store(demo_config, tmp_path):
     """A run with one finished stage, opened anew by each call."""
 
     def opened(*lenders):
-        return Store(tmp_path / "run", make_plan(demo_config), ["basis"], lenders)
+        return ArtifactStore(tmp_path / "run", make_plan(demo_config), ["basis"], lenders)
 
     first = opened()
     folder = first.begin(STAGE)
@@ -41,7 +41,7 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("done", [False, True])
 def test_killed_between_two_stages(done, store, monkeypatch):
-    """The moment at which a stage's artefacts get their name: it is done or it is not, nothing between."""
+    """The moment at which a stage's artifacts get their name: it is done or it is not, nothing between."""
     first, replace = store(), os.replace
     folder = first.begin("train_aldt")
     (folder / "rows.json").write_text("[1]")
@@ -91,7 +91,7 @@ def test_a_stage_of_a_version_without_checksums_counts(store):
 
 
 def test_nothing_damaged_is_taken_over(store, demo_config, tmp_path, said):
-    other = Store(tmp_path / "other", make_plan(demo_config), ["basis"], [tmp_path / "run"])
+    other = ArtifactStore(tmp_path / "other", make_plan(demo_config), ["basis"], [tmp_path / "run"])
     assert other.lender(STAGE) == store().folder(STAGE)
     other.take_over(STAGE, store().folder(STAGE))
     assert other.is_done(STAGE)

@@ -1,4 +1,4 @@
-"""What a labelling is said to be like, and when a person is warned."""
+"""What a labeling is said to be like, and when a person is warned."""
 
 import dataclasses
 import logging
@@ -6,11 +6,11 @@ import logging
 import numpy as np
 import pytest
 
-from imjax.data.pack import Packed, Split
+from imjax.data.pack import PackedDataset, Split
 from imjax.data.spec import VOID, DatasetSpec
 from imjax.ops import inconsistency
 from imjax.pipeline import image_panels, label_stage
-from imjax.pipeline.artifacts import Store
+from imjax.pipeline.artifacts import ArtifactStore
 from imjax.pipeline.context import Context
 from imjax.pipeline.plan import make_plan
 from imjax.pipeline.stages import LabelStage
@@ -28,14 +28,14 @@ def pixels(*counts, value=(0, 1, 255)):
 
 
 @pytest.mark.parametrize(
-    ("spec", "labels", "labelled", "wanted"),
+    ("spec", "labels", "labeled", "wanted"),
     [
         (BINARY, pixels(3, 1, 0), pixels(3, 1, 0), ""),
         (
             BINARY,
             pixels(4, 0, 0),
             pixels(3, 1, 0),
-            "x has 0.00% of their pixels, 25.00% of the labelled set's",
+            "x has 0.00% of their pixels, 25.00% of the labeled set's",
         ),
         # Where it is not void (inconsistent) there is foreground only.
         (BINARY, pixels(0, 2, 2), pixels(3, 1, 0), "x has 100.00% of their pixels, 25.00% "),
@@ -56,19 +56,19 @@ def pixels(*counts, value=(0, 1, 255)):
         (MANY, pixels(0, 0, 4), pixels(3, 1, 0), "they say nothing"),
     ],
 )
-def test_a_collapse_is_one_class_or_nearly(spec, labels, labelled, wanted):
-    found = label_stage.collapse(spec, labels, labelled)
+def test_a_collapse_is_one_class_or_nearly(spec, labels, labeled, wanted):
+    found = label_stage.collapse(spec, labels, labeled)
     assert found.startswith(wanted) and bool(found) == bool(wanted)
 
 
 def test_one_channel_is_enough_to_collapse():
     # A channel of 20 %, one of 50 %.
-    labelled = np.stack([pixels(80, 20, 0), pixels(50, 50, 0)], -1)
-    assert not label_stage.collapse(LABELS, labelled, labelled)
+    labeled = np.stack([pixels(80, 20, 0), pixels(50, 50, 0)], -1)
+    assert not label_stage.collapse(LABELS, labeled, labeled)
     for lost in (pixels(100, 0, 0), pixels(98, 2, 0)):
-        found = label_stage.collapse(LABELS, np.stack([labelled[..., 0], lost], -1), labelled)
-        assert found.startswith("q has ") and found.endswith("50.00% of the labelled set's")
-    assert not label_stage.collapse(LABELS, np.stack([pixels(98, 2, 0), labelled[..., 1]], -1), labelled)
+        found = label_stage.collapse(LABELS, np.stack([labeled[..., 0], lost], -1), labeled)
+        assert found.startswith("q has ") and found.endswith("50.00% of the labeled set's")
+    assert not label_stage.collapse(LABELS, np.stack([pixels(98, 2, 0), labeled[..., 1]], -1), labeled)
 
 
 def test_foreground_leaves_void_out():
@@ -94,7 +94,7 @@ def test_warnings(share, reason, message, demo_config, caplog):
 
 @pytest.mark.parametrize("spec", [BINARY, MANY, LABELS], ids=lambda s: s.kind)
 def test_without_a_truth_there_is_no_accuracy(spec):
-    """Labels of images that nobody labelled are void everywhere; figures are then nan, without a warning."""
+    """Labels of images that nobody labeled are void everywhere; figures are then nan, without a warning."""
     shape = (3, 4, 4, 2) if spec.kind == "multilabel" else (3, 4, 4)
     prediction = np.random.default_rng(0).integers(0, 2, shape, dtype=np.uint8)
     found = evaluate.figures(spec, truth=np.full(shape, VOID, np.uint8), prediction=prediction)
@@ -109,23 +109,25 @@ def test_panels_of_images_without_a_truth(tmp_path, demo_config, monkeypatch):
     monkeypatch.setattr(image_panels, "_write", lambda found, out, monitor: shown.append(set(found)))
     for truth in (labels, np.zeros_like(labels)):
         split = Split(np.zeros((2, 4, 4, 3), np.uint8), truth, ("a", "b"), ("a", "b"))
-        context = Context(demo_config, Packed(BINARY, {}, {"unlabelled": split}), Store(tmp_path, (), []))
+        context = Context(
+            demo_config, PackedDataset(BINARY, {}, {"unlabeled": split}), ArtifactStore(tmp_path, (), [])
+        )
         image_panels.of_labels(context, pair, tmp_path, Monitor.__new__(Monitor))
     always = {"image", "pseudo-label", "inconsistency mask"}
     assert shown == [always, always | {"truth"}]
 
 
 def test_predictions_stand_beside_the_pseudo_labels_of_the_same_images(tmp_path, demo_config, monkeypatch):
-    """Image i is all i, and its label is 1 where i is odd: 9 unlabelled images and 6 of val."""
+    """Image i is all i, and its label is 1 where i is odd: 9 unlabeled images and 6 of val."""
     shown = {}
     monkeypatch.setattr(image_panels, "_write", lambda found, path, monitor: shown.update({path.name: found}))
     images = np.tile(np.arange(9, dtype=np.uint8)[:, None, None, None], (1, 4, 4, 3))
     labels, asked = images[..., 0] % 2, []
     splits = {
         name: Split(images[:n], labels[:n], tuple("abcdefghi"[:n]), tuple("abcdefghi"[:n]))
-        for name, n in (("unlabelled", 9), ("val", 6))
+        for name, n in (("unlabeled", 9), ("val", 6))
     }
-    context = Context(demo_config, Packed(BINARY, {}, splits), Store(tmp_path, (), []))
+    context = Context(demo_config, PackedDataset(BINARY, {}, splits), ArtifactStore(tmp_path, (), []))
 
     def labels_of(images):
         asked.append(images[:, 0, 0, 0].tolist())
@@ -136,7 +138,7 @@ def test_predictions_stand_beside_the_pseudo_labels_of_the_same_images(tmp_path,
     image_panels.of_generation(context, labels_of, tmp_path, Monitor.__new__(Monitor))
     # The first, the last and two between, round again to make up a batch of val.
     assert asked == [[0, 3, 5, 8, 0, 3]]
-    (predicted,) = shown["unlabelled.npz"].values()
+    (predicted,) = shown["unlabeled.npz"].values()
     np.testing.assert_array_equal(predicted, shown["panels.npz"]["pseudo-label"])
 
 
@@ -146,7 +148,7 @@ def scored(masks, monkeypatch, tmp_path, demo_config, kept=None, threshold=0.5):
     stage = [stage for stage in stages if isinstance(stage, LabelStage)][kept is not None]
     stage = dataclasses.replace(stage, threshold=threshold)
     assert (stage.kept is not None) == (kept is not None)
-    context = Context(demo_config, Packed(BINARY, {}, {}), Store(tmp_path, stages, []))
+    context = Context(demo_config, PackedDataset(BINARY, {}, {}), ArtifactStore(tmp_path, stages, []))
     if kept is not None:
         folder = context.store.folder(stage.kept)
         folder.mkdir(parents=True)

@@ -111,7 +111,7 @@ def test_of_two_that_find_it_dead_one_gets_it(tmp_path, monkeypatch):
 
     def overtaken(path, owner):
         verdict = judge(path, owner)
-        # Between the judgement and the taking, the other one is faster.
+        # Between the judgment and the taking, the other one is faster.
         if owner.born == "before":
             write(tmp_path, token="of the other")
         return verdict

@@ -4,13 +4,13 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from imjax.pipeline.rank_candidates import Measured, by_headline
+from imjax.pipeline.rank_candidates import Evaluation, by_headline
 
 
 def test_dropped_candidates_come_last_whatever_their_figure():
     context = SimpleNamespace(packed=SimpleNamespace(spec=SimpleNamespace(headline="iou")))
     figures = [{("iou", ""): value} for value in (0.5, 0.9, np.nan, 0.5, 0.7)]
-    found = Measured(np.zeros((5, 1, 2, 2), np.uint8), figures)
+    found = Evaluation(np.zeros((5, 1, 2, 2), np.uint8), figures)
     none = np.zeros(5, bool)
     # Without the types, as all it needs of a run is a name.
     bare = getattr(by_headline, "__wrapped__", by_headline)

@@ -66,7 +66,7 @@ def test_metrics_are_the_loops_figures(demo):
     assert [x["step"] for x in losses] == [25, 50, 75, 100, 125, 150]
     assert losses[-1]["value"] < losses[0]["value"]
     sizes = {(x["stage"], x["split"]) for x in lines if x["name"] == "inconsistent_pixels"}
-    assert {("train_g1", "val"), ("train_g1", "test"), ("label_g1", "unlabelled")} <= sizes
+    assert {("train_g1", "val"), ("train_g1", "test"), ("label_g1", "unlabeled")} <= sizes
 
 
 def test_pseudo_labels_are_blocked_consistently(demo):
@@ -74,16 +74,16 @@ def test_pseudo_labels_are_blocked_consistently(demo):
     assert (data["label"][data["inconsistent"]] == 0).all()
     assert ((data["copies"] >= 1) & (data["copies"] <= 5)).all() and data["keep"].all()
     done = json.loads((demo[0] / "stages" / "05_train_g0" / "DONE.json").read_text())
-    # 6 labelled ×10, 54 blocked pairs, and their copies.
+    # 6 labeled ×10, 54 blocked pairs, and their copies.
     assert done["pairs"] == 60 + 54 + data["copies"].sum()
 
 
 def test_a_generation_shows_its_own_prediction_beside_the_pseudo_label(demo):
     stages = demo[0] / "stages"
     shown = np.load(stages / "04_label_g0" / "panels.npz")["pseudo-label"]
-    (predicted,) = np.load(stages / "05_train_g0" / "unlabelled.npz").values()
+    (predicted,) = np.load(stages / "05_train_g0" / "unlabeled.npz").values()
     assert predicted.shape == shown.shape and predicted.dtype == np.uint8
-    assert not (stages / "01_train_aldt" / "unlabelled.npz").exists()
+    assert not (stages / "01_train_aldt" / "unlabeled.npz").exists()
 
 
 def test_training_stages_tell_their_speed(demo):
@@ -184,7 +184,7 @@ def test_a_folder_to_take_from_must_be_a_run(demo, command, tiny, tmp_path):
 
 
 def test_selecting_on_test_ranks_by_test_and_says_so(command, tiny, tmp_path):
-    flags = ("--config.method=ldt", "--config.select_on_test=True", "--config.start_candidates=3")
+    flags = ("--config.method=ldt", "--config.select_on_test=True", "--config.num_baseline_nets=3")
     code, _, err = command("configs/demo.py:tiny", tmp_path / "run", *tiny, *flags)
     assert code == 0, err
     values = figures(rows_of(tmp_path / "run"), "ldt", "")

@@ -10,13 +10,13 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 # Three members: two for the first process, one and a repetition for the second. A small net and no
-# optimisation by the compiler, which takes most of such a run's time.
+# optimization by the compiler, which takes most of such a run's time.
 FLAGS = [
     "--config=configs/demo.py:tiny",
     "--config.method=im",
     "--config.baselines=()",
     "--config.generations=1",
-    "--config.start_candidates=3",
+    "--config.num_baseline_nets=3",
     "--config.candidates=3",
     "--config.model.backbone=benchmark",
     "--config.model.features=(8,)",

@@ -6,33 +6,33 @@ import json
 import numpy as np
 import pytest
 
-from imjax.data.pack import Packed, Split
+from imjax.data.pack import PackedDataset, Split
 from imjax.data.synthetic import scenes
 from imjax.pipeline import image_panels, train_stage
-from imjax.pipeline.artifacts import Store
+from imjax.pipeline.artifacts import ArtifactStore
 from imjax.pipeline.context import Context
 from imjax.pipeline.plan import make_plan
-from imjax.pipeline.rank_candidates import Measured
-from imjax.training.loop import Fitted
+from imjax.pipeline.rank_candidates import Evaluation
+from imjax.training.loop import TrainResult
 from imjax.training.progress import Monitor
 
 
 @pytest.mark.parametrize(("on_test", "order"), [(False, [0, 2, 1]), (True, [1, 0, 2])])
 def test_the_metric_ranks_and_not_what_picked_the_epoch(on_test, order, demo_config, monkeypatch, tmp_path):
     # By the monitor candidate 2 is best, on val candidate 0, on test candidate 1.
-    fitted = Fitted({}, np.array([0.1, 0.2, 0.9]), np.array([1, 1, 1]), np.zeros(3, bool), True)
+    fitted = TrainResult({}, np.array([0.1, 0.2, 0.9]), np.array([1, 1, 1]), np.zeros(3, bool), True)
     found = {
-        split: Measured(np.zeros((3, 1, 64, 64), np.uint8), [{("miou", ""): value} for value in values])
+        split: Evaluation(np.zeros((3, 1, 64, 64), np.uint8), [{("miou", ""): value} for value in values])
         for split, values in (("val", (0.8, 0.1, 0.5)), ("test", (0.3, 0.7, 0.2)))
     }
     for name, value in (("fit_stage", fitted), ("measure", found), ("save_nets", None)):
         monkeypatch.setattr(train_stage, name, lambda *_, value=value, **__: value)
     monkeypatch.setattr(image_panels, "of_training", lambda *_: None)
     split = Split(np.zeros((1, 64, 64, 3), np.uint8), np.zeros((1, 64, 64), np.uint8), ("a",), ("a",))
-    packed = Packed(scenes.SPEC, {}, dict.fromkeys(("labelled", "unlabelled", "val", "test"), split))
+    packed = PackedDataset(scenes.SPEC, {}, dict.fromkeys(("labeled", "unlabeled", "val", "test"), split))
     (stage,) = (stage for stage in make_plan(demo_config) if stage.name == "train_ldt")
     stage = dataclasses.replace(stage, select_on_test=on_test)
-    context = Context(demo_config, packed, Store(tmp_path, (stage,), []))
+    context = Context(demo_config, packed, ArtifactStore(tmp_path, (stage,), []))
     monkeypatch.setattr(Monitor, "scalar", lambda *_: None)
     monkeypatch.setattr(Monitor, "log", lambda *_: None)
     train_stage.run(stage, context, tmp_path, Monitor.__new__(Monitor))

@@ -18,14 +18,14 @@ FEW = (
 
 
 def test_a_run_on_three_volumes(quick_command, tmp_path):
-    # Two to train: one is labelled, one is val, and none is left: the labelled one stands in.
+    # Two to train: one is labeled, one is val, and none is left: the labeled one stands in.
     writers.write_synthetic("la", tmp_path / "la", {"train": 2, "test": 1}, size=(32, 32))
     workdir = tmp_path / "run"
     code, out, err = quick_command(
         "configs/la_cps.py:tiny", workdir, f"--config.data.dir={tmp_path / 'la'}", *FEW
     )
     assert code == 0, err
-    assert "1 labelled and 0 unlabelled images" in err and "the labelled ones stand in" in err
+    assert "1 labeled and 0 unlabeled images" in err and "the labeled ones stand in" in err
     with (workdir / "results.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["split"] == "test"]
     of_atrium = {(r["method"], r["metric"]): float(r["value"]) for r in rows if r["class"] == "atrium"}

@@ -36,7 +36,7 @@ def test_other_settings_are_shown(tmp_path, demo_config, packed):
     assert "seed: 0 → 7; train.learning_rate: " in line and "→ 0.5" in line
     assert (tmp_path / "config.json").read_bytes() == before
     # Where and how it runs is no part of what it is.
-    open_workdir(tmp_path, dataclasses.replace(demo_config, on_nan="drop", resident_mib=0), packed)
+    open_workdir(tmp_path, dataclasses.replace(demo_config, on_nan="drop", max_device_dataset_mib=0), packed)
 
 
 def test_other_data_are_told(tmp_path, demo_config, packed):

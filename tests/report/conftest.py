@@ -29,14 +29,14 @@ def build(
     size: int = 8,
     epochs: int = 3,
     start: str | None = None,
-    labelling: Mapping[int, Mapping[str, float | None]] | None = None,
+    labeling: Mapping[int, Mapping[str, float | None]] | None = None,
     share: float = 0.1,
     seen: int = 0,
     **config,
 ) -> Path:
     """Write a run's folder; mPA is half the headline figure, the dataset's IoU of diver a quarter of it.
 
-    `labelling`: further figures of the label stage of a generation. `share`: of labels. `seen`: test images
+    `labeling`: further figures of the label stage of a generation. `share`: of labels. `seen`: test images
     with a copy in training.
     """
     folder.mkdir(parents=True)
@@ -55,7 +55,7 @@ def build(
     figures = []
     for number, ((name, generation), values) in enumerate(scores.items()):
         if generation is not None:
-            more = (labelling or {}).get(generation, {})
+            more = (labeling or {}).get(generation, {})
             figures += _label(
                 folder / "stages" / f"{2 * number:02d}_label_g{generation}", generation, size, more
             )
@@ -112,7 +112,7 @@ def _label(folder: Path, generation: int, size: int, more: Mapping[str, float | 
         "stage": folder.name[3:],
         "generation": generation,
         "member": None,
-        "split": "unlabelled",
+        "split": "unlabeled",
     }
     return [head | {"name": name, "value": value} for name, value in figures.items()]
 

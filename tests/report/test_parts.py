@@ -130,7 +130,7 @@ def test_the_final_prediction_stands_beside_the_truth(tmp_path, make_run):
     assert [[picture.title for picture in group] for group in strip.groups] == [["image", "truth"], *pairs]
     for stage, value in (("train_g0", 50), ("train_g1", 200)):
         images = np.full((4, 8, 8, 3), value, np.uint8)
-        np.savez(next(folder.glob(f"stages/*_{stage}")) / "unlabelled.npz", prediction=images)
+        np.savez(next(folder.glob(f"stages/*_{stage}")) / "unlabeled.npz", prediction=images)
     first = pictures.strips(load.read(folder), 1)[0][0].groups[0]
     assert [picture.title for picture in first] == ["image", "truth", "final prediction"]
     assert first[2].src == pictures.picture(np.full((8, 8, 3), 200, np.uint8), "").src
@@ -139,7 +139,7 @@ def test_the_final_prediction_stands_beside_the_truth(tmp_path, make_run):
 def test_what_was_cut_and_kept_over_generations(tmp_path, make_run):
     made = [
         make_run(tmp_path / name, {("ldt", None): [0.5], (name, 0): [0.6], (name, 1): [0.6]}, method=name,
-                 labelling={g: {"inconsistent_share": share} for g in (0, 1)})
+                 labeling={g: {"inconsistent_share": share} for g in (0, 1)})
         for name, share in (("im", 0.2), ("noisy_student", 0.0))
     ]  # fmt: skip
     found = [load.read(folder) for folder in made]
@@ -157,7 +157,7 @@ def _plain(make_run, tmp_path):
 def test_generations_with_one_fault_are_one_line(tmp_path, make_run):
     scored = {("ldt", None): [0.5], ("im", 0): [0.6], ("im", 1): [0.6]}
     nothing = {"kept_share": 0.0}
-    folder = make_run(tmp_path / "run", scored, method="im", labelling={0: nothing, 1: nothing})
+    folder = make_run(tmp_path / "run", scored, method="im", labeling={0: nothing, 1: nothing})
     (line,) = pseudo_labels.warnings([load.read(folder)])
     assert "IM, generations 0, 1, seed 0" in line and "these generations learned" in line
 

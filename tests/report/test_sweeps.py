@@ -139,11 +139,11 @@ def test_one_panel_per_dataset_and_a_line_per_method(tmp_path, sweep, make_run):
     assert ">IM++<" in panels[1] and ">hollow: published<" in panels[1]
 
 
-def test_methods_look_different_without_colours_too():
+def test_methods_look_different_without_colors_too():
     looks = [(look.marker, str(look.dash)) for look in curves.LOOKS.values()]
     assert len(set(looks)) == len(looks)
     # Joint methods have no curves.
-    joint = {name for name in scores.names.METHODS if name.startswith(tuple(scores.names.HOSTS))}
+    joint = {name for name in scores.names.METHODS if name.startswith(tuple(scores.names.JOINT_METHODS))}
     assert set(curves.LOOKS) == set(scores.names.METHODS) - joint
 
 
@@ -159,25 +159,25 @@ def test_joint_methods_are_rows_of_points(tmp_path, make_run):
 
 
 LABELS = {
-    "kept_share": 0.9, "inconsistent_share": 0.25, "pseudo_foreground": 0.18, "labelled_foreground": 0.2,
+    "kept_share": 0.9, "inconsistent_share": 0.25, "pseudo_foreground": 0.18, "labeled_foreground": 0.2,
     "collapsed": 0.0, "pseudo_iou": 0.8,
 }  # fmt: skip
 
 
-def labelled(make_run, folder, seed=0, **changes):
+def labeled(make_run, folder, seed=0, **changes):
     scores = {("ldt", None): [0.6], ("im", 0): [0.7]}
-    labelling = {0: LABELS | changes}
-    return make_run(folder, scores, method="im", seed=seed, spec=ISIC, generations=1, labelling=labelling)
+    labeling = {0: LABELS | changes}
+    return make_run(folder, scores, method="im", seed=seed, spec=ISIC, generations=1, labeling=labeling)
 
 
 def test_what_the_pseudo_labels_are_like(tmp_path, make_run):
     made = [
-        labelled(make_run, tmp_path / str(seed), seed, kept_share=kept)
+        labeled(make_run, tmp_path / str(seed), seed, kept_share=kept)
         for seed, kept in enumerate((0.8, 0.9, 1.0))
     ]
     text, parsed = page(made, tmp_path / "report.html")
     table = parsed.rows[next(i for i, r in enumerate(parsed.rows) if r[0] == "for generation") :]
-    head = ["pairs kept", "IM, share of the image", "foreground, pseudo-labels", "foreground, labelled set"]
+    head = ["pairs kept", "IM, share of the image", "foreground, pseudo-labels", "foreground, labeled set"]
     assert table[0][1:] == [*head, "copies per pair", "pseudo-label IoU"]
     # No EvalNet score: none of the runs has one. sd of 0.8, 0.9, 1.0 is 0.1.
     same = ["25.0 ± 0.0 %", "18.0 ± 0.0 %", "20.0 ± 0.0 %", "2.50", "0.800"]
@@ -185,31 +185,31 @@ def test_what_the_pseudo_labels_are_like(tmp_path, make_run):
     assert 'class="alarm"' not in text
 
 
-def test_figures_of_a_labelling_are_read_from_done_json_too(tmp_path, make_run):
-    folder = labelled(make_run, tmp_path / "run", kept_share=None)
+def test_figures_of_a_labeling_are_read_from_done_json_too(tmp_path, make_run):
+    folder = labeled(make_run, tmp_path / "run", kept_share=None)
     done = folder / "stages/02_label_g0/DONE.json"
     done.write_text(done.read_text().replace('"digest"', '"kept_share": 0.25, "digest"'))
-    assert load.read(folder).labelling(0, "kept_share") == 0.25
-    assert load.read(folder).labelling(0, "pseudo_foreground") == 0.18
-    assert load.read(folder).labelling(1, "kept_share") is None
+    assert load.read(folder).labeling(0, "kept_share") == 0.25
+    assert load.read(folder).labeling(0, "pseudo_foreground") == 0.18
+    assert load.read(folder).labeling(1, "kept_share") is None
 
 
 def test_a_collapse_is_told_above_everything(tmp_path, make_run):
     made = [
-        labelled(make_run, tmp_path / "0", 0),
-        labelled(make_run, tmp_path / "1", 1, collapsed=1.0, pseudo_foreground=0.0),
+        labeled(make_run, tmp_path / "0", 0),
+        labeled(make_run, tmp_path / "1", 1, collapsed=1.0, pseudo_foreground=0.0),
     ]
     text, parsed = page(made, tmp_path / "report.html")
     assert text.count('class="alarm"') == 1
     assert "collapsed: IM, generation 0, seed 1:" in text
-    assert "(foreground 0.0 %, in the labelled set 20.0 %)" in text
+    assert "(foreground 0.0 %, in the labeled set 20.0 %)" in text
     assert text.index('class="alarm"') < text.index("<h2>")
     assert row(parsed, "0, by LDT ⚠")
     assert "seeds" not in pseudo_labels.warnings(read(made))[0]
 
 
 def test_nothing_kept_is_told_once(tmp_path, make_run):
-    made = [labelled(make_run, tmp_path / str(s), s, kept_share=0.0, collapsed=1.0) for s in (0, 1)]
+    made = [labeled(make_run, tmp_path / str(s), s, kept_share=0.0, collapsed=1.0) for s in (0, 1)]
     text, _ = page(made, tmp_path / "report.html")
     assert text.count('class="alarm"') == 1 and "Nothing kept: IM, generation 0, seeds 0, 1:" in text
 
@@ -233,10 +233,10 @@ def test_ranking_on_test_is_flagged(tmp_path, make_run):
 
 
 def test_masks_are_left_out_where_there_are_none(tmp_path, make_run):
-    folder = labelled(make_run, tmp_path / "run", inconsistent_pixels=None)
+    folder = labeled(make_run, tmp_path / "run", inconsistent_pixels=None)
     lines = (folder / "metrics.jsonl").read_text().splitlines()
     (folder / "metrics.jsonl").write_text("\n".join(x for x in lines if "inconsistent_pixels" not in x))
     assert pseudo_labels.masks(read([folder])) == ()
     text, parsed = page([folder], tmp_path / "report.html")
-    assert row(parsed, "0, by LDT") and "IM, unlabelled" not in text
+    assert row(parsed, "0, by LDT") and "IM, unlabeled" not in text
     assert charts.learning(load.read(folder))

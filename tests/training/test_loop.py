@@ -11,11 +11,11 @@ import pytest
 from imjax.config.schema import Train
 from imjax.errors import Stopped, TrainingError
 from imjax.training.checkpoints import Checkpoints
-from imjax.training.data_loader import Source
+from imjax.training.data_loader import EnsembleLoader
 from imjax.training.ensemble_parallel import Members
 from imjax.training.loop import _member_keys, fit, steps_per_epoch
 from imjax.training.metric_writer import Writer
-from imjax.training.objective import After, Objective
+from imjax.training.objective import Objective, StepAux
 from imjax.training.progress import Monitor
 
 OPTIONS = Train(
@@ -46,7 +46,7 @@ def line(blow_up=False):
     def loss(variables, batch, key):
         value = error(variables, batch).mean()
         seen = variables["batch_stats"]["seen"] + 1
-        after = After({"batch_stats": {"seen": seen}}, {"twice": 2 * value})
+        after = StepAux({"batch_stats": {"seen": seen}}, {"twice": 2 * value})
         return jnp.where(blow_up & (seen > 7), jnp.nan, value), after
 
     def watch(variables, batch):
@@ -78,7 +78,7 @@ def train(
 ):
     folder.mkdir(exist_ok=True)
     members, objective = members or Members(3), objective or line()
-    sources = [Source(DATA, members, resident) for _ in objective.losses]
+    sources = [EnsembleLoader(DATA, members, resident) for _ in objective.losses]
     writer, checkpoints = Writer(folder), Checkpoints(folder / "checkpoints")
     try:
         return fit(
@@ -86,11 +86,11 @@ def train(
             options,
             members,
             sources,
-            Source(DATA, members, resident),
+            EnsembleLoader(DATA, members, resident),
             steps=steps_per_epoch(options, [source.count for source in sources]),
             seed=seed,
             stage="line",
-            predict_batch=5,
+            eval_batch_size=5,
             checkpoints=checkpoints,
             monitor=Monitor(writer, "line", "1/1", None, stopping),
             drop=drop,
@@ -178,7 +178,7 @@ def test_best_epoch_is_kept_not_the_last(tmp_path):
     start = {"params": {"w": jnp.zeros(())}, "batch_stats": {}}
     drift = Objective(
         lambda key: start,
-        {"loss": lambda variables, batch, key: (-variables["params"]["w"], After({"batch_stats": {}}, {}))},
+        {"loss": lambda variables, batch, key: (-variables["params"]["w"], StepAux({"batch_stats": {}}, {}))},
         lambda variables, batch: {"loss": jnp.square(variables["params"]["w"] - 1)},
         "loss",
         larger_is_better=False,
@@ -214,7 +214,7 @@ def one_fails(after):
         value, found = whole.losses["loss"](variables, batch, key)
         stats = found.rest["batch_stats"] | {"fails": variables["batch_stats"]["fails"]}
         bad = stats["fails"] & (stats["seen"] > after)
-        return jnp.where(bad, jnp.nan, value), After({"batch_stats": stats}, found.scalars)
+        return jnp.where(bad, jnp.nan, value), StepAux({"batch_stats": stats}, found.scalars)
 
     return weights.index(largest), dataclasses.replace(whole, init=init, losses={"loss": loss})
 
@@ -275,7 +275,7 @@ def two_phases():
     def push(name):
         def loss(variables, batch, key):
             stats = {"seen": variables["batch_stats"]["seen"] + 1}
-            return -variables["params"][name], After({"batch_stats": stats}, {})
+            return -variables["params"][name], StepAux({"batch_stats": stats}, {})
 
         return loss
 

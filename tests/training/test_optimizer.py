@@ -1,4 +1,4 @@
-"""Optimisers and schedules: steps worked out by hand."""
+"""Optimizers and schedules: steps worked out by hand."""
 
 import dataclasses
 

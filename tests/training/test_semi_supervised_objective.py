@@ -15,11 +15,11 @@ from imjax.config.schema import Train, freeze
 from imjax.data.spec import DatasetSpec
 from imjax.errors import Stopped
 from imjax.methods.joint.forward import TEACHER
-from imjax.methods.joint.registry import HOSTS
+from imjax.methods.joint.registry import JOINT_METHODS
 from imjax.models.layers import scale_input
 from imjax.models.unet import UNet
 from imjax.training.checkpoints import Checkpoints
-from imjax.training.data_loader import Source, Together
+from imjax.training.data_loader import EnsembleLoader, PairedLoader
 from imjax.training.ensemble_parallel import Members
 from imjax.training.loop import fit
 from imjax.training.metric_writer import Writer
@@ -59,28 +59,28 @@ def images(n):
     return (label * np.uint8(120) + noise)[..., None], label
 
 
-LABELLED, OTHER, VAL = images(5), images(9), images(6)
+LABELED, OTHER, VAL = images(5), images(9), images(6)
 
 
 def system(name, weighting="none", **changes):
-    return System(Tiny(), HOSTS[name], dataclasses.replace(JOINT, **changes), SPEC, weighting)
+    return System(Tiny(), JOINT_METHODS[name], dataclasses.replace(JOINT, **changes), SPEC, weighting)
 
 
 def batch():
     return {
-        "labelled": {"image": jnp.asarray(LABELLED[0]), "label": jnp.asarray(LABELLED[1])},
-        "unlabelled": {"image": jnp.asarray(OTHER[0][:5])},
+        "labeled": {"image": jnp.asarray(LABELED[0]), "label": jnp.asarray(LABELED[1])},
+        "unlabeled": {"image": jnp.asarray(OTHER[0][:5])},
     }
 
 
 def test_the_teacher_is_the_moving_average_of_the_student():
-    objective = joint_training(system("mean_teacher", teacher_decay=0.6), (8, 8))
+    objective = joint_training(system("mean_teacher", ema_decay=0.6), (8, 8))
     variables = quick(objective.init)(jax.random.key(0))
     step = quick(lambda v, key: objective.losses["loss"](v, batch(), key)[1].rest)
     weight = lambda tree: np.asarray(tree["Dense_0"]["kernel"])  # noqa: E731
     students, teachers = [], []
     for number in range(4):
-        # The optimiser's update, made by hand.
+        # The optimizer's update, made by hand.
         moved = jax.tree.map(lambda x: x + number, variables["params"])  # noqa: B023
         variables = {"params": moved} | step(variables | {"params": moved}, jax.random.key(number))
         students.append(weight(variables["params"]["net0"]))
@@ -99,7 +99,7 @@ def test_the_teacher_has_statistics_of_its_own():
     before = variables["batch_stats"]
     means = {who: np.asarray(rest[who]["BatchNorm_0"]["mean"]) for who in ("net0", TEACHER)}
     assert not np.allclose(means["net0"], before["net0"]["BatchNorm_0"]["mean"])
-    # It saw the unlabelled half alone, and noise on it.
+    # It saw the unlabeled half alone, and noise on it.
     assert not np.allclose(means["net0"], means[TEACHER])
 
 
@@ -131,7 +131,7 @@ def test_rdrop_is_nothing_without_dropout(dropout, differ):
     assert bool(found > 1e-4) is differ
 
 
-@pytest.mark.parametrize("name", sorted(HOSTS))
+@pytest.mark.parametrize("name", sorted(JOINT_METHODS))
 def test_every_host_steps_with_finite_gradients(name):
     for weighting in ("none",) if name == "supervised" else ("metassl",):
         one = system(name, weighting, teacher_noise=0.1)
@@ -172,8 +172,8 @@ def train(folder, members=APART, stopping=lambda: False):
         epochs=3, steps_per_epoch=6, batch_size=6, optimizer="sgd", schedule="poly", learning_rate=0.05,
         momentum=0.9, weight_decay=1e-4, adam_epsilon=1e-7, patience=1,
     )  # fmt: skip
-    parts = {"labelled": {"image": LABELLED[0], "label": LABELLED[1]}, "unlabelled": {"image": OTHER[0]}}
-    together = Together({key: Source(part, members, 64) for key, part in parts.items()})
+    parts = {"labeled": {"image": LABELED[0], "label": LABELED[1]}, "unlabeled": {"image": OTHER[0]}}
+    together = PairedLoader({key: EnsembleLoader(part, members, 64) for key, part in parts.items()})
     folder.mkdir(exist_ok=True)
     writer, checkpoints = Writer(folder), Checkpoints(folder / "checkpoints")
     ramp = dataclasses.replace(JOINT.ramp, steps=18, unit=3)
@@ -183,11 +183,11 @@ def train(folder, members=APART, stopping=lambda: False):
             options,
             members,
             [together],
-            Source({"image": VAL[0], "label": VAL[1]}, members, 64),
+            EnsembleLoader({"image": VAL[0], "label": VAL[1]}, members, 64),
             steps=(6,),
             seed=1,
             stage="toy",
-            predict_batch=4,
+            eval_batch_size=4,
             checkpoints=checkpoints,
             monitor=Monitor(writer, "toy", "1/1", None, stopping),
         )
@@ -219,20 +219,20 @@ def test_a_stopped_run_of_systems_goes_on_bit_by_bit(tmp_path):
 def test_batches_have_as_many_of_each_set_in_orders_of_their_own(resident):
     members = APART
     parts = {
-        "labelled": Source({"x": np.arange(5)}, members, resident),
-        "unlabelled": Source({"x": np.arange(9)}, members, resident),
+        "labeled": EnsembleLoader({"x": np.arange(5)}, members, resident),
+        "unlabeled": EnsembleLoader({"x": np.arange(9)}, members, resident),
     }
-    together = Together(parts)
+    together = PairedLoader(parts)
     assert together.count == 9
     orders = together.shuffled(0, "s", 6)
     found = [members.collect(chunks) for chunks in together.batches(orders, range(15))]
-    for name, n in (("labelled", 5), ("unlabelled", 9)):
+    for name, n in (("labeled", 5), ("unlabeled", 9)):
         drawn = np.stack([step[name]["x"] for step in found])
         assert drawn.shape == (15, 2, 3)
         # Endless passes: 45 draws of each member are 9 passes over 5 and 5 over 9.
         for member in range(2):
             assert (np.bincount(drawn[:, member].ravel(), minlength=n) == 45 // n).all()
-    assert not np.array_equal(found[0]["unlabelled"]["x"][0], found[0]["unlabelled"]["x"][1])
+    assert not np.array_equal(found[0]["unlabeled"]["x"][0], found[0]["unlabeled"]["x"][1])
 
 
 def test_nets_of_a_system_start_differently_and_come_apart():

@@ -9,8 +9,8 @@ from configs.base.common import common
 from imjax.config.joint_schema import Joint
 from imjax.config.schema import freeze
 from imjax.data.spec import DatasetSpec
-from imjax.methods.joint.registry import HOSTS
-from imjax.models.unet_dropout import BenchmarkUNet
+from imjax.methods.joint.registry import JOINT_METHODS
+from imjax.models.unet_dropout import UNetDropout
 from imjax.training.semi_supervised_objective import System, joint_training, looker
 
 SPEC = DatasetSpec("toy", "Toy", "multiclass", ("a", "b"), ((0, 0, 0),) * 2, channels=1, dims=3)
@@ -19,13 +19,13 @@ JOINT = dataclasses.replace(freeze(common().to_dict()["joint"], Joint), patch=(4
 
 @pytest.mark.parametrize("name", ["cct", "fixmatch", "mean_teacher", "simeps"])
 def test_hosts_step_on_patches(name):
-    host = HOSTS[name]
-    net = BenchmarkUNet(2, (2, 3), (0.1, 0.1), dims=3, auxiliaries=host.auxiliaries)
+    host = JOINT_METHODS[name]
+    net = UNetDropout(2, (2, 3), (0.1, 0.1), dims=3, auxiliaries=host.auxiliaries)
     system = System(net, host, JOINT, SPEC, "metassl")
     objective = joint_training(system, JOINT.patch)
     volumes = {n: jax.ShapeDtypeStruct((n, 6, 12, 10, 1), "uint8") for n in (2, 3)}
     label = jax.ShapeDtypeStruct((2, 6, 12, 10), "uint8")
-    batch = {"labelled": {"image": volumes[2], "label": label}, "unlabelled": {"image": volumes[3]}}
+    batch = {"labeled": {"image": volumes[2], "label": label}, "unlabeled": {"image": volumes[3]}}
     variables = jax.eval_shape(objective.init, jax.random.key(0))
     loss, after = jax.eval_shape(objective.losses["loss"], variables, batch, jax.random.key(0))
     assert loss.shape == () and set(after.scalars) == set(objective.scalars)

@@ -28,7 +28,7 @@ Progress = Callable[[list[Sample], str], Iterable[Sample]]
 
 
 @dataclasses.dataclass
-class Findings:
+class FolderReport:
     """What has been seen of a folder so far."""
 
     problems: dict[str, None] = dataclasses.field(default_factory=dict)
@@ -69,8 +69,8 @@ def check(options: DataOptions, page: Path, progress: Progress) -> tuple[str, li
     Raises:
         UserError: the contact sheet cannot be written.
     """
-    found = Findings()
-    reader = Folder(options.label_kind, options.free_rotation)
+    found = FolderReport()
+    reader = Folder(options.label_kind, options.rotation_invariant)
     parts = reader.survey(Path(options.dir), found.complain)
     coding = reader.read_kinds(found.complain)
     spec = reader.spec if coding else None
@@ -99,7 +99,7 @@ def _look(
     sample: Sample,
     spec: DatasetSpec | None,
     options: DataOptions,
-    found: Findings,
+    found: FolderReport,
     show: bool,
 ) -> None:
     """Read one image and its mask."""
@@ -137,7 +137,7 @@ def _counts(options: DataOptions, reader: Folder) -> str:
     return f"{options.dir}: {images} images, {masks} with a mask and {images - masks} without"
 
 
-def _sizes(options: DataOptions, found: Findings) -> str:
+def _sizes(options: DataOptions, found: FolderReport) -> str:
     """The spread of sizes, and what becomes of them."""
     if not found.sizes:
         return "sizes: none could be read"
@@ -150,7 +150,7 @@ def _sizes(options: DataOptions, found: Findings) -> str:
     return f"{text}; packed as {to} by fit = {options.fit}"
 
 
-def _shares(spec: DatasetSpec, found: Findings) -> list[str]:
+def _shares(spec: DatasetSpec, found: FolderReport) -> list[str]:
     """A line per class: its share of the pixels of all masks."""
     names = label_names(spec)
     if spec.reserved:
@@ -163,19 +163,19 @@ def _shares(spec: DatasetSpec, found: Findings) -> list[str]:
     return [f"  {100 * found.counts[i] / total:5.1f} % {name}" for i, name in names.items()]
 
 
-def _split(options: DataOptions, parts: Parts, found: Findings) -> str:
+def _split(options: DataOptions, parts: Parts, found: FolderReport) -> str:
     try:
         counts = {name: len(members) for name, members in allot(options, parts).items()}
     except UserError as error:
         # What splits.csv lacks has been said already, with its lines.
-        if "labelled" not in parts:
+        if "labeled" not in parts:
             found.complain(f"{options.dir}: {error}")
         return "split: not possible"
-    how = "as splits.csv says" if "labelled" in parts else f"drawn with seed {options.split_seed}"
+    how = "as splits.csv says" if "labeled" in parts else f"drawn with seed {options.split_seed}"
     return "split: " + ", ".join(f"{count} {name}" for name, count in counts.items()) + f" ({how})"
 
 
-def _remark(found: Findings) -> None:
+def _remark(found: FolderReport) -> None:
     """Notes of what is allowed, and odd."""
     if found.empty:
         found.notes.append(f"one class only, or nothing, in the mask of {_names(found.empty)}")

@@ -15,13 +15,13 @@ from imjax.errors import UserError
 SIDE = 160
 """Height and width of a thumbnail in pixels."""
 CAPTION, GAP, COLUMNS = 18, 8, 4
-PAPER, INK, VOID_COLOUR = (250, 250, 250), (20, 20, 20), (255, 255, 255)
+PAPER, INK, VOID_COLOR = (250, 250, 250), (20, 20, 20), (255, 255, 255)
 STRENGTH = 0.55
-"""Share of the colour where a label is painted on."""
+"""Share of the color where a label is painted on."""
 
 
 def overlay(image: np.ndarray, label: np.ndarray, spec: DatasetSpec) -> np.ndarray:
-    """Paint a label on its image in the dataset's colours; VOID is white.
+    """Paint a label on its image in the dataset's colors; VOID is white.
 
     Binary and multilabel: what is of no label stays as it is.
 
@@ -31,16 +31,16 @@ def overlay(image: np.ndarray, label: np.ndarray, spec: DatasetSpec) -> np.ndarr
     Returns:
         uint8 `[h, w, 3]`.
     """
-    colour, where = np.zeros(image.shape, np.float32), np.zeros(image.shape[:2], bool)
+    color, where = np.zeros(image.shape, np.float32), np.zeros(image.shape[:2], bool)
     planes = label[..., None] if label.ndim == 2 else label
     for plane in np.moveaxis(planes, -1, 0):
-        colour[plane == VOID] = VOID_COLOUR
+        color[plane == VOID] = VOID_COLOR
         where |= plane == VOID
     for number, rgb in enumerate(spec.palette):
         found = label == number if spec.kind == "multiclass" else planes[..., number] == 1
-        colour[found] = rgb
+        color[found] = rgb
         where |= found
-    mixed = (1 - STRENGTH) * image + STRENGTH * colour
+    mixed = (1 - STRENGTH) * image + STRENGTH * color
     return np.where(where[..., None], mixed.round(), image).astype(np.uint8)
 
 

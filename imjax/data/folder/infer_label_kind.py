@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from imjax.data.folder.files import MASKS, Files
-from imjax.data.folder.masks import UNNAMED, WHITE, Coding, Seen, look, pack_colour, wrong
+from imjax.data.folder.masks import UNNAMED, WHITE, LabelEncoding, Seen, look, pack_color, wrong
 from imjax.data.folder.tables import CLASSES, ClassTable, Complain
 from imjax.data.palette import BACKGROUND, OBJECTS, objects
 from imjax.data.spec import VOID
 
 HALF = 127
-"""Largest grey value that counts as background where edges are soft."""
+"""Largest gray value that counts as background where edges are soft."""
 
 
 def infer(
     raw: Path, files: Files, table: ClassTable | None, wanted: str, complain: Complain
-) -> Coding | None:
+) -> LabelEncoding | None:
     """Decide how masks are read, from all of them together, and complain of each that does not fit.
 
     Args:
@@ -51,11 +51,11 @@ def infer(
 
 
 def _soft(seen: Sequence[Seen], table: ClassTable | None) -> bool:
-    """Whether grey values in between are the edges of a foreground that is 255, as resizing leaves them.
+    """Whether gray values in between are the edges of a foreground that is 255, as resizing leaves them.
 
     Class indices without names end at UNNAMED, and of numbers of objects 255 is one among many.
     """
-    if any(one.coloured for one in seen) or (table is not None and len(table.names) > 2):
+    if any(one.colored for one in seen) or (table is not None and len(table.names) > 2):
         return False
     values = set().union(*(one.values for one in seen))
     dim, bright = (any(v in values for v in of) for of in (range(UNNAMED, HALF + 1), range(HALF + 1, WHITE)))
@@ -64,73 +64,73 @@ def _soft(seen: Sequence[Seen], table: ClassTable | None) -> bool:
 
 def _per_label(
     files: Files, table: ClassTable | None, seen: Sequence[Seen], wanted: str, complain: Complain
-) -> Coding | None:
+) -> LabelEncoding | None:
     names = files.labels
     folder = seen[0].path.parent.parent
     if wanted not in ("auto", "multilabel"):
         complain(f"{folder}: a folder per label, which is multilabel and not data.label_kind = {wanted!r}")
         return None
-    colours = objects(len(names))
-    if table is not None and table.colours:
-        given = dict(zip(table.names, table.colours, strict=True))
+    colors = objects(len(names))
+    if table is not None and table.colors:
+        given = dict(zip(table.names, table.colors, strict=True))
         lacking = [name for name in names if name not in given]
         if lacking:
             complain(f"{folder.parent / CLASSES}: no line for the folder {lacking[0]!r} of {folder}; add one")
-        colours = tuple(given.get(name, OBJECTS[0]) for name in names)
+        colors = tuple(given.get(name, OBJECTS[0]) for name in names)
     # 255 is yes here and never void: a mask says of each pixel whether it is of the label.
     values = {0: 0, 1: 1, WHITE: 1}
     if len(names) == 1:
-        return Coding("binary", names, colours, f"one folder in {MASKS}", values)
-    return Coding("multilabel", names, colours, f"a folder per label in {MASKS}", values)
+        return LabelEncoding("binary", names, colors, f"one folder in {MASKS}", values)
+    return LabelEncoding("multilabel", names, colors, f"a folder per label in {MASKS}", values)
 
 
 def _of_values(
     raw: Path, seen: Sequence[Seen], table: ClassTable | None, wanted: str, complain: Complain
-) -> Coding | None:
+) -> LabelEncoding | None:
     """Kind of masks in single files."""
-    greys = set().union(*(one.values for one in seen if not one.coloured))
-    coloured = next((one for one in seen if one.coloured), None)
-    if coloured is not None and (table is None or not table.colours):
+    grays = set().union(*(one.values for one in seen if not one.colored))
+    colored = next((one for one in seen if one.colored), None)
+    if colored is not None and (table is None or not table.colors):
         complain(
-            f"{coloured.path}: colour #{max(coloured.values):06x} in a mask, expected {raw / CLASSES} with "
-            "the header name,colour and a line per class; write it, or save masks of class indices"
+            f"{colored.path}: color #{max(colored.values):06x} in a mask, expected {raw / CLASSES} with "
+            "the header name,color and a line per class; write it, or save masks of class indices"
         )
         return None
-    if coloured is not None or _grey_colours(greys, table):
+    if colored is not None or _gray_colors(grays, table):
         assert table is not None
-        return _coloured(table)
-    if wanted == "auto" and greys <= {0, 1, WHITE} and (table is None or len(table.names) <= 2):
-        return _two_values(seen, greys, table, complain)
-    return _indexed(raw, greys, table, complain)
+        return _colored(table)
+    if wanted == "auto" and grays <= {0, 1, WHITE} and (table is None or len(table.names) <= 2):
+        return _two_values(seen, grays, table, complain)
+    return _indexed(raw, grays, table, complain)
 
 
-def _grey_colours(greys: set[int], table: ClassTable | None) -> bool:
-    """Whether grey values are colours of the table, and cannot be indices into it."""
-    if table is None or not table.colours:
+def _gray_colors(grays: set[int], table: ClassTable | None) -> bool:
+    """Whether gray values are colors of the table, and cannot be indices into it."""
+    if table is None or not table.colors:
         return False
-    colours = {pack_colour(colour) for colour in table.known}
-    indices = greys - {WHITE}
+    colors = {pack_color(color) for color in table.known}
+    indices = grays - {WHITE}
     too_large = bool(indices) and max(indices) >= len(table.names)
-    return too_large and {pack_colour((v, v, v)) for v in greys if v <= WHITE} <= colours
+    return too_large and {pack_color((v, v, v)) for v in grays if v <= WHITE} <= colors
 
 
-def _coloured(table: ClassTable) -> Coding:
-    values = {pack_colour(colour): i + 1 for i, colour in enumerate(table.colours)}
+def _colored(table: ClassTable) -> LabelEncoding:
+    values = {pack_color(color): i + 1 for i, color in enumerate(table.colors)}
     if table.void is not None:
-        values[pack_colour(table.void)] = VOID
-    why = f"masks of the colours in {CLASSES}"
-    return Coding("multiclass", table.names, table.colours, why, values, coloured=True)
+        values[pack_color(table.void)] = VOID
+    why = f"masks of the colors in {CLASSES}"
+    return LabelEncoding("multiclass", table.names, table.colors, why, values, colored=True)
 
 
 def _two_values(
-    seen: Sequence[Seen], greys: set[int], table: ClassTable | None, complain: Complain
-) -> Coding | None:
+    seen: Sequence[Seen], grays: set[int], table: ClassTable | None, complain: Complain
+) -> LabelEncoding | None:
     """Binary, with 1 or 255 as the foreground, or with 1 as the foreground and 255 as void."""
-    if greys == {0}:
+    if grays == {0}:
         complain(f"{seen[0].path.parent}: every mask is 0 everywhere, expected some foreground; check them")
         return None
-    if not {1, WHITE} <= greys:
-        top = max(greys)
+    if not {1, WHITE} <= grays:
+        top = max(grays)
         return _binary(table, f"masks of 0 and {top}", {0: 0, top: 1})
     if any({1, WHITE} <= one.values for one in seen):
         return _binary(table, "masks of 0 and 1, with 255 as void", {0: 0, 1: 1, WHITE: VOID})
@@ -142,11 +142,13 @@ def _two_values(
     return None
 
 
-def _indexed(raw: Path, greys: set[int], table: ClassTable | None, complain: Complain) -> Coding | None:
-    indices = greys - {WHITE}
+def _indexed(
+    raw: Path, grays: set[int], table: ClassTable | None, complain: Complain
+) -> LabelEncoding | None:
+    indices = grays - {WHITE}
     if max(indices, default=0) == 0:
         complain(
-            f"{raw / MASKS}: no class but 0 in any mask (values {sorted(greys)}), expected class indices, "
+            f"{raw / MASKS}: no class but 0 in any mask (values {sorted(grays)}), expected class indices, "
             "255 being void; correct the masks or the lines of classes.csv, or leave data.label_kind at auto"
         )
         return None
@@ -156,18 +158,18 @@ def _indexed(raw: Path, greys: set[int], table: ClassTable | None, complain: Com
         count = max(v for v in indices if v < UNNAMED) + 1 if min(indices) < UNNAMED else 1
         names = tuple(f"class {i}" for i in range(count))
         source = f"no {CLASSES} to name them; if they number objects: data.label_kind=binary"
-    colours = table.colours if table and table.colours else (BACKGROUND, *objects(len(names) - 1))
+    colors = table.colors if table and table.colors else (BACKGROUND, *objects(len(names) - 1))
     values = {i: i + 1 for i in range(len(names))} | {WHITE: VOID}
     why = f"masks of class indices 0 to {max(v for v in values if v != WHITE)}, {source}"
-    return Coding("multiclass", names, colours, why, values)
+    return LabelEncoding("multiclass", names, colors, why, values)
 
 
 def _binary(
     table: ClassTable | None, why: str, values: dict[int, int] | None = None, background: int = 0
-) -> Coding:
+) -> LabelEncoding:
     """`classes.csv` may name the foreground, or background and foreground."""
-    name, colour = "foreground", OBJECTS[0]
+    name, color = "foreground", OBJECTS[0]
     if table is not None and len(table.names) <= 2:
         name = table.names[-1]
-        colour = table.colours[-1] if table.colours else colour
-    return Coding("binary", (name,), (colour,), why, values, background=background)
+        color = table.colors[-1] if table.colors else color
+    return LabelEncoding("binary", (name,), (color,), why, values, background=background)

@@ -13,7 +13,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from imjax.data.folder.files import Files
-from imjax.data.folder.tables import CLASSES, ClassTable, Colour, Complain
+from imjax.data.folder.tables import CLASSES, ClassTable, Color, Complain
 from imjax.data.readers import base as raw_files
 from imjax.data.spec import LabelKind
 from imjax.errors import UserError
@@ -24,22 +24,22 @@ UNNAMED = 32
 
 
 @dataclasses.dataclass(frozen=True)
-class Coding:
+class LabelEncoding:
     """How mask files become labels."""
 
     kind: LabelKind
     names: tuple[str, ...]
     """Of the foreground, of each class in the order of the labels, or of each label."""
-    palette: tuple[Colour, ...]
+    palette: tuple[Color, ...]
     """RGB, one per name."""
     why: str
     """What the kind was read off, for people."""
     values: Mapping[int, int] | None = None
-    """Value in the file, of colours `pack_colours`, → label; None: what is above `background` is 1."""
-    coloured: bool = False
-    """Whether files hold colours."""
+    """Value in the file, of colors `pack_colors`, → label; None: what is above `background` is 1."""
+    colored: bool = False
+    """Whether files hold colors."""
     background: int = 0
-    """Without `values`: the largest grey value that is background."""
+    """Without `values`: the largest gray value that is background."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,26 +47,26 @@ class Seen:
     """What is in one mask file."""
 
     path: Path
-    coloured: bool
+    colored: bool
     values: frozenset[int]
-    """Grey values or indices; with `coloured`, `pack_colours`."""
+    """Gray values or indices; with `colored`, `pack_colors`."""
     filled: int
     """Pixels that are not 0."""
     white: int
-    """Grey pixels of WHITE."""
+    """Gray pixels of WHITE."""
 
-    def packed(self, coding: Coding) -> list[int]:
-        """The values as they are keys of `Coding.values`: grey ones are colours where files hold colours."""
-        grey = coding.coloured and not self.coloured
-        return sorted(pack_colour((v, v, v)) if grey else v for v in self.values)
+    def packed(self, coding: LabelEncoding) -> list[int]:
+        """The values as keys of `LabelEncoding.values`: gray ones are colors where files hold colors."""
+        gray = coding.colored and not self.colored
+        return sorted(pack_color((v, v, v)) if gray else v for v in self.values)
 
 
-def read_mask(path: Path, colours: Sequence[Colour] = ()) -> np.ndarray:
-    """Decode a mask to its values `[h, w]`, integers, or where it has colours to RGB uint8 `[h, w, 3]`.
+def read_mask(path: Path, colors: Sequence[Color] = ()) -> np.ndarray:
+    """Decode a mask to its values `[h, w]`, integers, or where it has colors to RGB uint8 `[h, w, 3]`.
 
     Alpha is dropped, and three equal channels are one. Of a PNG with a palette the indices are taken, as
-    annotation tools mean them, unless its colours are all among `colours` or all grey: other programs save
-    any picture of few colours so, with indices that mean nothing.
+    annotation tools mean them, unless its colors are all among `colors` or all gray: other programs save
+    any picture of few colors so, with indices that mean nothing.
 
     Raises:
         UserError: missing, damaged, or values that are no whole numbers.
@@ -77,9 +77,9 @@ def read_mask(path: Path, colours: Sequence[Colour] = ()) -> np.ndarray:
         if (mask == mask[..., :1]).all():
             mask = mask[..., 0]
         elif mask.dtype != np.uint8 or mask.shape[2] != 3:
-            raise UserError(f"{path}: {mask.dtype} array {mask.shape}, expected 8-bit colours or one channel")
+            raise UserError(f"{path}: {mask.dtype} array {mask.shape}, expected 8-bit colors or one channel")
         else:
-            mask = _indices(path, mask, colours)
+            mask = _indices(path, mask, colors)
     if mask.dtype.kind == "f":
         if not (mask == mask.round()).all():
             raise UserError(f"{path}: values between whole numbers, expected classes; save the mask as 8-bit")
@@ -87,12 +87,12 @@ def read_mask(path: Path, colours: Sequence[Colour] = ()) -> np.ndarray:
     return mask
 
 
-def _indices(path: Path, mask: np.ndarray, colours: Sequence[Colour]) -> np.ndarray:
-    """Indices of a PNG with a palette, which OpenCV has turned to RGB `[h, w, 3]`; else the colours."""
+def _indices(path: Path, mask: np.ndarray, colors: Sequence[Color]) -> np.ndarray:
+    """Indices of a PNG with a palette, which OpenCV has turned to RGB `[h, w, 3]`; else the colors."""
     header = path.read_bytes()[:26]
     indexed = header[:4] == b"\x89PNG" and header[25] == 3
-    known = {pack_colour(colour) for colour in colours}
-    if not indexed or set(np.unique(pack_colours(mask)).tolist()) <= known:
+    known = {pack_color(color) for color in colors}
+    if not indexed or set(np.unique(pack_colors(mask)).tolist()) <= known:
         return mask
     try:
         with warnings.catch_warnings():
@@ -101,17 +101,17 @@ def _indices(path: Path, mask: np.ndarray, colours: Sequence[Colour]) -> np.ndar
             with Image.open(path) as file:
                 return np.asarray(file)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path}: no readable mask ({error}); save it as 8-bit grey") from error
+        raise UserError(f"{path}: no readable mask ({error}); save it as 8-bit gray") from error
 
 
-def pack_colour(colour: Colour) -> int:
+def pack_color(color: Color) -> int:
     """RGB as one integer, red the highest byte."""
-    return colour[0] << 16 | colour[1] << 8 | colour[2]
+    return color[0] << 16 | color[1] << 8 | color[2]
 
 
-def pack_colours(colours: np.ndarray) -> np.ndarray:
-    """`pack_colour` of each pixel: uint8 `[h, w, 3]` → int32 `[h, w]`."""
-    red, green, blue = np.moveaxis(colours.astype(np.int32), -1, 0)
+def pack_colors(colors: np.ndarray) -> np.ndarray:
+    """`pack_color` of each pixel: uint8 `[h, w, 3]` → int32 `[h, w]`."""
+    red, green, blue = np.moveaxis(colors.astype(np.int32), -1, 0)
     return red << 16 | green << 8 | blue
 
 
@@ -125,19 +125,19 @@ def look(files: Files, table: ClassTable | None, complain: Complain) -> list[See
         except UserError as error:
             complain(str(error))
         else:
-            coloured = mask.ndim == 3
-            values, counts = np.unique(pack_colours(mask) if coloured else mask, return_counts=True)
+            colored = mask.ndim == 3
+            values, counts = np.unique(pack_colors(mask) if colored else mask, return_counts=True)
             filled, white = (int(counts[which].sum()) for which in (values != 0, values == WHITE))
-            found.append(Seen(path, coloured, frozenset(values.tolist()), filled, 0 if coloured else white))
+            found.append(Seen(path, colored, frozenset(values.tolist()), filled, 0 if colored else white))
     return found
 
 
-def decode(mask: np.ndarray, path: Path, coding: Coding) -> np.ndarray:
+def decode(mask: np.ndarray, path: Path, coding: LabelEncoding) -> np.ndarray:
     """Labels uint8 `[h, w]` of what `read_mask` gives.
 
     Returns:
-        Of multiclass the class's number in `Coding.names` + 1, since 0 is the inconsistent class; else 0 or
-        1; VOID where nothing is said.
+        Of multiclass the class's number in `LabelEncoding.names` + 1, since 0 is the inconsistent class; else
+        0 or 1; VOID where nothing is said.
 
     Raises:
         UserError: a value that is no class.
@@ -145,8 +145,8 @@ def decode(mask: np.ndarray, path: Path, coding: Coding) -> np.ndarray:
     if coding.values is None:
         return (mask.any(-1) if mask.ndim == 3 else mask > coding.background).astype(np.uint8)
     packed = mask.astype(np.int64)
-    if coding.coloured:
-        packed = pack_colours(mask if mask.ndim == 3 else np.repeat(mask[..., None], 3, -1)).astype(np.int64)
+    if coding.colored:
+        packed = pack_colors(mask if mask.ndim == 3 else np.repeat(mask[..., None], 3, -1)).astype(np.int64)
     values, where = np.unique(packed, return_inverse=True)
     if message := wrong(path, values.tolist(), coding):
         raise UserError(message)
@@ -154,16 +154,16 @@ def decode(mask: np.ndarray, path: Path, coding: Coding) -> np.ndarray:
     return labels[where].reshape(packed.shape)
 
 
-def wrong(path: Path, values: Sequence[int], coding: Coding) -> str:
+def wrong(path: Path, values: Sequence[int], coding: LabelEncoding) -> str:
     """The complaint about the values of a file that are no class; empty if all are."""
     assert coding.values is not None
     others = sorted(set(values) - set(coding.values))
     if not others:
         return ""
     more = f" and {len(others) - 1} more" if len(others) > 1 else ""
-    if coding.coloured:
-        shown = f"colour #{others[0]:06x}{more} in a mask"
-        return f"{path}: {shown}, expected the colours in {CLASSES}; correct the mask or add a line there"
+    if coding.colored:
+        shown = f"color #{others[0]:06x}{more} in a mask"
+        return f"{path}: {shown}, expected the colors in {CLASSES}; correct the mask or add a line there"
     what = f"{path}: value {others[0]}{more} is no class"
     if coding.kind != "multiclass":
         return f"{what}, expected 0 and 1, or 0 and 255; correct the mask"

@@ -11,7 +11,7 @@ import numpy as np
 from imjax.data import palette
 from imjax.data.folder.files import IMAGES, MASKS, Files, find_files
 from imjax.data.folder.infer_label_kind import infer
-from imjax.data.folder.masks import Coding, decode, read_mask
+from imjax.data.folder.masks import LabelEncoding, decode, read_mask
 from imjax.data.folder.tables import (
     CLASSES,
     SPLIT_TABLE,
@@ -33,7 +33,7 @@ SPEC = DatasetSpec(
     kind="binary",
     classes=("foreground",),
     palette=palette.objects(1),
-    free_rotation=True,
+    rotation_invariant=True,
     label_resize="bilinear",
     monitor="hard_iou",
     headline="iou",
@@ -56,13 +56,13 @@ class Folder:
     are read for that when it is first asked for. Images without a mask have labels that are VOID everywhere.
     """
 
-    def __init__(self, label_kind: str = "auto", free_rotation: bool = True) -> None:
-        """`label_kind` and `free_rotation` as in `DataOptions`."""
-        self._label_kind, self._free_rotation = label_kind, free_rotation
+    def __init__(self, label_kind: str = "auto", rotation_invariant: bool = True) -> None:
+        """`label_kind` and `rotation_invariant` as in `DataOptions`."""
+        self._label_kind, self._rotation_invariant = label_kind, rotation_invariant
         self._raw = Path()
         self._files: Files | None = None
         self._table: ClassTable | None = None
-        self._coding: Coding | None = None
+        self._coding: LabelEncoding | None = None
 
     @property
     def spec(self) -> DatasetSpec:
@@ -79,10 +79,10 @@ class Folder:
             self._raise(problems)
             assert coding is not None
             logger.info("%s: %s (%s)", self._raw, described(coding), coding.why)
-        return _spec(self._raw, self.coding, self._free_rotation)
+        return _spec(self._raw, self.coding, self._rotation_invariant)
 
     @property
-    def coding(self) -> Coding:
+    def coding(self) -> LabelEncoding:
         """How masks are read, once `spec` or `read_kinds` has found out."""
         assert self._coding is not None
         return self._coding
@@ -96,9 +96,9 @@ class Folder:
     def scan(self, raw: Path) -> Parts:
         """See `raw.Reader`.
 
-        Without `splits.csv` the images with masks are one pool (`train_val_test`), the others `unlabelled`.
-        With it, listed images go where it says (to be `unlabelled`, an image may have a mask, which then
-        serves to measure pseudo-labels), and of those not listed, the ones with a mask are labelled ones.
+        Without `splits.csv` the images with masks are one pool (`train_val_test`), the others `unlabeled`.
+        With it, listed images go where it says (to be `unlabeled`, an image may have a mask, which then
+        serves to measure pseudo-labels), and of those not listed, the ones with a mask are labeled ones.
 
         Raises:
             UserError: the first problem there is, and how to see all of them.
@@ -119,10 +119,10 @@ class Folder:
         samples = {stem: self._sample(stem) for stem in self._files.images}
         if chosen is None:
             pool = [sample for sample in samples.values() if sample.mask]
-            return {"train_val_test": pool, "unlabelled": [s for s in samples.values() if not s.mask]}
+            return {"train_val_test": pool, "unlabeled": [s for s in samples.values() if not s.mask]}
         return _chosen(raw / SPLIT_TABLE, samples, chosen, complain)
 
-    def read_kinds(self, complain: Complain) -> Coding | None:
+    def read_kinds(self, complain: Complain) -> LabelEncoding | None:
         """Look at the masks of the scanned folder; None where they do not tell what they are."""
         self._coding = infer(self._raw, self.files, self._table, self._label_kind, complain)
         return self._coding
@@ -154,7 +154,7 @@ class Folder:
             raise UserError(problems[0] + more)
 
 
-def described(coding: Coding) -> str:
+def described(coding: LabelEncoding) -> str:
     """`multiclass, 3 classes: a, b, c`."""
     count, noun = len(coding.names), "label" if coding.kind == "multilabel" else "class"
     plural = "" if count == 1 else "es" if noun == "class" else "s"
@@ -165,12 +165,12 @@ def _chosen(path: Path, samples: dict[str, Sample], chosen: dict[str, str], comp
     """Parts as `splits.csv` has them, for `splits.split`: `train` is empty, as nothing is drawn."""
     parts: Parts = {name: [] for name in (*SPLITS, "train")}
     for stem, sample in samples.items():
-        split = chosen.get(stem, "labelled" if sample.mask else "unlabelled")
-        if split != "unlabelled" and not sample.mask:
-            complain(f"{path}: {stem!r} is in {split}, expected a mask for it; add one or make it unlabelled")
+        split = chosen.get(stem, "labeled" if sample.mask else "unlabeled")
+        if split != "unlabeled" and not sample.mask:
+            complain(f"{path}: {stem!r} is in {split}, expected a mask for it; add one or make it unlabeled")
         else:
             parts[split].append(sample)
-    for split in ("labelled", "val", "test"):
+    for split in ("labeled", "val", "test"):
         if not parts[split]:
             complain(f"{path}: no image in {split}, expected at least one; list some with a mask")
     _say_unlisted(path, [stem for stem, sample in samples.items() if sample.mask and stem not in chosen])
@@ -179,17 +179,17 @@ def _chosen(path: Path, samples: dict[str, Sample], chosen: dict[str, str], comp
 
 def _say_unlisted(path: Path, stems: Iterable[str]) -> None:
     if names := list(stems):
-        logger.info("%s: %d images with a mask are not listed and count as labelled", path, len(names))
+        logger.info("%s: %d images with a mask are not listed and count as labeled", path, len(names))
 
 
-def _spec(raw: Path, coding: Coding, free_rotation: bool) -> DatasetSpec:
+def _spec(raw: Path, coding: LabelEncoding, rotation_invariant: bool) -> DatasetSpec:
     folder = raw.resolve().name
     shared = dict(
         # The folder's own name, so that a report tells the sets of two folders apart.
         name="folder_" + re.sub(r"\W+", "_", folder),
         title=folder,
         kind=coding.kind,
-        free_rotation=free_rotation,
+        rotation_invariant=rotation_invariant,
         source=SPEC.source,
         layout=SPEC.layout,
     )

@@ -16,12 +16,12 @@ from pathlib import Path
 from imjax.data.splits import SPLITS
 
 Complain = Callable[[str], None]
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
 CLASSES, SPLIT_TABLE = "classes.csv", "splits.csv"
 
 VOID_NAME = "void"
-"""Name in `classes.csv` of the colour of pixels that nothing counts."""
+"""Name in `classes.csv` of the color of pixels that nothing counts."""
 TAKEN = ("inconsistent",)
 """Names that the program has for itself."""
 MOST = 254
@@ -34,15 +34,15 @@ class ClassTable:
 
     names: tuple[str, ...]
     """In the order of the lines, which is that of the indices."""
-    colours: tuple[Colour, ...]
+    colors: tuple[Color, ...]
     """RGB of each name; empty where the file gives none."""
-    void: Colour | None = None
-    """Colour of pixels to leave out."""
+    void: Color | None = None
+    """Color of pixels to leave out."""
 
     @property
-    def known(self) -> tuple[Colour, ...]:
-        """Every colour that a mask may have."""
-        return self.colours if self.void is None else (*self.colours, self.void)
+    def known(self) -> tuple[Color, ...]:
+        """Every color that a mask may have."""
+        return self.colors if self.void is None else (*self.colors, self.void)
 
 
 def closest(name: str, names: Iterable[str]) -> str:
@@ -52,9 +52,9 @@ def closest(name: str, names: Iterable[str]) -> str:
 
 
 def read_classes(path: Path, complain: Complain) -> ClassTable | None:
-    """Read `classes.csv`: a header `name,colour`, then a class per line; the colours may all be left out.
+    """Read `classes.csv`: a header `name,color` (or `colour`), then a class per line; colors are optional.
 
-    Colours are `#rrggbb` or `r g b` in 0..255. A class of the name `void` is no class: its colour marks
+    Colors are `#rrggbb` or `r g b` in 0..255. A class of the name `void` is no class: its color marks
     pixels to leave out.
 
     Returns:
@@ -62,34 +62,32 @@ def read_classes(path: Path, complain: Complain) -> ClassTable | None:
     """
     if not path.is_file():
         return None
-    found: dict[str, Colour | None] = {}
+    found: dict[str, Color | None] = {}
     for line, row in _rows(path, ("name",), complain):
-        name, text = row["name"], row.get("colour", "")
-        colour = parse_colour(text) if text else None
+        name, text = row["name"], row.get("color", "")
+        color = parse_color(text) if text else None
         if not name or name in TAKEN:
             complain(f"{path}: line {line}: name {name!r}, expected one of your own; change the line")
         elif name in found:
             complain(f"{path}: line {line}: name {name!r} a second time; rename or remove one of the lines")
-        elif text and colour is None:
-            complain(f"{path}: line {line}: colour {text!r}, expected #rrggbb or three numbers of 0..255")
-        elif colour is not None and colour in found.values():
-            complain(
-                f"{path}: line {line}: colour {text!r} a second time, expected one per class; change one"
-            )
+        elif text and color is None:
+            complain(f"{path}: line {line}: color {text!r}, expected #rrggbb or three numbers of 0..255")
+        elif color is not None and color in found.values():
+            complain(f"{path}: line {line}: color {text!r} a second time, expected one per class; change one")
         else:
-            found[name] = colour
+            found[name] = color
     void = found.pop(VOID_NAME, None)
-    missing = [name for name, colour in found.items() if colour is None]
+    missing = [name for name, color in found.items() if color is None]
     if missing and len(missing) < len(found):
-        complain(f"{path}: class {missing[0]!r} has no colour; expected colours for all classes or for none")
+        complain(f"{path}: class {missing[0]!r} has no color; expected colors for all classes or for none")
     if not 1 <= len(found) <= MOST:
         complain(f"{path}: {len(found)} classes, expected 1 to {MOST}; add or join some")
         return None
-    colours = () if missing else tuple(colour for colour in found.values() if colour is not None)
-    return ClassTable(tuple(found), colours, void)
+    colors = () if missing else tuple(color for color in found.values() if color is not None)
+    return ClassTable(tuple(found), colors, void)
 
 
-def parse_colour(text: str) -> Colour | None:
+def parse_color(text: str) -> Color | None:
     """`#rrggbb` or `r g b` → RGB; None for anything else."""
     if match := re.fullmatch(r"#?([0-9a-fA-F]{6})", text):
         red, green, blue = bytes.fromhex(match[1])
@@ -103,6 +101,8 @@ def parse_colour(text: str) -> Colour | None:
 def read_splits(path: Path, images: Mapping[str, Path], complain: Complain) -> dict[str, str] | None:
     """Read `splits.csv`: a header `image,split`, then file names or stems, and `splits.SPLITS`.
 
+    The British `labelled` and `unlabelled` are read too.
+
     Args:
         images: the images there are, by stem.
 
@@ -113,7 +113,7 @@ def read_splits(path: Path, images: Mapping[str, Path], complain: Complain) -> d
         return None
     found: dict[str, str] = {}
     for line, row in _rows(path, ("image", "split"), complain):
-        name, split = row["image"], row["split"].lower()
+        name, split = row["image"], row["split"].lower().replace("labelled", "labeled")
         stem = name if name in images else Path(name).stem
         if stem not in images or name not in (stem, images[stem].name):
             near = closest(name, (image.name for image in images.values()))
@@ -136,7 +136,7 @@ def _rows(path: Path, columns: tuple[str, ...], complain: Complain) -> list[tupl
         return []
     head = lines[0] if lines else ""
     delimiter = ";" if ";" in head else ","
-    fields = [name.strip().lower().replace("color", "colour") for name in head.split(delimiter)]
+    fields = [name.strip().lower().replace("colour", "color") for name in head.split(delimiter)]
     if not set(columns) <= set(fields):
         complain(
             f"{path}: header {head!r}, expected the columns {', '.join(columns)}; correct the first line"

@@ -26,7 +26,7 @@ SPEC = DatasetSpec(
     channels=1,
     background=True,
     volumes=True,
-    free_rotation=True,
+    rotation_invariant=True,
     monitor="hard_miou",
     headline="dice",
     source="https://github.com/HiLab-git/SSL4MIS (data/ACDC)",
@@ -43,26 +43,26 @@ SPEC = DatasetSpec(
 class Acdc:
     """Reader of SSL4MIS's preparation: slices to train, volumes to validate and test; a source is a patient.
 
-    The labelled patients are the first of the list of training slices, as SSL4MIS has it: its 3 labelled
+    The labeled patients are the first of the list of training slices, as SSL4MIS has it: its 3 labeled
     cases of 70 are `label_fraction` 3/70, the first 68 slices.
     """
 
     label_fraction: float = 0.1
-    """Share of the training patients that is labelled; at least one is, and below 1 at least one is not."""
+    """Share of the training patients that is labeled; at least one is, and below 1 at least one is not."""
     spec: DatasetSpec = SPEC
 
     def scan(self, raw: Path) -> dict[str, list[Sample]]:
-        """See `raw.Reader`: parts `labelled`, `train`, and, their samples being stacks, `val` and `test`."""
+        """See `raw.Reader`: parts `labeled`, `train`, and, their samples being stacks, `val` and `test`."""
         for path in (raw / SLICES, raw / "data" / "slices", *(raw / name for name in VOLUMES.values())):
             if not path.exists():
                 raise raw_files.missing(self.spec, raw, f"{path} not found")
         slices = _listed(self.spec, raw, SLICES, "data/slices", r"(patient\d+)_frame\d+_slice_\d+")
         patients = list(dict.fromkeys(sample.source for sample in slices))
         most = len(patients) - (self.label_fraction < 1)
-        labelled = patients[: min(max(1, round(self.label_fraction * len(patients))), most)]
+        labeled = patients[: min(max(1, round(self.label_fraction * len(patients))), most)]
         parts = {
-            "labelled": [s for s in slices if s.source in labelled],
-            "train": [s for s in slices if s.source not in labelled],
+            "labeled": [s for s in slices if s.source in labeled],
+            "train": [s for s in slices if s.source not in labeled],
         }
         for part, name in VOLUMES.items():
             parts[part] = _listed(self.spec, raw, name, "data", r"(patient\d+)_frame\d+")

@@ -77,8 +77,8 @@ def read_image(path: Path) -> np.ndarray:
     return decode(path, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
 
 
-def read_grey(path: Path) -> np.ndarray:
-    """Decode an image file to grey uint8 `[h, w]`, whatever its channels.
+def read_gray(path: Path) -> np.ndarray:
+    """Decode an image file to gray uint8 `[h, w]`, whatever its channels.
 
     Raises:
         UserError: missing or damaged.
@@ -87,7 +87,7 @@ def read_grey(path: Path) -> np.ndarray:
 
 
 def read_photo(path: Path) -> np.ndarray:
-    """Decode whatever picture to RGB uint8 `[h, w, 3]`: grey is repeated, and alpha dropped.
+    """Decode whatever picture to RGB uint8 `[h, w, 3]`: gray is repeated, and alpha dropped.
 
     What is not 8-bit is scaled, see `levels.stretch`: of a microscope's 12 bits in a 16-bit file, a fixed
     scale would leave black.
@@ -95,20 +95,20 @@ def read_photo(path: Path) -> np.ndarray:
     Raises:
         UserError: missing or damaged, several pages, or channels or values that are no picture's.
     """
-    colours = _colours(path)
-    return colours if colours.dtype == np.uint8 else _eight_bits(colours, path)
+    colors = _colors(path)
+    return colors if colors.dtype == np.uint8 else _eight_bits(colors, path)
 
 
-def read_grey_photo(path: Path) -> np.ndarray:
-    """`read_photo` as grey uint8 `[h, w]`; of 8-bit files as `read_grey` has it."""
-    colours = _colours(path)
-    if colours.dtype == np.uint8:
-        # A JPEG's own grey is not quite that of its colours, and readers of grey sets take the former.
-        return read_grey(path)
-    return cv2.cvtColor(_eight_bits(colours, path), cv2.COLOR_RGB2GRAY)
+def read_gray_photo(path: Path) -> np.ndarray:
+    """`read_photo` as gray uint8 `[h, w]`; of 8-bit files as `read_gray` has it."""
+    colors = _colors(path)
+    if colors.dtype == np.uint8:
+        # A JPEG's own gray is not quite that of its colors, and readers of gray sets take the former.
+        return read_gray(path)
+    return cv2.cvtColor(_eight_bits(colors, path), cv2.COLOR_RGB2GRAY)
 
 
-def _colours(path: Path) -> np.ndarray:
+def _colors(path: Path) -> np.ndarray:
     """RGB `[h, w, 3]` of the file's own type; raises as `read_photo`."""
     array = decode(path, cv2.IMREAD_UNCHANGED)
     pages = cv2.imcount(str(path)) if path.suffix.lower() in (".tif", ".tiff") else 1
@@ -116,10 +116,10 @@ def _colours(path: Path) -> np.ndarray:
         raise UserError(f"{path}: {pages} pages, expected one image per file; save each page as its own file")
     channels = 1 if array.ndim == 2 else array.shape[2]
     if channels not in (1, 3, 4):
-        raise UserError(f"{path}: {channels} channels, expected grey, RGB or RGBA; convert the image")
+        raise UserError(f"{path}: {channels} channels, expected gray, RGB or RGBA; convert the image")
     # OpenCV's order is blue, green, red, alpha.
-    colours = np.repeat(array[..., None], 3, -1) if channels == 1 else array[..., 2::-1]
-    return np.ascontiguousarray(colours)
+    colors = np.repeat(array[..., None], 3, -1) if channels == 1 else array[..., 2::-1]
+    return np.ascontiguousarray(colors)
 
 
 def _eight_bits(array: np.ndarray, path: Path) -> np.ndarray:
@@ -244,7 +244,7 @@ def decode(path: Path, flags: int) -> np.ndarray:
 
 
 def _complete(data: bytes) -> bool:
-    """Whether the file has its end: many an OpenCV version fills what a cut file lacks with grey or black."""
+    """Whether the file has its end: many an OpenCV version fills what a cut file lacks with gray or black."""
     if data[:2] == b"\xff\xd8":
         # Neither marker can occur inside the compressed pixels, so the last scan must be followed by an end.
         return data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda")

@@ -13,8 +13,8 @@ from imjax.data.spec import VOID, DatasetSpec
 from imjax.errors import UserError
 
 PARTS = ("train", "val", "test")
-UNLABELLED = 11
-"""Index of unlabelled pixels in the original masks."""
+UNLABELED = 11
+"""Index of unlabeled pixels in the original masks."""
 
 SPEC = DatasetSpec(
     name="camvid",
@@ -75,12 +75,12 @@ class Camvid:
         assert sample.image and sample.mask
         image, index = raw_files.read_image(sample.image), raw_files.read_index(sample.mask)
         raw_files.check_same_size(image, index, sample)
-        if index.max() > UNLABELLED:
+        if index.max() > UNLABELED:
             raise UserError(
-                f"{sample.mask}: value {index.max()} is no class; expected 0..10 or 11 (unlabelled), "
+                f"{sample.mask}: value {index.max()} is no class; expected 0..10 or 11 (unlabeled), "
                 "correct the mask or remove the pair"
             )
-        return image, np.where(index == UNLABELLED, np.uint8(VOID), index + np.uint8(1))
+        return image, np.where(index == UNLABELED, np.uint8(VOID), index + np.uint8(1))
 
 
 def _listed(spec: DatasetSpec, raw: Path, part: str) -> list[Sample]:

@@ -15,9 +15,9 @@ from imjax.errors import UserError
 PARTS = {"train": "train", "val_test": "val"}
 IMAGES, MASKS = "_leftImg8bit.png", "_gtFine_labelIds.png"
 
-# Name and colour of the label ids 0 to 33, from the set's own label table.
+# Name and color of the label ids 0 to 33, from the set's own label table.
 LABELS = (
-    ("unlabelled", (0, 0, 0)),
+    ("unlabeled", (0, 0, 0)),
     ("ego vehicle", (0, 0, 0)),
     ("rectification border", (0, 0, 0)),
     ("out of roi", (0, 0, 0)),
@@ -60,7 +60,7 @@ SPEC = DatasetSpec(
     title="Cityscapes",
     kind="multiclass",
     classes=("inconsistent", *(name for name, _ in LABELS)),
-    palette=((255, 255, 255), *(colour for _, colour in LABELS)),
+    palette=((255, 255, 255), *(color for _, color in LABELS)),
     reserved=True,
     monitor="soft_miou",
     headline="miou",

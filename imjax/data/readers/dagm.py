@@ -1,4 +1,4 @@
-"""DAGM 2007: defects on textured surfaces, ten kinds of texture, 512x512, grey (Wieler & Hahn 2007)."""
+"""DAGM 2007: defects on textured surfaces, ten kinds of texture, 512x512, gray (Wieler & Hahn 2007)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SPEC = DatasetSpec(
     palette=(palette.BACKGROUND, *palette.objects(1)),
     channels=1,
     background=True,
-    free_rotation=True,
+    rotation_invariant=True,
     monitor="hard_miou",
     headline="miou",
     source="https://hci.iwr.uni-heidelberg.de/content/weakly-supervised-learning-industrial-optical-inspection",
@@ -66,7 +66,7 @@ class Dagm:
     def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         """See `raw.Reader`: image uint8 `[h, w, 1]`, label uint8 `[h, w]`, 1 = defect."""
         assert sample.image
-        image = raw_files.read_grey(sample.image)
+        image = raw_files.read_gray(sample.image)
         if sample.mask is None:
             return image[..., None], np.zeros_like(image)
         label = raw_files.read_binary(sample.mask)

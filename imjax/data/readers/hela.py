@@ -20,7 +20,7 @@ FOLDERS = (IMAGES, *cell_count.CLASSES)
 """What is read. A folder `mod_position` may lie beside them: it is made anew from `position`."""
 
 THRESHOLD = 10
-"""A mask is where its grey value is above this (method.md 1.9)."""
+"""A mask is where its gray value is above this (method.md 1.9)."""
 
 SPEC = DatasetSpec(
     name="hela",
@@ -29,7 +29,7 @@ SPEC = DatasetSpec(
     classes=cell_count.CLASSES,
     palette=palette.objects(3),
     channels=1,
-    free_rotation=True,
+    rotation_invariant=True,
     target_scale=(1.0, 1.0, 3.0),
     dilate_channels=(cell_count.ALIVE, cell_count.DEAD),
     detection_shares=(0.01, 0.01, 0.001),
@@ -61,10 +61,10 @@ class Hela:
         The position map is redrawn, a disc per mark (`cells.discs`).
         """
         assert sample.image and sample.mask
-        image = raw_files.read_grey(sample.image)
+        image = raw_files.read_gray(sample.image)
         masks = []
         for path in (sample.mask, *sample.more_masks):
-            mask = raw_files.read_grey(path)
+            mask = raw_files.read_gray(path)
             raw_files.check_same_size(image, mask, dataclasses.replace(sample, mask=path))
             masks.append((mask > THRESHOLD).astype(np.uint8))
         masks[cell_count.POSITION] = cell_count.discs(

@@ -22,7 +22,7 @@ SPEC = DatasetSpec(
     kind="binary",
     classes=("lesion",),
     palette=palette.objects(1),
-    free_rotation=True,
+    rotation_invariant=True,
     label_resize="bilinear",
     image_resize="bilinear",
     monitor="hard_iou",
@@ -54,7 +54,7 @@ class Isic2018:
 
 
 def pairs(raw: Path, part: str) -> list[Sample]:
-    """Samples of one part, sorted by name; the licence and attribution files beside them are not read.
+    """Samples of one part, sorted by name; the license and attribution files beside them are not read.
 
     Raises:
         UserError: as `raw.Reader.scan`.

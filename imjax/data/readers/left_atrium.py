@@ -19,10 +19,10 @@ FILE = "mri_norm2.h5"
 LISTS = {"train": "train.list", "test": "test.list"}
 
 WINDOW = (-2.0, 6.0)
-"""Intensities, in standard deviations, that become grey 0 and 255.
+"""Intensities, in standard deviations, that become gray 0 and 255.
 
 The originals are of 8 bits, so a volume has few values. In the three sample volumes they run from −0.7 to
-5.4, the atrium's to 4.6, and lie 0.066 or more apart, that is two grey levels of 8/255 = 0.031: nothing is
+5.4, the atrium's to 4.6, and lie 0.066 or more apart, that is two gray levels of 8/255 = 0.031: nothing is
 clipped there, and no two values become one.
 """
 
@@ -35,7 +35,7 @@ SPEC = DatasetSpec(
     channels=1,
     dims=3,
     background=True,
-    free_rotation=True,
+    rotation_invariant=True,
     monitor="hard_miou",
     headline="dice",
     source="https://github.com/yulequan/UA-MT (data)",
@@ -47,14 +47,14 @@ SPEC = DatasetSpec(
 class La:
     """Reader of UA-MT's preparation: 80 volumes to train and 20 to test; a source is a case.
 
-    The labelled cases are the first of `train.list`, as SSL4MIS has it: its 8 and 16 labelled cases of 80 are
+    The labeled cases are the first of `train.list`, as SSL4MIS has it: its 8 and 16 labeled cases of 80 are
     `label_fraction` 0.1 and 0.2. There is no part to validate on: val is drawn from the other training cases
-    (the benchmark selects on test instead). Both have at least one case, and the rest is unlabelled, which
-    may be nothing: of the two training cases of a small sample one is labelled and one is val.
+    (the benchmark selects on test instead). Both have at least one case, and the rest is unlabeled, which
+    may be nothing: of the two training cases of a small sample one is labeled and one is val.
     """
 
     label_fraction: float = 0.1
-    """Share of the training cases that is labelled; at most all but val's."""
+    """Share of the training cases that is labeled; at most all but val's."""
     val_fraction: float = 0.1
     """Share of the training cases that is held out for validation."""
     seed: int = 0
@@ -62,24 +62,24 @@ class La:
     spec: DatasetSpec = SPEC
 
     def scan(self, raw: Path) -> dict[str, list[Sample]]:
-        """See `raw.Reader`: parts `labelled`, `unlabelled`, `val`, `test`, and a `train` that is empty."""
+        """See `raw.Reader`: parts `labeled`, `unlabeled`, `val`, `test`, and a `train` that is empty."""
         for path in (raw / FOLDER, *(raw / name for name in LISTS.values())):
             if not path.exists():
                 raise raw_files.missing(self.spec, raw, f"{path} not found")
         cases, test = (_listed(self.spec, raw, name) for name in LISTS.values())
         val = max(1, round(self.val_fraction * len(cases)))
-        labelled = min(max(1, round(self.label_fraction * len(cases))), len(cases) - val)
-        if labelled < 1:
+        labeled = min(max(1, round(self.label_fraction * len(cases))), len(cases) - val)
+        if labeled < 1:
             raise UserError(
                 f"{raw / LISTS['train']}: {len(cases)} cases, of which val_fraction = {self.val_fraction} "
-                f"takes {val}; expected at least one more, which is labelled: add cases or lower the fraction"
+                f"takes {val}; expected at least one more, which is labeled: add cases or lower the fraction"
             )
-        others = cases[labelled:]
+        others = cases[labeled:]
         drawn = rng.numpy(self.seed, "split/val").permutation(len(others))[:val]
         held = {others[i].name for i in drawn}
         parts = {
-            "labelled": cases[:labelled],
-            "unlabelled": [case for case in others if case.name not in held],
+            "labeled": cases[:labeled],
+            "unlabeled": [case for case in others if case.name not in held],
             "val": [case for case in others if case.name in held],
             "test": test,
             "train": [],
@@ -110,8 +110,8 @@ class La:
                 "the case from its list"
             )
         low, high = WINDOW
-        grey = np.clip(np.round(255 * (image - low) / (high - low)), 0, 255).astype(np.uint8)
-        return np.moveaxis(grey, -1, 0)[..., None], np.moveaxis(label, -1, 0).astype(np.uint8)
+        gray = np.clip(np.round(255 * (image - low) / (high - low)), 0, 255).astype(np.uint8)
+        return np.moveaxis(gray, -1, 0)[..., None], np.moveaxis(label, -1, 0).astype(np.uint8)
 
 
 def _listed(spec: DatasetSpec, raw: Path, name: str) -> list[Sample]:

@@ -1,4 +1,4 @@
-"""Magnetic tiles: five types of defect, and tiles without one, grey (Huang et al. 2020)."""
+"""Magnetic tiles: five types of defect, and tiles without one, gray (Huang et al. 2020)."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ TYPES = ("Free", "Blowhole", "Break", "Crack", "Fray", "Uneven")
 """Folder `MT_<type>` of each class; the numbers of the defects are the usual ones, by the alphabet."""
 
 THRESHOLD = 127
-"""A mask is where its grey value is above this: edges are neither 0 nor 255."""
+"""A mask is where its gray value is above this: edges are neither 0 nor 255."""
 
 # `num` counts one camera's frames, through all folders: a region of a tile is photographed at once in the
 # settings exp1 to exp6, and where it has no defect in one of them, or another type is seen, that photograph
-# is in another folder. In the 430 photographs at hand, neighbours up to 192 apart show one region nearly
+# is in another folder. In the 430 photographs at hand, neighbors up to 192 apart show one region nearly
 # always (most are less than 50 apart), and from 203 on they do not, with one exception: a crack that was
 # photographed again 764 and 1 257 frames later.
 NEAR = 200
@@ -45,7 +45,7 @@ SPEC = DatasetSpec(
     channels=1,
     background=True,
     splits=("regions", "photographs"),
-    free_rotation=True,
+    rotation_invariant=True,
     monitor="hard_miou",
     headline="miou",
     source="https://github.com/abin24/Magnetic-tile-defect-datasets. (the name ends in a full stop)",
@@ -82,9 +82,9 @@ class MagneticTiles:
         if not samples:
             raise raw_files.missing(self.spec, raw, f"no .jpg in {raw}/MT_*/Imgs")
         frames = [(*_frame(sample), i) for i, sample in enumerate(samples)]
-        pairs = _neighbours(frames, NEAR)
+        pairs = _neighbors(frames, NEAR)
         for kind in TYPES[1:]:
-            pairs += _neighbours([f for f in frames if f[1] == kind], NEAR_SAME_DEFECT)
+            pairs += _neighbors([f for f in frames if f[1] == kind], NEAR_SAME_DEFECT)
         groups = joined(len(frames), pairs)
         out = []
         for sample, group, stratum in zip(samples, groups, self._strata(samples, groups), strict=True):
@@ -106,7 +106,7 @@ class MagneticTiles:
     def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         """See `raw.Reader`: image uint8 `[h, w, 1]`, label uint8 `[h, w]`: 0, or the folder's class."""
         assert sample.image and sample.mask
-        image, mask = raw_files.read_grey(sample.image), raw_files.read_index(sample.mask)
+        image, mask = raw_files.read_gray(sample.image), raw_files.read_index(sample.mask)
         raw_files.check_same_size(image, mask, sample)
         return image[..., None], np.uint8(TYPES.index(_type(sample))) * (mask > THRESHOLD).astype(np.uint8)
 
@@ -133,6 +133,6 @@ def _frame(sample: Sample) -> tuple[int, str]:
     return int(match[1]), _type(sample)
 
 
-def _neighbours(frames: list[Frame], near: int) -> list[tuple[int, int]]:
+def _neighbors(frames: list[Frame], near: int) -> list[tuple[int, int]]:
     """Places of those that follow one another by number and are at most so far apart."""
     return [(a[2], b[2]) for a, b in itertools.pairwise(sorted(frames)) if b[0] - a[0] <= near]

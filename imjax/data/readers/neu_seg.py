@@ -1,4 +1,4 @@
-"""NEU-Seg: defects on steel strip, 200x200, grey (Dong et al. 2020, PGA-Net)."""
+"""NEU-Seg: defects on steel strip, 200x200, gray (Dong et al. 2020, PGA-Net)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SPEC = DatasetSpec(
     channels=1,
     background=True,
     splits=("published", "scenes"),
-    free_rotation=True,
+    rotation_invariant=True,
     monitor="hard_miou",
     headline="miou",
     source="https://github.com/DHW-Master/NEU_Seg",
@@ -75,7 +75,7 @@ class NeuSeg:
     def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         """See `raw.Reader`: image uint8 `[h, w, 1]`, label uint8 `[h, w]` in 0..3."""
         assert sample.image and sample.mask
-        image, label = raw_files.read_grey(sample.image), raw_files.read_index(sample.mask)
+        image, label = raw_files.read_gray(sample.image), raw_files.read_index(sample.mask)
         raw_files.check_same_size(image, label, sample)
         if label.max() >= self.spec.outputs:
             raise UserError(

@@ -36,7 +36,7 @@ READERS: dict[str, Callable[[DataOptions], Reader]] = {
     "cityscapes": lambda options: cityscapes.Cityscapes(),
     "dagm": lambda options: dagm.Dagm(),
     "dsb2018": lambda options: dsb2018.Dsb2018(),
-    "folder": lambda options: folder.Folder(options.label_kind, options.free_rotation),
+    "folder": lambda options: folder.Folder(options.label_kind, options.rotation_invariant),
     "hela": lambda options: hela.Hela(),
     "isic2018": lambda options: isic2018.Isic2018(),
     "la": lambda options: left_atrium.La(options.label_fraction, options.val_fraction, options.split_seed),

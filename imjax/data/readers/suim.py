@@ -1,4 +1,4 @@
-"""SUIM: underwater scenes, 8 classes as colours (Islam et al. 2020)."""
+"""SUIM: underwater scenes, 8 classes as colors (Islam et al. 2020)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SPEC = DatasetSpec(
         "fish and vertebrates",
         "sea-floor and rocks",
     ),
-    # The colour of class c is the binary code of c - 1, red first.
+    # The color of class c is the binary code of c - 1, red first.
     palette=((128, 128, 128), *itertools.product((0, 255), repeat=3)),
     reserved=True,
     monitor="soft_miou",
@@ -40,7 +40,7 @@ SPEC = DatasetSpec(
 PARTS = {"train_val": "train_val", "test": "TEST"}
 
 MAX_UNCLEAR = 0.05
-"""Share of pixels without a clear colour up to which a mask is taken (they become VOID)."""
+"""Share of pixels without a clear color up to which a mask is taken (they become VOID)."""
 
 # Pairs of the original download whose mask has another size than its image
 # (list of github.com/fansuregrin/SUIM, which offers corrected masks).
@@ -72,28 +72,28 @@ class Suim:
     def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         """See `raw.Reader`: image uint8 `[h, w, 3]` RGB, label uint8 `[h, w]` in 1..8 or VOID."""
         assert sample.image and sample.mask
-        image, colours = raw_files.read_image(sample.image), raw_files.read_image(sample.mask)
-        raw_files.check_same_size(image, colours, sample)
-        return image, decode(colours, sample.mask)
+        image, colors = raw_files.read_image(sample.image), raw_files.read_image(sample.mask)
+        raw_files.check_same_size(image, colors, sample)
+        return image, decode(colors, sample.mask)
 
 
-def decode(colours: np.ndarray, path: Path) -> np.ndarray:
+def decode(colors: np.ndarray, path: Path) -> np.ndarray:
     """RGB mask uint8 `[h, w, 3]` to classes uint8 `[h, w]`: 1 + binary code, red the highest bit.
 
     Some 90 masks of the original blur their borders. A pixel with any channel in 64..192 is VOID there.
 
     Raises:
-        UserError: more than `MAX_UNCLEAR` of the pixels have such a colour.
+        UserError: more than `MAX_UNCLEAR` of the pixels have such a color.
     """
-    unclear = ((colours >= 64) & (colours <= 192)).any(axis=-1)
+    unclear = ((colors >= 64) & (colors <= 192)).any(axis=-1)
     if unclear.mean() > MAX_UNCLEAR:
-        found, counts = np.unique(colours[unclear], axis=0, return_counts=True)
-        colour = tuple(int(v) for v in found[counts.argmax()])
+        found, counts = np.unique(colors[unclear], axis=0, return_counts=True)
+        color = tuple(int(v) for v in found[counts.argmax()])
         raise UserError(
-            f"{path}: colour (R,G,B) {colour} is no class ({unclear.mean():.0%} of the pixels have such "
-            "colours); expected channels of 0 or 255, correct the mask or remove the pair"
+            f"{path}: color (R,G,B) {color} is no class ({unclear.mean():.0%} of the pixels have such "
+            "colors); expected channels of 0 or 255, correct the mask or remove the pair"
         )
-    bits = (colours > 127).astype(np.uint8)
+    bits = (colors > 127).astype(np.uint8)
     label = 1 + 4 * bits[..., 0] + 2 * bits[..., 1] + bits[..., 2]
     return np.where(unclear, np.uint8(VOID), label)
 

@@ -1,4 +1,4 @@
-"""Procedural scenes of cells in grey: what a microscope would show of HeLa, simple enough for a small net.
+"""Procedural scenes of cells in gray: what a microscope would show of HeLa, simple enough for a small net.
 
 A cell alive is a flat grainy ellipse somewhat darker than its surroundings, a dead one a small bright disc
 with a dark rim. Light is uneven, and specks of debris are as bright as the dead.
@@ -16,7 +16,7 @@ PIXELS_PER_TRY = 500
 
 
 def scene(draw: np.random.Generator, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """One scene: image uint8 `[h, w]`, label uint8 `[h, w, 3]` 0/1: alive, dead, dots at the centres."""
+    """One scene: image uint8 `[h, w]`, label uint8 `[h, w, 3]` 0/1: alive, dead, dots at the centers."""
     image = 128 + 14 * _noise(draw, size, cells=3)
     label = np.zeros((*size, 3), np.uint8)
     for row, column, radius, dead in _places(draw, size):

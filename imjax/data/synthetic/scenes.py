@@ -1,7 +1,7 @@
 """Procedural scenes for demos and tests: no files, any number, hard on purpose.
 
 A class is a shape and a texture: ellipses are told apart by their texture, and boxes wear either, so that
-neither cue decides alone. Colours of the classes overlap, ragged textured patches belong to the background,
+neither cue decides alone. Colors of the classes overlap, ragged textured patches belong to the background,
 objects hide each other, and light, scale, angle, blur and noise vary.
 """
 
@@ -100,7 +100,7 @@ def _object(
     draw: np.random.Generator, size: tuple[int, int], shape: str, texture: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Where the object is, bool `[h, w]`, and its texture, float `[h, w]` in about -1..1."""
-    u, v = _turned(draw, size, centre=draw.uniform(0.1, 0.9, 2))
+    u, v = _turned(draw, size, center=draw.uniform(0.1, 0.9, 2))
     radius = draw.uniform(0.2, 0.34)
     x, y = u / radius, v / (radius * draw.uniform(0.6, 1.0))
     if shape == "ellipse":
@@ -111,12 +111,12 @@ def _object(
 
 
 def _turned(
-    draw: np.random.Generator, size: tuple[int, int], centre: np.ndarray | tuple[float, float] = (0.5, 0.5)
+    draw: np.random.Generator, size: tuple[int, int], center: np.ndarray | tuple[float, float] = (0.5, 0.5)
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates around `centre` at a random angle, two `[h, w]`, in units of the shorter side."""
+    """Coordinates around `center` at a random angle, two `[h, w]`, in units of the shorter side."""
     short, angle = min(size), draw.uniform(0, 2 * np.pi)
-    y = (np.arange(size[0])[:, None] - centre[0] * size[0]) / short
-    x = (np.arange(size[1])[None, :] - centre[1] * size[1]) / short
+    y = (np.arange(size[0])[:, None] - center[0] * size[0]) / short
+    x = (np.arange(size[1])[None, :] - center[1] * size[1]) / short
     return x * np.cos(angle) - y * np.sin(angle), x * np.sin(angle) + y * np.cos(angle)
 
 
@@ -141,7 +141,7 @@ def _clouds(draw: np.random.Generator, size: tuple[int, ...], cells: int) -> np.
 def _paint(
     draw: np.random.Generator, texture: np.ndarray, hue: float, contrast: float | None = None
 ) -> np.ndarray:
-    """Colour a texture; float32 `[h, w, 3]` around 0..255."""
+    """Color a texture; float32 `[h, w, 3]` around 0..255."""
     angles = np.deg2rad(hue + np.array([0, 120, 240]))
     base = draw.uniform(90, 165) + draw.uniform(40, 65) * np.cos(angles)
     accent = draw.uniform(0.4, 1.0, 3) * (draw.uniform(35, 70) if contrast is None else contrast)

@@ -65,17 +65,17 @@ def write_synthetic(
 
 
 def _suim(out: Path, part: str, scenes: Scenes) -> None:
-    colours = np.array(suim.SPEC.palette, np.uint8)
+    colors = np.array(suim.SPEC.palette, np.uint8)
     for name, (image, label) in scenes.items():
         _write(out / suim.PARTS[part] / "images" / f"{name}.jpg", image)
-        _write(out / suim.PARTS[part] / "masks" / f"{name}.bmp", colours[SUIM_CLASSES[label]])
+        _write(out / suim.PARTS[part] / "masks" / f"{name}.bmp", colors[SUIM_CLASSES[label]])
 
 
 def _camvid(out: Path, part: str, scenes: Scenes) -> None:
     lines = []
     for name, (image, label) in scenes.items():
-        # A frame of unlabelled pixels, as in the original.
-        index = np.full_like(label, camvid.UNLABELLED)
+        # A frame of unlabeled pixels, as in the original.
+        index = np.full_like(label, camvid.UNLABELED)
         index[4:-4, 4:-4] = CAMVID_CLASSES[label][4:-4, 4:-4] - 1
         _write(out / part / f"{name}.png", image)
         _write(out / f"{part}annot" / f"{name}.png", index)
@@ -117,14 +117,14 @@ def _neu_seg(out: Path, part: str, scenes: Scenes) -> None:
     for i in range(len(pairs)):
         # As in the original, a scene comes in several copies, turned and compressed anew.
         image, label = (np.rot90(array, 2 * (i % 2)) for array in pairs[i - i % 2])
-        _write(out / "images" / folder / f"{i:06d}.jpg", _grey(image, channels=3))
+        _write(out / "images" / folder / f"{i:06d}.jpg", _gray(image, channels=3))
         _write(out / "annotations" / folder / f"{i:06d}.png", label - np.uint8(synthetic.BACKGROUND))
 
 
 def _dagm(out: Path, part: str, scenes: Scenes) -> None:
     for i, (image, label) in enumerate(scenes.values()):
         folder = out / f"Class{i % 2 + 1}" / ("Test" if part == "test" else "Train")
-        _write(folder / f"{i + 1:04d}.PNG", _grey(image))
+        _write(folder / f"{i + 1:04d}.PNG", _gray(image))
         # Boxes are the defects, and ellipses belong to the surface.
         if (label == max(synthetic.OBJECTS)).any():
             path = folder / "Label" / f"{i + 1:04d}_label.PNG"
@@ -143,7 +143,7 @@ def _mt(out: Path, part: str, scenes: Scenes) -> None:
         stem = f"exp{i % 2 + 1}_num_{5000 * (i // 2) + 20 * (i % 2)}"
         folder = out / f"MT_{magnetic_tiles.TYPES[kind]}" / "Imgs"
         others = (label != synthetic.BACKGROUND) & ~where
-        _write(folder / f"{stem}.jpg", _grey(cv2.inpaint(image, _white(others), 3, cv2.INPAINT_TELEA)))
+        _write(folder / f"{stem}.jpg", _gray(cv2.inpaint(image, _white(others), 3, cv2.INPAINT_TELEA)))
         _write(folder / f"{stem}.png", _white(where))
 
 
@@ -155,7 +155,7 @@ ACDC_FIRST = {"train": 1, "val": 801, "test": 901}
 
 def _acdc(out: Path, part: str, scenes: Scenes) -> None:
     pairs = [
-        (_grey(image).astype(np.float32) / 255, label - np.uint8(synthetic.BACKGROUND))
+        (_gray(image).astype(np.float32) / 255, label - np.uint8(synthetic.BACKGROUND))
         for image, label in scenes.values()
     ]
     stems = []
@@ -189,22 +189,22 @@ def _write_h5(path: Path, image: np.ndarray, label: np.ndarray) -> None:
 
 
 def _folder(out: Path, part: str, scenes: Scenes) -> None:
-    """A folder of one's own: images of six sizes, and for every other one a mask in colours."""
-    colours = np.array(synthetic.SPEC.palette, np.uint8)
+    """A folder of one's own: images of six sizes, and for every other one a mask in colors."""
+    colors = np.array(synthetic.SPEC.palette, np.uint8)
     for i, (image, label) in enumerate(scenes.values()):
         height, width = image.shape[0] - 16 * (i % 2), image.shape[1] - 16 * (i % 3)
         _write(out / files.IMAGES / f"scene_{i:03d}.png", image[:height, :width])
         if i % 2 == 0:
-            _write(out / files.MASKS / f"scene_{i:03d}.png", colours[label[:height, :width]])
+            _write(out / files.MASKS / f"scene_{i:03d}.png", colors[label[:height, :width]])
     pairs = zip(synthetic.SPEC.classes[1:], synthetic.SPEC.palette[1:], strict=True)
-    lines = ["name,colour", *(f"{name},#{bytes(colour).hex()}" for name, colour in pairs)]
+    lines = ["name,color", *(f"{name},#{bytes(color).hex()}" for name, color in pairs)]
     (out / tables.CLASSES).write_text("".join(f"{line}\n" for line in lines))
 
 
-def _grey(image: np.ndarray, channels: int = 1) -> np.ndarray:
-    """RGB uint8 `[h, w, 3]` to grey `[h, w]`, or as many equal channels."""
-    grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
-    return np.dstack([grey] * channels) if channels > 1 else grey
+def _gray(image: np.ndarray, channels: int = 1) -> np.ndarray:
+    """RGB uint8 `[h, w, 3]` to gray `[h, w]`, or as many equal channels."""
+    gray = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
+    return np.dstack([gray] * channels) if channels > 1 else gray
 
 
 def _white(where: np.ndarray) -> np.ndarray:

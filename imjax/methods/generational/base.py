@@ -18,7 +18,7 @@ Apply = Callable[[jax.Array], jax.Array]
 """A net: images uint8 `[b, h, w, c]` → logits `[b, h, w, k]`."""
 
 
-class Labeller(NamedTuple):
+class PseudoLabeler(NamedTuple):
     """How nets label images: what each net says of a batch, and what all say of one image."""
 
     look: Callable[[Apply, Batch], Any]
@@ -28,19 +28,19 @@ class Labeller(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Recipe:
+class GenerationalMethod:
     """One method of the study (method.md 1.2)."""
 
     start: Start
     """Training set of the nets that label generation 0, and of every generation beside the pseudo-labels."""
     generations: bool = True
-    """Whether labelling and training anew follow the start."""
-    labeller: Callable[[DatasetSpec, Ensemble, Mask], Labeller] | None = None
+    """Whether labeling and training anew follow the start."""
+    labeler: Callable[[DatasetSpec, Ensemble, Mask], PseudoLabeler] | None = None
     """How pseudo-labels are made. None with generations: EvalNets choose among the candidates' masks."""
-    labelled_by: Literal["ensemble", "best", "all"] = "ensemble"
+    labeled_by: Literal["ensemble", "best", "all"] = "ensemble"
     """Nets of the last generation: the `ensemble.members` best, the best one, or every candidate."""
     originals: bool = True
-    """Pseudo-labelled pairs enter as they are."""
+    """Pseudo-labeled pairs enter as they are."""
     copies: Literal["none", "one", "scored", "oracle"] = "none"
     """Augmented copies of each pair: none, one, as many as EvalNets' score says, or as the true one says."""
     grows: bool = False
@@ -53,9 +53,9 @@ class Recipe:
         """What EvalNets learn to score: blocked pairs of drawn ensembles, or single candidates' masks."""
         if self.copies == "scored":
             return "ensembles"
-        return "candidates" if self.generations and self.labeller is None else "none"
+        return "candidates" if self.generations and self.labeler is None else "none"
 
     def width(self, model: Model, generation: int | None) -> float:
         """Width α of a stage's nets; generation None: of a baseline, or of the consistency loss."""
         grows = self.grows and generation is not None
-        return model.growing_alpha[generation] if grows else model.alpha
+        return model.width_per_generation[generation] if grows else model.alpha

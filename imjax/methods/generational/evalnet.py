@@ -1,8 +1,8 @@
 """EvalNets judge masks: the method `evalnet`, and the pairs that EvalNets learn from (method.md 1.2, 1.6).
 
-The method: every candidate of the last generation (LDT's at first) gives a mask of every unlabelled image,
+The method: every candidate of the last generation (LDT's at first) gives a mask of every unlabeled image,
 EvalNets score them and the mask kept so far, and the best one is kept if its score reaches a threshold. Kept
-images join the labelled set as they are; what was kept stays. Its EvalNets learn from single masks of the LDT
+images join the labeled set as they are; what was kept stays. Its EvalNets learn from single masks of the LDT
 and ALDT candidates (`candidate_pair`), those of IM++ and AIM++ from blocked pairs of drawn ensembles
 (`ensemble_pair`).
 """
@@ -15,10 +15,10 @@ import jax
 import jax.numpy as jnp
 
 from imjax.data.spec import VOID, DatasetSpec
-from imjax.methods.generational.base import Recipe
+from imjax.methods.generational.base import GenerationalMethod
 from imjax.ops import augment, inconsistency, pair_scores
 
-RECIPES = {"evalnet": Recipe("ldt", labelled_by="all")}
+GENERATIONAL_METHODS = {"evalnet": GenerationalMethod("ldt", labeled_by="all")}
 
 
 class Pair(NamedTuple):
@@ -61,7 +61,7 @@ def ensemble_pair(
     dilate: jax.Array,
     *,
     spec: DatasetSpec,
-    strength: augment.Strength,
+    strength: augment.AugmentStrength,
 ) -> Pair:
     """Block an image and a drawn ensemble's consensus, score it, and with p ½ augment it.
 
@@ -81,7 +81,7 @@ def ensemble_pair(
     image, label = inconsistency.block(image, pair.label, pair.inconsistent)
     iou, detection = blocked_targets(truth, label, pair.inconsistent, spec=spec)
     decide, draw = jax.random.split(key)
-    changed = augment.augment(draw, image, label, strength, free_rotation=spec.free_rotation)
+    changed = augment.augment(draw, image, label, strength, rotation_invariant=spec.rotation_invariant)
     use = jax.random.bernoulli(decide)
     image, label = (jnp.where(use, new, old) for new, old in zip(changed, (image, label), strict=True))
     return Pair(image, label, iou, detection)

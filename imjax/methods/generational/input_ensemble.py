@@ -13,16 +13,16 @@ import jax.numpy as jnp
 
 from imjax.config.schema import Ensemble, Mask
 from imjax.data.spec import DatasetSpec
-from imjax.methods.generational.base import Labeller, Recipe
+from imjax.methods.generational.base import GenerationalMethod, PseudoLabeler
 from imjax.ops import augment
 from imjax.ops import ensemble as vote
 from imjax.ops.inconsistency import whole
 
 
-def labeller(spec: DatasetSpec, ensemble: Ensemble, mask: Mask) -> Labeller:
+def labeler(spec: DatasetSpec, ensemble: Ensemble, mask: Mask) -> PseudoLabeler:
     """The net gives the probabilities of each view; `ensemble.views` of them vote."""
     del mask
-    strength = augment.Strength(ensemble.blur, ensemble.noise, ensemble.gain, ensemble.offset)
+    strength = augment.AugmentStrength(ensemble.blur, ensemble.noise, ensemble.gain, ensemble.offset)
 
     def one(number, raw, image):
         key = jax.random.fold_in(jax.random.wrap_key_data(raw), number)
@@ -35,16 +35,16 @@ def labeller(spec: DatasetSpec, ensemble: Ensemble, mask: Mask) -> Labeller:
             seen.append(jax.vmap(augment.undo)(vote.probabilities(spec.kind, apply(images)), moves))
         return jnp.stack(seen, 1)
 
-    return Labeller(look, lambda probabilities: whole(vote.vote(spec.kind, probabilities[0])))
+    return PseudoLabeler(look, lambda probabilities: whole(vote.vote(spec.kind, probabilities[0])))
 
 
-def view(key: jax.Array, image: jax.Array, kind: vote.Kind, strength: augment.Strength) -> tuple:
+def view(key: jax.Array, image: jax.Array, kind: vote.Kind, strength: augment.AugmentStrength) -> tuple:
     """One view of an image uint8 `[h, w, c]`, and the `augment.Move` that `augment.undo` takes back."""
     geometry, photometry = jax.random.split(key)
-    move = augment.random_move(geometry, image.shape, free_rotation=True)
+    move = augment.random_move(geometry, image.shape, rotation_invariant=True)
     if kind != "binary":
         move = jax.tree.map(jnp.zeros_like, move)
     return augment.perturb(photometry, augment.do(image, move), strength), move
 
 
-RECIPES = {"input_ensemble": Recipe("ldt", labeller=labeller, labelled_by="best")}
+GENERATIONAL_METHODS = {"input_ensemble": GenerationalMethod("ldt", labeler=labeler, labeled_by="best")}

@@ -1,4 +1,4 @@
-"""The methods by name. A new one is a module with `RECIPES` and a line here."""
+"""The methods by name. A new one is a module with `GENERATIONAL_METHODS` and a line here."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from imjax.methods.generational import (
     noisy_student,
     supervised,
 )
-from imjax.methods.generational.base import Recipe
+from imjax.methods.generational.base import GenerationalMethod
 
-RECIPES: dict[str, Recipe] = {
-    **supervised.RECIPES,
-    **model_ensemble.RECIPES,
-    **input_ensemble.RECIPES,
-    **consistency.RECIPES,
-    **noisy_student.RECIPES,
-    **evalnet.RECIPES,
-    **inconsistency_masks.RECIPES,
+GENERATIONAL_METHODS: dict[str, GenerationalMethod] = {
+    **supervised.GENERATIONAL_METHODS,
+    **model_ensemble.GENERATIONAL_METHODS,
+    **input_ensemble.GENERATIONAL_METHODS,
+    **consistency.GENERATIONAL_METHODS,
+    **noisy_student.GENERATIONAL_METHODS,
+    **evalnet.GENERATIONAL_METHODS,
+    **inconsistency_masks.GENERATIONAL_METHODS,
 }

@@ -1,8 +1,8 @@
 """What a joint-training method is made of: predictions of the same pixels, held against each other.
 
-Labelled and unlabelled images share every batch (method.md 2). A host, which is such a method, calls its nets
-and tells what they said (`Told`); `total` makes the loss of it, with any weighting of pixels. Labels of every
-kind become classes first: binary is two classes, and each multilabel channel is a pixel of its own with two.
+Labeled and unlabeled images share every batch (method.md 2). A joint method calls its nets and returns their
+predictions (`JointOutputs`); `loss` makes the loss of them, with any weighting of pixels. Labels of all kinds
+become classes first: binary is two classes, and each multilabel channel is a pixel of its own with two.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from jaxtyping import Array, Bool, Float, UInt8
 from imjax import losses
 from imjax.config.joint_schema import Joint, MetaSSL
 from imjax.data.spec import DatasetSpec
-from imjax.methods.joint.forward import Nets
-from imjax.methods.joint.views import Views
+from imjax.methods.joint.forward import StudentForward
+from imjax.methods.joint.views import BatchViews
 from imjax.ops.metassl import region_weights
 
 Logits = Float[Array, "b *px c"]
@@ -29,7 +29,7 @@ How = Callable[[Probabilities, Logits, Float[Array, "b ..."]], jax.Array]
 """Reference, supervised, weight per pixel → scalar."""
 
 
-class Exchange(NamedTuple):
+class ConsistencyPair(NamedTuple):
     """A net learns from what was said of the same pixels by another, by another view or by a teacher."""
 
     reference: Probabilities
@@ -43,30 +43,30 @@ class Exchange(NamedTuple):
     """Of the consistency loss."""
 
 
-class Told(NamedTuple):
+class JointOutputs(NamedTuple):
     """What the nets of a system said of one batch."""
 
     truth: list[Logits]
-    """Of the labelled images, to be held against the truth."""
-    unlabelled: list[Exchange]
-    labelled: list[Exchange]
-    """The same exchanges on the labelled images; empty unless the method or its weighting asks for them."""
+    """Of the labeled images, to be held against the truth."""
+    unlabeled: list[ConsistencyPair]
+    labeled: list[ConsistencyPair]
+    """The same exchanges on the labeled images; empty unless the method or its weighting asks for them."""
     extra: dict[str, jax.Array] = {}
     """Further losses by name, as they enter the sum."""
     maps: dict[str, Float[Array, "b b"]] = {}
-    """Similarity of the unlabelled images of the batch, for the eye."""
+    """Similarity of the unlabeled images of the batch, for the eye."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Host:
+class JointMethod:
     """One joint-training method."""
 
-    tell: Callable[[Nets, Views, Joint, bool], Told]
-    """Nets, views of the batch, settings, whether labelled images are exchanged as well."""
+    tell: Callable[[StudentForward, BatchViews, Joint, bool], JointOutputs]
+    """Nets, views of the batch, settings, whether labeled images are exchanged as well."""
     nets: Callable[[Joint], int] = lambda joint: 1
     """Nets of one system that learn."""
     exchanges: Callable[[Joint], int] = lambda joint: 1
-    """Length of `Told.unlabelled`."""
+    """Length of `JointOutputs.unlabeled`."""
     teacher: bool = False
     """Whether a moving average of the first net goes along."""
     auxiliaries: int = 0
@@ -76,21 +76,21 @@ class Host:
     scale: float = 1.0
     """On the whole loss."""
     extra: tuple[str, ...] = ()
-    """Names in `Told.extra`."""
+    """Names in `JointOutputs.extra`."""
     drops: bool = False
     """Whether its passes differ by dropout alone, so that the net must have some."""
     regions: tuple[RegionWeights, RegionWeights] = (region_weights(50, 0.6, 3), region_weights(85, 0.3, 3))
-    """MetaSSL's weights of UC, US, DC, DS beside it, of unlabelled and of labelled pixels, where the
+    """MetaSSL's weights of UC, US, DC, DS beside it, of unlabeled and of labeled pixels, where the
     configuration names none (method.md 2.2)."""
 
     def region_weights(self, settings: MetaSSL) -> tuple[RegionWeights, RegionWeights]:
         """Those that are in force."""
-        unlabelled, labelled = self.regions
-        return settings.unlabelled or unlabelled, settings.labelled or labelled
+        unlabeled, labeled = self.regions
+        return settings.unlabeled or unlabeled, settings.labeled or labeled
 
 
 def class_names(spec: DatasetSpec) -> tuple[str, ...]:
-    """Names of the classes that `Nets` speaks of."""
+    """Names of the classes that `StudentForward` speaks of."""
     return spec.classes if spec.kind == "multiclass" else ("absent", "present")
 
 

@@ -50,7 +50,7 @@ class Seen(NamedTuple):
     """Features `[b, ...]` by place."""
 
 
-class Nets:
+class StudentForward:
     """Nets in training mode: dropout is drawn anew and batch statistics go on with every call.
 
     Args:
@@ -85,7 +85,7 @@ class Nets:
         return self._look(name(index), images, hook, perturb, taps)
 
     def teacher(self, images: jax.Array) -> jax.Array:
-        """Logits of the teacher, without gradient. It normalises by the batch, drops out, and has running
+        """Logits of the teacher, without gradient. It normalizes by the batch, drops out, and has running
         statistics of its own, as in the benchmark that method.md 2 builds on."""
         return jax.lax.stop_gradient(self._look(TEACHER, images, None, (), False).logits)
 

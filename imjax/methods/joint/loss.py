@@ -15,19 +15,19 @@ import jax.numpy as jnp
 from imjax import losses
 from imjax.config.joint_schema import Joint
 from imjax.data.spec import VOID, DatasetSpec
-from imjax.methods.joint.base import Exchange, Host, Told, class_names, label_of
+from imjax.methods.joint.base import ConsistencyPair, JointMethod, JointOutputs, class_names, label_of
 from imjax.ops import csl
 from imjax.ops import metassl as regions
 from imjax.ops.rampup import ramp
 
 Thresholds = dict[str, jax.Array]
-"""MetaSSL's, for `unlabelled` and `labelled`, `[exchange, class]`; empty for other weightings."""
+"""MetaSSL's, for `unlabeled` and `labeled`, `[exchange, class]`; empty for other weightings."""
 NAMES = tuple(name.lower() for name in regions.REGIONS)
-SIDES = {"unlabelled": "", "labelled": "labelled_"}
+SIDES = {"unlabeled": "", "labeled": "labeled_"}
 """Halves of a batch, and how the names of their scalars begin."""
 
 
-class Total(NamedTuple):
+class LossOutput(NamedTuple):
     """One step's loss and what goes with it."""
 
     loss: jax.Array
@@ -40,16 +40,16 @@ def weighting(joint: Joint, metassl: bool) -> str:
     return "metassl" if metassl else joint.weighting
 
 
-def first_thresholds(host: Host, joint: Joint, spec: DatasetSpec, chosen: str) -> Thresholds:
+def first_thresholds(host: JointMethod, joint: Joint, spec: DatasetSpec, chosen: str) -> Thresholds:
     """Thresholds at the first step."""
     if chosen != "metassl":
         return {}
     shape = host.exchanges(joint), len(class_names(spec))
-    return {part: jnp.full(shape, joint.metassl.threshold) for part in ("unlabelled", "labelled")}
+    return {part: jnp.full(shape, joint.metassl.threshold) for part in ("unlabeled", "labeled")}
 
 
-def scalar_names(host: Host, spec: DatasetSpec, chosen: str) -> tuple[str, ...]:
-    """Names in `Total.scalars`."""
+def scalar_names(host: JointMethod, spec: DatasetSpec, chosen: str) -> tuple[str, ...]:
+    """Names in `LossOutput.scalars`."""
     names = ("supervised", "consistency", "ramp", *host.extra)
     if chosen != "metassl":
         return names
@@ -61,21 +61,21 @@ def scalar_names(host: Host, spec: DatasetSpec, chosen: str) -> tuple[str, ...]:
 
 
 def total(
-    told: Told,
+    told: JointOutputs,
     label: jax.Array,
     step: jax.Array,
     thresholds: Thresholds,
     *,
-    host: Host,
+    host: JointMethod,
     joint: Joint,
     spec: DatasetSpec,
     chosen: str,
-) -> Total:
+) -> LossOutput:
     """Supervised + ramp · consistency + the host's own (method.md 2).
 
     Args:
         told: what the nets said of one batch.
-        label: truth of the labelled images, uint8 `[n, *px]`.
+        label: truth of the labeled images, uint8 `[n, *px]`.
         step: of training, from 0.
         thresholds: of this step.
         host, joint, spec: the method, its settings, the dataset.
@@ -87,17 +87,17 @@ def total(
         consistency, thresholds, more = _of_regions(told, label, thresholds, host, joint, spec)
         scalars |= more
     else:
-        exchanges = (*told.unlabelled, *told.labelled)
+        exchanges = (*told.unlabeled, *told.labeled)
         consistency = sum(_weighted(exchange, chosen) for exchange in exchanges)
     rises = host.ramped or chosen == "metassl"
     r = joint.ramp
     factor = ramp(step, r.peak, r.steps, r.unit) if rises else jnp.float32(1)
     scalars |= {"consistency": jnp.asarray(consistency, jnp.float32), "ramp": factor}
     loss = supervised + factor * consistency + sum(told.extra.values())
-    return Total(host.scale * loss, thresholds, scalars)
+    return LossOutput(host.scale * loss, thresholds, scalars)
 
 
-def pixel_weights(exchange: Exchange, chosen: str) -> jax.Array:
+def pixel_weights(exchange: ConsistencyPair, chosen: str) -> jax.Array:
     """What each pixel of an exchange counts, `[b, *px]`, without gradient."""
     reference, supervised = (jax.lax.stop_gradient(x) for x in (exchange.reference, exchange.supervised))
     weights = jnp.ones(reference.shape[:-1], jnp.float32)
@@ -108,23 +108,28 @@ def pixel_weights(exchange: Exchange, chosen: str) -> jax.Array:
     return weights if exchange.kept is None else weights * exchange.kept
 
 
-def _weighted(exchange: Exchange, chosen: str) -> jax.Array:
+def _weighted(exchange: ConsistencyPair, chosen: str) -> jax.Array:
     weights = pixel_weights(exchange, chosen)
     return exchange.share * exchange.how(exchange.reference, exchange.supervised, weights)
 
 
-def region_map(exchange: Exchange, thresholds: jax.Array) -> jax.Array:
+def region_map(exchange: ConsistencyPair, thresholds: jax.Array) -> jax.Array:
     """MetaSSL's region of every pixel, uint8 `[b, *px]`, index into `REGIONS`; thresholds `[class]`."""
     reference, supervised = (jax.lax.stop_gradient(x) for x in (exchange.reference, exchange.supervised))
     return regions.regions(reference, jax.nn.softmax(supervised, -1), thresholds)
 
 
 def _of_regions(
-    told: Told, label: jax.Array, thresholds: Thresholds, host: Host, joint: Joint, spec: DatasetSpec
+    told: JointOutputs,
+    label: jax.Array,
+    thresholds: Thresholds,
+    host: JointMethod,
+    joint: Joint,
+    spec: DatasetSpec,
 ) -> tuple[jax.Array, Thresholds, dict[str, jax.Array]]:
-    """MetaSSL's loss on unlabelled and labelled pixels (method.md 2.2), the thresholds moved on, figures."""
+    """MetaSSL's loss on unlabeled and labeled pixels (method.md 2.2), the thresholds moved on, figures."""
     momentum, given = joint.metassl.momentum, host.region_weights(joint.metassl)
-    sides = zip(SIDES, (told.unlabelled, told.labelled), given, (None, label), strict=True)
+    sides = zip(SIDES, (told.unlabeled, told.labeled), given, (None, label), strict=True)
     loss, moved, figures = jnp.float32(0), {}, {}
     for side, exchanges, weights, truth in sides:
         rows, shares = [], []

@@ -1,8 +1,8 @@
-"""The joint-training methods by name. A new one is a function that tells, and a line in a `HOSTS`."""
+"""The joint-training methods by name. A new one is a function that tells, and a line in a `JOINT_METHODS`."""
 
 from __future__ import annotations
 
 from imjax.methods.joint import several, single
-from imjax.methods.joint.base import Host
+from imjax.methods.joint.base import JointMethod
 
-HOSTS: dict[str, Host] = {**single.HOSTS, **several.HOSTS}
+JOINT_METHODS: dict[str, JointMethod] = {**single.JOINT_METHODS, **several.JOINT_METHODS}

@@ -8,26 +8,26 @@ import jax
 import jax.numpy as jnp
 
 from imjax.config.joint_schema import Joint
-from imjax.methods.joint.base import Exchange, Host, Told, hard, overlap
-from imjax.methods.joint.forward import Nets, Seen
-from imjax.methods.joint.views import Views
+from imjax.methods.joint.base import ConsistencyPair, JointMethod, JointOutputs, hard, overlap
+from imjax.methods.joint.forward import Seen, StudentForward
+from imjax.methods.joint.views import BatchViews
 from imjax.ops import similarity
 
 
-def cps(nets: Nets, seen: Views, joint: Joint, both: bool) -> Told:
+def cps(nets: StudentForward, seen: BatchViews, joint: Joint, both: bool) -> JointOutputs:
     """Two nets learn each other's most probable class (Chen et al. 2021).
 
-    Of unlabelled images, and with `joint.cps_labelled` of labelled ones too.
+    Of unlabeled images, and with `joint.cps_labeled` of labeled ones too.
     """
     said = [nets(i, seen.images).logits for i in range(2)]
     references = [jax.lax.stop_gradient(jax.nn.softmax(logits, -1)) for logits in said]
-    return _told(seen, said, references[::-1], hard, both or joint.cps_labelled)
+    return _told(seen, said, references[::-1], hard, both or joint.cps_labeled)
 
 
-def simeps(nets: Nets, seen: Views, joint: Joint, both: bool) -> Told:
+def simeps(nets: StudentForward, seen: BatchViews, joint: Joint, both: bool) -> JointOutputs:
     """Each net learns what the surest of the others says, and all see the same likeness between images.
 
-    Pseudo-labels on unlabelled and labelled images; the similarity loss is summed over the pairs of nets, the
+    Pseudo-labels on unlabeled and labeled images; the similarity loss is summed over the pairs of nets, the
     two halves of the batch and the stages that `joint.simeps` names (method.md 2.1).
     """
     settings = joint.simeps
@@ -54,14 +54,16 @@ def simeps(nets: Nets, seen: Views, joint: Joint, both: bool) -> Told:
     return told._replace(extra=extra, maps=maps)
 
 
-def _told(seen: Views, said: list[jax.Array], references: list[jax.Array], how, both: bool) -> Told:
+def _told(
+    seen: BatchViews, said: list[jax.Array], references: list[jax.Array], how, both: bool
+) -> JointOutputs:
     """Each net's logits against its reference, on both halves of the batch."""
     halves = [
-        [Exchange(r, s, how) for r, s in zip(seen.parts(reference), seen.parts(logits), strict=True)]
+        [ConsistencyPair(r, s, how) for r, s in zip(seen.parts(reference), seen.parts(logits), strict=True)]
         for reference, logits in zip(references, said, strict=True)
     ]
-    labelled, other = (list(half) for half in zip(*halves, strict=True))
-    return Told([exchange.supervised for exchange in labelled], other, labelled if both else [])
+    labeled, other = (list(half) for half in zip(*halves, strict=True))
+    return JointOutputs([exchange.supervised for exchange in labeled], other, labeled if both else [])
 
 
 def _features(seen: Seen, stages: tuple[str, ...]) -> dict[str, jax.Array]:
@@ -69,9 +71,9 @@ def _features(seen: Seen, stages: tuple[str, ...]) -> dict[str, jax.Array]:
     return {stage: (seen.taps | output)[stage] for stage in stages}
 
 
-HOSTS = {
-    "cps": Host(cps, nets=lambda joint: 2, exchanges=lambda joint: 2),
-    "simeps": Host(
+JOINT_METHODS = {
+    "cps": JointMethod(cps, nets=lambda joint: 2, exchanges=lambda joint: 2),
+    "simeps": JointMethod(
         simeps,
         nets=lambda joint: joint.simeps.nets,
         exchanges=lambda joint: joint.simeps.nets,

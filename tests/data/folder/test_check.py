@@ -116,34 +116,33 @@ def test_all_masks_are_empty(tmp_path):
     assert "masks: every mask is 0 everywhere, expected some foreground" in problem(raw)
 
 
-def test_colours_without_a_table(raw):
+def test_colors_without_a_table(raw):
     path = write(raw / "masks" / "b1.png", np.full((*SIZE, 3), (255, 0, 16), np.uint8))
     line = problem(raw)
     assert (
-        f"{path}: colour #ff0010 in a mask, expected {raw / 'classes.csv'} with the header name,colour"
-        in line
+        f"{path}: color #ff0010 in a mask, expected {raw / 'classes.csv'} with the header name,color" in line
     )
 
 
-def test_colours_that_are_not_in_the_table(raw):
-    (raw / "classes.csv").write_text("name,colour\nfield,0 0 0\ncell,#ffffff\nscratch,#ff0000\n")
+def test_colors_that_are_not_in_the_table(raw):
+    (raw / "classes.csv").write_text("name,color\nfield,0 0 0\ncell,#ffffff\nscratch,#ff0000\n")
     path = write(raw / "masks" / "b1.png", np.full((*SIZE, 3), (255, 0, 16), np.uint8))
-    assert f"{path}: colour #ff0010 in a mask, expected the colours in classes.csv" in problem(raw)
+    assert f"{path}: color #ff0010 in a mask, expected the colors in classes.csv" in problem(raw)
 
 
 @pytest.mark.parametrize(
     ("table", "says"),
     [
         ("label\nx\n", "header 'label', expected the columns name; correct the first line"),
-        ("name,colour\nx,#000000\nx,#ffffff\n", "line 3: name 'x' a second time"),
-        ("name,colour\nx,#000000\ny,0 0 0\n", "line 3: colour '0 0 0' a second time"),
-        ("name,colour\nx,#00000\n", "line 2: colour '#00000', expected #rrggbb or three numbers of 0..255"),
-        ("name,colour\nx,0 0 256\n", "line 2: colour '0 0 256', expected"),
+        ("name,color\nx,#000000\nx,#ffffff\n", "line 3: name 'x' a second time"),
+        ("name,color\nx,#000000\ny,0 0 0\n", "line 3: color '0 0 0' a second time"),
+        ("name,color\nx,#00000\n", "line 2: color '#00000', expected #rrggbb or three numbers of 0..255"),
+        ("name,color\nx,0 0 256\n", "line 2: color '0 0 256', expected"),
         (
-            "name,colour\nx,#000000\ny,\n",
-            "class 'y' has no colour; expected colours for all classes or for none",
+            "name,color\nx,#000000\ny,\n",
+            "class 'y' has no color; expected colors for all classes or for none",
         ),
-        ("name,colour\nx,0,0,0\n", "line 2: 4 fields, expected 2; quote commas in a field"),
+        ("name,color\nx,0,0,0\n", "line 2: 4 fields, expected 2; quote commas in a field"),
         ("name\ninconsistent\n", "line 2: name 'inconsistent', expected one of your own"),
         ("name\n", "0 classes, expected 1 to 254"),
     ],
@@ -161,10 +160,10 @@ def test_a_table_that_is_no_text(raw):
 @pytest.mark.parametrize(
     ("lines", "says"),
     [
-        ("a1,train", "line 2: split 'train', expected one of labelled, unlabelled, val, test"),
+        ("a1,train", "line 2: split 'train', expected one of labeled, unlabeled, val, test"),
         ("a1.tif,val", "line 2: no image 'a1.tif' (nearest: a1.png)"),
         ("a1,val\na1.png,test", "line 3: image 'a1.png' a second time"),
-        ("bare0,val", "'bare0' is in val, expected a mask for it; add one or make it unlabelled"),
+        ("bare0,val", "'bare0' is in val, expected a mask for it; add one or make it unlabeled"),
         ("a1,val", "no image in test, expected at least one"),
     ],
 )
@@ -182,7 +181,7 @@ def test_label_folders(tmp_path):
     assert "value 7 is no class, expected 0 and 1, or 0 and 255" in problem(raw)
     write(raw / "masks" / "dead" / "b.png", values(0))
     assert "which is multilabel and not data.label_kind = 'binary'" in problem(raw, "binary")
-    (raw / "classes.csv").write_text("name,colour\nalive,#00ff00\n")
+    (raw / "classes.csv").write_text("name,color\nalive,#00ff00\n")
     assert "classes.csv: no line for the folder 'dead'" in problem(raw)
     write(raw / "masks" / "b.png", values(0))
     assert f"{raw / 'masks' / 'alive'}: a folder beside masks" in problem(raw)
@@ -207,7 +206,7 @@ def test_report_of_a_sound_folder(raw, tmp_path):
         "labels: binary, 1 class: foreground (masks of 0 and 255)",
         # Half of four masks, nothing of the fifth.
         "  40.0 % foreground",
-        "split: 3 labelled, 3 unlabelled, 1 val, 1 test (drawn with seed 0)",
+        "split: 3 labeled, 3 unlabeled, 1 val, 1 test (drawn with seed 0)",
         "one class only, or nothing, in the mask of c1",
         "the same pixels in a1, b1; a copy in the test set flatters",
         "old: holds images, which are not read",

@@ -32,7 +32,7 @@ def masks():
 
 
 TABLES = st.none() | st.sampled_from(
-    ["name\na\nb\n", "name,colour\na,#000000\nb,#ffffff\n", "name,colour\na,0 0 0\nvoid,255 255 255\n"]
+    ["name\na\nb\n", "name,color\na,#000000\nb,#ffffff\n", "name,color\na,0 0 0\nvoid,255 255 255\n"]
 )
 KINDS = st.sampled_from(["auto", "binary", "multiclass", "multilabel"])
 
@@ -89,7 +89,7 @@ CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_siz
     ["a", "b", "void", "inconsistent", "#ff0000", "1 2 3", "256 0 0", "²", '"', "x,y", ""]
 )
 LINES = st.lists(st.lists(CELLS, max_size=3).map(",".join), max_size=5)
-HEADS = st.sampled_from(["name,colour", "name", "Name;Color", "colour,name", "image,split", ""])
+HEADS = st.sampled_from(["name,color", "name", "Name;Color", "color,name", "image,split", ""])
 
 
 @few
@@ -105,8 +105,8 @@ def test_any_class_table_is_a_table_or_complaints(head, lines):
         assert table is not None or problems
         if table is not None:
             assert len(set(table.names)) == len(table.names) and all(table.names)
-            assert len(table.colours) in (0, len(table.names)) and len(set(table.known)) == len(table.known)
-            assert all(0 <= value <= 255 for colour in table.known for value in colour)
+            assert len(table.colors) in (0, len(table.names)) and len(set(table.known)) == len(table.known)
+            assert all(0 <= value <= 255 for color in table.known for value in color)
 
 
 @few

@@ -44,13 +44,13 @@ def labels_of(raw, kind="auto"):
         # Class 0 of the net is the inconsistent class.
         ([(0, 1, 2), (0, 2, 255)], "auto", "multiclass", [(1, 2, 3), (1, 3, VOID)]),
         ([(0, 1), (0, 0)], "multiclass", "multiclass", [(1, 2), (1, 1)]),
-        # Soft edges of a foreground that is mostly 255; with less of it, greys are numbers of objects.
+        # Soft edges of a foreground that is mostly 255; with less of it, grays are numbers of objects.
         ([(0, 3, 127, 128, *[255] * 4), (0, 0)], "auto", "binary", [(0, 0, 0, 1, *[1] * 4), (0, 0)]),
         ([(0, 3, 127, 128, *[255] * 4), (0, 0)], "binary", "binary", [(0, 0, 0, 1, *[1] * 4), (0, 0)]),
         ([(0, 3, 127, 128, 255, 129, 7, 9)], "binary", "binary", [(0, *[1] * 7)]),
     ],
 )
-def test_grey_masks(masks, kind, found, wanted, tmp_path):
+def test_gray_masks(masks, kind, found, wanted, tmp_path):
     stems = [f"s{i}" for i in range(len(masks))]
     raw = folder(tmp_path, {s: values(*m) for s, m in zip(stems, masks, strict=True)})
     reader, labels = labels_of(raw, kind)
@@ -62,11 +62,11 @@ def test_grey_masks(masks, kind, found, wanted, tmp_path):
 
 def test_a_spec_is_what_the_masks_tell(tmp_path):
     raw = folder(tmp_path / "my cells", {"a": values(0, 1, 2)})
-    reader = Folder(free_rotation=False)
+    reader = Folder(rotation_invariant=False)
     assert reader.spec == SPEC == registry.spec("folder")
     reader.scan(raw)
     spec = reader.spec
-    assert (spec.name, spec.title, spec.free_rotation) == ("folder_my_cells", "my cells", False)
+    assert (spec.name, spec.title, spec.rotation_invariant) == ("folder_my_cells", "my cells", False)
     assert spec.classes == ("inconsistent", "class 0", "class 1", "class 2")
     assert len(set(spec.palette)) == spec.outputs == 4 and (spec.monitor, spec.headline) == (
         "soft_miou",
@@ -74,7 +74,7 @@ def test_a_spec_is_what_the_masks_tell(tmp_path):
     )
 
 
-def test_names_and_colours_from_the_table(tmp_path):
+def test_names_and_colors_from_the_table(tmp_path):
     raw = folder(tmp_path, {"a": values(0, 1, 2)})
     # As a spreadsheet saves it.
     table = '\ufeffname;Color\r\nfield;10 20 30\r\ncell;#e6194b\r\ndebris;"1 2 3"\r\n'
@@ -94,15 +94,15 @@ def test_the_table_may_name_the_foreground(tmp_path):
     assert (spec.kind, spec.classes) == ("binary", ("nucleus",))
 
 
-def coloured(*colours):
-    return np.array(colours, np.uint8)[values(*range(len(colours)))]
+def colored(*colors):
+    return np.array(colors, np.uint8)[values(*range(len(colors)))]
 
 
-TABLE = "name,colour\nfield,0 0 0\ncell,#e6194b\ndebris,#3cb44b\nvoid,#ffffff\n"
+TABLE = "name,color\nfield,0 0 0\ncell,#e6194b\ndebris,#3cb44b\nvoid,#ffffff\n"
 
 
-def test_colours(tmp_path):
-    masks = {"a": coloured((0, 0, 0), RED, GREEN), "b": coloured((0, 0, 0), (255, 255, 255))}
+def test_colors(tmp_path):
+    masks = {"a": colored((0, 0, 0), RED, GREEN), "b": colored((0, 0, 0), (255, 255, 255))}
     raw = folder(tmp_path, masks)
     # One of them with alpha, as drawing programs save it.
     write(raw / "masks" / "a.png", np.dstack([masks["a"], np.full(SIZE, 200, np.uint8)]))
@@ -112,15 +112,15 @@ def test_colours(tmp_path):
     assert (labels["a"] == values(1, 2, 3)).all() and (labels["b"] == values(1, VOID)).all()
 
 
-def test_grey_colours_are_no_indices(tmp_path):
+def test_gray_colors_are_no_indices(tmp_path):
     raw = folder(tmp_path, {"a": values(0, 128, 200)})
-    (raw / "classes.csv").write_text("name,colour\nfield,0 0 0\ncell,128 128 128\ndebris,#c8c8c8\n")
+    (raw / "classes.csv").write_text("name,color\nfield,0 0 0\ncell,128 128 128\ndebris,#c8c8c8\n")
     assert (labels_of(raw)[1]["a"] == values(1, 2, 3)).all()
 
 
 @pytest.mark.parametrize("table", [None, TABLE])
 def test_palettes(table, tmp_path):
-    # The palette is sorted otherwise than the table, so that indices and colours differ.
+    # The palette is sorted otherwise than the table, so that indices and colors differ.
     raw = folder(tmp_path, {"a": values(0, 1)})
     picture = Image.fromarray(values(0, 1, 2))
     picture.putpalette([0, 0, 0, *GREEN, *RED])
@@ -131,7 +131,7 @@ def test_palettes(table, tmp_path):
     assert (label == (values(1, 3, 2) if table else values(1, 2, 3))).all()
 
 
-def test_a_grey_palette_is_grey(tmp_path):
+def test_a_gray_palette_is_gray(tmp_path):
     raw = folder(tmp_path, {"a": values(0, 1)})
     picture = Image.fromarray(values(1, 0))
     picture.putpalette([255, 255, 255, 0, 0, 0])
@@ -174,8 +174,8 @@ def test_images_of_every_kind(tmp_path):
     assert read_photo(write(tmp_path / "a.JPeG", rgb)).shape == (8, 9, 3)
     transparent = np.dstack([rgb, np.zeros((8, 9), np.uint8)])
     assert (read_photo(write(tmp_path / "b.png", transparent)) == rgb).all()
-    grey = rgb[..., 0]
-    assert (read_photo(write(tmp_path / "c.tif", grey)) == grey[..., None]).all()
+    gray = rgb[..., 0]
+    assert (read_photo(write(tmp_path / "c.tif", gray)) == gray[..., None]).all()
 
 
 def test_other_depths_are_stretched(tmp_path):
@@ -203,10 +203,10 @@ def test_the_example_packs(fit, originals, tmp_path):
     packed = pack.load(pack.prepare(options, tmp_path))
     sources = {name: len(set(split.sources)) for name, split in packed.splits.items()}
     # Of 8 images 4 have a mask: round(0.8) of them for the test, the same for val.
-    assert sources == {"labelled": 2, "unlabelled": 4, "val": 1, "test": 1} and len(sizes) > 3
+    assert sources == {"labeled": 2, "unlabeled": 4, "val": 1, "test": 1} and len(sizes) > 3
     assert packed.spec.classes[1:] == ("background", "striped ellipse", "dotted ellipse", "box")
-    assert (packed.splits["unlabelled"].labels == VOID).all()
-    for name in ("labelled", "val", "test"):
+    assert (packed.splits["unlabeled"].labels == VOID).all()
+    for name in ("labeled", "val", "test"):
         found = set(np.unique(packed.splits[name].labels).tolist())
         assert found - {VOID} <= {1, 2, 3, 4} and len(found) > 1
 
@@ -232,21 +232,21 @@ def parts_of(raw, lines):
 def test_a_split_of_one_s_own(tmp_path, caplog):
     raw = folder(tmp_path / "raw", {s: values(0, 255) for s in "abcd"})
     with caplog.at_level(logging.INFO, "imjax"):
-        parts = parts_of(raw, "a,val\nb.png,test\nc,unlabelled\nbare0,Unlabelled\n")
-    assert parts == {"labelled": ["d"], "unlabelled": ["bare0", "bare1", "c"], "val": ["a"], "test": ["b"]}
+        parts = parts_of(raw, "a,val\nb.png,test\nc,unlabeled\nbare0,Unlabeled\n")
+    assert parts == {"labeled": ["d"], "unlabeled": ["bare0", "bare1", "c"], "val": ["a"], "test": ["b"]}
     assert "1 images with a mask are not listed" in caplog.text
     options = DataOptions("folder", str(raw), (16, 16), label_fraction=1.0)
-    split = pack.load(pack.prepare(options, tmp_path / "cache")).splits["unlabelled"]
-    # A mask of an unlabelled image is its truth, to measure with.
+    split = pack.load(pack.prepare(options, tmp_path / "cache")).splits["unlabeled"]
+    # A mask of an unlabeled image is its truth, to measure with.
     assert [bool((label == VOID).all()) for label in split.labels] == [True, True, False]
 
 
-def test_everything_labelled(tmp_path):
+def test_everything_labeled(tmp_path):
     raw = folder(tmp_path / "raw", {s: values(0, 255) for s in "abcdefghij"}, bare=0)
     options = DataOptions("folder", str(raw), (16, 16), label_fraction=1.0, val_fraction=0.2)
     splits = pack.load(pack.prepare(options, tmp_path / "cache")).splits
     assert {name: len(s.names) for name, s in splits.items()} == {
-        "labelled": 6, "unlabelled": 0, "val": 2, "test": 2,
+        "labeled": 6, "unlabeled": 0, "val": 2, "test": 2,
     }  # fmt: skip
 
 
@@ -280,7 +280,7 @@ def test_reading_a_packed_folder_again_looks_at_no_mask(tmp_path, monkeypatch):
     assert pack.prepare(options, tmp_path / "cache") == root
 
 
-def test_an_empty_labelled_set(tmp_path):
+def test_an_empty_labeled_set(tmp_path):
     raw = folder(tmp_path / "raw", {s: values(0, 255) for s in "ab"})
     with pytest.raises(UserError, match="0 source images left for training, expected at least 1"):
         pack.prepare(DataOptions("folder", str(raw), (16, 16), label_fraction=1.0), tmp_path / "cache")

@@ -45,12 +45,12 @@ def test_spec():
     assert (acdc.SPEC.channels, acdc.SPEC.headline) == (1, "dice")
 
 
-def test_grey_levels_by_hand(raw):
+def test_gray_levels_by_hand(raw):
     image = np.zeros((96, 128), np.float32)
     # 255 · 0.1 = 25.5 is rounded to the even 26; what is outside 0..1 is clipped.
     image[0, :6] = (0.0, 1.0, 0.1, 0.5 / 255 + 0.001, -0.2, 1.5)
     write(slice_of(raw), image)
-    found, label = READER.load(READER.scan(raw)["labelled"][0])
+    found, label = READER.load(READER.scan(raw)["labeled"][0])
     assert found[0, :6, 0].tolist() == [0, 255, 26, 1, 0, 255]
     assert found.shape == (96, 128, 1) and label.shape == (96, 128)
     assert found.dtype == label.dtype == np.uint8
@@ -60,34 +60,34 @@ def test_slices_train_and_volumes_test(raw):
     parts = READER.scan(raw)
     names = {part: [s.name for s in samples] for part, samples in parts.items()}
     assert names == {
-        "labelled": ["patient001_frame01#001", "patient001_frame01#002"],
+        "labeled": ["patient001_frame01#001", "patient001_frame01#002"],
         "train": ["patient002_frame01#001", "patient002_frame01#002"],
         "val": ["patient801_frame01"],
         "test": ["patient901_frame01"],
     }
-    assert {s.source for s in parts["labelled"]} == {"patient001"}
+    assert {s.source for s in parts["labeled"]} == {"patient001"}
     image, label = READER.load(parts["test"][0])
     assert image.shape == (2, 96, 128, 1) and label.shape == (2, 96, 128)
 
 
 @pytest.mark.parametrize(
-    ("fraction", "labelled"),
-    # Of four: 0.1 gives at least one; 0.4 · 4 = 1.6 is 2; below 1 at least one stays unlabelled.
+    ("fraction", "labeled"),
+    # Of four: 0.1 gives at least one; 0.4 · 4 = 1.6 is 2; below 1 at least one stays unlabeled.
     [(0.1, "3"), (0.4, "31"), (0.99, "314"), (1.0, "3142")],
 )
-def test_the_first_patients_of_the_list_are_labelled(raw, fraction, labelled):
+def test_the_first_patients_of_the_list_are_labeled(raw, fraction, labeled):
     stems = [f"patient00{n}_frame01_slice_{z}" for n in "3142" for z in (2, 1)]
     for stem in stems:
         (raw / "data" / "slices" / f"{stem}.h5").write_bytes(slice_of(raw).read_bytes())
     listed(raw, *stems)
     parts = registry.make(DataOptions("acdc", label_fraction=fraction)).scan(raw)
-    assert {s.source[-1] for s in parts["labelled"]} == set(labelled)
-    assert {s.source[-1] for s in parts["train"]} == set("3142") - set(labelled)
-    assert len(parts["labelled"]) == 2 * len(labelled)
+    assert {s.source[-1] for s in parts["labeled"]} == set(labeled)
+    assert {s.source[-1] for s in parts["train"]} == set("3142") - set(labeled)
+    assert len(parts["labeled"]) == 2 * len(labeled)
 
 
 def test_stacks_are_packed_as_their_slices(raw, tmp_path):
-    # Eleven slices, each of its own grey level: order and names must be those of the volume.
+    # Eleven slices, each of its own gray level: order and names must be those of the volume.
     image = np.broadcast_to(np.arange(11, dtype=np.float32)[:, None, None] / 255, (11, 40, 50))
     write(raw / "data" / "patient901_frame01.h5", image, np.full(image.shape, 2, np.uint8))
     options = DataOptions("acdc", str(raw), size=(32, 48))
@@ -97,7 +97,7 @@ def test_stacks_are_packed_as_their_slices(raw, tmp_path):
     assert splits["test"].labels.shape == (11, 32, 48) and (splits["test"].labels == 2).all()
     assert set(splits["test"].sources) == {"patient901"}
     assert splits["val"].names == ("patient801_frame01#000", "patient801_frame01#001")
-    assert splits["labelled"].names == ("patient001_frame01#001", "patient001_frame01#002")
+    assert splits["labeled"].names == ("patient001_frame01#001", "patient001_frame01#002")
     reader = registry.make(options)
     pair = reader.load(reader.scan(raw)["val"][0])
     for i, (_, *one) in enumerate(preprocess.slices(*pair, "")):
@@ -128,11 +128,11 @@ def test_real_sample(real):
     parts = acdc.Acdc(3 / 14).scan(real / "acdc")
     counts = {part: (len(samples), len({s.source for s in samples})) for part, samples in parts.items()}
     # The first three patients are SSL4MIS's 68 slices.
-    assert counts == {"labelled": (68, 3), "train": (188, 11), "val": (10, 5), "test": (20, 10)}
+    assert counts == {"labeled": (68, 3), "train": (188, 11), "val": (10, 5), "test": (20, 10)}
     image, label = READER.load(parts["test"][0])
     assert image.shape == (10, 256, 216, 1) and label.shape == (10, 256, 216)
     assert image.max() == 255 and image.min() == 0 and set(np.unique(label)) == {0, 1, 2, 3}
-    image, label = READER.load(parts["labelled"][0])
+    image, label = READER.load(parts["labeled"][0])
     assert image.shape == (*label.shape, 1)
 
 

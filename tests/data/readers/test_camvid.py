@@ -67,7 +67,7 @@ def test_index_that_is_no_class(camvid_raw):
     assert path.name in line and "12" in line and "\n" not in line
 
 
-def test_colour_mask(camvid_raw):
+def test_color_mask(camvid_raw):
     path = camvid_raw / "trainannot" / "train_00002.png"
     cv2.imwrite(str(path), np.zeros((96, 128, 3), np.uint8))
     assert path.name in (line := error(camvid_raw)) and "single-channel" in line

@@ -33,7 +33,7 @@ error = functools.partial(complaint, READER)
 
 def test_spec():
     spec = cityscapes.SPEC
-    assert spec.outputs == 35 and spec.reserved and not spec.free_rotation
+    assert spec.outputs == 35 and spec.reserved and not spec.rotation_invariant
     # Label table of the set: 7 is road, 26 car, 33 bicycle.
     assert [spec.classes[1 + i] for i in (7, 26, 33)] == ["road", "car", "bicycle"]
     assert [spec.palette[1 + i] for i in (7, 26, 33)] == [(128, 64, 128), (0, 0, 142), (119, 11, 32)]
@@ -58,8 +58,8 @@ def test_val_is_cut_in_half(raw, tmp_path):
     options = DataOptions("cityscapes", str(raw), size=(32, 64))
     splits = pack.load(pack.prepare(options, tmp_path / "cache")).splits
     assert {n: len(s.images) for n, s in splits.items()} == {
-        "labelled": 1,
-        "unlabelled": 3,
+        "labeled": 1,
+        "unlabeled": 3,
         "val": 2,
         "test": 2,
     }

@@ -28,7 +28,7 @@ def label_of(raw):
 
 def test_spec():
     assert dagm.SPEC.classes == ("background", "defect") and dagm.SPEC.channels == 1
-    assert dagm.SPEC.background and not dagm.SPEC.reserved and dagm.SPEC.free_rotation
+    assert dagm.SPEC.background and not dagm.SPEC.reserved and dagm.SPEC.rotation_invariant
 
 
 def test_an_image_without_label_has_no_defect(raw):
@@ -58,8 +58,8 @@ def test_without_test_it_is_one_pool(raw, tmp_path):
     options = DataOptions("dagm", str(raw), (32, 32), val_fraction=0.2, test_fraction=0.4)
     splits = pack.load(pack.prepare(options, tmp_path / "cache")).splits
     counts = {name: len(split.images) for name, split in splits.items()}
-    # Of 6: round(2.4) for the test, round(1.2) for val, at least one of the other three labelled.
-    assert counts == {"labelled": 1, "unlabelled": 2, "val": 1, "test": 2}
+    # Of 6: round(2.4) for the test, round(1.2) for val, at least one of the other three labeled.
+    assert counts == {"labeled": 1, "unlabeled": 2, "val": 1, "test": 2}
 
 
 def test_real_sample(real):

@@ -31,7 +31,7 @@ error = functools.partial(complaint, READER)
 
 
 def test_spec():
-    assert dsb2018.SPEC.outputs == 1 and dsb2018.SPEC.free_rotation and not dsb2018.SPEC.reserved
+    assert dsb2018.SPEC.outputs == 1 and dsb2018.SPEC.rotation_invariant and not dsb2018.SPEC.reserved
     assert (dsb2018.SPEC.monitor, dsb2018.SPEC.headline) == ("hard_iou", "iou")
 
 
@@ -65,16 +65,16 @@ def test_real_sample(real, tmp_path):
     assert image.shape == (*label.shape, 3) and 0 < label.mean() < 0.5
     options = DataOptions("dsb2018", str(real / "dsb2018"), size=(64, 64))
     splits = pack.load(pack.prepare(options, tmp_path)).splits
-    # 524 images: round(104.8) test, round(52.4) val, and a tenth of the other 367 labelled.
+    # 524 images: round(104.8) test, round(52.4) val, and a tenth of the other 367 labeled.
     counts = {name: len(split.images) for name, split in splits.items()}
-    assert counts == {"labelled": 37, "unlabelled": 330, "val": 52, "test": 105}
+    assert counts == {"labeled": 37, "unlabeled": 330, "val": 52, "test": 105}
 
 
 def test_shares_of_the_pool(raw, tmp_path):
     options = DataOptions("dsb2018", str(raw), (32, 32), val_fraction=0.25, test_fraction=0.5)
     splits = pack.load(pack.prepare(options, tmp_path / "cache")).splits
     counts = {name: len(split.images) for name, split in splits.items()}
-    assert counts == {"labelled": 1, "unlabelled": 1, "val": 2, "test": 4}
+    assert counts == {"labeled": 1, "unlabeled": 1, "val": 2, "test": 4}
 
 
 def test_other_files_are_ignored(raw):

@@ -22,14 +22,14 @@ READER = hela.Hela()
 error = functools.partial(complaint, READER)
 
 
-def grey(path):
+def gray(path):
     return cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
 
 
 def test_spec():
     spec = registry.spec("hela")
     assert spec.kind == "multilabel" and spec.classes == ("alive", "dead", "position") and spec.outputs == 3
-    assert spec.channels == 1 and spec.free_rotation and spec.counts_cells and not spec.reserved
+    assert spec.channels == 1 and spec.rotation_invariant and spec.counts_cells and not spec.reserved
     assert spec.target_scale == (1, 1, 3) and spec.dilate_channels == (0, 1)
     assert spec.detection_shares == (0.01, 0.01, 0.001)
     assert spec.monitor == "loss" and spec.headline == "miou_ad"
@@ -44,7 +44,7 @@ def test_what_was_written_is_read(hela_raw):
         assert image.shape == (96, 128, 1) and label.shape == (96, 128, 3)
         assert image.dtype == label.dtype == np.uint8 and set(np.unique(label)) == {0, 1}
         folder = sample.image.parents[1]
-        files = [grey(folder / name / sample.image.name) for name in hela.FOLDERS]
+        files = [gray(folder / name / sample.image.name) for name in hela.FOLDERS]
         np.testing.assert_array_equal(image[..., 0], files[0])
         np.testing.assert_array_equal(label[..., 0], files[1] // 255)
         np.testing.assert_array_equal(label[..., 1], files[2] // 255)
@@ -61,7 +61,7 @@ def test_mod_position_is_not_read(hela_raw):
     assert len(READER.scan(hela_raw)["val"]) == 2
 
 
-def test_masks_above_ten_in_grey_or_colour(hela_raw):
+def test_masks_above_ten_in_gray_or_color(hela_raw):
     path = hela_raw / "test" / "dead" / "test_00000.png"
     mask = np.zeros((96, 128), np.uint8)
     mask[0, :3] = 10, 11, 255
@@ -80,7 +80,7 @@ def test_real_layout(real):
         image, label = READER.load(sample)
         assert image.shape == (520, 696, 1) and label.shape == (520, 696, 3)
         ours = label[..., cell_count.POSITION]
-        theirs = (grey(sample.image.parents[1] / "mod_position" / sample.image.name) > 10).astype(np.uint8)
+        theirs = (gray(sample.image.parents[1] / "mod_position" / sample.image.name) > 10).astype(np.uint8)
         # Theirs have radii and middles that are no whole numbers, taken from the nuclei, not from marks that
         # the border may cut: rims differ, by up to 9 % of the pixels, but no disc is lost or moved.
         assert (ours != theirs).sum() < 0.1 * ours.sum()
@@ -132,7 +132,7 @@ def large(tmp_path_factory):
     writers.write_synthetic("hela", raw, {"train": 3, "val": 1, "test": 1}, size=(300, 420))
     for folder in hela.FOLDERS:
         path = raw / "test" / folder / "test_00000.png"
-        cv2.imwrite(str(path), grey(path)[:256, :300])
+        cv2.imwrite(str(path), gray(path)[:256, :300])
     return raw
 
 
@@ -147,7 +147,7 @@ def test_pack_and_load_with_overlap(large, tmp_path):
     packed = pack.load(root)
     # Step 102. 300 rows: 0, 44; 420 columns: 0, 102, 164; 256 rows: 0; 300 columns: 0, 44.
     assert {name: len(s.images) for name, s in packed.splits.items()} == {
-        "labelled": 6, "unlabelled": 12, "val": 6, "test": 2,
+        "labeled": 6, "unlabeled": 12, "val": 6, "test": 2,
     }  # fmt: skip
     for part, samples in READER.scan(large).items():
         for sample in samples:

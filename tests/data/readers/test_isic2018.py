@@ -32,7 +32,7 @@ error = functools.partial(complaint, READER)
 
 
 def test_spec():
-    assert isic2018.SPEC.outputs == 1 and isic2018.SPEC.free_rotation and not isic2018.SPEC.reserved
+    assert isic2018.SPEC.outputs == 1 and isic2018.SPEC.rotation_invariant and not isic2018.SPEC.reserved
     assert (isic2018.SPEC.monitor, isic2018.SPEC.headline) == ("hard_iou", "iou")
 
 

@@ -54,14 +54,14 @@ def test_spec():
     )
 
 
-def test_grey_levels_and_axes_by_hand(raw):
+def test_gray_levels_and_axes_by_hand(raw):
     # The window −2..6 is 8 wide: 255·2/8 = 63.75 for 0, 255·(1 + 2)/8 = 95.625 for 1; outside it clips.
     image = np.zeros((2, 3, 4), np.float32)
     image[0, :, 1] = (1.0, -2.5, 7.0)
     label = np.zeros((2, 3, 4), np.uint8)
     label[1, 2, 3] = 1
     write(file_of(raw), image=image, label=label)
-    found, moved = READER.load(READER.scan(raw)["labelled"][0])
+    found, moved = READER.load(READER.scan(raw)["labeled"][0])
     assert found.shape == (4, 2, 3, 1) and moved.shape == (4, 2, 3)
     assert found[1, 0, :, 0].tolist() == [96, 0, 255] and (found[0] == 64).all()
     assert np.argwhere(moved).tolist() == [[3, 1, 2]]
@@ -71,26 +71,26 @@ def test_grey_levels_and_axes_by_hand(raw):
 def test_the_window_keeps_the_values_of_volumes_of_8_bits_apart():
     # 0.066 is the least step of the sample's volumes.
     low, high = left_atrium.WINDOW
-    grey = np.round(255 * (np.arange(low, high, 0.066) - low) / (high - low))
-    assert (np.diff(grey) >= 1).all() and grey.min() == 0 and grey.max() <= 255
+    gray = np.round(255 * (np.arange(low, high, 0.066) - low) / (high - low))
+    assert (np.diff(gray) >= 1).all() and gray.min() == 0 and gray.max() <= 255
 
 
 @pytest.mark.parametrize(
-    ("fractions", "labelled"),
+    ("fractions", "labeled"),
     # Of eight: .1 is one; .3 · 8 = 2.4 is two; 1 leaves val its case. Val is one of the others.
     [((0.1, 0.1), "3"), ((0.3, 0.1), "31"), ((1.0, 0.1), "3142075"), ((1.0, 0.25), "314207")],
 )
-def test_the_first_cases_of_the_list_are_labelled(raw, fractions, labelled):
+def test_the_first_cases_of_the_list_are_labeled(raw, fractions, labeled):
     for n in "31420756":
         file_of(raw, f"c{n}").parent.mkdir()
         file_of(raw, f"c{n}").write_bytes(b"")
     listed(raw, *(f"c{n}" for n in "31420756"))
     parts = left_atrium.La(*fractions).scan(raw)
-    names = {part: {s.name[1:] for s in parts[part]} for part in ("labelled", "unlabelled", "val")}
-    assert names["labelled"] == set(labelled) and parts["train"] == []
+    names = {part: {s.name[1:] for s in parts[part]} for part in ("labeled", "unlabeled", "val")}
+    assert names["labeled"] == set(labeled) and parts["train"] == []
     assert len(names["val"]) == round(8 * fractions[1])
-    assert names["val"] | names["unlabelled"] == set("01234567") - set(labelled)
-    assert not names["val"] & names["unlabelled"]
+    assert names["val"] | names["unlabeled"] == set("01234567") - set(labeled)
+    assert not names["val"] & names["unlabeled"]
 
 
 def test_val_is_drawn_by_the_seed(raw):
@@ -112,7 +112,7 @@ def test_packed_is_what_was_written(originals, tmp_path, caplog):
     packed = pack.load(pack.prepare(options, tmp_path))
     assert packed.spec == left_atrium.SPEC and packed.spec.dims == 3
     counts = {name: len(split.images) for name, split in packed.splits.items()}
-    assert counts == {"labelled": 1, "unlabelled": 2, "val": 1, "test": 2}
+    assert counts == {"labeled": 1, "unlabeled": 2, "val": 1, "test": 2}
     for split in packed.splits.values():
         assert split.images.shape[1:] == (32, 112, 128, 1) and split.labels.shape[1:] == (32, 112, 128)
     reader, split = registry.make(options), packed.splits["test"]
@@ -146,11 +146,11 @@ def test_written_volumes_are_as_the_real_ones():
 
 
 def test_real_sample(real, tmp_path):
-    # Two cases to train: one labelled, one val, none left.
+    # Two cases to train: one labeled, one val, none left.
     parts = left_atrium.La().scan(real / "la_heart")
     counts = {part: len(samples) for part, samples in parts.items()}
-    assert counts == {"labelled": 1, "unlabelled": 0, "val": 1, "test": 1, "train": 0}
-    (case,) = parts["labelled"]
+    assert counts == {"labeled": 1, "unlabeled": 0, "val": 1, "test": 1, "train": 0}
+    (case,) = parts["labeled"]
     assert case.name == "8M99G0JLAXG9GLPV0O8G"
     image, label = READER.load(case)
     assert image.shape == (88, 148, 141, 1) and label.shape == (88, 148, 141)
@@ -176,7 +176,7 @@ def test_too_few_cases(raw):
 
 def test_case_on_two_sides(raw, tmp_path):
     listed(raw, "train_00000", name="test.list")
-    with pytest.raises(UserError, match="'train_00000' is in labelled & test"):
+    with pytest.raises(UserError, match="'train_00000' is in labeled & test"):
         pack.prepare(DataOptions("la", str(raw), size=(32, 32), depth=16), tmp_path / "cache")
 
 
@@ -226,5 +226,5 @@ def test_both_parts_are_written(tmp_path):
     writers.write_synthetic("la", tmp_path / "la", {"train": 3, "test": 1}, size=(16, 32))
     found = left_atrium.La().scan(tmp_path / "la")
     assert {part: len(samples) for part, samples in found.items() if samples} == {
-        "labelled": 1, "unlabelled": 1, "val": 1, "test": 1,
+        "labeled": 1, "unlabeled": 1, "val": 1, "test": 1,
     }  # fmt: skip

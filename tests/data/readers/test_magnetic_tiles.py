@@ -61,7 +61,7 @@ def test_spec():
     )
 
 
-def test_grey_edges_are_cut_at_127_and_the_folder_is_the_class(raw):
+def test_gray_edges_are_cut_at_127_and_the_folder_is_the_class(raw):
     mask = np.zeros((96, 128), np.uint8)
     mask[0, :5] = (0, 1, 127, 128, 255)
     for kind, value in (("Free", 0), ("Blowhole", 1), ("Uneven", 5)):
@@ -72,7 +72,7 @@ def test_grey_edges_are_cut_at_127_and_the_folder_is_the_class(raw):
         assert image.shape == (96, 128, 1) and image.dtype == label.dtype == np.uint8
 
 
-def test_neighbouring_photographs_are_of_one_region(raw):
+def test_neighboring_photographs_are_of_one_region(raw):
     photographs(
         raw,
         # A chain through two folders, each at most 200 from the next though the ends are 350 apart.
@@ -165,7 +165,7 @@ def test_name_without_number(raw):
     assert "tile.jpg" in line and "exp1_num_4727.jpg" in line and "\n" not in line
 
 
-def test_colour_mask(raw):
+def test_color_mask(raw):
     cv2.imwrite(str(mask_of(raw)), np.zeros((96, 128, 3), np.uint8))
     assert str(mask_of(raw)) in (line := error(raw)) and "single-channel" in line and "\n" not in line
 

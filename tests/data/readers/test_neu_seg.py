@@ -42,7 +42,7 @@ def scenes_on_both_sides(parts):
 def test_spec():
     spec = neu_seg.SPEC
     assert spec.classes == ("background", "inclusion", "patches", "scratches") and spec.channels == 1
-    assert spec.background and not spec.reserved and not spec.volumes and spec.free_rotation
+    assert spec.background and not spec.reserved and not spec.volumes and spec.rotation_invariant
     assert spec.splits == ("published", "scenes")
 
 
@@ -86,7 +86,7 @@ def test_what_the_published_split_shares_is_told(raw, tmp_path, caplog):
     # By name the two sides still have nothing in common, and val shares no scene with training.
     assert not any(packed.manifest["common_sources"].values())
     assert {name: len(s.images) for name, s in packed.splits.items()} == {
-        "labelled": 2, "unlabelled": 2, "val": 2, "test": 3,
+        "labeled": 2, "unlabeled": 2, "val": 2, "test": 3,
     }  # fmt: skip
 
 

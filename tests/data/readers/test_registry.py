@@ -83,8 +83,8 @@ def test_a_changed_mask_file_is_noticed(copied, tmp_path):
 
 
 @pytest.mark.parametrize("name", sorted(set(registry.READERS) - {"suim", "camvid", "cityscapes"}))
-def test_sets_without_colours_of_their_own_get_those_that_the_colour_blind_tell_apart(name):
+def test_sets_without_colors_of_their_own_get_those_that_the_color_blind_tell_apart(name):
     spec = registry.spec(name)
     objects = spec.palette[int(spec.background or spec.reserved) :]
-    objects = [colour for colour in objects if colour != palette.BACKGROUND]
+    objects = [color for color in objects if color != palette.BACKGROUND]
     assert objects == list(palette.OBJECTS[: len(objects)])

@@ -24,14 +24,14 @@ def test_palette_is_the_binary_code():
 
 
 def test_decode_by_hand():
-    colours = np.array([[(0, 0, 0), (0, 0, 255), (250, 5, 60), (200, 255, 193), (255, 0, 255)]], np.uint8)
-    assert suim.decode(colours, Path("m")).tolist() == [[1, 2, 5, 8, 6]]
+    colors = np.array([[(0, 0, 0), (0, 0, 255), (250, 5, 60), (200, 255, 193), (255, 0, 255)]], np.uint8)
+    assert suim.decode(colors, Path("m")).tolist() == [[1, 2, 5, 8, 6]]
 
 
 def test_a_few_blurred_border_pixels_are_void():
-    colours = np.zeros((10, 10, 3), np.uint8)
-    colours[0, :5, 1] = (64, 100, 128, 192, 193)
-    assert suim.decode(colours, Path("m"))[0, :6].tolist() == [VOID, VOID, VOID, VOID, 3, 1]
+    colors = np.zeros((10, 10, 3), np.uint8)
+    colors[0, :5, 1] = (64, 100, 128, 192, 193)
+    assert suim.decode(colors, Path("m"))[0, :6].tolist() == [VOID, VOID, VOID, VOID, 3, 1]
 
 
 def test_scan_is_sorted_and_ignores_other_files(suim_raw):
@@ -91,7 +91,7 @@ def test_sizes_differ(suim_raw):
     assert path.name in line and "100x96" in line and "128x96" in line and "\n" not in line
 
 
-def test_colour_that_is_no_class(suim_raw):
+def test_color_that_is_no_class(suim_raw):
     path = next((suim_raw / "TEST" / "masks").iterdir())
     mask = np.zeros((96, 128, 3), np.uint8)
     mask[:50] = (30, 128, 200)  # BGR
