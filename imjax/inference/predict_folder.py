@@ -106,7 +106,7 @@ class Run:
 
     def _read(self, path: Path) -> np.ndarray | None:
         try:
-            return image_io.read(path, self.stage.spec.channels)
+            return image_io.read_with_channels(path, self.stage.spec.channels)
         except UserError as error:
             self.failed.append(str(error))
             return None
