@@ -107,11 +107,11 @@ class Generation:
         from imjax.training import loop
         from imjax.training.checkpoints import Checkpoints
         from imjax.training.data_loader import EnsembleLoader
-        from imjax.training.ensemble_parallel import spread_over_devices
+        from imjax.training.ensemble_parallel import place_members
         from imjax.training.metric_writer import Writer
-        from imjax.training.progress import Monitor
+        from imjax.training.progress import StageLogger
 
-        members = spread_over_devices(self._members)
+        members = place_members(self._members)
         options = Train(
             2, self._steps // 2, self._batch, "adamw", "constant", data.RATE, 0.0, data.DECAY,
             data.ADAM_EPSILON, patience=1,
@@ -124,7 +124,8 @@ class Generation:
                 loop.fit(
                     self._objective, options, members, [EnsembleLoader(pairs, members, 4096)], val,
                     steps=[options.steps_per_epoch], seed=0, stage="bench", eval_batch_size=32,
-                    checkpoints=checkpoints, monitor=Monitor(writer, "bench", "1/1", 0, lambda: False),
+                    checkpoints=checkpoints,
+                    stage_logger=StageLogger(writer, "bench", "1/1", 0, lambda: False),
                 )  # fmt: skip
             finally:
                 checkpoints.close()

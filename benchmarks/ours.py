@@ -105,7 +105,7 @@ class Training:
         self._order = self._source.shuffled(0, "bench", batch)
         self._batch, self._done = batch, 0
         keys = _member_keys(0, "bench", members)
-        self._keys = self._members.spread(keys)
+        self._keys = self._members.shard(keys)
         self._state, self._advance = _start(self._objective, optimizer, self._members, keys)
         self._scan, self._advance_many = scan, _scanned(self._objective, optimizer.make(), self._members)
         self.facts = {
@@ -143,7 +143,7 @@ class Training:
 
         for first in range(self._done, self._done + repeats, self._scan):
             indices = [self._order(step) for step in range(first, first + self._scan)]
-            laid = self._members.spread(np.stack(indices, 1))
+            laid = self._members.shard(np.stack(indices, 1))
             self._state = self._advance_many(self._state, self._source._resident, laid, self._keys)
 
 
@@ -152,14 +152,14 @@ def task(size: int, alpha: float, dtype: str, convolution: str = "auto") -> tupl
     import jax.numpy as jnp
 
     from imjax.models.unet import UNet
-    from imjax.training.objective import segmentation
+    from imjax.training.objective import segmentation_objective
     from imjax.training.optimizer import Optimizer
 
     net = UNet(data.OUTPUTS, alpha, momentum=data.MOMENTUM, dtype=jnp.dtype(dtype), convolution=convolution)
     optimizer = Optimizer(
         "adamw", "constant", data.RATE, 0.0, data.DECAY, data.ADAM_EPSILON, horizon=0, patience=0
     )
-    return segmentation(net, data.spec(), (size, size)), optimizer
+    return segmentation_objective(net, data.spec(), (size, size)), optimizer
 
 
 def _start(objective: Any, optimizer: Any, members: Any, keys: Any) -> tuple[Any, Any]:
@@ -171,7 +171,7 @@ def _start(objective: Any, optimizer: Any, members: Any, keys: Any) -> tuple[Any
 
     run = loop._programs(objective, members, optimizer)
     starts = [run.init(key) for key in keys]
-    state = members.spread(jax.tree.map(lambda *leaves: np.stack(leaves), *starts))
+    state = members.shard(jax.tree.map(lambda *leaves: np.stack(leaves), *starts))
     return state, run.advance[0]
 
 

@@ -167,7 +167,7 @@ def serial(name: str, root: Path, pictures: Path, given: str, packed: Any) -> Co
         said = np.load(root / str(turn) / "test.npy")
         shutil.rmtree(root / str(turn))
         found = evaluate.figures(packed.spec, truth=packed.splits["test"].labels, prediction=said)
-        return found[packed.spec.headline, ""]
+        return found[packed.spec.primary_metric, ""]
 
     return Command(name, False, line, score)
 

@@ -1,7 +1,8 @@
 """Losses of one model over one batch: logits in any float type, float32 out.
 
-Choices per dataset: Vorndran & Roeck 2024 (arXiv 2401.14387), method.md 1.5. `overlap_loss`, the supervised
-term of the joint-training methods: method.md 2. `*px` are any pixel axes, a batch axis among them.
+The generational methods use cross-entropy or `mse_sigmoid`, by dataset (Vorndran & Roeck 2024, arXiv
+2401.14387); the joint-training methods use `ce_dice_loss` (SSL4MIS benchmark). `*px` are any pixel axes, a
+batch axis among them.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from jaxtyping import Array, Float, Float32, UInt8
 Loss = Float32[Array, ""]
 
 DICE_SMOOTH = 1e-5
-"""Added to both sides of the Dice ratio: a class without a pixel in truth and prediction has the ratio 1."""
+"""Added to numerator and denominator of the Dice ratio: a class that neither map has gets the ratio 1."""
 
 
 def _mean_where(values: Array, counted: Array) -> Array:
@@ -51,7 +52,7 @@ def cross_entropy(
         labels: class indices, or `void`.
         weights: a factor for each pixel's term, held constant by the caller; none: 1. The sum is divided by
             the number of all pixels that are not void, whatever their weights: a mask of 0 and 1 that keeps
-            few pixels makes the loss small, as in FixMatch, and does not become a mean over those few.
+            few pixels makes the loss small, as in FixMatch, and does not give a mean over those few.
     """
     each = pixel_cross_entropy(logits, labels, void)
     return _mean_where(each if weights is None else weights.astype(jnp.float32) * each, labels != void)
@@ -63,10 +64,10 @@ def soft_dice(
     weights: Float[Array, "*px"] | None = None,
     void: int = 255,
 ) -> Loss:
-    """1 − mean over the c classes of (2 Σ w·p·y + s)/(Σ w·p² + Σ w·y² + s); p softmax, y one-hot truth.
+    """1 − mean over the c classes of (2 Σ w·p·y + s)/(Σ w·p² + Σ w·y² + s); p softmax, y one-hot labels.
 
     The sums run over the whole batch, without its void pixels; s is `DICE_SMOOTH`, w 1 without `weights`.
-    Squared denominators as in V-Net (Milletari et al. 2016) and the benchmark of method.md 2; every class
+    Squared denominators as in V-Net (Milletari et al. 2016, arXiv 1606.04797) and in SSL4MIS; every class
     counts, background included.
     """
     true = _one_hot(labels, logits.shape[-1]).astype(jnp.float32)
@@ -74,18 +75,18 @@ def soft_dice(
     w = (labels != void).astype(jnp.float32)
     w = (w if weights is None else w * weights)[..., None]
     pixels = tuple(range(labels.ndim))
-    both = (w * p * true).sum(pixels)
-    either = (w * (p * p + true)).sum(pixels)
-    return 1 - jnp.mean((2 * both + DICE_SMOOTH) / (either + DICE_SMOOTH))
+    intersection = (w * p * true).sum(pixels)
+    sizes = (w * (p * p + true)).sum(pixels)
+    return 1 - jnp.mean((2 * intersection + DICE_SMOOTH) / (sizes + DICE_SMOOTH))
 
 
-def overlap_loss(
+def ce_dice_loss(
     logits: Float[Array, "*px c"],
     labels: UInt8[Array, "*px"],
     weights: Float[Array, "*px"] | None = None,
     void: int = 255,
 ) -> Loss:
-    """½ (`cross_entropy` + `soft_dice`), both with the weights: the supervised term of method.md 2."""
+    """½ (`cross_entropy` + `soft_dice`), both with the weights: the supervised loss of joint training."""
     return (cross_entropy(logits, labels, void, weights) + soft_dice(logits, labels, weights, void)) / 2
 
 
@@ -100,8 +101,8 @@ def mse_sigmoid(
     Args:
         logits: k outputs; binary: k = 1.
         targets: 0/1, or `void`; binary may leave out the last axis.
-        scale: one factor per output, or one for all. The study trains HeLa with (1, 1, 3): the position
-            target is 3, out of the sigmoid's reach, which pulls harder towards 1 than towards 0.
+        scale: one factor per output, or one for all. HeLa has (1, 1, 3) in arXiv 2401.14387: the target of
+            position is 3, beyond the sigmoid's range, so that the gradient toward 1 exceeds that toward 0.
 
     Raises:
         ValueError: neither one factor nor one per output.
@@ -110,8 +111,8 @@ def mse_sigmoid(
         raise ValueError(f"mse_sigmoid: {len(scale)} scale factors for {logits.shape[-1]} outputs")
     if targets.ndim == 3:
         targets = targets[..., None]
-    wanted = targets * jnp.asarray(scale, jnp.float32)
-    errors = jnp.square(jax.nn.sigmoid(logits.astype(jnp.float32)) - wanted)
+    scaled = targets * jnp.asarray(scale, jnp.float32)
+    errors = jnp.square(jax.nn.sigmoid(logits.astype(jnp.float32)) - scaled)
     return _mean_where(errors, jnp.broadcast_to(targets != void, errors.shape))
 
 
@@ -131,15 +132,15 @@ def score_loss(
     """EvalNet's loss: MSE of sigmoid(iou_logits) plus, unless binary, cross-entropy of the detection.
 
     Args:
-        iou_logits, iou: per class; binary: k = 1. Truth in 0..1.
-        detection_logits, detection: per class, both or neither (binary). Truth 0 or 1.
+        iou_logits, iou: per class; binary: k = 1. Targets in 0..1.
+        detection_logits, detection: per class, both or neither (binary). Targets 0 or 1.
 
     Raises:
         ValueError: only one of the detection arguments is given.
     """
     error = jnp.square(jax.nn.sigmoid(iou_logits.astype(jnp.float32)) - iou).mean().astype(jnp.float32)
     if (detection_logits is None) != (detection is None):
-        raise ValueError("score_loss: detection_logits and detection go together")
+        raise ValueError("score_loss: expected both detection_logits and detection, or neither")
     if detection_logits is None:
         return error
     return error + binary_cross_entropy(detection_logits, detection)

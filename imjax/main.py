@@ -134,7 +134,7 @@ def _run(
         return
     results.write(workdir, rows)
     write_report([workdir], workdir / "report.html")
-    print(results.table(rows, packed.spec.headline, config.top))
+    print(results.table(rows, packed.spec.primary_metric, config.top))
     print(f"\nresults: {workdir / 'results.csv'}\nreport:  {workdir / 'report.html'}")
 
 

@@ -145,7 +145,7 @@ def judge(point: SweepRun) -> Verdict:
     truth = test.labels
     channels = truth.shape[1 + spec.dims :]
     pixels = rng.numpy(0, "smoke").permutation(truth.reshape(-1, *channels))
-    metric = "mpa" if spec.kind == "multiclass" and not spec.background else spec.headline
+    metric = "mpa" if spec.kind == "multiclass" and not spec.background else spec.primary_metric
 
     def figure(prediction: np.ndarray) -> float:
         return evaluate.figures(spec, truth=truth, prediction=prediction, names=test.names)[metric, ""]

@@ -15,14 +15,13 @@ from imjax.config.schema import Config, flatten, freeze
 from imjax.data.pack import PackedDataset
 from imjax.data.readers import registry
 from imjax.errors import UserError
-from imjax.methods.generational.registry import GENERATIONAL_METHODS
-from imjax.methods.joint.registry import JOINT_METHODS
+from imjax.methods.registry import GENERATIONAL_METHODS, JOINT_METHODS
 from imjax.pipeline.artifacts import ArtifactStore
 from imjax.pipeline.context import Context
 from imjax.pipeline.joint_stage import make_system
 from imjax.pipeline.plan import describe, make_plan
 from imjax.pipeline.stages import JointStage, LabelStage, TrainStage
-from imjax.training.semi_supervised_objective import joint_training
+from imjax.training.semi_supervised_objective import joint_objective
 
 ROOT = Path(__file__).parents[1]
 LEAVES = sorted((ROOT / "configs").glob("*.py"))
@@ -78,13 +77,15 @@ def test_every_config_builds_a_plan_and_nets_that_fit(path, preset, tmp_path):
 @functools.cache
 def step_shape(system, shape):
     """Shape of the loss of one step; the real size is for the nets alone, which are what must fit it."""
-    objective = joint_training(system, shape[1:-1])
+    objective = joint_objective(system, shape[1:-1])
     half = jax.ShapeDtypeStruct(shape, "uint8")
     batch = {"labeled": {"image": half, "label": jax.ShapeDtypeStruct(shape[:-1], "uint8")}}
     variables = jax.eval_shape(objective.init, jax.random.key(0))
     batch["unlabeled"] = {"image": half}
     loss, after = jax.eval_shape(objective.losses["loss"], variables, batch, jax.random.key(0))
-    assert jax.tree.structure(after.rest | {"params": variables["params"]}) == jax.tree.structure(variables)
+    assert jax.tree.structure(after.model_state | {"params": variables["params"]}) == jax.tree.structure(
+        variables
+    )
     return loss.shape
 
 

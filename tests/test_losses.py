@@ -79,12 +79,12 @@ def test_score_loss_is_mse_plus_optax_cross_entropy():
     wanted = mse + optax.sigmoid_binary_cross_entropy(b, found).mean()
     np.testing.assert_allclose(losses.score_loss(a, iou, b, found), wanted, rtol=1e-6)
     assert np.isfinite(losses.binary_cross_entropy(1e4 * b, found))
-    with pytest.raises(ValueError, match="together"):
+    with pytest.raises(ValueError, match="expected both"):
         losses.score_loss(a, iou, b)
 
 
 # Compiled once per shape: op by op the tests would take several times as long.
-pixelwise, dice, overlap = map(jax.jit, (losses.pixel_cross_entropy, losses.soft_dice, losses.overlap_loss))
+pixelwise, dice, overlap = map(jax.jit, (losses.pixel_cross_entropy, losses.soft_dice, losses.ce_dice_loss))
 weighted = jax.jit(lambda logits, labels, weights=None: losses.cross_entropy(logits, labels, weights=weights))
 
 
@@ -159,7 +159,7 @@ def test_dice_sums_over_the_batch_not_per_image():
 def test_dice_of_void_or_unweighted_pixels():
     logits, labels = batch()
     void = jnp.full_like(labels, 255)
-    value, gradient = jax.jit(jax.value_and_grad(losses.overlap_loss))(logits, void)
+    value, gradient = jax.jit(jax.value_and_grad(losses.ce_dice_loss))(logits, void)
     assert float(value) == 0 and not np.asarray(gradient).any()
     # Weight 0 and void are the same to the Dice loss.
     weights = jnp.ones(labels.shape).at[1, 0].set(0)
@@ -182,6 +182,6 @@ def test_overlap_loss_is_half_of_both_and_blind_to_the_order_of_classes():
 
 def test_overlap_loss_has_no_scatter_and_takes_half_precision():
     logits, labels = batch()
-    assert "scatter" not in jax.jit(jax.grad(losses.overlap_loss)).lower(logits, labels).as_text()
+    assert "scatter" not in jax.jit(jax.grad(losses.ce_dice_loss)).lower(logits, labels).as_text()
     value = overlap((1e4 * logits).astype(jnp.bfloat16), labels)
     assert value.dtype == jnp.float32 and np.isfinite(value)

@@ -132,7 +132,7 @@ PREPARED = {
 @pytest.mark.parametrize("dataset", SETS)
 def test_data_and_what_is_watched(dataset):
     c, spec = config(dataset), registry.spec(dataset)
-    assert (spec.monitor, spec.target_scale) == WATCHED[dataset]
+    assert (spec.selection_metric, spec.target_scale) == WATCHED[dataset]
     d, wanted = c.data, PREPARED[dataset]
     assert (d.crops, d.overlap, d.label_fraction) == wanted[:3]
     assert (spec.label_resize, spec.image_resize) == wanted[4:]

@@ -221,7 +221,7 @@ class Config:
     """A whole run."""
 
     method: str
-    """Name in `imjax.methods.generational.registry` or in `imjax.methods.joint.registry`."""
+    """Name in `imjax.methods.registry`."""
     seed: int
     generations: int
     num_baseline_nets: int

@@ -58,13 +58,12 @@ class DatasetSpec:
     counts_cells: bool = False
     """The channels are those of `imjax.evaluation.cell_count`: predicted positions are redrawn before they
     are scored, and the cell count error is a metric (method.md 1.10)."""
-    monitor: Literal["hard_iou", "hard_miou", "soft_iou", "soft_miou", "loss"] = "soft_miou"
-    """Validation figure that picks each candidate's best epoch (method.md 1.5): of
-    `imjax.evaluation.metrics`, taken per batch, from the masks that nets give (`hard_…`) or from their
-    probabilities (`soft_…`)."""
-    headline: str = "miou"
-    """Metric, larger is better, that ranks the candidates on val (method.md 1.1) and that tables and curves
-    show of test."""
+    selection_metric: Literal["hard_iou", "hard_miou", "soft_iou", "soft_miou", "loss"] = "soft_miou"
+    """Validation metric that selects each candidate's best epoch: of `imjax.evaluation.metrics`, computed per
+    batch, from the predicted masks (`hard_…`) or from their probabilities (`soft_…`)."""
+    primary_metric: str = "miou"
+    """Metric, larger is better, that ranks the candidates on the validation set, and that tables and curves
+    show for the test set."""
     source: str = ""
     """Where the data is had, for the message that says it is missing."""
     layout: str = ""

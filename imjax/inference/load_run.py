@@ -20,8 +20,7 @@ from imjax.data.spec import DatasetSpec
 from imjax.errors import UserError
 from imjax.inference.predictor import Predictor
 from imjax.json_io import read_json
-from imjax.methods.generational.registry import GENERATIONAL_METHODS
-from imjax.methods.joint.registry import JOINT_METHODS
+from imjax.methods.registry import GENERATIONAL_METHODS, JOINT_METHODS
 from imjax.training.checkpoints import load_nets
 
 
@@ -170,7 +169,7 @@ def _belongs(stage: str, method: str) -> bool:
 def _shape(model: Model, method: str, stage: str) -> tuple[float, int]:
     """Width and auxiliary decoders of a stage's nets."""
     if method in JOINT_METHODS:
-        return model.alpha, JOINT_METHODS[method].auxiliaries
+        return model.alpha, JOINT_METHODS[method].auxiliary_decoders
     return GENERATIONAL_METHODS[method].width(model, _generation(stage)), 0
 
 

@@ -29,7 +29,7 @@ from imjax.inference.sliding_window import Size, Tiler
 from imjax.inference.writers import Prediction
 from imjax.methods.generational.inconsistency_masks import consensus
 from imjax.ops import ensemble
-from imjax.ops.batched_map import over_images
+from imjax.ops.batched_map import map_images
 
 
 def members(stage: LoadedRun, nets: int) -> int:
@@ -125,7 +125,7 @@ class Run:
 
 
 def decide(spec: DatasetSpec, probabilities: np.ndarray, size: Size) -> tuple[np.ndarray, float]:
-    """Label at an image's own size, by `vote.harden`'s rules, and how sure it is.
+    """Label at an image's own size, by `vote.probabilities_to_label`'s rules, and how sure it is.
 
     Probabilities are resized bilinearly before the label is taken, one output at a time: all of them at
     the size of a large image would fill the memory. The class that a net reserves for inconsistent pixels is
@@ -177,11 +177,11 @@ def inconsistent(spec: DatasetSpec, mask: Mask, probabilities: np.ndarray, size:
     """
     if len(probabilities) < 2:
         return np.zeros(size, bool)
-    found = over_images(_disagreement, probabilities[None], spec=spec, mask=mask)[0]
+    found = map_images(_disagreement, probabilities[None], spec=spec, mask=mask)[0]
     return resize_label(found.astype(np.uint8), size).astype(bool)
 
 
 def _disagreement(probabilities: jax.Array, *, spec: DatasetSpec, mask: Mask) -> jax.Array:
-    labels = jax.vmap(functools.partial(ensemble.harden, spec.kind))(probabilities)
+    labels = jax.vmap(functools.partial(ensemble.probabilities_to_label, spec.kind))(probabilities)
     found = consensus(spec, mask, labels).inconsistent
     return found | (labels == 0).all(0) if spec.reserved else found

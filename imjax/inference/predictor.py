@@ -23,10 +23,10 @@ from imjax.methods.generational.inconsistency_masks import consensus
 from imjax.models.unet import UNet
 from imjax.models.unet_dropout import UNetDropout
 from imjax.ops import ensemble
-from imjax.ops.batched_map import over_images
+from imjax.ops.batched_map import map_images
 from imjax.training import apply_nets, memory
 from imjax.training.data_loader import EnsembleLoader
-from imjax.training.ensemble_parallel import Members, spread_over_devices
+from imjax.training.ensemble_parallel import Members, place_members
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Predictor:
         chunk = self.nets_per_device or memory.members_that_fit(
             need, shared=self.max_device_dataset_mib << 20
         )
-        return spread_over_devices(count, chunk, self.member_execution == "sequential")
+        return place_members(count, chunk, self.member_execution == "sequential")
 
     def _asked(self, net: nn.Module, systems: Sequence[Any], shape: Sequence[int], batch: int) -> Members:
         """Members of whom each is a system of nets, asked about a batch of uint8 `shape`."""
@@ -95,7 +95,7 @@ class Predictor:
             return self._through_windows(net, [variables], images)
         members = self._asked(net, [variables], images.shape[1:], self.batch)
         program, source = _labeling(members, net, self.spec.kind), self.source({"image": images}, members)
-        return apply_nets.per_image(members, program, members.spread(variables), source, self.batch)
+        return apply_nets.per_image(members, program, members.shard(variables), source, self.batch)
 
     def voted(self, net: nn.Module, systems: Sequence[Any], images: np.ndarray) -> np.ndarray:
         """Labels by the mean probability of the nets of each system.
@@ -112,7 +112,7 @@ class Predictor:
             return self._through_windows(net, systems, images)
         members = self._asked(net, systems, images.shape[1:], self.batch)
         program, source = _voting(members, net, self.spec.kind), self.source({"image": images}, members)
-        return apply_nets.per_image(members, program, members.spread(tuple(systems)), source, self.batch)
+        return apply_nets.per_image(members, program, members.shard(tuple(systems)), source, self.batch)
 
     def probabilities(
         self, net: nn.Module, variables: Any, images: Iterable[np.ndarray], size: tuple[int, int]
@@ -131,7 +131,7 @@ class Predictor:
         # A net by itself is a system of one.
         members = self._asked(net, [variables], (*size, self.spec.channels), self.batch)
         program = _saying(members, net, self.spec.kind)
-        return apply_nets.stream(members, program, members.spread((variables,)), images, self.batch)
+        return apply_nets.stream(members, program, members.shard((variables,)), images, self.batch)
 
     def inconsistent_pixels(self, labels: np.ndarray) -> float:
         """Mean size of the inconsistency mask of members' labels `[member, n, ...]` by the run's settings.
@@ -142,7 +142,7 @@ class Predictor:
         if self.spec.dims == 3:
             slices = labels.shape[2]
             labels = labels.reshape(len(labels), -1, *labels.shape[3:])
-        found = over_images(_size, np.moveaxis(labels, 0, 1), spec=self.spec, mask=self.mask)
+        found = map_images(_size, np.moveaxis(labels, 0, 1), spec=self.spec, mask=self.mask)
         return slices * float(found.mean())
 
     def _through_windows(self, net: nn.Module, systems: Sequence[Any], images: np.ndarray) -> np.ndarray:
@@ -152,8 +152,8 @@ class Predictor:
         batch = min(self.batch, len(where))
         members = self._asked(net, systems, (*(self.patch or shape), images.shape[-1]), batch)
         program = _saying(members, net, kind)
-        harden = functools.partial(ensemble.harden, kind)
-        variables = members.spread(tuple(systems))
+        harden = functools.partial(ensemble.probabilities_to_label, kind)
+        variables = members.shard(tuple(systems))
         return volume_windows.labels(
             members, program, variables, images, where, batch, lambda said: harden(jnp.asarray(said))
         )
@@ -178,7 +178,9 @@ def _voting(members: Members, net: nn.Module, kind: LabelKind) -> Callable:
     """The label of that mean."""
 
     def function(systems, batch):
-        return jax.vmap(functools.partial(ensemble.harden, kind))(_mean(net, kind, systems, batch))
+        return jax.vmap(functools.partial(ensemble.probabilities_to_label, kind))(
+            _mean(net, kind, systems, batch)
+        )
 
     return members.map(function)
 

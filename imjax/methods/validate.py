@@ -1,4 +1,4 @@
-"""The methods of both families by name, and what a run of one is called."""
+"""Checks of a configuration's method before anything is read, and the names of its runs."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ import difflib
 
 from imjax.config.schema import Config
 from imjax.errors import UserError
-from imjax.methods.generational.registry import GENERATIONAL_METHODS
-from imjax.methods.joint import loss
-from imjax.methods.joint.registry import JOINT_METHODS
+from imjax.methods.joint.loss import active_weighting
+from imjax.methods.registry import GENERATIONAL_METHODS, JOINT_METHODS
 
 
 def check(config: Config) -> None:
-    """Make sure that the method exists and can do what it is asked for.
+    """Check that the method exists and supports the configuration.
 
     Raises:
-        UserError: no such method, with the nearest ones; one of images alone, where the data are volumes;
-            fewer EvalNets than score; or a weighting without pixels to weigh.
+        UserError: unknown method, with the closest names; a method for images only, while the data are
+            volumes; fewer trained EvalNets than score; or a pixel weighting for a method without pairs.
     """
     name, known = config.method, (*GENERATIONAL_METHODS, *JOINT_METHODS)
     if name not in known:
@@ -28,30 +27,33 @@ def check(config: Config) -> None:
             f"there are: {', '.join(JOINT_METHODS)}"
         )
     if name in JOINT_METHODS:
-        _check_host(config)
+        _check_joint(config)
     else:
-        _check_judges(config)
-    chosen = loss.weighting(config.joint, config.metassl)
-    if chosen != "none" and (name in GENERATIONAL_METHODS or not JOINT_METHODS[name].exchanges(config.joint)):
-        able = ", ".join(host for host in JOINT_METHODS if JOINT_METHODS[host].exchanges(config.joint))
-        raise UserError(f"method {name!r} has no predictions for {chosen!r} to weigh; those have: {able}")
-
-
-def _check_judges(config: Config) -> None:
-    """UserError where a generational method has fewer EvalNets than score."""
-    judges, trained = config.ensemble.members, config.evalnet.candidates
-    if GENERATIONAL_METHODS[config.method].judged != "none" and judges > trained:
+        _check_evalnets(config)
+    weighting = active_weighting(config.joint, config.metassl)
+    weighable = [other for other, method in JOINT_METHODS.items() if method.num_pairs(config.joint)]
+    if weighting != "none" and name not in weighable:
         raise UserError(
-            f"config key 'ensemble.members' is {judges}; expected at most the {trained} EvalNets that are "
+            f"method {name!r} has no predictions for {weighting!r} to weigh; those have: "
+            f"{', '.join(weighable)}"
+        )
+
+
+def _check_evalnets(config: Config) -> None:
+    """UserError where a generational method trains fewer EvalNets than it uses."""
+    used, trained = config.ensemble.members, config.evalnet.candidates
+    if GENERATIONAL_METHODS[config.method].evalnet_targets != "none" and used > trained:
+        raise UserError(
+            f"config key 'ensemble.members' is {used}; expected at most the {trained} EvalNets that are "
             f"trained (evalnet.candidates): with method {config.method!r} as many of them score"
         )
 
 
-def _check_host(config: Config) -> None:
-    """UserError where a joint method cannot do what it is asked for."""
+def _check_joint(config: Config) -> None:
+    """UserError where a joint method does not support the configuration."""
     model, batch = config.model, config.train.batch_size
     dropout = model.dropout if model.backbone == "study" else max(model.dropouts)
-    if JOINT_METHODS[config.method].drops and not dropout:
+    if JOINT_METHODS[config.method].needs_dropout and not dropout:
         key = "dropout" if model.backbone == "study" else "dropouts"
         raise UserError(
             f"method {config.method!r} holds two passes against each other that differ by dropout alone, and "
@@ -70,13 +72,13 @@ def _check_host(config: Config) -> None:
 
 
 def title(config: Config) -> str:
-    """Column `method` of results.csv: the method, and what weighs its pixels."""
-    chosen = loss.weighting(config.joint, config.metassl)
-    return config.method if chosen == "none" else f"{config.method}_{chosen}"
+    """Column `method` of results.csv: the method, and its pixel weighting if any."""
+    weighting = active_weighting(config.joint, config.metassl)
+    return config.method if weighting == "none" else f"{config.method}_{weighting}"
 
 
 def start(config: Config) -> str:
-    """The method that a run's gains are counted from: where it starts, or what it adds to."""
+    """The method that a run is compared with: where it starts, or the same without pixel weighting."""
     if config.method in GENERATIONAL_METHODS:
         return GENERATIONAL_METHODS[config.method].start
     return "supervised" if title(config) == config.method else config.method

@@ -1,4 +1,4 @@
-"""One encoder under several decoders: what a net's decoders see, and what is tapped of them."""
+"""Main and auxiliary decoders of one encoder, with perturbed features and feature taps."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import jax
 from flax import linen as nn
 
 Features = Sequence[jax.Array]
-"""Of an encoder, shallow to deep: `[b, *spatial, c]`, each half as large as the one before."""
+"""Feature maps of an encoder, shallow to deep: `[b, *spatial, c]`, each half as large as the last."""
 Hook = Callable[[list[jax.Array]], Features]
-"""Encoder features → features for a decoder, of the same shapes but for the batch."""
+"""Encoder features → features for a decoder, of the same shapes except for the batch axis."""
 
 
 def run_decoders(
@@ -21,18 +21,18 @@ def run_decoders(
     hook: Hook | None,
     perturb: Sequence[Hook],
 ) -> Any:
-    """Logits of a net's main decoder, and of its auxiliary ones where `perturb` asks for them.
+    """Logits of a net's main decoder, and with `perturb` of its auxiliary ones.
 
-    Sows the deepest of `features` as "encoder" and the main decoder's last features as "decoder" in the
-    collection "taps" where that is mutable, except at initialization: they are no part of a net's variables.
+    If the collection "taps" is mutable, the deepest of `features` is sown there as "encoder" and the main
+    decoder's last features as "decoder".
 
     Args:
         net: has `auxiliaries`, the number of its auxiliary decoders; all are built at initialization.
-        decode: features → logits and features before the head. Each call makes the layers of a new decoder,
+        decode: features → (logits, features before the head). Each call creates the layers of a new decoder,
             the main one first.
         features: of the encoder.
-        hook: acts on what the main decoder sees; None: nothing.
-        perturb: one per auxiliary decoder, each acts on what that one sees of `features`; or none.
+        hook: changes the input of the main decoder; None: unchanged.
+        perturb: one per auxiliary decoder, each changes that decoder's input; or none.
 
     Returns:
         Logits; with `perturb` `(logits, [auxiliary logits])`.
@@ -44,10 +44,12 @@ def run_decoders(
         raise ValueError(f"{len(perturb)} perturbations for {net.auxiliaries} auxiliary decoders")
     logits, last = decode(hook(list(features)) if hook else features)
     if not net.is_initializing():
+        # Not at initialization: taps would become part of the net's variables.
         for name, value in (("encoder", features[-1]), ("decoder", last)):
             net.sow("taps", name, value, reduce_fn=lambda _, new: new, init_fn=lambda: None)
     elif not perturb:
+        # Called for their parameters only: flax creates those of the layers that are called.
         for _ in range(net.auxiliaries):
             decode(features)
-    others = [decode(way(list(features)))[0] for way in perturb]
-    return (logits, others) if perturb else logits
+    auxiliary = [decode(change(list(features)))[0] for change in perturb]
+    return (logits, auxiliary) if perturb else logits

@@ -1,4 +1,4 @@
-"""EvalNet(α): predicts how well a mask fits an image (Vorndran & Roeck, arXiv 2401.14387; method.md 1.4)."""
+"""EvalNet(α): predicts the IoU of a mask from image and mask (Vorndran & Roeck 2024, arXiv 2401.14387)."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ BLOCKS = (16, 32, 64, 128, 256)
 
 
 class EvalNet(nn.Module):
-    """Image branch and mask branch, joined, down to one IoU (binary) or IoU and detection per output.
+    """Image branch and mask branch, concatenated, then blocks down to IoU and detection per output.
 
     Attributes:
-        kind: of the labels; it decides how the mask enters and which heads there are.
+        kind: of the labels: planes of the mask, and heads; binary has the IoU head only.
         outputs: classes or channels of the mask.
         alpha: width multiplier.
         momentum, dtype, convolution: as in `UNet`.
@@ -35,7 +35,7 @@ class EvalNet(nn.Module):
     def __call__(
         self, images: jax.Array, masks: jax.Array, train: bool = False
     ) -> tuple[jax.Array, jax.Array | None]:
-        """Score masks.
+        """Predict the quality of masks.
 
         Args:
             images: uint8 `[b, h, w, c]`, h and w at least 64.
@@ -58,13 +58,14 @@ class EvalNet(nn.Module):
         x = jnp.concatenate([branch(scale_input(images, self.dtype)), branch(self._planes(masks))], -1)
         for base in BLOCKS:
             x = block(x, base)
+        # Heads in float32 whatever the type of the features: their outputs rank masks that differ little.
         x = x.mean((1, 2)).astype(jnp.float32)
         heads = 1 if self.kind == "binary" else self.outputs
         iou = nn.Dense(heads, name="iou")(x)
         return iou, None if self.kind == "binary" else nn.Dense(heads, name="detection")(x)
 
     def _planes(self, masks: jax.Array) -> jax.Array:
-        """Labels as planes of 0 and 1, `[b, h, w, k]`."""
+        """Masks as planes of 0 and 1, `[b, h, w, k]`."""
         if self.kind == "multiclass":
             return jax.nn.one_hot(masks, self.outputs, dtype=self.dtype)
         planes = masks if self.kind == "multilabel" else masks[..., None]

@@ -1,4 +1,4 @@
-"""Layers that the nets share, for one model and one batch `[b, *spatial, c]` of one to three spatial axes."""
+"""Layers of all nets, for one model and one batch `[b, *spatial, c]` of one to three spatial axes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ he_normal = nn.initializers.variance_scaling(2.0, "fan_in", "truncated_normal")
 
 
 class Conv(nn.Module):
-    """`C(k, f)` of method.md 1.4: convolution k×k, SAME, bias, He-normal, ReLU.
+    """Convolution k×k, SAME, with bias, He-normal, then ReLU.
 
-    A 1×1 convolution is a matrix product and is taken as one: on a CPU that is several times faster
-    than XLA's convolution, forward and backward.
+    A 1×1 convolution is computed as the matrix product that it is: on a CPU several times faster than XLA's
+    convolution, forward and backward.
     """
 
     size: int
@@ -34,9 +34,9 @@ class Conv(nn.Module):
             x = nn.Dense(self.features, dtype=self.dtype, kernel_init=he_normal)(x)
         else:
             sizes = (self.size,) * (x.ndim - 2)
-            how = choose_convolution(self.convolution, len(sizes))
+            convolve = choose_convolution(self.convolution, len(sizes))
             x = nn.Conv(
-                self.features, sizes, dtype=self.dtype, kernel_init=he_normal, conv_general_dilated=how
+                self.features, sizes, dtype=self.dtype, kernel_init=he_normal, conv_general_dilated=convolve
             )(x)
         return nn.relu(x)
 
@@ -45,9 +45,9 @@ def choose_convolution(name: str, dims: int) -> Callable | None:
     """The function that computes a k×k convolution; the results differ by rounding only.
 
     Args:
-        name: `products`: matrix products of each pixel's neighborhood (`by_columns`); `split_products`: the
-            same with their weights' gradient in blocks (`split_product`); `direct`: XLA's own convolution;
-            `auto`: by the platform that this process runs on.
+        name: `products`: matrix products of each pixel's neighborhood (`convolve_by_products`);
+            `split_products`: the same with the weights' gradient in blocks (`split_product`); `direct`: XLA's
+            own convolution; `auto`: by the platform that this process runs on.
         dims: number of spatial axes.
 
     Returns:
@@ -56,10 +56,12 @@ def choose_convolution(name: str, dims: int) -> Callable | None:
     if name == "direct":
         return None
     if name == "products" and dims == 2:
-        return by_columns
+        return convolve_by_products
     if name == "split_products" and dims == 2:
-        return functools.partial(by_columns, product=split_product)
-    return {("cpu", 3): by_slices, ("gpu", 2): by_columns}.get((jax.default_backend(), dims))
+        return functools.partial(convolve_by_products, product=split_product)
+    return {("cpu", 3): convolve_by_slices, ("gpu", 2): convolve_by_products}.get(
+        (jax.default_backend(), dims)
+    )
 
 
 BLOCK = 4096
@@ -70,8 +72,8 @@ BLOCK = 4096
 def split_product(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """`x @ kernel` whose gradient for the kernel is a sum over blocks of pixels.
 
-    That gradient is a product of few rows and columns over millions of pixels. cuBLAS gives it to few
-    thread blocks: at 256²×32 pixels and four members the head's took 61 of a step's 134 ms on an H200
+    That gradient is a product of few rows and columns over millions of pixels, which cuBLAS computes in few
+    thread blocks: at 256²×32 pixels and four members that of the head took 61 of a step's 134 ms on an H200
     (docs/performance.md). One product per block of pixels, then a sum, fills the device.
 
     Args:
@@ -84,37 +86,37 @@ def split_product(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return x @ kernel
 
 
-def _split_product_backward(saved, gradient):
+def _split_product_backward(saved, grad):
     x, kernel = saved
     pixels = math.prod(x.shape[:-1])
     blocks = pixels // BLOCK if pixels % BLOCK == 0 else 1
-    rows, columns = (a.reshape(blocks, pixels // blocks, a.shape[-1]) for a in (x, gradient))
-    of_kernel = jnp.einsum("bpc,bpf->bcf", rows, columns, preferred_element_type=jnp.float32).sum(0)
-    return gradient @ kernel.T, of_kernel.astype(kernel.dtype)
+    rows, columns = (a.reshape(blocks, pixels // blocks, a.shape[-1]) for a in (x, grad))
+    # Summed in float32: in bfloat16 a sum over millions of pixels stops growing.
+    kernel_grad = jnp.einsum("bpc,bpf->bcf", rows, columns, preferred_element_type=jnp.float32).sum(0)
+    return grad @ kernel.T, kernel_grad.astype(kernel.dtype)
 
 
 split_product.defvjp(lambda x, kernel: (x @ kernel, (x, kernel)), _split_product_backward)
 
 
 def head_product(name: str) -> Callable | None:
-    """`dot_general` of a net's head for a way to convolve, see `choose_convolution`; None: the usual one."""
+    """`dot_general` of a net's head for a `choose_convolution` name; None: the default."""
     if name != "split_products":
         return None
     return lambda x, kernel, *_, **__: split_product(x, kernel)
 
 
-def by_columns(
+def convolve_by_products(
     x: jax.Array, kernel: jax.Array, *_: Any, product: Callable = jnp.matmul, **__: Any
 ) -> jax.Array:
-    """Convolution k×k of images, SAME and without stride, as one matrix product: for GPUs.
+    """Convolution k×k of images, SAME and without stride, as one matrix product (im2col): for GPUs.
 
     Under `vmap` over members a convolution becomes a grouped one, for which cuDNN has no fast path and needs
-    a long search before the first step; a product becomes a batched one (figures: docs/performance.md).
-    Each pixel's neighbors are put beside it once more for the gradient: kept, they are k² times the input.
+    a long search before the first step; a product becomes a batched one (measured: docs/performance.md).
 
     Args:
         x: `[b, h, w, c]`.
-        kernel: `[k, k, c, f]`, k odd. What else `nn.Conv` hands on is what it gives for SAME.
+        kernel: `[k, k, c, f]`, k odd. The further arguments that `nn.Conv` passes are those of SAME.
         product: of columns and kernel.
 
     Returns:
@@ -123,35 +125,36 @@ def by_columns(
 
     def convolve(x, kernel):
         (_, h, w, c), (k, _, _, f) = x.shape, kernel.shape
-        around = ((0, 0), (k // 2, k // 2), (k // 2, k // 2), (0, 0))
-        padded = jnp.pad(x, around)
-        beside = [padded[:, i : i + h, j : j + w] for i in range(k) for j in range(k)]
-        return product(jnp.concatenate(beside, -1), kernel.reshape(k * k * c, f))
+        margins = ((0, 0), (k // 2, k // 2), (k // 2, k // 2), (0, 0))
+        padded = jnp.pad(x, margins)
+        neighbors = [padded[:, i : i + h, j : j + w] for i in range(k) for j in range(k)]
+        return product(jnp.concatenate(neighbors, -1), kernel.reshape(k * k * c, f))
 
+    # The columns are computed again for the gradient: stored, they would take k² times the input's memory.
     return jax.checkpoint(convolve)(x, kernel)
 
 
-def by_slices(x: jax.Array, kernel: jax.Array, *_: Any, **__: Any) -> jax.Array:
+def convolve_by_slices(x: jax.Array, kernel: jax.Array, *_: Any, **__: Any) -> jax.Array:
     """Convolution 3×3×3 of volumes, SAME and without stride, as one of images: for CPUs.
 
-    A slice and its two neighbors are one image of 3c channels. XLA has no fast path for three axes on a CPU:
-    4 patches of 16×32×32 with 4 channels take 132 ms forward, 311 and 246 ms for the two gradients; so they
-    take 9, 22 and 21 ms. Accelerators have the true one, which needs a third of the memory.
+    A slice and its two neighbors form one image of 3c channels. XLA has no fast path for three axes on a CPU:
+    4 patches of 16×32×32 with 4 channels take 132 ms forward, 311 and 246 ms for the two gradients; this way
+    9, 22 and 21 ms. Accelerators use XLA's convolution, which needs a third of the memory.
 
     Args:
         x: `[b, d, h, w, c]`.
-        kernel: `[3, 3, 3, c, f]`. What else `nn.Conv` hands on is what it gives for SAME.
+        kernel: `[3, 3, 3, c, f]`. The further arguments that `nn.Conv` passes are those of SAME.
 
     Returns:
         `[b, d, h, w, f]`.
     """
     (b, d, h, w, c), f = x.shape, kernel.shape[-1]
     padded = jnp.pad(x, ((0, 0), (1, 1), (0, 0), (0, 0), (0, 0)))
-    beside = jnp.concatenate([padded[:, i : i + d] for i in range(3)], -1).reshape(b * d, h, w, 3 * c)
+    stacked = jnp.concatenate([padded[:, i : i + d] for i in range(3)], -1).reshape(b * d, h, w, 3 * c)
     # [3, 3, 3, c, f] -> [3, 3, 3·c, f]: the neighbor is the slower of the two, as in the images.
     flat = kernel.transpose(1, 2, 0, 3, 4).reshape(3, 3, 3 * c, f)
     axes = ("NHWC", "HWIO", "NHWC")
-    out = jax.lax.conv_general_dilated(beside, flat, (1, 1), "SAME", dimension_numbers=axes)
+    out = jax.lax.conv_general_dilated(stacked, flat, (1, 1), "SAME", dimension_numbers=axes)
     return out.reshape(b, d, h, w, f)
 
 
@@ -160,11 +163,12 @@ def _statistics(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     x = x.astype(jnp.float32)
     pixels = tuple(range(x.ndim - 1))
     mean = x.mean(pixels)
+    # E[x²] − E[x]² reads x once; rounding may make it slightly negative.
     return mean, jnp.maximum((x * x).mean(pixels) - mean * mean, 0)
 
 
 def _affine(x: jax.Array, scale: jax.Array, shift: jax.Array) -> jax.Array:
-    """`scale · x + shift` in float32, as what `x` is."""
+    """`scale · x + shift` computed in float32, in the type of `x`."""
     return (x.astype(jnp.float32) * scale + shift).astype(x.dtype)
 
 
@@ -173,8 +177,8 @@ def normalize(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float) -
     """Batch normalization by the batch's own statistics (Ioffe & Szegedy 2015, algorithm 1).
 
     Its gradient is written in closed form: two passes over `x`, one for two sums and one for the result, and
-    nothing but `x` is kept for it, where that of the plain form takes the mean and the variance apart.
-    `tests/models/test_norm.py` holds it to the plain form.
+    only `x` is stored for it, while automatic differentiation goes through mean and variance separately.
+    `tests/models/test_norm.py` compares the two.
 
     Args:
         x: `[..., c]`, any float type.
@@ -183,7 +187,8 @@ def normalize(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float) -
         epsilon: added to the variance.
 
     Returns:
-        The result, as `x`; the float32 mean and biased variance `[c]`, through which no gradient flows.
+        The result, in the type of `x`; the float32 mean and biased variance `[c]`, through which no gradient
+        flows.
     """
     return _normalize_forward(x, scale, bias, epsilon)[0]
 
@@ -195,23 +200,24 @@ def _normalize_forward(x, scale, bias, epsilon):
     return (y, mean, variance), (x, mean, inverse, scale)
 
 
-def _normalize_backward(epsilon, kept, slopes):
+def _normalize_backward(epsilon, saved, grads):
     """With x̂ = (x − mean)·inverse: scale·inverse·(g − Σg/n − x̂·Σ(g·x̂)/n), Σ(g·x̂) and Σg."""
-    x, mean, inverse, scale = kept
+    x, mean, inverse, scale = saved
     count, pixels = x.size // x.shape[-1], tuple(range(x.ndim - 1))
-    wide, g = x.astype(jnp.float32), slopes[0].astype(jnp.float32)
-    of_bias = g.sum(pixels)
-    of_scale = ((g * wide).sum(pixels) - mean * of_bias) * inverse
-    lean = inverse * of_scale / count
-    of_x = scale * inverse * (g - lean * wide + (lean * mean - of_bias / count))
-    return of_x.astype(x.dtype), of_scale, of_bias
+    x32, g = x.astype(jnp.float32), grads[0].astype(jnp.float32)
+    bias_grad = g.sum(pixels)
+    # From Σ(g·x), so that x̂ is never stored: Σ(g·x̂) = (Σ(g·x) − mean·Σg)·inverse.
+    scale_grad = ((g * x32).sum(pixels) - mean * bias_grad) * inverse
+    slope = inverse * scale_grad / count
+    x_grad = scale * inverse * (g - slope * x32 + (slope * mean - bias_grad / count))
+    return x_grad.astype(x.dtype), scale_grad, bias_grad
 
 
 normalize.defvjp(_normalize_forward, _normalize_backward)
 
 
 class BatchNorm(nn.Module):
-    """`normalize` with its parameters and running statistics, under the names of flax's layer."""
+    """`normalize` with its parameters and running statistics, with the names of flax's layer."""
 
     momentum: float
     epsilon: float
@@ -227,15 +233,16 @@ class BatchNorm(nn.Module):
         if not train:
             factor = scale * jax.lax.rsqrt(variance.value + self.epsilon)
             return _affine(x, factor, bias - mean.value * factor)
-        y, *found = normalize(x, scale, bias, self.epsilon)
+        y, *statistics = normalize(x, scale, bias, self.epsilon)
+        # The zeros that initialize a net must not enter the running statistics.
         if not self.is_initializing():
-            for running, now in zip((mean, variance), found, strict=True):
+            for running, now in zip((mean, variance), statistics, strict=True):
                 running.value = self.momentum * running.value + (1 - self.momentum) * now
         return y
 
 
 class Norm(nn.Module):
-    """Batch normalization, statistics in float32 whatever the type of the features."""
+    """Batch normalization with statistics in float32 whatever the type of the features."""
 
     momentum: float
     epsilon: float = 1e-3
@@ -243,27 +250,27 @@ class Norm(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """`[b, *spatial, c]` → same; `train` normalizes by the batch and updates the running statistics."""
-        # A layer within the layer, since the weights of all runs so far are stored that way.
+        # A layer within the layer: flax draws and stores weights by path, which must not change.
         return BatchNorm(self.momentum, self.epsilon)(x, train)
 
 
 def max_pool(x: jax.Array) -> jax.Array:
     """2×2 maximum with stride 2, odd last rows and columns dropped: `[b, h, w, c]` → `[b, h//2, w//2, c]`.
 
-    Volumes likewise: 2×2×2. Written as a maximum of four (eight) strided slices: its gradient is a select,
-    where `reduce_window`'s is a slow select-and-scatter on CPU. Tied entries share the gradient.
+    Volumes likewise: 2×2×2. Computed as a maximum of four (eight) strided slices: its gradient is a select,
+    that of `reduce_window` a select-and-scatter, which is slow on CPU. Equal entries share the gradient.
     """
     b, *sizes, c = x.shape
     x = x[(slice(None), *(slice(size // 2 * 2) for size in sizes))]
     x = x.reshape(b, *(side for size in sizes for side in (size // 2, 2)), c)
 
-    def highest(*ends: int) -> jax.Array:
-        """Of the pixels at these ends of their windows' first axes."""
-        if len(ends) < len(sizes):
-            return jnp.maximum(highest(*ends, 0), highest(*ends, 1))
-        return x[(slice(None), *(i for end in ends for i in (slice(None), end)))]
+    def window_max(*offsets: int) -> jax.Array:
+        """Maximum over the pixels that have these offsets along the first axes of their windows."""
+        if len(offsets) < len(sizes):
+            return jnp.maximum(window_max(*offsets, 0), window_max(*offsets, 1))
+        return x[(slice(None), *(i for offset in offsets for i in (slice(None), offset)))]
 
-    return highest()
+    return window_max()
 
 
 def upsample(x: jax.Array) -> jax.Array:
@@ -273,10 +280,10 @@ def upsample(x: jax.Array) -> jax.Array:
 
 
 class Up(nn.Module):
-    """Transposed convolution 2 with stride 2 and bias.
+    """Transposed convolution 2 with stride 2 and bias, without ReLU.
 
     Its windows do not overlap, so it is one matrix product, to the 2^d pixels that each pixel becomes, and a
-    change of shape: as for `Conv`, that is the fast form. The variance is kept, as no ReLU follows.
+    reshape, which is faster than XLA's transposed convolution.
     """
 
     features: int
@@ -288,16 +295,18 @@ class Up(nn.Module):
         b, *sizes, _ = x.shape
         dims = len(sizes)
         product = nn.Dense(2**dims * self.features, use_bias=False, dtype=self.dtype)
-        # [b, h, w, 2, 2, f] -> [b, h, 2, w, 2, f]: each pixel's new ones beside it.
+        # [b, h, w, 2, 2, f] -> [b, h, 2, w, 2, f]: each axis beside its axis of new pixels.
         x = product(x).reshape(b, *sizes, *(2,) * dims, self.features)
-        beside = (axis for i in range(1, dims + 1) for axis in (i, i + dims))
-        x = x.transpose(0, *beside, 2 * dims + 1).reshape(b, *(2 * size for size in sizes), self.features)
+        interleaved = (axis for i in range(1, dims + 1) for axis in (i, i + dims))
+        x = x.transpose(0, *interleaved, 2 * dims + 1).reshape(
+            b, *(2 * size for size in sizes), self.features
+        )
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         return x + bias.astype(self.dtype)
 
 
 def scale_input(images: jax.Array, dtype: Any) -> jax.Array:
-    """uint8 0..255 → 0..1; images of a float type are 0..1 already and stay as they are."""
+    """uint8 0..255 → 0..1; images of a float type are 0..1 already and are not scaled."""
     if jnp.issubdtype(images.dtype, jnp.floating):
         return images.astype(dtype)
     return images.astype(dtype) / jnp.asarray(255, dtype)

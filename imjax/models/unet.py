@@ -1,4 +1,4 @@
-"""U-Net(α) of the Inconsistency Masks study (Vorndran & Roeck, arXiv 2401.14387; method.md 1.4)."""
+"""U-Net(α) of Inconsistency Masks (Vorndran & Roeck 2024, arXiv 2401.14387)."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ DECODER = ((128, 64), (64, 32), (32, 16), (16, 16))
 
 
 class UNet(nn.Module):
-    """One U-Net with additive skips; every filter count is `int(base * alpha)`.
+    """U-Net with additive skips; every filter count is `int(base * alpha)`.
 
     Attributes:
         outputs: channels of the logits.
         alpha: width multiplier; 1 with 9 outputs has about 0.68 M trainable parameters.
-        dropout: rate after the 1×1 convolution of each block; 0 in the study. Needs an rng "dropout".
+        dropout: rate after the 1×1 convolution of each block; 0 in the paper. Needs an rng "dropout".
         momentum: of the running batch statistics.
         dtype: of the computation; parameters, statistics and logits stay float32.
-        auxiliaries: further decoders, with weights of their own (CCT, method.md 2); 0 in the study.
+        auxiliaries: number of auxiliary decoders with weights of their own (CCT, arXiv 2003.09005).
         convolution: how k×k convolutions are computed, see `layers.choose_convolution`.
     """
 
@@ -45,8 +45,9 @@ class UNet(nn.Module):
 
         Args:
             images: uint8, or float in 0..1, `[b, h, w, c]`, h and w multiples of 16.
-            train: normalize by the batch, and drop out.
-            hook: changes the encoder's five feature maps, shallow to deep, before the decoder; the batch too.
+            train: normalize by the batch, and apply dropout.
+            hook: changes the encoder's five feature maps, shallow to deep, before the decoder; it may change
+                the batch axis.
             perturb: one such function for each auxiliary decoder, or none.
 
         Returns:
@@ -84,6 +85,7 @@ class UNet(nn.Module):
                 kernel_init=nn.initializers.glorot_uniform(),
                 dot_general=head_product(self.convolution),
             )
+            # The head in float32: losses and thresholds on confidences need exact logits.
             return logits(x.astype(jnp.float32)), x
 
         return run_decoders(self, decode, features, hook, perturb)

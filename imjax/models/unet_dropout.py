@@ -1,7 +1,7 @@
-"""The U-Net of the joint-training methods (method.md 2), after Ronneberger et al. (arXiv 1505.04597).
+"""The U-Net of the SSL4MIS benchmark, after Ronneberger et al. 2015 (arXiv 1505.04597).
 
-Filters, dropout and LeakyReLU are those of the semi-supervised medical benchmark on which the methods' papers
-compare. One text for images and volumes; the two differ in the number of spatial axes only.
+Filters, dropout and LeakyReLU are those of the semi-supervised medical benchmark on which the papers of the
+joint-training methods compare. Images and volumes differ in the number of spatial axes only.
 """
 
 from __future__ import annotations
@@ -37,8 +37,10 @@ class Stage(nn.Module):
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """`[b, *spatial, c]` → `[b, *spatial, features]`."""
         sizes = (3,) * (x.ndim - 2)
-        how = choose_convolution(self.convolution, len(sizes))
-        conv = functools.partial(nn.Conv, dtype=self.dtype, kernel_init=he_normal, conv_general_dilated=how)
+        convolve = choose_convolution(self.convolution, len(sizes))
+        conv = functools.partial(
+            nn.Conv, dtype=self.dtype, kernel_init=he_normal, conv_general_dilated=convolve
+        )
         for rate in (self.dropout, 0.0):
             x = conv(self.features, sizes)(x)
             x = nn.leaky_relu(Norm(self.momentum, epsilon=1e-5)(x, train), 0.01)
@@ -59,7 +61,7 @@ class Decoder(nn.Module):
 
     @nn.compact
     def __call__(self, features: Features, train: bool) -> tuple[jax.Array, jax.Array]:
-        """Features, shallow to deep → float32 logits, and the features that they are made of."""
+        """Features, shallow to deep → float32 logits, and the features before the head."""
         *skips, x = features
         for skip in reversed(skips):
             width = skip.shape[-1]
@@ -70,18 +72,19 @@ class Decoder(nn.Module):
             kernel_init=nn.initializers.glorot_uniform(),
             dot_general=head_product(self.convolution),
         )
+        # The head in float32: losses and thresholds on confidences need exact logits.
         return head(x.astype(jnp.float32)), x
 
 
 class UNetDropout(nn.Module):
-    """One U-Net with concatenated skips, for images or for volumes.
+    """U-Net with concatenated skips, for images or for volumes.
 
     Attributes:
         outputs: channels of the logits.
-        features: filters of the encoder's stages, shallow to deep; each halves the sides of the one before.
+        features: filters of the encoder's stages, shallow to deep; each halves the sides of the last.
         dropouts: rate of each of these stages. Needs an rng "dropout".
         dims: spatial axes, 2 or 3.
-        auxiliaries: further decoders, with weights of their own (CCT, method.md 2).
+        auxiliaries: number of auxiliary decoders with weights of their own (CCT, arXiv 2003.09005).
         momentum: of the running batch statistics: the share of the old value that a step keeps.
         dtype: of the computation; parameters, statistics and logits stay float32.
         convolution: how convolutions are computed, see `layers.choose_convolution`.
@@ -104,8 +107,9 @@ class UNetDropout(nn.Module):
 
         Args:
             images: uint8, or float in 0..1, `[b, *spatial, c]`; sides are multiples of 2^(stages − 1).
-            train: normalize by the batch, and drop out.
-            hook: changes the encoder's feature maps, one per stage, before the main decoder; the batch too.
+            train: normalize by the batch, and apply dropout.
+            hook: changes the encoder's feature maps, one per stage, before the main decoder; it may change
+                the batch axis.
             perturb: one such function for each auxiliary decoder, or none.
 
         Returns:
@@ -116,22 +120,22 @@ class UNetDropout(nn.Module):
             ValueError: the images' axes or sides do not fit, or `perturb` has another length than there are
                 auxiliary decoders.
         """
-        self._check(images)
-        x, found = scale_input(images, self.dtype), []
+        self._check_shape(images)
+        x, features = scale_input(images, self.dtype), []
         for width, dropout in zip(self.features, self.dropouts, strict=True):
-            x = max_pool(x) if found else x
+            x = max_pool(x) if features else x
             x = Stage(width, dropout, self.momentum, self.dtype, self.convolution)(x, train)
-            found.append(x)
+            features.append(x)
 
         def decode(features):
             return Decoder(self.outputs, self.momentum, self.dtype, self.convolution)(features, train)
 
-        return run_decoders(self, decode, found, hook, perturb)
+        return run_decoders(self, decode, features, hook, perturb)
 
-    def _check(self, images: jax.Array) -> None:
+    def _check_shape(self, images: jax.Array) -> None:
         factor = 2 ** (len(self.features) - 1)
         if images.ndim != self.dims + 2 or any(side % factor for side in images.shape[1:-1]):
             raise ValueError(
-                f"BenchmarkUNet: images of shape {images.shape}, expected [b, {self.dims} sides, c] with "
+                f"UNetDropout: images of shape {images.shape}, expected [b, {self.dims} sides, c] with "
                 f"sides that are multiples of {factor}"
             )

@@ -1,7 +1,8 @@
 """Augmentation of one image and its label, and the photometric views of one image.
 
-Vorndran & Roeck 2024 (arXiv 2401.14387); order and ranges in method.md 1.8. Geometry acts on image and
-label alike, photometry on the image only. Strengths are traced, so that generations share one program.
+Vorndran & Roeck 2024 (arXiv 2401.14387): order and ranges are those of its published code. Geometry acts on
+image and label alike, photometry on the image only. Strengths are traced, so that generations share one
+program.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ Image = UInt8[Array, "h w c"]
 
 
 class AugmentStrength(NamedTuple):
-    """How strong the photometry may get; all zero leaves images as they are. Scalars, traced."""
+    """Largest strengths of the photometry; all zero leaves images unchanged. Scalars, traced."""
 
     max_blur: Int[Array, ""] | int
     """Largest blur radius, 0..3: kernel sizes up to 2·max_blur + 1."""
@@ -50,7 +51,7 @@ _WEIGHTS = _gaussian_weights()
 
 
 def _smooth(image: UInt8[Array, "rows columns"], weights: Array, axis: int, step: int) -> Array:
-    """Symmetric 7-tap weighted mean along `axis`, taps `step` apart, border reflected; rounded to uint8."""
+    """Symmetric weighted mean of 7 pixels along `axis`, `step` apart, border reflected; rounded to uint8."""
     length = image.shape[axis]
 
     def part(values: Array, start: int, size: int) -> Array:
@@ -59,13 +60,14 @@ def _smooth(image: UInt8[Array, "rows columns"], weights: Array, axis: int, step
     before = [part(image, i * step, step) for i in (3, 2, 1)]
     after = [part(image, length - i * step, step) for i in (2, 3, 4)]
     padded = jnp.concatenate([*before, image, *after], axis)
-    # Without the barrier XLA recomputes the padding, and all that is before it, for each of the taps.
+    # Without the barrier XLA recomputes the padding, and everything before it, for each of the seven terms.
     padded = jax.lax.optimization_barrier(padded)
-    taps = [part(padded, i * step, length).astype(jnp.uint16) for i in range(7)]
+    shifted = [part(padded, i * step, length).astype(jnp.uint16) for i in range(7)]
     # The weights sum to 256: 16 bits hold every sum.
-    total = weights[0] * taps[3]
+    total = weights[0] * shifted[3]
     for reach in (1, 2, 3):
-        total += weights[reach] * (taps[3 - reach] + taps[3 + reach])
+        total += weights[reach] * (shifted[3 - reach] + shifted[3 + reach])
+    # Plus one half before the shift: rounded, not cut off.
     return ((total + 128) >> 8).astype(jnp.uint8)
 
 
@@ -87,8 +89,8 @@ def blur(image: Image, radius: Int[Array, ""]) -> Image:
     return _smooth(flat, weights, axis=0, step=1).reshape(h, w, c)
 
 
-def _mix(x: Array) -> Array:
-    """A bijection of uint32 that looks random (lowbias32: shifts and two multiplications)."""
+def _hash(x: Array) -> Array:
+    """A bijective hash of uint32 (lowbias32: shifts and two multiplications)."""
     x = (x ^ (x >> 16)) * jnp.uint32(0x7FEB352D)
     x = (x ^ (x >> 15)) * jnp.uint32(0x846CA68B)
     return x ^ (x >> 16)
@@ -109,19 +111,19 @@ def add_gaussian_noise(key: PRNGKeyArray, image: Image, sigma: Num[Array, ""] | 
     3.5 σ, and as cheap as uniform noise.
     """
     bits = _bits(key, image)
-    four = sum((bits >> shift) & 0xFF for shift in (0, 8, 16, 24)).astype(jnp.float32)
+    byte_sum = sum((bits >> shift) & 0xFF for shift in (0, 8, 16, 24)).astype(jnp.float32)
     # Each byte has mean 127.5 and variance (256² − 1)/12.
-    noise = (four - 510) / (65535 / 3) ** 0.5
+    noise = (byte_sum - 510) / (65535 / 3) ** 0.5
     return jnp.clip(jnp.round(image.astype(jnp.float32) + sigma * noise), 0, 255).astype(jnp.uint8)
 
 
 def _bits(key: PRNGKeyArray, image: Image) -> UInt32[Array, "h w c"]:
     """32 random bits for each pixel and channel."""
     # A hash of the pixel's number, keyed by 64 random bits: `jax.random.bits` for every pixel takes 40 times
-    # as long on a CPU, several times all the rest of the augmentation.
+    # as long on a CPU, several times as long as the rest of the augmentation.
     words = jax.random.bits(key, (2,), jnp.uint32)
     counter = jax.lax.iota(jnp.uint32, image.size).reshape(image.shape)
-    return _mix(_mix(counter ^ words[0]) + words[1])
+    return _hash(_hash(counter ^ words[0]) + words[1])
 
 
 def gain_offset(image: Image, gain: Float[Array, ""] | float, offset: Float[Array, ""] | float) -> Image:
@@ -129,12 +131,12 @@ def gain_offset(image: Image, gain: Float[Array, ""] | float, offset: Float[Arra
     return jnp.clip(jnp.round(jnp.abs(gain * image.astype(jnp.float32) + offset)), 0, 255).astype(jnp.uint8)
 
 
-def _photometry(on: Bool[Array, ""], change: Callable[[Image], Image], image: Image) -> Image:
-    """Change the image, or pass it by where a strength of zero would leave it as it is.
+def _change_if(on: Bool[Array, ""], change: Callable[[Image], Image], image: Image) -> Image:
+    """Change the image, or skip the work where a strength of zero would leave it unchanged.
 
-    Strengths are shared by the images of a batch, so the branch remains one under `vmap`. What is within it
-    is compiled by itself as well: fused into one loop with the flips before it or with the blur after it,
-    it would not vectorize on a CPU, and the whole augmentation would take four times as long.
+    Strengths are shared by the images of a batch, so the branch remains a branch under `vmap`. Its body is
+    also compiled by itself: fused into one loop with the flips before it or with the blur after it, it would
+    not vectorize on a CPU, and the whole augmentation would take four times as long.
     """
     return jax.lax.cond(on, change, lambda image: image, image)
 
@@ -143,28 +145,28 @@ def _random_gain_offset(key: PRNGKeyArray, image: Image, strength: AugmentStreng
     """With probability 1/2 `gain_offset` with gain in 1 ± gain and offset in ± offset."""
 
     def change(image: Image) -> Image:
-        apply, gain, offset = jax.random.uniform(key, (3,), minval=-1.0, maxval=1.0)
-        apply = apply < 0
-        gain = jnp.where(apply, 1 + gain * strength.gain, 1.0)
-        return gain_offset(image, gain, jnp.where(apply, offset * strength.offset, 0.0))
+        decide, gain, offset = jax.random.uniform(key, (3,), minval=-1.0, maxval=1.0)
+        active = decide < 0
+        gain = jnp.where(active, 1 + gain * strength.gain, 1.0)
+        return gain_offset(image, gain, jnp.where(active, offset * strength.offset, 0.0))
 
     on = (jnp.asarray(strength.gain) != 0) | (jnp.asarray(strength.offset) != 0)
-    return _photometry(on, change, image)
+    return _change_if(on, change, image)
 
 
 def _random_blur(key: PRNGKeyArray, image: Image, strength: AugmentStrength) -> Image:
     """`blur` with a radius drawn uniformly from 0..max_blur."""
     most = jnp.asarray(strength.max_blur)
-    return _photometry(most > 0, lambda image: blur(image, jax.random.randint(key, (), 0, most + 1)), image)
+    return _change_if(most > 0, lambda image: blur(image, jax.random.randint(key, (), 0, most + 1)), image)
 
 
 def _random_noise(key: PRNGKeyArray, image: Image, strength: AugmentStrength) -> Image:
     """`add_noise` of up to max_noise."""
     most = jnp.asarray(strength.max_noise)
-    return _photometry(most > 0, lambda image: add_noise(key, image, most), image)
+    return _change_if(most > 0, lambda image: add_noise(key, image, most), image)
 
 
-class Move(NamedTuple):
+class Geometry(NamedTuple):
     """A flip and a rotation: upside down, then mirrored, then counter-clockwise. Traced."""
 
     vertical: Bool[Array, ""] | bool
@@ -174,33 +176,32 @@ class Move(NamedTuple):
     quarter_turns: Int[Array, ""] | int
     """0..3 (`np.rot90`); an odd number acts as the even one below it where h differs from w."""
 
+    def apply(self, x: Shaped[Array, "h w *k"]) -> Shaped[Array, "h w *k"]:
+        """Flip and rotate an image, a label or probabilities."""
+        # Half a turn is both flips, and flips commute with it: one rotation remains to be selected.
+        half = jnp.asarray(self.quarter_turns) >= 2
+        odd = jnp.asarray(self.quarter_turns) % 2 == 1
+        x = jnp.where(self.vertical ^ half, x[::-1], x)
+        x = jnp.where(self.horizontal ^ half, x[:, ::-1], x)
+        return jnp.where(odd, jnp.rot90(x), x) if x.shape[0] == x.shape[1] else x
 
-def do(x: Shaped[Array, "h w *k"], move: Move) -> Shaped[Array, "h w *k"]:
-    """Flip and rotate an image, a label or probabilities."""
-    # Half a turn is both flips, and flips commute with it: one rotation remains to be chosen.
-    half = jnp.asarray(move.quarter_turns) >= 2
-    odd = jnp.asarray(move.quarter_turns) % 2 == 1
-    x = jnp.where(move.vertical ^ half, x[::-1], x)
-    x = jnp.where(move.horizontal ^ half, x[:, ::-1], x)
-    return jnp.where(odd, jnp.rot90(x), x) if x.shape[0] == x.shape[1] else x
-
-
-def undo(x: Shaped[Array, "h w *k"], move: Move) -> Shaped[Array, "h w *k"]:
-    """Take `do` back."""
-    turned = do(x, Move(False, False, -jnp.asarray(move.quarter_turns) % 4))
-    return do(turned, Move(move.vertical, move.horizontal, 0))
+    def invert(self, x: Shaped[Array, "h w *k"]) -> Shaped[Array, "h w *k"]:
+        """The inverse of `apply`: rotate back, then flip back."""
+        unrotated = Geometry(False, False, -jnp.asarray(self.quarter_turns) % 4).apply(x)
+        return Geometry(self.vertical, self.horizontal, 0).apply(unrotated)
 
 
-def random_move(key: PRNGKeyArray, shape: tuple[int, ...], *, rotation_invariant: bool) -> Move:
+def random_geometry(key: PRNGKeyArray, shape: tuple[int, ...], *, rotation_invariant: bool) -> Geometry:
     """Mirror with probability 1/2; with `rotation_invariant` (static) also flip with 1/2 and rotate.
 
     Rotations are uniform over 0, 90, 180, 270 degrees, or 0 and 180 where h differs from w (`shape`).
     """
+    # One byte for all decisions: each call of the generator is a program of its own to compile and run.
     bits = jax.random.bits(key, (), jnp.uint8)
     horizontal, vertical, turns = (bits & 1) == 1, (bits & 2) == 2, (bits >> 2 & 3).astype(jnp.int32)
     if not rotation_invariant:
-        return Move(jnp.zeros_like(vertical), horizontal, jnp.zeros_like(turns))
-    return Move(vertical, horizontal, turns if shape[0] == shape[1] else turns & 2)
+        return Geometry(jnp.zeros_like(vertical), horizontal, jnp.zeros_like(turns))
+    return Geometry(vertical, horizontal, turns if shape[0] == shape[1] else turns & 2)
 
 
 def augment(
@@ -215,17 +216,18 @@ def augment(
         strength: traced limits of the photometry.
         rotation_invariant: static; `DatasetSpec.rotation_invariant`.
     """
-    geometry, contrast, radius, noise = jax.random.split(key, 4)
-    move = random_move(geometry, image.shape, rotation_invariant=rotation_invariant)
-    image, label = do(image, move), do(label, move)
-    image = _random_gain_offset(contrast, image, strength)
-    image = _random_blur(radius, image, strength)
-    return _random_noise(noise, image, strength), label
+    geometry_key, contrast_key, blur_key, noise_key = jax.random.split(key, 4)
+    geometry = random_geometry(geometry_key, image.shape, rotation_invariant=rotation_invariant)
+    image, label = geometry.apply(image), geometry.apply(label)
+    image = _random_gain_offset(contrast_key, image, strength)
+    image = _random_blur(blur_key, image, strength)
+    return _random_noise(noise_key, image, strength), label
 
 
 def perturb(key: PRNGKeyArray, image: Image, strength: AugmentStrength) -> Image:
     """A photometric view of an image, for consistency and input ensembles: blur, noise, gain and offset."""
-    radius, noise, contrast = jax.random.split(key, 3)
-    image = _random_blur(radius, image, strength)
-    image = _random_noise(noise, image, strength)
-    return _random_gain_offset(contrast, image, strength)
+    # Another order than in `augment`, as in the published code: contrast also acts on the noise.
+    blur_key, noise_key, contrast_key = jax.random.split(key, 3)
+    image = _random_blur(blur_key, image, strength)
+    image = _random_noise(noise_key, image, strength)
+    return _random_gain_offset(contrast_key, image, strength)

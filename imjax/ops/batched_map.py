@@ -1,4 +1,4 @@
-"""A function of one image over a whole set: compiled once, mapped over batches of one shape."""
+"""Map a function of one image over a whole dataset: compiled once, in batches of one shape."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import jax
 import numpy as np
 
 
-def over_images(
+def map_images(
     function: Callable, *arrays: np.ndarray, shared: tuple = (), batch: int = 64, **static: Hashable
 ) -> Any:
-    """Run a function of one image over arrays with a leading image axis, on the default device.
+    """Map a function of one image over arrays with a leading image axis, on the default device.
 
     Compiled programs are kept per function and static values, so pass functions of modules, not closures.
 
@@ -38,7 +38,7 @@ def over_images(
         (start, mapped(shared, tuple(_rows(a, start, batch) for a in arrays))) for start in range(0, n, batch)
     )
     outputs = None
-    for start, result in ahead(calls):
+    for start, result in one_ahead(calls):
         if outputs is None:
             outputs = jax.tree.map(lambda leaf: np.empty((n, *leaf.shape[1:]), leaf.dtype), result)
         for output, leaf in zip(jax.tree.leaves(outputs), jax.tree.leaves(result), strict=True):
@@ -46,13 +46,13 @@ def over_images(
     return outputs
 
 
-def ahead(calls: Iterable[Any]) -> Iterator[Any]:
-    """Hand each result on when the next call is under way: the devices work while one is copied."""
+def one_ahead(calls: Iterable[Any]) -> Iterator[Any]:
+    """Yield each result after the next call was dispatched: the devices work while it is copied."""
     return (last for last, _ in itertools.pairwise(itertools.chain(calls, [None])))
 
 
 def _rows(array: np.ndarray, start: int, batch: int) -> np.ndarray:
-    """So many rows from `start` on, the last row again where there are no more."""
+    """`batch` rows from `start` on, padded by the last row."""
     if start + batch <= len(array):
         return array[start : start + batch]
     return array[np.minimum(np.arange(start, start + batch), len(array) - 1)]

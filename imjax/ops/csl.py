@@ -1,16 +1,16 @@
-"""Reliability of each pixel of one prediction, judged against the other pixels of its image.
+"""Reliability of each pixel of one prediction, relative to the other pixels of its image.
 
-After CSL (Liu & Liu 2025, arXiv 2509.16704; method.md 2.3) and its sequel CoVar (arXiv 2601.11670). Theirs:
-two features per pixel, the maximum confidence and the residual dispersion of the other classes; for each
-image a split in two by the spectral relaxation of k-means, so that no threshold is set by hand; full weight
-for reliable pixels, for others a Gaussian of the distance to the reliable cluster, each feature in units of
-the cluster's own spread.
+After CSL (Liu & Liu 2025, arXiv 2509.16704) and its sequel CoVar (arXiv 2601.11670). From the papers: two
+features per pixel, the maximum confidence and the residual dispersion of the other classes; for each image a
+split in two by the spectral relaxation of k-means, so that no threshold is set by hand; full weight for
+reliable pixels, for others a Gaussian of the distance to the reliable cluster, each feature in units of the
+cluster's own spread.
 
-Ours: dispersion is a standard deviation, theirs a variance: both features are then probabilities, and neither
-swamps the other. The features are centerd, theirs are not: the relaxation for two clusters is then the sign
-along the one leading eigenvector of their Gram matrix, which is defined for two classes too, where dispersion
-is always 0 and a second eigenvector is not. Only the reliable cluster itself has full weight; CoVar's code
-also gives it to every pixel that is better than the cluster's center in one of the features alone.
+Different from the papers: dispersion is a standard deviation, not a variance: both features are then
+probabilities, and neither dominates the other. The features are centered: the relaxation for two clusters is
+then the sign along the leading eigenvector of their Gram matrix, which is defined for two classes too, where
+dispersion is always 0 and a second eigenvector does not exist. Only the reliable cluster itself has full
+weight; CoVar's code also gives it to every pixel that is better than the cluster's center in one feature.
 """
 
 from __future__ import annotations
@@ -31,15 +31,16 @@ def features(
 ) -> tuple[Float32[Array, "*px"], Float32[Array, "*px"]]:
     """Maximum confidence, 1/c..1, and residual dispersion of each pixel.
 
-    Dispersion is the standard deviation of the other c − 1 probabilities: 0 where the rest is spread evenly,
-    largest where one rival has it all, and always exactly 0 for two classes. No gradient.
+    Dispersion is the standard deviation of the other c − 1 probabilities: 0 where they are equal, largest
+    where one other class has all of the remaining probability, and always exactly 0 for two classes. No
+    gradient.
     """
     p = jax.lax.stop_gradient(probabilities).astype(jnp.float32)
     c = p.shape[-1]
-    rest = p.argmax(-1)[..., None] != jnp.arange(c)
-    others = max(c - 1, 1)
-    mean = jnp.where(rest, p, 0).sum(-1, keepdims=True) / others
-    variance = jnp.where(rest, jnp.square(p - mean), 0).sum(-1) / others
+    other = p.argmax(-1)[..., None] != jnp.arange(c)
+    count = max(c - 1, 1)
+    mean = jnp.where(other, p, 0).sum(-1, keepdims=True) / count
+    variance = jnp.where(other, jnp.square(p - mean), 0).sum(-1) / count
     return p.max(-1), jnp.sqrt(variance)
 
 
@@ -55,17 +56,17 @@ def leading_direction(a: Array, b: Array, d: Array) -> tuple[Array, Array]:
 def reliability_weights(
     probabilities: Float[Array, "*px c"], counted: Bool[Array, "*px"] | None = None
 ) -> Float32[Array, "*px"]:
-    """Weight 0..1 of each pixel of one image: 1 if reliable, else less the farther from those that are.
+    """Weight 0..1 of each pixel of one image: 1 if reliable, else smaller with the distance from those.
 
-    The pixels are cut in two along the leading eigenvector of their centerd features' Gram matrix; the side
+    Pixels are split in two along the leading eigenvector of their centered features' Gram matrix. The side
     with the higher mean confidence (if equal: the lower mean dispersion) is reliable. A pixel of the other
     side weighs exp(−½ z²), z its distance to the reliable side's mean, each feature in units of that side's
     standard deviation. For two classes an adaptive cut: pixels above the image's mean confidence weigh 1.
-    Where all pixels are alike all weigh 1. No gradient flows through the weights.
+    Where all pixels are equal all weigh 1. No gradient flows through the weights.
 
     Args:
         probabilities: of one image or volume; `jax.vmap` for several.
-        counted: False for void pixels, which take no part and weigh 0; none: all pixels count.
+        counted: False for void pixels, which are ignored and weigh 0; None: all pixels count.
     """
     confidence, dispersion = features(probabilities)
     if counted is None:
@@ -79,8 +80,8 @@ def reliability_weights(
     ahead = dc * along + dd * across >= 0
     # An empty side has the mean 0, below every confidence: the other side is then reliable.
     gain = mean(confidence, counted & ahead) - mean(confidence, counted & ~ahead)
-    calm = mean(dispersion, counted & ahead) <= mean(dispersion, counted & ~ahead)
-    reliable = ahead == jnp.where(jnp.abs(gain) > TIE, gain > 0, calm)
+    less_dispersed = mean(dispersion, counted & ahead) <= mean(dispersion, counted & ~ahead)
+    reliable = ahead == jnp.where(jnp.abs(gain) > TIE, gain > 0, less_dispersed)
 
     def squared_distance(values: Array) -> Array:
         center = mean(values, counted & reliable)

@@ -1,6 +1,6 @@
 """From probabilities to labels: one net's label, and the vote of several nets or views.
 
-Vorndran & Roeck 2024 (arXiv 2401.14387): Model Ensemble and Input Ensemble; rules in method.md 1.2, 1.3.
+Vorndran & Roeck 2024 (arXiv 2401.14387): Model Ensemble and Input Ensemble.
 """
 
 from __future__ import annotations
@@ -24,15 +24,16 @@ def probabilities(kind: Kind, logits: Float[Array, "*b h w k"]) -> Float32[Array
 
 
 def label_of_logits(kind: Kind, logits: Float[Array, "*b h w k"]) -> UInt8[Array, ...]:
-    """`harden` of the probabilities of logits, without computing them; any leading axes."""
+    """`probabilities_to_label` without computing the probabilities; any leading axes."""
     if kind == "multiclass":
         return jnp.argmax(logits, -1).astype(jnp.uint8)
     if kind == "binary":
         return (logits[..., 0] > 0).astype(jnp.uint8)
+    # ≥ where binary has >: the same thresholds as of the probabilities, at exactly one half too.
     return (logits >= 0).astype(jnp.uint8)
 
 
-def harden(kind: Kind, probabilities: Float[Array, "*px k"]) -> Labels:
+def probabilities_to_label(kind: Kind, probabilities: Float[Array, "*px k"]) -> Labels:
     """Label of one net; of volumes likewise.
 
     Binary (k = 1): p > 0.5, `[h, w]`. Multiclass: argmax, `[h, w]`. Multilabel: p ≥ 0.5, `[h, w, k]`.
@@ -42,23 +43,25 @@ def harden(kind: Kind, probabilities: Float[Array, "*px k"]) -> Labels:
     """
     if kind == "binary":
         if probabilities.shape[-1] != 1:
-            raise ValueError(f"harden: binary needs one output, got {probabilities.shape[-1]}")
+            raise ValueError(
+                f"probabilities_to_label: binary needs one output, got {probabilities.shape[-1]}"
+            )
         return (probabilities[..., 0] > 0.5).astype(jnp.uint8)
     if kind == "multiclass":
         return probabilities.argmax(-1).astype(jnp.uint8)
     return (probabilities >= 0.5).astype(jnp.uint8)
 
 
-def soft(kind: Kind, probabilities: Float[Array, "n *px k"]) -> Labels:
-    """`harden` of the members' mean probability: argmax, or the threshold of the kind."""
-    return harden(kind, probabilities.mean(0))
+def mean_vote(kind: Kind, probabilities: Float[Array, "n *px k"]) -> Labels:
+    """`probabilities_to_label` of the members' mean probability: argmax, or the threshold of the kind."""
+    return probabilities_to_label(kind, probabilities.mean(0))
 
 
-def hard(probabilities: Float[Array, "n h w 1"]) -> UInt8[Array, "h w"]:
-    """Binary vote by unanimity: 1 where every member says p > 0.5."""
+def unanimous_vote(probabilities: Float[Array, "n h w 1"]) -> UInt8[Array, "h w"]:
+    """Binary vote by unanimity: 1 where every member has p > 0.5."""
     return (probabilities[..., 0] > 0.5).all(0).astype(jnp.uint8)
 
 
 def vote(kind: Kind, probabilities: Float[Array, "n h w k"]) -> Labels:
-    """The ensemble's label: `hard` for binary, `soft` for multiclass and multilabel."""
-    return hard(probabilities) if kind == "binary" else soft(kind, probabilities)
+    """The ensemble's label: `unanimous_vote` for binary, `mean_vote` for multiclass and multilabel."""
+    return unanimous_vote(probabilities) if kind == "binary" else mean_vote(kind, probabilities)

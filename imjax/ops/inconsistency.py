@@ -1,7 +1,7 @@
 """Inconsistency masks (IM): where the members of an ensemble disagree about one image.
 
-Vorndran & Roeck 2024 (arXiv 2401.14387), Inconsistency Masks; rules in method.md 1.3. Repeating a member
-changes nothing, so a varying number of members is drawn into a fixed n by repeating the first.
+Vorndran & Roeck 2024 (arXiv 2401.14387), Inconsistency Masks. Repeating a member changes nothing, so any
+number of members becomes a fixed n by repeating the first: one program for all numbers.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from imjax.ops.ensemble import Kind, Label
 Members = UInt8[Array, "n h w"] | UInt8[Array, "n h w k"]
 
 
-class Pair(NamedTuple):
-    """What n members make of one image."""
+class PseudoLabel(NamedTuple):
+    """The pseudo-label that n members give one image."""
 
     label: Label
     """Consensus, 0 where the members disagree; not yet blocked by a dilated IM."""
@@ -28,7 +28,7 @@ class Pair(NamedTuple):
     size: Int32[Array, ""]
     """Pixels of the IM; multilabel: summed over the channels, so a pixel may count several times."""
     keep: Bool[Array, ""]
-    """False: the pair is no use for training."""
+    """False: the pair is not used for training."""
 
 
 def multiclass(labels: UInt8[Array, "n h w"]) -> tuple[UInt8[Array, "h w"], Bool[Array, "h w"]]:
@@ -38,9 +38,9 @@ def multiclass(labels: UInt8[Array, "n h w"]) -> tuple[UInt8[Array, "h w"], Bool
 
 
 def binary(masks: UInt8[Array, "n h w"]) -> tuple[UInt8[Array, "h w"], Bool[Array, "h w"]]:
-    """Consensus (1 where all members say 1) and IM (neither all 0 nor all 1) of n masks of 0 and 1."""
-    everyone, anyone = masks.astype(bool).all(0), masks.astype(bool).any(0)
-    return everyone.astype(jnp.uint8), anyone & ~everyone
+    """Consensus (1 where all members have 1) and IM (neither all 0 nor all 1) of n masks of 0 and 1."""
+    unanimous, any_member = masks.astype(bool).all(0), masks.astype(bool).any(0)
+    return unanimous.astype(jnp.uint8), any_member & ~unanimous
 
 
 def multilabel(masks: UInt8[Array, "n h w k"]) -> tuple[UInt8[Array, "h w k"], Bool[Array, "h w k"]]:
@@ -48,10 +48,10 @@ def multilabel(masks: UInt8[Array, "n h w k"]) -> tuple[UInt8[Array, "h w k"], B
     return jax.vmap(binary, in_axes=-1, out_axes=-1)(masks)
 
 
-def whole(label: Label) -> Pair:
-    """A pair whose label stands as it is: nothing inconsistent, kept."""
+def without_inconsistency(label: Label) -> PseudoLabel:
+    """A pseudo-label without inconsistent pixels; the pair is kept."""
     nothing = jnp.zeros(label.shape[:2], bool)
-    return Pair(label, nothing, jnp.zeros((), jnp.int32), jnp.ones((), bool))
+    return PseudoLabel(label, nothing, jnp.zeros((), jnp.int32), jnp.ones((), bool))
 
 
 def block(
@@ -76,7 +76,7 @@ def keep_binary(consensus: UInt8[Array, "h w"], size: Int32[Array, ""]) -> Bool[
     return (foreground > size) & (foreground > 0)
 
 
-def require_same_classes(labels: Members, classes: int) -> Bool[Array, ""]:
+def have_same_classes(labels: Members, classes: int) -> Bool[Array, ""]:
     """True if every member predicts the same set of classes (`[n, h, w, k]`: of channels) in the image."""
     if labels.ndim == 4:
         present = labels.astype(bool).any((1, 2))
@@ -94,7 +94,7 @@ def _dilate_label(kind: Kind, label: Array, channels: tuple[int, ...]) -> Array:
     return label
 
 
-def mask_pair(
+def make_pseudo_label(
     kind: Kind,
     members: Members,
     *,
@@ -103,8 +103,8 @@ def mask_pair(
     dilate: morphology.Size = 0,
     dilate_channels: tuple[int, ...] = (),
     require_same_classes: bool = False,
-) -> Pair:
-    """Consensus label, IM, its size and the verdict on the pair, for any kind of label.
+) -> PseudoLabel:
+    """Consensus label, IM, its size, and whether to keep the pair, for any kind of label.
 
     Args:
         kind: static.
@@ -113,7 +113,7 @@ def mask_pair(
         erode, dilate: square kernels for the IM, in this order, per channel for multilabel. A Python int is
             static; a traced size must be one of `morphology.CHOICES`.
         dilate_channels: multilabel channels that are dilated by 3 when the IM is eroded (HeLa: alive, dead).
-            A multiclass label always is, so that eroded rims get a class; a binary one never.
+            A multiclass label always is, so that pixels freed by the erosion get a class; a binary one never.
         require_same_classes: drop the pair when the members' sets of predicted classes differ.
 
     Raises:
@@ -132,8 +132,9 @@ def mask_pair(
     size = jnp.sum(inconsistent, dtype=jnp.int32)
     keep = keep_binary(label, size) if kind == "binary" else jnp.bool_(True)
     if require_same_classes:
-        keep &= require_same_classes(members, classes)
+        keep &= have_same_classes(members, classes)
     if kind != "binary" and not (isinstance(erode, int) and erode <= 1):
         label = jnp.where(erode > 1, _dilate_label(kind, label, dilate_channels), label)
+    # A pixel of the image is blocked if any of its channels is inconsistent.
     union = inconsistent.any(-1) if kind == "multilabel" else inconsistent
-    return Pair(label, union, size, keep)
+    return PseudoLabel(label, union, size, keep)

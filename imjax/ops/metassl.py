@@ -1,9 +1,9 @@
 """MetaSSL's four regions of two predictions of the same pixels, and the loss that weighs them.
 
-MetaSSL (TMI 2025, arXiv 2509.01144); rules and figures in method.md 2.2. Of the two predictions one is the
-*reference*, which targets and confidence come from, the other the *supervised* one, which learns. `*px` are
-any pixel axes, a batch axis among them; multilabel channels fold into them as two-class problems. Numbers of
-the regions: 0 UC, 1 US, 2 DC, 3 DS (unanimous or discrepant, confident or suspicious).
+MetaSSL (TMI 2025, arXiv 2509.01144). Of the two predictions one is the *reference*, which gives targets and
+confidence, the other the *supervised* one, which is trained. `*px` are any pixel axes, a batch axis among
+them; multilabel channels fold into them as two-class problems. Numbers of the regions: 0 UC, 1 US, 2 DC, 3 DS
+(unanimous or discrepant, confident or suspicious).
 """
 
 from __future__ import annotations
@@ -36,15 +36,16 @@ def regions(
     """Region 0..3 of each pixel.
 
     Unanimous: both predictions have their largest probability at the same class. Confident: the reference's
-    largest probability lies above its class's threshold. Every class takes part, background or not: the
-    released 2-D code has no UC pixel outside background, so that agreement on an organ taught nothing.
+    largest probability lies above its class's threshold. Every class takes part, background or not: in the
+    released 2-D code only background pixels are UC, so that agreement on an organ has no loss.
 
     Args:
         reference, supervised: probabilities of c classes.
         thresholds: per class, in 0..1 (`update_thresholds`).
     """
-    said, top = _certainty(reference)
-    confident = top > jnp.where(said, thresholds, 0).sum(-1)
+    predicted, top = _certainty(reference)
+    # A masked sum, not an index: gathers are slow on accelerators and under `vmap`.
+    confident = top > jnp.where(predicted, thresholds, 0).sum(-1)
     unanimous = supervised.argmax(-1) == reference.argmax(-1)
     return (2 * ~unanimous + ~confident).astype(jnp.uint8)
 
@@ -66,13 +67,14 @@ def update_thresholds(
         reference: probabilities.
         counted: False for void pixels.
     """
-    said, top = _certainty(reference)
-    said &= counted[..., None]
+    predicted, top = _certainty(reference)
+    predicted &= counted[..., None]
     pixels = tuple(range(counted.ndim))
-    count = said.sum(pixels)
-    mean = jnp.where(said, top[..., None], 0).sum(pixels) / jnp.maximum(count, 1)
-    moved = jnp.minimum(momentum * thresholds + (1 - momentum) * mean, 1)
-    return jnp.where(count > 0, moved, thresholds).astype(jnp.float32)
+    count = predicted.sum(pixels)
+    mean = jnp.where(predicted, top[..., None], 0).sum(pixels) / jnp.maximum(count, 1)
+    # At most 1: a threshold above it, which rounding could give, would leave no pixel confident.
+    updated = jnp.minimum(momentum * thresholds + (1 - momentum) * mean, 1)
+    return jnp.where(count > 0, updated, thresholds).astype(jnp.float32)
 
 
 def region_loss(
@@ -86,7 +88,7 @@ def region_loss(
 
     Args:
         logits: of the supervised prediction; the gradient goes there.
-        target: class indices: the reference's classes, or the truth of labeled images.
+        target: class indices: the reference's classes, or the ground truth of labeled images.
         region: of each pixel (`regions`).
         weights: of the regions in the order of `REGIONS` (`region_weights`).
         counted: False for void pixels; a pixel whose target is void (255) is never counted.
@@ -95,11 +97,12 @@ def region_loss(
     inside = _inside(region, counted & (target != 255))
     pixels = tuple(range(region.ndim))
     sums = jnp.where(inside, each[..., None], 0).sum(pixels)
+    # Plus 1 in the denominator, as in the paper: a region without a pixel has the loss 0.
     return (weights * sums / (inside.sum(pixels) + 1)).sum().astype(jnp.float32)
 
 
 def region_shares(region: UInt8[Array, "*px"], counted: Bool[Array, "*px"]) -> Float32[Array, " 4"]:
-    """Part of the counted pixels that lies in each region, 0..1; all 0 if no pixel is counted."""
+    """Share of the counted pixels in each region, 0..1; all 0 if no pixel is counted."""
     count = _inside(region, counted).sum(tuple(range(region.ndim)))
     return (count / jnp.maximum(count.sum(), 1)).astype(jnp.float32)
 

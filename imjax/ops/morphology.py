@@ -1,7 +1,7 @@
 """Square morphology on one mask or class map; sizes are odd, borders as OpenCV's default.
 
-Pixels outside the image never decide: they count as the largest value in an erosion and as the smallest
-in a dilation. A square kernel is separable, so every filter is a maximum over shifted rows, then columns.
+Pixels outside the image have no effect: they count as the largest value in an erosion and as the smallest in
+a dilation. A square kernel is separable, so every filter is a maximum over shifted rows, then columns.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, UInt8
 
 CHOICES = (0, 3, 5)
-"""Kernel sizes drawn for EvalNet's data (method.md 1.6)."""
+"""Kernel sizes drawn for EvalNet's examples (arXiv 2401.14387)."""
 
 Size = int | Int[Array, ""]
 """A kernel size: a Python int is static; a traced one must be among the `choices` of the call."""
@@ -70,6 +70,7 @@ def _by_choice(
 ) -> Array:
     if isinstance(size, int):
         return filter_(mask, size)
+    # All choices are computed and one is selected: a traced size cannot change the shape of a window.
     out = mask
     for choice in choices:
         out = jnp.where(size == choice, filter_(mask, choice), out)

@@ -1,6 +1,6 @@
-"""EvalNet's numbers: what it learns to predict about an image-mask pair, and what its scores decide.
+"""EvalNet's targets for an image-mask pair, and the score and number of copies that follow from its outputs.
 
-Vorndran & Roeck 2024 (arXiv 2401.14387): EvalNet and IM++; rules in method.md 1.6.
+Vorndran & Roeck 2024 (arXiv 2401.14387): EvalNet and IM++.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ def _membership(labels: UInt8[Array, "h w"], classes: int) -> Bool[Array, "h w k
 
 def _at_least(count: Array, share: Array | float, pixels: Array | int) -> Array:
     """count ≥ share·pixels, with a margin for the rounding of the product."""
+    # Without it a count of exactly 10 % of the pixels would fail by float32 rounding of 0.1.
     return count >= share * (1 - 1e-6) * pixels
 
 
 def class_iou(
     *, truth: UInt8[Array, "h w"], prediction: UInt8[Array, "h w"], classes: int, void: int = 255
 ) -> Float32[Array, " k"]:
-    """IoU of each class in one image, void truth pixels left out; 0 for a class that neither map has."""
+    """IoU of each class in one image, void pixels left out; 0 for a class that neither map has."""
     counted = (truth != void)[..., None]
     true, predicted = _membership(truth, classes) & counted, _membership(prediction, classes) & counted
     intersection = (true & predicted).sum((0, 1))
@@ -71,7 +72,7 @@ def blocked_detection(
     kept: float = 0.3,
     area: float = 0.1,
 ) -> Float32[Array, " k"]:
-    """`im_pp`, `aim_pp`, multiclass: 1 for each class that can still be judged in a blocked pair, else 0.
+    """`im_pp`, `aim_pp`, multiclass: 1 for each class that can still be scored in a blocked pair, else 0.
 
     Class 0 counts if the pair's label has it. Any other class counts if its true pixels outside the IM are
     at least `kept` of all its true pixels, or at least `area` of the image; a class without pixels does not.

@@ -1,7 +1,7 @@
-"""Random parts of one image or volume, for training on volumes that are too large to be seen whole.
+"""Random patches of one image or volume, for training on volumes that are too large to be used whole.
 
-V-Net and its heirs train on patches of fixed size (Milletari et al. 2016, arXiv 1606.04797; the left atrium's
-benchmark, UA-MT, Yu et al. 2019, arXiv 1907.07034). The parts are drawn where the image is, on the device.
+V-Net and its successors train on patches of fixed size (Milletari et al. 2016, arXiv 1606.04797; the left
+atrium's benchmark, UA-MT, Yu et al. 2019, arXiv 1907.07034). Patches are drawn on the device.
 """
 
 from __future__ import annotations

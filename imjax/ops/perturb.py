@@ -1,7 +1,7 @@
 """Perturbations of a net's features, `[b, *px, c]`, for auxiliary decoders and feature streams.
 
-Cross-consistency training (CCT; Ouali et al., arXiv 2003.09005) has all three; UniMatch (Yang et al., arXiv
-2208.09910) has the dropout of channels. Rates: method.md 2.
+Cross-consistency training (CCT; Ouali et al. 2020, arXiv 2003.09005, section 3.2) has all three; UniMatch
+(Yang et al. 2023, arXiv 2208.09910) has the dropout of channels.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ def attention_drop(key: PRNGKeyArray, features: Features, low: float = 0.7, high
     These are the pixels whose mean over the channels is above a share of its maximum over the sample, the
     share uniform in low..high and drawn per sample. A sample without a positive mean is left as it is.
     """
+    # In float32: the comparison below decides pixel by pixel, and bfloat16 would tie many of them.
     attention = features.astype(jnp.float32).mean(-1, keepdims=True)
     axes = tuple(range(1, features.ndim))
     share = jax.random.uniform(key, (len(features), *(1 for _ in axes)), minval=low, maxval=high)

@@ -1,7 +1,7 @@
-"""simEps's similarity consistency: two nets should find the same samples of a batch alike.
+"""simEps's similarity consistency: two nets should see the same similarities between a batch's samples.
 
-simEps (IEEE TII 2022), method.md 2.1. Only relations between samples are compared, so that the two feature
-maps may differ in size and channels.
+simEps (IEEE TII 2022). Only relations between samples are compared, so that the two feature maps may differ
+in size and channels.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ def gram(features: Float[Array, "b ..."]) -> Float32[Array, "b b"]:
         features: a feature map or output of b samples, any other axes.
     """
     rows = features.reshape(features.shape[0], -1).astype(jnp.float32)
-    # Highest: an accelerator's default for float32 products rounds the factors to far fewer bits.
+    # Highest precision: accelerators by default round the factors of float32 products to far fewer bits.
     products = jnp.matmul(rows, rows.T, precision=jax.lax.Precision.HIGHEST)
     squared = jnp.square(products).sum(-1, keepdims=True)
-    alive = squared > 0
-    # The inner choice keeps the root's infinite derivative at 0 out of the gradient.
-    return jnp.where(alive, products / jnp.sqrt(jnp.where(alive, squared, 1)), 0)
+    nonzero = squared > 0
+    # The inner `where` keeps the root's infinite derivative at 0 out of the gradient.
+    return jnp.where(nonzero, products / jnp.sqrt(jnp.where(nonzero, squared, 1)), 0)
 
 
-def similarity_loss(one: Float[Array, "b ..."], other: Float[Array, "b ..."]) -> Float32[Array, ""]:
+def similarity_loss(first: Float[Array, "b ..."], second: Float[Array, "b ..."]) -> Float32[Array, ""]:
     """½ MSE(G₁, stop(G₂)) + ½ MSE(stop(G₁), G₂) of the two Gram matrices, mean over their b² entries.
 
     The value is the plain MSE; each side gets half of its gradient, as if the other were
     constant. 0 for b = 1.
 
     Args:
-        one, other: features of the same b samples from two nets.
+        first, second: features of the same b samples from two nets.
     """
-    first, second = gram(one), gram(other)
+    first_gram, second_gram = gram(first), gram(second)
 
-    def towards(moving: Array, fixed: Array) -> Array:
-        return jnp.square(moving - jax.lax.stop_gradient(fixed)).mean()
+    def one_sided(trained: Array, target: Array) -> Array:
+        return jnp.square(trained - jax.lax.stop_gradient(target)).mean()
 
-    return (towards(first, second) + towards(second, first)) / 2
+    return (one_sided(first_gram, second_gram) + one_sided(second_gram, first_gram)) / 2

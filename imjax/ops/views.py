@@ -1,12 +1,12 @@
 """Weak and strong views of one image for joint training, CutMix, and Mean Teacher's noise.
 
-Method.md 2: flips, rotations, contrast, blur and noise each act with a chance of their own (simEps); strong
-views change photometry only, so that a weak view's pseudo-label fits them (FixMatch, Sohn et al. 2020, arXiv
-2001.07685, in its segmentation form, UniMatch, Yang et al. 2023, arXiv 2208.09910). Chances and strengths are
-traced; `jax.vmap` gives a batch of views. Where nothing acts the image comes back as it was.
+Flips, rotations, contrast, blur and noise each act with a probability of their own (simEps, IEEE TII 2022);
+strong views change photometry only, so that a weak view's pseudo-label fits them (FixMatch, Sohn et al. 2020,
+arXiv 2001.07685, in its segmentation form, UniMatch, Yang et al. 2023, arXiv 2208.09910). Probabilities and
+strengths are traced; `jax.vmap` gives a batch of views. Where nothing acts the image is returned unchanged.
 
-A volume is treated as one image whose channels are its slices: one move, in the plane of a slice, one gain
-and offset, one radius of a blur within each slice, and noise of its own for each voxel.
+A volume is treated as one image whose channels are its slices: one geometry, in the plane of a slice, one
+gain and offset, one radius of a blur within each slice, and independent noise for each voxel.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Float32, PRNGKeyArray, Shaped, UInt8
 
-from imjax.ops.augment import AugmentStrength, Image, Move, add_gaussian_noise, blur, do, gain_offset
+from imjax.ops.augment import AugmentStrength, Geometry, Image, add_gaussian_noise, blur, gain_offset
 from imjax.ops.ensemble import Label
 
 Volume = UInt8[Array, "d h w c"]
@@ -28,19 +28,19 @@ class AugmentProbabilities(NamedTuple):
     """Probability, 0..1, that an operation acts on a view. Scalars, traced."""
 
     flip: Number
-    """Mirroring, and independently, with free rotation, upside down."""
+    """Mirroring, and independently, if rotation-invariant, upside down."""
     turn: Number
-    """Rotation by 90, 180 or 270 degrees, with free rotation only; by 180 where h differs from w."""
+    """Rotation by 90, 180 or 270 degrees, if rotation-invariant; by 180 where h differs from w."""
     contrast: Number
     """Gain and offset; in strong views of RGB images contrast and saturation too."""
     blur: Number
     """Blur with a radius of 1..`AugmentStrength.max_blur`."""
     noise: Number
-    """Gaussian noise; here `AugmentStrength.max_noise` is its standard deviation, in gray levels."""
+    """Gaussian noise; `AugmentStrength.max_noise` is here its standard deviation, in gray levels."""
 
 
 BOX_SHARE = (0.02, 0.4)
-"""Smallest and largest part of the image that a CutMix box covers before it is cut to it (UniMatch)."""
+"""Range of the share of the image that a CutMix box covers before it is clipped to it (UniMatch)."""
 
 BOX_ASPECT = (0.3, 1 / 0.3)
 """Range of height : width of a CutMix box, both as parts of the image's (UniMatch)."""
@@ -53,7 +53,7 @@ def weak(
     key: PRNGKeyArray,
     image: Image | Volume,
     label: Label | UInt8[Array, "d h w"] | UInt8[Array, "d h w k"],
-    chances: AugmentProbabilities,
+    probabilities: AugmentProbabilities,
     strength: AugmentStrength,
     *,
     rotation_invariant: bool,
@@ -64,63 +64,77 @@ def weak(
         key: one key per view.
         image: `[h, w, c]`, of a volume `[d, h, w, c]`, uint8; h and w are 4 or more.
         label: `[h, w]` or `[h, w, k]` uint8, of a volume with `d` first; moves with the image.
-        chances, strength: traced. A gain lies in 1 ± gain, an offset in ± offset gray levels, uniformly.
+        probabilities, strength: traced. Gains are uniform in 1 ± gain, offsets in ± offset gray levels.
         rotation_invariant: static; `DatasetSpec.rotation_invariant`. Without it an image is mirrored at most.
     """
     if image.ndim == 4:
-        flat = weak(key, _flat(image), _flat(label), chances, strength, rotation_invariant=rotation_invariant)
-        return _deep(flat[0], image.shape), _deep(flat[1], label.shape)
-    geometry, photometry = jax.random.split(key)
-    move = _random_move(geometry, image.shape, chances, rotation_invariant)
-    return _photometry(photometry, do(image, move), chances, strength, color=False), do(label, move)
+        slices = _slices_to_channels(image), _slices_to_channels(label)
+        image_view, label_view = weak(
+            key, *slices, probabilities, strength, rotation_invariant=rotation_invariant
+        )
+        return _channels_to_slices(image_view, image.shape), _channels_to_slices(label_view, label.shape)
+    geometry_key, photometry_key = jax.random.split(key)
+    geometry = _random_geometry(geometry_key, image.shape, probabilities, rotation_invariant)
+    moved = geometry.apply(image)
+    return _photometry(photometry_key, moved, probabilities, strength, color=False), geometry.apply(label)
 
 
 def strong(
-    key: PRNGKeyArray, image: Image | Volume, chances: AugmentProbabilities, strength: AugmentStrength
+    key: PRNGKeyArray, image: Image | Volume, probabilities: AugmentProbabilities, strength: AugmentStrength
 ) -> UInt8[Array, ...]:
     """A strong view: contrast, color jitter, blur and noise; the geometry stays.
 
-    `chances.flip` and `chances.turn` are not used. Three channels are taken for RGB: their contrast about the
-    image's mean and their saturation change by factors in 1 ± gain, together with gain and offset; those of a
-    volume are not.
+    `probabilities.flip` and `probabilities.turn` are not used. Three channels are taken for RGB: their
+    contrast about the image's mean and their saturation change by factors in 1 ± gain, together with gain and
+    offset. Channels of a volume are never taken for RGB.
     """
     if image.ndim == 4:
-        return _deep(_photometry(key, _flat(image), chances, strength, color=False), image.shape)
-    return _photometry(key, image, chances, strength, color=image.shape[-1] == 3)
+        flat = _slices_to_channels(image)
+        return _channels_to_slices(_photometry(key, flat, probabilities, strength, color=False), image.shape)
+    return _photometry(key, image, probabilities, strength, color=image.shape[-1] == 3)
 
 
-def _flat(volume: Shaped[Array, "d h w *k"]) -> Shaped[Array, "h w n"]:
+def _slices_to_channels(volume: Shaped[Array, "d h w *k"]) -> Shaped[Array, "h w n"]:
     """The slices of a volume as channels of an image."""
     return jnp.moveaxis(volume, 0, 2).reshape(*volume.shape[1:3], -1)
 
 
-def _deep(image: Shaped[Array, "h w n"], shape: tuple[int, ...]) -> Shaped[Array, "d h w *k"]:
-    """Takes `_flat` of a volume of that shape back."""
+def _channels_to_slices(image: Shaped[Array, "h w n"], shape: tuple[int, ...]) -> Shaped[Array, "d h w *k"]:
+    """The inverse of `_slices_to_channels` for a volume of that shape."""
     depth, *plane = shape[:3]
     return jnp.moveaxis(image.reshape(*plane, depth, *shape[3:]), 2, 0)
 
 
-def _random_move(
-    key: PRNGKeyArray, shape: tuple[int, ...], chances: AugmentProbabilities, rotation_invariant: bool
-) -> Move:
-    """Each mirroring and the rotation with its chance; without `rotation_invariant` only left and right."""
+def _random_geometry(
+    key: PRNGKeyArray, shape: tuple[int, ...], probabilities: AugmentProbabilities, rotation_invariant: bool
+) -> Geometry:
+    """Each flip and the rotation with its probability; without `rotation_invariant` only left and right."""
+    # All four numbers are drawn in any case, so that both kinds of dataset draw the same mirroring.
     horizontal, vertical, turned, angle = jax.random.uniform(key, (4,))
     if not rotation_invariant:
-        return Move(False, horizontal < chances.flip, 0)
+        return Geometry(False, horizontal < probabilities.flip, 0)
     turns = 1 + jnp.floor(3 * angle).astype(jnp.int32) if shape[0] == shape[1] else 2
-    return Move(
-        vertical < chances.flip, horizontal < chances.flip, jnp.where(turned < chances.turn, turns, 0)
+    return Geometry(
+        vertical < probabilities.flip,
+        horizontal < probabilities.flip,
+        jnp.where(turned < probabilities.turn, turns, 0),
     )
 
 
 def _photometry(
-    key: PRNGKeyArray, image: Image, chances: AugmentProbabilities, strength: AugmentStrength, *, color: bool
+    key: PRNGKeyArray,
+    image: Image,
+    probabilities: AugmentProbabilities,
+    strength: AugmentStrength,
+    *,
+    color: bool,
 ) -> Image:
-    """Gain and offset, with `color` also contrast and saturation, then blur, then noise, each by chance."""
-    drawing, noise = jax.random.split(key)
+    """Gain and offset, with `color` also contrast and saturation, then blur, then noise, each at random."""
+    draws_key, noise_key = jax.random.split(key)
     # One draw for all: each call of the generator is a program of its own to compile and run.
-    draws = jax.random.uniform(drawing, (8,))
-    contrasted, blurred, noisy = draws[:3] < jnp.stack([chances.contrast, chances.blur, chances.noise])
+    draws = jax.random.uniform(draws_key, (8,))
+    limits = jnp.stack([probabilities.contrast, probabilities.blur, probabilities.noise])
+    contrasted, blurred, noisy = draws[:3] < limits
     gain, offset, contrast, saturation = jnp.where(contrasted, 2 * draws[3:7] - 1, 0)
     image = gain_offset(image, 1 + gain * strength.gain, offset * strength.offset)
     if color:
@@ -128,7 +142,7 @@ def _photometry(
     most = jnp.asarray(strength.max_blur)
     radius = jnp.minimum(1 + jnp.floor(draws[7] * most).astype(jnp.int32), most)
     image = blur(image, jnp.where(blurred, radius, 0))
-    return add_gaussian_noise(noise, image, jnp.where(noisy, strength.max_noise, 0))
+    return add_gaussian_noise(noise_key, image, jnp.where(noisy, strength.max_noise, 0))
 
 
 def color_jitter(image: UInt8[Array, "h w 3"], contrast: Number, saturation: Number) -> UInt8[Array, "h w 3"]:
@@ -145,15 +159,16 @@ def color_jitter(image: UInt8[Array, "h w 3"], contrast: Number, saturation: Num
     return jnp.clip(jnp.round(gray + saturation * (x - gray)), 0, 255).astype(jnp.uint8)
 
 
-def cutmix_box(key: PRNGKeyArray, shape: tuple[int, ...], chance: Number) -> Bool[Array, "h w"]:
-    """With probability `chance` a random box of True, else all False.
+def cutmix_box(key: PRNGKeyArray, shape: tuple[int, ...], probability: Number) -> Bool[Array, "h w"]:
+    """With the given probability a random box of True, else all False.
 
     The box's share of the image is uniform in `BOX_SHARE`, its aspect in `BOX_ASPECT`. A side longer than the
-    image's is cut to it, so such a box covers less; its place is uniform over all where it lies inside.
+    image's is clipped to it, so such a box covers less; its position is uniform over all inside the image.
 
     Args:
-        shape: static; (h, w), more axes are not looked at.
-        chance: 0..1, traced.
+        key: one key per image.
+        shape: static; (h, w), further axes are ignored.
+        probability: 0..1, traced.
     """
     h, w = shape[:2]
     draws = jax.random.uniform(key, (5,))
@@ -168,7 +183,7 @@ def cutmix_box(key: PRNGKeyArray, shape: tuple[int, ...], chance: Number) -> Boo
 
     rows = span(h, jnp.sqrt(share * aspect), draws[2])
     columns = span(w, jnp.sqrt(share / aspect), draws[3])
-    return rows[:, None] & columns & (draws[4] < chance)
+    return rows[:, None] & columns & (draws[4] < probability)
 
 
 def cutmix(
@@ -187,9 +202,9 @@ def gaussian_noise(
     sigma: Number = 0.1,
     clip: Number = 0.2,
 ) -> Float32[Array, "*px"]:
-    """The image in 0..1 plus Gaussian noise clipped to ± clip: Mean Teacher's teacher input (method.md 2).
+    """The image in 0..1 plus Gaussian noise clipped to ± clip: Mean Teacher's teacher input.
 
-    The sum is not clipped to 0..1, as in the benchmark.
+    The sum is not clipped to 0..1, as in the SSL4MIS benchmark.
 
     Args:
         image: uint8 0..255, which is divided by 255, or float, taken as it is; any axes.

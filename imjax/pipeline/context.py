@@ -95,7 +95,7 @@ class Context:
             key: image i draws from its i-th fold.
 
         Returns:
-            `inconsistency.Pair` with numpy leaves `[n, ...]`.
+            `inconsistency.PseudoLabel` with numpy leaves `[n, ...]`.
         """
         keys = jax.random.key_data(jax.vmap(lambda i: jax.random.fold_in(key, i))(np.arange(len(images))))
         examples = {"image": images, "key": np.asarray(keys)}
@@ -105,15 +105,15 @@ class Context:
         members = self.members(jax.tree.leaves(variables)[0].shape[0], need)
         source = self.source(examples, members)
         look, agree = _looking(members, net, labeler)
-        looked = apply_nets.sweep(members, look, members.spread(variables), source, batch)
+        looked = apply_nets.sweep(members, look, members.shard(variables), source, batch)
         parts = [jax.tree.map(lambda leaf: np.asarray(leaf)[:n], agree(seen)) for seen, n in looked]  # noqa: B023
         return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
 
 @functools.lru_cache(maxsize=32)
 def _looking(members: Members, net: nn.Module, labeler: PseudoLabeler) -> tuple[Callable, Callable]:
-    return members.map(_look(net, labeler)), jax.jit(jax.vmap(labeler.agree, in_axes=1))
+    return members.map(_look(net, labeler)), jax.jit(jax.vmap(labeler.aggregate, in_axes=1))
 
 
 def _look(net: nn.Module, labeler: PseudoLabeler) -> Callable:
-    return lambda variables, batch: labeler.look(functools.partial(net.apply, variables), batch)
+    return lambda variables, batch: labeler.predict(functools.partial(net.apply, variables), batch)

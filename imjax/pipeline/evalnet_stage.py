@@ -16,7 +16,7 @@ from imjax.data.spec import DatasetSpec
 from imjax.json_io import write_json
 from imjax.methods.generational import evalnet
 from imjax.ops import augment
-from imjax.ops.batched_map import over_images
+from imjax.ops.batched_map import map_images
 from imjax.pipeline import training_sets
 from imjax.pipeline.context import Context
 from imjax.pipeline.stages import EvalNetStage, PairsStage
@@ -24,12 +24,12 @@ from imjax.pipeline.train_stage import fit_stage
 from imjax.training import apply_nets, memory
 from imjax.training.checkpoints import load_nets, save_nets
 from imjax.training.ensemble_parallel import Members
-from imjax.training.objective import scoring
-from imjax.training.progress import Monitor
+from imjax.training.objective import evalnet_objective
+from imjax.training.progress import StageLogger
 
 
-def make_pairs(stage: PairsStage, context: Context, out: Path, monitor: Monitor) -> dict[str, Any]:
-    """Write `labeled.npz` and `val.npz` (fields of `evalnet.Pair`) to `out` (method.md 1.6).
+def make_pairs(stage: PairsStage, context: Context, out: Path, monitor: StageLogger) -> dict[str, Any]:
+    """Write `labeled.npz` and `val.npz` (fields of `evalnet.EvalNetExample`) to `out` (method.md 1.6).
 
     Returns:
         Facts for DONE.json.
@@ -57,7 +57,7 @@ def _of_candidates(stage: PairsStage, context: Context, split: str) -> training_
     count = None if split == "labeled" else stage.pairs.val_candidates
     masks = [_labels(context, nets, data.images, count) for nets in stage.nets]
     parts = [
-        over_images(evalnet.candidate_pair, data.images, data.labels, mask, spec=context.packed.spec)
+        map_images(evalnet.candidate_example, data.images, data.labels, mask, spec=context.packed.spec)
         for mask in [*np.concatenate(masks), data.labels]
     ]
     return training_sets.join(*(part._asdict() for part in parts))
@@ -74,7 +74,7 @@ def _of_ensembles(stage: PairsStage, context: Context, split: str) -> training_s
         kernels = draws.choice(np.array(settings.kernels, np.int32), (len(data.images), 2))
         keys = jax.random.split(rng.key(seed, f"pairs/{split}", number), len(data.images))
         parts.append(
-            over_images(
+            map_images(
                 _pair,
                 np.asarray(jax.random.key_data(keys)),
                 data.images,
@@ -97,8 +97,8 @@ def _pair(
     kernels: jax.Array,
     *,
     spec: DatasetSpec,
-) -> evalnet.Pair:
-    return evalnet.ensemble_pair(
+) -> evalnet.EvalNetExample:
+    return evalnet.ensemble_example(
         jax.random.wrap_key_data(key), image, truth, members, kernels[0], kernels[1],
         spec=spec, strength=strength,
     )  # fmt: skip
@@ -117,7 +117,7 @@ def _draw_members(draws: np.random.Generator, labels: np.ndarray, fewest: int, m
     return labels[chosen, np.arange(n)[:, None]]
 
 
-def train(stage: EvalNetStage, context: Context, out: Path, monitor: Monitor) -> dict[str, Any]:
+def train(stage: EvalNetStage, context: Context, out: Path, monitor: StageLogger) -> dict[str, Any]:
     """Train EvalNets and write nets and ranking to `out`.
 
     Returns:
@@ -125,12 +125,12 @@ def train(stage: EvalNetStage, context: Context, out: Path, monitor: Monitor) ->
     """
     folder = context.store.folder(stage.pairs)
     learn, val = (dict(np.load(folder / f"{split}.npz")) for split in ("labeled", "val"))
-    objective = scoring(context.evalnet(stage.alpha), context.packed.spec, val["image"].shape[1:3])
+    objective = evalnet_objective(context.evalnet(stage.alpha), context.packed.spec, val["image"].shape[1:3])
     fitted = fit_stage(stage, context, objective, [learn], val, monitor)
     save_nets(out / "nets", fitted.variables)
-    write_json(out / "train.json", fitted.facts())
+    write_json(out / "train.json", fitted.metadata())
     best = fitted.value[fitted.ranked()[0]]
-    monitor.log(f"val {objective.monitor} {best:.4f} (the best of {stage.candidates})")
+    monitor.log(f"val {objective.selection_metric} {best:.4f} (the best of {stage.candidates})")
     return {"pairs": len(learn["image"])}
 
 
@@ -154,13 +154,13 @@ def make_judge(
     shapes = memory.shapes({"image": known.images, "mask": known.labels}, batch)
     need = memory.of_asking(_look(net), variables, shapes)
     members = context.members(jax.tree.leaves(variables)[0].shape[0], need)
-    placed, mapped = members.spread(variables), _looking(members, net)
+    placed, mapped = members.shard(variables), _looking(members, net)
 
     def judge(pairs: training_sets.Pairs) -> np.ndarray:
         source = context.source({"image": pairs["image"], "mask": pairs["label"]}, members)
         seen = apply_nets.per_image(members, mapped, placed, source, batch)
         iou, detection = (np.moveaxis(leaf, 0, 1) for leaf in seen)
-        return over_images(_score, iou, detection, spec=spec, skip_first=skip_first)
+        return map_images(_score, iou, detection, spec=spec, skip_first=skip_first)
 
     return judge
 

@@ -11,13 +11,13 @@ from imjax.data.palette import paint_labels, to_rgb
 from imjax.data.spec import VOID, DatasetSpec
 from imjax.ops import inconsistency
 from imjax.pipeline.context import Context
-from imjax.training.progress import Monitor
+from imjax.training.progress import StageLogger
 
 COUNT = 4
 """Images per stage, the same ones in every generation."""
 
 
-def of_labels(context: Context, pair: inconsistency.Pair, out: Path, monitor: Monitor) -> None:
+def of_labels(context: Context, pair: inconsistency.PseudoLabel, out: Path, monitor: StageLogger) -> None:
     """Image, truth if there is any, pseudo-label and inconsistency mask of a few unlabeled images."""
     data, spec = context.packed.splits["unlabeled"], context.packed.spec
     chosen = _chosen(len(data.images))
@@ -36,7 +36,7 @@ def of_labels(context: Context, pair: inconsistency.Pair, out: Path, monitor: Mo
 
 
 def of_generation(
-    context: Context, labels_of: Callable[[np.ndarray], np.ndarray], out: Path, monitor: Monitor
+    context: Context, labels_of: Callable[[np.ndarray], np.ndarray], out: Path, monitor: StageLogger
 ) -> None:
     """What the best net of a generation predicts for the images whose pseudo-labels `of_labels` shows.
 
@@ -54,7 +54,7 @@ def of_generation(
     _write({"prediction, unlabeled": paint_labels(spec, predicted)}, out / "unlabeled.npz", monitor)
 
 
-def of_training(context: Context, predicted: np.ndarray, out: Path, monitor: Monitor) -> None:
+def of_training(context: Context, predicted: np.ndarray, out: Path, monitor: StageLogger) -> None:
     """Image, truth and prediction of a few test images; `predicted` uint8 `[n, ...]` is of all of them."""
     data, spec = context.packed.splits["test"], context.packed.spec
     chosen = _chosen(len(data.images))
@@ -69,7 +69,7 @@ def of_training(context: Context, predicted: np.ndarray, out: Path, monitor: Mon
     )
 
 
-def _write(panels: dict[str, np.ndarray], path: Path, monitor: Monitor) -> None:
+def _write(panels: dict[str, np.ndarray], path: Path, monitor: StageLogger) -> None:
     np.savez_compressed(path, **panels)
     monitor.images(panels)
 

@@ -12,21 +12,21 @@ from imjax import rng
 from imjax.data import volume_box
 from imjax.json_io import write_json
 from imjax.log import logger
-from imjax.methods.joint.registry import JOINT_METHODS
+from imjax.methods.registry import JOINT_METHODS
 from imjax.pipeline import image_panels, loss_visuals, training_sets
 from imjax.pipeline.context import Context
 from imjax.pipeline.rank_candidates import by_headline, decides, measure, measured_by, report, rows_of
 from imjax.pipeline.stages import JointStage
 from imjax.pipeline.train_stage import fit_stage
 from imjax.training.checkpoints import save_nets
-from imjax.training.progress import Monitor
-from imjax.training.semi_supervised_objective import System, joint_training, looker, of_nets
+from imjax.training.progress import StageLogger
+from imjax.training.semi_supervised_objective import System, joint_objective, make_loss_visualizer, split_nets
 
 ENSEMBLE = "_ensemble"
 """Ending of the method's name in rows of a whole system: the mean probability of its nets."""
 
 
-def run(stage: JointStage, context: Context, out: Path, monitor: Monitor) -> dict[str, Any]:
+def run(stage: JointStage, context: Context, out: Path, monitor: StageLogger) -> dict[str, Any]:
     """Train the stage's systems and write nets, ranking and result rows to `out`.
 
     Members of the rows are single nets, those of one system beside each other; rows of whole systems follow
@@ -48,28 +48,28 @@ def run(stage: JointStage, context: Context, out: Path, monitor: Monitor) -> dic
         # Half of a batch is there to be unlabeled: the method adds what it asks of images without a label.
         logger.warning("%s: no image is unlabeled; the labeled ones stand in, without labels", stage.name)
         together["unlabeled"] = {"image": together["labeled"]["image"]}
-    objective = joint_training(system, val["image"].shape[1:-1])
+    objective = joint_objective(system, val["image"].shape[1:-1])
     fitted = fit_stage(stage, context, objective, [together], val, monitor)
-    nets = of_nets(fitted.variables, system.nets)
+    nets = split_nets(fitted.variables, system.num_nets)
     flat = jax.tree.map(lambda *leaves: np.stack(leaves, 1).reshape(-1, *leaves[0].shape[1:]), *nets)
     save_nets(out / "nets", flat)
     measured = measure(context, system.net, flat)
-    dropped = np.repeat(fitted.dropped, system.nets)
+    dropped = np.repeat(fitted.dropped, system.num_nets)
     order = by_headline(context, measured[decides(stage)], dropped)
     ranked = [net for net in order if not dropped[net]]
     report(stage, context, measured, ranked, monitor)
     rows = rows_of(stage, context, measured, order)
-    if system.nets > 1:
+    if system.num_nets > 1:
         voted = measured_by(context, lambda images: context.voted_labels(system.net, nets, images))
         voted_order = by_headline(context, voted[decides(stage)], fitted.dropped)
         rows += rows_of(stage, context, voted, voted_order, ENSEMBLE)
     # Nets are ranked, systems are watched: the report needs to know which is whose.
-    write_json(out / "train.json", fitted.facts() | {"ranked": ranked, "nets": system.nets})
+    write_json(out / "train.json", fitted.metadata() | {"ranked": ranked, "nets": system.num_nets})
     write_json(out / "rows.json", rows)
     image_panels.of_training(context, measured["test"].labels[ranked[0]], out, monitor)
-    if JOINT_METHODS[stage.host].exchanges(stage.joint):
-        best = jax.tree.map(lambda leaf: leaf[ranked[0] // system.nets], fitted.variables)
-        seen = jax.jit(looker(system))(best, *_first_batch(stage, context, together))
+    if JOINT_METHODS[stage.host].num_pairs(stage.joint):
+        best = jax.tree.map(lambda leaf: leaf[ranked[0] // system.num_nets], fitted.variables)
+        seen = jax.jit(make_loss_visualizer(system))(best, *_first_batch(stage, context, together))
         loss_visuals.write(context, jax.tree.map(np.asarray, seen), out, monitor)
     return {"pairs": sum(counts.values())}
 
@@ -77,7 +77,7 @@ def run(stage: JointStage, context: Context, out: Path, monitor: Monitor) -> dic
 def make_system(stage: JointStage, context: Context) -> System:
     """The nets and the method of a stage."""
     host = JOINT_METHODS[stage.host]
-    net = context.unet(stage.alpha, host.auxiliaries)
+    net = context.unet(stage.alpha, host.auxiliary_decoders)
     return System(net, host, stage.joint, context.packed.spec, stage.weighting)
 
 

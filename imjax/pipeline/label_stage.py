@@ -15,16 +15,16 @@ from imjax.data.spec import VOID, DatasetSpec
 from imjax.log import logger
 from imjax.methods.generational import evalnet
 from imjax.methods.generational.base import PseudoLabeler
-from imjax.methods.generational.registry import GENERATIONAL_METHODS
+from imjax.methods.registry import GENERATIONAL_METHODS
 from imjax.ops import pair_scores
-from imjax.ops.batched_map import over_images
-from imjax.ops.inconsistency import Pair
+from imjax.ops.batched_map import map_images
+from imjax.ops.inconsistency import PseudoLabel
 from imjax.pipeline import image_panels, training_sets
 from imjax.pipeline.context import Context
 from imjax.pipeline.evalnet_stage import make_judge
 from imjax.pipeline.stages import LabelStage
 from imjax.training import evaluate
-from imjax.training.progress import Monitor
+from imjax.training.progress import StageLogger
 
 HARDLY = 0.05
 """Foreground or background below this part of its share of the labeled set has collapsed. One rule for both:
@@ -33,7 +33,7 @@ NEARLY_ALL = 0.99
 """A class of several with this share of the pixels has swallowed the others."""
 
 
-def run(stage: LabelStage, context: Context, out: Path, monitor: Monitor) -> dict[str, Any]:
+def run(stage: LabelStage, context: Context, out: Path, monitor: StageLogger) -> dict[str, Any]:
     """Label the unlabeled images and write `labels.npz` to `out`.
 
     `labels.npz`: `label` uint8, `inconsistent` bool `[n, h, w]`, `keep` bool `[n]`, `copies` int32 `[n]`,
@@ -76,7 +76,7 @@ def _labeler(method: str, spec: DatasetSpec, ensemble: Ensemble, mask: Mask) -> 
     return GENERATIONAL_METHODS[method].labeler(spec, ensemble, mask)
 
 
-def _scores(stage: LabelStage, context: Context, images: np.ndarray, pair: Pair) -> np.ndarray:
+def _scores(stage: LabelStage, context: Context, images: np.ndarray, pair: PseudoLabel) -> np.ndarray:
     """Score of each blocked pair, float32 `[n]`: EvalNets', the true one, or nan where copies need none."""
     spec, mask = context.packed.spec, stage.mask
     if stage.copies not in ("scored", "oracle"):
@@ -84,13 +84,13 @@ def _scores(stage: LabelStage, context: Context, images: np.ndarray, pair: Pair)
     pairs = training_sets.blocked(images, pair.label, pair.inconsistent, mask.zero_image, mask.zero_label)
     if stage.copies == "oracle":
         truth = context.packed.splits["unlabeled"].labels
-        return over_images(evalnet.true_score, truth, pairs["label"], pair.inconsistent, spec=spec)
+        return map_images(evalnet.true_score, truth, pairs["label"], pair.inconsistent, spec=spec)
     return make_judge(context, stage.evalnets, stage.judges, skip_first=spec.reserved)(pairs)
 
 
 def _choose(
     stage: LabelStage, context: Context, images: np.ndarray, candidates: np.ndarray
-) -> tuple[Pair, np.ndarray]:
+) -> tuple[PseudoLabel, np.ndarray]:
     """The best-scored mask of each image, kept from a score of the threshold on (method `evalnet`).
 
     Args:
@@ -111,7 +111,7 @@ def _choose(
             best[better], score[better] = masks[better], found[better]
     keep = score >= stage.threshold
     nothing = np.zeros(best.shape[:3], bool)
-    return Pair(best, nothing, np.zeros(len(best), np.int32), keep), score
+    return PseudoLabel(best, nothing, np.zeros(len(best), np.int32), keep), score
 
 
 def _copies(stage: LabelStage, score: np.ndarray) -> np.ndarray:
@@ -122,7 +122,7 @@ def _copies(stage: LabelStage, score: np.ndarray) -> np.ndarray:
 
 
 def _facts(
-    context: Context, pair: Pair, kept: np.ndarray, score: np.ndarray, copies: np.ndarray
+    context: Context, pair: PseudoLabel, kept: np.ndarray, score: np.ndarray, copies: np.ndarray
 ) -> dict[str, float]:
     """What the log, the metrics and the report say of a labeling; nan where nothing tells.
 
@@ -139,7 +139,7 @@ def _facts(
         "kept_share": float(pair.keep.mean()),
         "score": float(score.mean()),
         "copies": float(copies[pair.keep].mean()) if pair.keep.any() else 0.0,
-        f"pseudo_{spec.headline}": figures[spec.headline, ""],
+        f"pseudo_{spec.primary_metric}": figures[spec.primary_metric, ""],
     }
     if spec.kind != "multiclass":
         facts["pseudo_foreground"] = foreground(kept)
@@ -147,12 +147,12 @@ def _facts(
     return facts
 
 
-def _void(spec: DatasetSpec, pair: Pair) -> np.ndarray:
+def _void(spec: DatasetSpec, pair: PseudoLabel) -> np.ndarray:
     """Where the nets disagree, bool, to go with labels."""
     return pair.inconsistent[..., None] if spec.kind == "multilabel" else pair.inconsistent
 
 
-def _kept(spec: DatasetSpec, pair: Pair) -> np.ndarray:
+def _kept(spec: DatasetSpec, pair: PseudoLabel) -> np.ndarray:
     """Labels of the kept pairs, VOID where the nets disagree."""
     return np.where(_void(spec, pair), np.uint8(VOID), pair.label)[pair.keep]
 

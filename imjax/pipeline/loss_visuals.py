@@ -11,22 +11,22 @@ from imjax.data.palette import paint_labels, to_rgb
 from imjax.data.spec import DatasetSpec
 from imjax.pipeline import image_panels
 from imjax.pipeline.context import Context
-from imjax.training.progress import Monitor
-from imjax.training.semi_supervised_objective import Look
+from imjax.training.progress import StageLogger
+from imjax.training.semi_supervised_objective import LossVisuals
 
 REGION_COLORS = np.array(((0, 114, 178), (86, 180, 233), (213, 94, 0), (240, 228, 66)), np.uint8)
 """UC, US, DC, DS: blue where the predictions agree, orange and yellow where not; told apart by the
 color-blind (Okabe & Ito)."""
 
 
-def write(context: Context, look: Look, out: Path, monitor: Monitor) -> None:
+def write(context: Context, look: LossVisuals, out: Path, monitor: StageLogger) -> None:
     """Write `looks.npz`: uint8 RGB by title, of a few unlabeled images (of volumes the middle slice of what
     the step saw), and one each of the batch's maps."""
     spec = context.packed.spec
     seen = {
         name: image_panels.plane(spec, x[: image_panels.COUNT])
         for name, x in look._asdict().items()
-        if name != "maps"
+        if name != "similarity_maps"
     }
     found = {
         "view": to_rgb(seen["image"]),
@@ -36,7 +36,7 @@ def write(context: Context, look: Look, out: Path, monitor: Monitor) -> None:
         "weight of the pixels": _gray(_channel(spec, seen["weight"])),
     }
     side = max(seen["image"].shape[1:3])
-    maps = {title: _gray(_enlarged(values, side)[None]) for title, values in look.maps.items()}
+    maps = {title: _gray(_enlarged(values, side)[None]) for title, values in look.similarity_maps.items()}
     np.savez_compressed(out / "looks.npz", **found, **maps)
     monitor.images(found | maps)
 

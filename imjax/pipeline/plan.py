@@ -7,9 +7,8 @@ import dataclasses
 from imjax.config.schema import LEVELS, AugmentStrength, Config
 from imjax.methods import validate
 from imjax.methods.generational.base import GenerationalMethod
-from imjax.methods.generational.registry import GENERATIONAL_METHODS
 from imjax.methods.joint import loss
-from imjax.methods.joint.registry import JOINT_METHODS
+from imjax.methods.registry import GENERATIONAL_METHODS, JOINT_METHODS
 from imjax.pipeline.stages import EvalNetStage, JointStage, LabelStage, PairsStage, Stage, TrainStage
 
 FULL_SHARE = 1 / 3
@@ -26,12 +25,12 @@ def make_plan(config: Config) -> tuple[Stage, ...]:
     if config.method in JOINT_METHODS:
         return (_jointly(config),)
     chosen = GENERATIONAL_METHODS[config.method]
-    judged = ("ldt", "aldt") if chosen.judged == "candidates" else (chosen.start,)
+    judged = ("ldt", "aldt") if chosen.evalnet_targets == "candidates" else (chosen.start,)
     starts = dict.fromkeys((*config.baselines, *judged))
     stages: list[Stage] = [_start(config, name) for name in starts]
     if chosen.consistency:
         stages.append(_consistency(config))
-    if chosen.judged != "none":
+    if chosen.evalnet_targets != "none":
         stages += _evalnets(config, chosen, judged)
     if chosen.generations:
         stages += _generations(config, chosen)
@@ -43,7 +42,7 @@ def _jointly(config: Config) -> JointStage:
         f"train_{validate.title(config)}",
         validate.title(config),
         config.method,
-        loss.weighting(config.joint, config.metassl),
+        loss.active_weighting(config.joint, config.metassl),
         config.joint,
         config.candidates,
         config.model.alpha,
@@ -57,7 +56,7 @@ def _jointly(config: Config) -> JointStage:
 def _evalnets(config: Config, chosen: GenerationalMethod, starts: tuple[str, ...]) -> list[Stage]:
     e = config.evalnet
     nets = tuple(f"train_{start}" for start in starts)
-    pairs = PairsStage("pairs", chosen.judged, nets, e.pairs)
+    pairs = PairsStage("pairs", chosen.evalnet_targets, nets, e.pairs)
     return [pairs, EvalNetStage("evalnet", "pairs", e.candidates, e.alpha, e.train)]
 
 
@@ -75,8 +74,8 @@ def _generations(config: Config, chosen: GenerationalMethod) -> list[Stage]:
 def _label(
     config: Config, chosen: GenerationalMethod, generation: int, nets: str, kept: str | None
 ) -> LabelStage:
-    judged, chooses = chosen.judged != "none", chosen.judged == "candidates"
-    members = {"ensemble": config.ensemble.members, "best": 1, "all": 0}[chosen.labeled_by]
+    judged, chooses = chosen.evalnet_targets != "none", chosen.evalnet_targets == "candidates"
+    members = {"ensemble": config.ensemble.members, "best": 1, "all": 0}[chosen.labeler_selection]
     return LabelStage(
         f"label_g{generation}",
         config.method,
@@ -132,9 +131,9 @@ def _generation(config: Config, chosen: GenerationalMethod, generation: int, pse
         alpha=chosen.width(config.model, generation),
         generation=generation,
         pseudo=pseudo,
-        originals=chosen.originals,
+        originals=chosen.keep_original_pairs,
         strength=None if chosen.copies == "none" else strength,
-        least_share=FULL_SHARE if chosen.judged == "candidates" else 0.0,
+        least_share=FULL_SHARE if chosen.evalnet_targets == "candidates" else 0.0,
     )
 
 
@@ -173,7 +172,7 @@ def _what(stage: Stage) -> str:
     if isinstance(stage, TrainStage):
         return _what_trains(stage)
     if isinstance(stage, JointStage):
-        nets = JOINT_METHODS[stage.host].nets(stage.joint)
+        nets = JOINT_METHODS[stage.host].num_nets(stage.joint)
         steps = stage.train.steps_per_epoch or "⌊images/batch⌋"
         return f"{stage.candidates} systems of {nets} nets, {stage.train.epochs} epochs of {steps} steps"
     if isinstance(stage, PairsStage):

@@ -13,7 +13,7 @@ from imjax.evaluation.metrics import Figures
 from imjax.pipeline.context import Context
 from imjax.pipeline.stages import JointStage, TrainStage
 from imjax.training import evaluate
-from imjax.training.progress import Monitor
+from imjax.training.progress import StageLogger
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +54,7 @@ def decides(stage: TrainStage | JointStage) -> str:
 
 def by_headline(context: Context, found: Evaluation, dropped: np.ndarray) -> list[int]:
     """Members, best by the dataset's headline figure first; those of bool `dropped` last."""
-    headline = [figures[context.packed.spec.headline, ""] for figures in found.figures]
+    headline = [figures[context.packed.spec.primary_metric, ""] for figures in found.figures]
     return [int(i) for i in np.lexsort((-np.nan_to_num(headline, nan=-np.inf), dropped))]
 
 
@@ -63,13 +63,13 @@ def report(
     context: Context,
     measured: dict[str, Evaluation],
     ranked: list[int],
-    monitor: Monitor,
+    monitor: StageLogger,
 ) -> None:
     """Scalars of the stage: IM sizes of its best nets, and the best candidate's test figures."""
     for split, found in measured.items():
         best = found.labels[np.array(ranked[: stage.ensemble])]
         monitor.scalar(split, "inconsistent_pixels", context.inconsistent_pixels(best))
-    figures, headline = measured["test"].figures[ranked[0]], context.packed.spec.headline
+    figures, headline = measured["test"].figures[ranked[0]], context.packed.spec.primary_metric
     for (metric, label), value in figures.items():
         if not label:
             monitor.scalar("test", metric, value)

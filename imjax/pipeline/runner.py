@@ -17,9 +17,9 @@ from imjax.pipeline.context import Context
 from imjax.pipeline.stages import EvalNetStage, JointStage, LabelStage, PairsStage, Stage, TrainStage
 from imjax.training import distributed, memory
 from imjax.training.metric_writer import Writer
-from imjax.training.progress import Monitor
+from imjax.training.progress import StageLogger
 
-RUN: dict[type, Callable[[Any, Context, Path, Monitor], dict[str, Any]]] = {
+RUN: dict[type, Callable[[Any, Context, Path, StageLogger], dict[str, Any]]] = {
     TrainStage: train_stage.run,
     JointStage: joint_stage.run,
     PairsStage: evalnet_stage.make_pairs,
@@ -67,7 +67,7 @@ def run(
             context.store.take_over(stage.name, folder)
             logger.info("stage %s %s: the same as %s, taken over", position, stage.name, folder)
             continue
-        monitor = Monitor(writer, stage.name, position, stage.generation, stopping)
+        monitor = StageLogger(writer, stage.name, position, stage.generation, stopping)
         _one(stage, context, monitor, writer)
         results.write(context.store.workdir, results.collect(context.store, stages))
     return results.collect(context.store, stages)
@@ -84,7 +84,7 @@ def _there(store: ArtifactStore, name: str) -> tuple[bool, Path | None]:
     return done, text and Path(text)
 
 
-def _one(stage: Stage, context: Context, monitor: Monitor, writer: Writer) -> None:
+def _one(stage: Stage, context: Context, monitor: StageLogger, writer: Writer) -> None:
     start = time.monotonic()
     folder = context.store.begin(stage.name)
     if not context.store.checkpoints(stage.name).exists():
@@ -93,7 +93,7 @@ def _one(stage: Stage, context: Context, monitor: Monitor, writer: Writer) -> No
     with memory.explained(f"stage {stage.name}", ADVICE):
         facts = RUN[type(stage)](stage, context, folder, monitor)
     fingerprint.check_unchanged(context.packed.stamps)
-    facts |= monitor.facts | {"seconds": round(time.monotonic() - start, 1)}
+    facts |= monitor.metadata | {"seconds": round(time.monotonic() - start, 1)}
     # Figures first: a stage that is there may be taken over by another run at once, with all its figures.
     writer.flush()
     context.store.commit(stage.name, folder, facts)

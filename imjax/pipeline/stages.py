@@ -55,7 +55,7 @@ class JointStage:
     method: str
     """Column `method` of results.csv."""
     host: str
-    """Name in `imjax.methods.joint.registry`."""
+    """Name in `imjax.methods.registry`."""
     weighting: str
     joint: Joint
     candidates: int

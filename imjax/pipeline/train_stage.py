@@ -24,11 +24,11 @@ from imjax.training.checkpoints import Checkpoints, save_nets
 from imjax.training.data_loader import EnsembleLoader, Examples, PairedLoader
 from imjax.training.ensemble_parallel import Members
 from imjax.training.loop import TrainResult, fit, steps_per_epoch
-from imjax.training.objective import Objective, segmentation, with_consistency
-from imjax.training.progress import Monitor
+from imjax.training.objective import Objective, segmentation_objective, with_consistency_phase
+from imjax.training.progress import StageLogger
 
 
-def run(stage: TrainStage, context: Context, out: Path, monitor: Monitor) -> dict[str, Any]:
+def run(stage: TrainStage, context: Context, out: Path, monitor: StageLogger) -> dict[str, Any]:
     """Train the stage's candidates and write nets, ranking and result rows to `out`.
 
     Candidates are ranked by the dataset's headline figure, see `by_headline`.
@@ -40,7 +40,7 @@ def run(stage: TrainStage, context: Context, out: Path, monitor: Monitor) -> dic
     monitor.log(f"{len(pairs['image'])} training pairs")
     val = training_sets.of_split(context.packed, "val")
     net = context.unet(stage.alpha)
-    objective = segmentation(net, context.packed.spec, val["image"].shape[1:3])
+    objective = segmentation_objective(net, context.packed.spec, val["image"].shape[1:3])
     phases = [pairs]
     if stage.consistency:
         objective = _consistent(stage, context, objective, net)
@@ -54,7 +54,7 @@ def run(stage: TrainStage, context: Context, out: Path, monitor: Monitor) -> dic
     order = by_headline(context, measured[decides(stage)], fitted.dropped)
     ranked = [member for member in order if not fitted.dropped[member]]
     report(stage, context, measured, ranked, monitor)
-    write_json(out / "train.json", fitted.facts() | {"ranked": ranked})
+    write_json(out / "train.json", fitted.metadata() | {"ranked": ranked})
     write_json(out / "rows.json", rows_of(stage, context, measured, order))
     image_panels.of_training(context, measured["test"].labels[ranked[0]], out, monitor)
     if stage.pseudo:
@@ -74,7 +74,7 @@ def _consistent(stage: TrainStage, context: Context, objective: Objective, net: 
     def views(key, image):
         return consistency.two_views(key, image, strength, rotation_invariant=spec.rotation_invariant)
 
-    return with_consistency(objective, net, spec.kind, start, views)
+    return with_consistency_phase(objective, net, spec.kind, start, views)
 
 
 def fit_stage(
@@ -83,7 +83,7 @@ def fit_stage(
     objective: Objective,
     phases: Sequence[Examples | dict[str, Examples]],
     val: training_sets.Pairs,
-    monitor: Monitor,
+    monitor: StageLogger,
     least_images: int = 0,
 ) -> TrainResult:
     """`fit` with the stage's name, options and checkpoints; shared by U-Nets, systems of them, and EvalNets.
@@ -107,7 +107,7 @@ def fit_stage(
             stage=stage.name,
             eval_batch_size=context.config.eval_batch_size,
             checkpoints=checkpoints,
-            monitor=monitor,
+            stage_logger=monitor,
             drop=context.config.on_nan == "drop",
         )
     finally:

@@ -9,7 +9,7 @@ from imjax import rng
 from imjax.config.schema import Aldt, AugmentStrength
 from imjax.data.pack import PackedDataset
 from imjax.ops import augment, inconsistency
-from imjax.ops.batched_map import over_images
+from imjax.ops.batched_map import map_images
 
 Pairs = dict[str, np.ndarray]
 """`image` uint8 `[n, h, w, c]` and `label` uint8 `[n, h, w]` or `[n, h, w, k]`; volumes: `d` after `n`."""
@@ -40,7 +40,7 @@ def augmented(
     """
     chosen = np.repeat(np.arange(len(copies)), copies)
     numbers = np.arange(len(chosen), dtype=np.uint32)
-    image, label = over_images(
+    image, label = map_images(
         _copy, numbers, pairs["image"][chosen], pairs["label"][chosen],
         shared=(jax.random.key_data(key), power(strength)), rotation_invariant=rotation_invariant,
     )  # fmt: skip
@@ -74,7 +74,7 @@ def blocked(images: np.ndarray, labels: np.ndarray, masks: np.ndarray, inputs: b
         masks: bool `[n, h, w]`, True where the members disagree.
         inputs, outputs: whether images and labels are cut.
     """
-    image, label = over_images(
+    image, label = map_images(
         inconsistency.block, images, labels, masks, zero_image=inputs, zero_label=outputs
     )
     return {"image": image, "label": label}

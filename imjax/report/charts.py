@@ -44,8 +44,8 @@ def learning(run: Run) -> list[Chart]:
 
 
 def _learning(spec: DatasetSpec, stage: str, figures: Sequence[Figure], done: Stage | None) -> Chart:
-    monitored = any(figure.name == spec.monitor for figure in figures)
-    monitor = spec.monitor if monitored else "loss"
+    monitored = any(figure.name == spec.selection_metric for figure in figures)
+    monitor = spec.selection_metric if monitored else "loss"
     # Lines are systems, which joint training ranks by their nets.
     nets = done.fitted.get("nets", 1) if done else 1
     ranked = [net // nets for net in done.fitted.get("ranked", [])] if done else []

@@ -85,17 +85,17 @@ def over_generations(spec: DatasetSpec, found: Sequence[Entry], published: Publi
         # Of several methods the candidates would hide the lines.
         crowded = len(curves) > 1
         for entry, x in zip(levels, beside(len(levels), 0.12), strict=True):
-            paper = published.get((spec.name, entry.method, None, spec.headline))
-            _level(axes, entry, spec.headline, paper, drawn[entry.method], LEFT + x)
+            paper = published.get((spec.name, entry.method, None, spec.primary_metric))
+            _level(axes, entry, spec.primary_metric, paper, drawn[entry.method], LEFT + x)
             if not crowded:
-                _candidates(axes, [entry], spec.headline, drawn[entry.method], LEFT + x)
+                _candidates(axes, [entry], spec.primary_metric, drawn[entry.method], LEFT + x)
         for (method, entries), x in zip(curves.items(), beside(len(curves), 0.05), strict=True):
             paper = _published_curve(spec, method, published)
-            _curve(axes, entries, spec.headline, paper, drawn[method], x)
+            _curve(axes, entries, spec.primary_metric, paper, drawn[method], x)
             if not crowded:
-                _candidates(axes, entries, spec.headline, drawn[method], x)
+                _candidates(axes, entries, spec.primary_metric, drawn[method], x)
         _dress(canvas, axes, spec, curves)
-        text = f"Test {names.metric(spec.headline)} over generations on {spec.title}"
+        text = f"Test {names.metric(spec.primary_metric)} over generations on {spec.title}"
         return Chart(svg(canvas), text, spec.title)
 
 
@@ -111,7 +111,7 @@ def _dress(canvas: Canvas, axes: Any, spec: DatasetSpec, curves: dict[str, list[
     axes.set_xticks([LEFT, *range(last + 1)], ["no gen.", *map(str, range(last + 1))])
     axes.set_xlim(LEFT - 0.35, last + 0.35)
     axes.set_xlabel("generation")
-    axes.set_ylabel(f"test {names.metric(spec.headline)}")
+    axes.set_ylabel(f"test {names.metric(spec.primary_metric)}")
     handles, labels = axes.get_legend_handles_labels()
     if any(line.get_markerfacecolor() == "none" for line in axes.lines):
         hollow = {"marker": "o", "color": "#777777", "markerfacecolor": "none", "linestyle": ""}
@@ -124,7 +124,7 @@ def _published_curve(spec: DatasetSpec, method: str, published: Published) -> di
     return {
         generation: value
         for (dataset, name, generation, metric), value in published.items()
-        if (dataset, name, metric) == (spec.name, method, spec.headline) and generation is not None
+        if (dataset, name, metric) == (spec.name, method, spec.primary_metric) and generation is not None
     }
 
 

@@ -30,19 +30,19 @@ def by_method(spec: DatasetSpec, found: Sequence[Entry], published: Published) -
         canvas = Canvas(figsize=(4.5, 1.1 + 0.32 * len(found)), layout="constrained")
         axes = canvas.subplots()
         for row, entry in enumerate(found):
-            candidates = entry.candidates(spec.headline)
+            candidates = entry.candidates(spec.primary_metric)
             axes.scatter(candidates, [row] * len(candidates), color=BLUE, s=18, alpha=0.35, linewidths=0)
-            best = entry.best(spec.headline)
+            best = entry.best(spec.primary_metric)
             if best:
                 axes.errorbar(
                     [best.mean], [row], xerr=[best.sd or 0], color=BLUE, fmt="o", markersize=6, capsize=3
                 )
-            paper = published.get((spec.name, entry.method, None, spec.headline))
+            paper = published.get((spec.name, entry.method, None, spec.primary_metric))
             if paper is not None:
                 axes.plot([paper], [row], "o", color="#777777", markerfacecolor="none", markersize=7)
         axes.set_yticks(range(len(found)), [names.method(entry.method) for entry in found])
         axes.set_ylim(len(found) - 0.5, -0.5)
-        axes.set_xlabel(f"test {names.metric(spec.headline)}")
+        axes.set_xlabel(f"test {names.metric(spec.primary_metric)}")
         axes.grid(axis="x", color="#dddddd", linewidth=0.8)
-        text = f"Test {names.metric(spec.headline)} of the methods on {spec.title}"
+        text = f"Test {names.metric(spec.primary_metric)} of the methods on {spec.title}"
         return Chart(svg(canvas), text, spec.title)

@@ -30,12 +30,12 @@ def sentences(
         published: figures of the papers.
         top: how many candidates the mean takes, as text.
     """
-    known = [entry for entry in found if entry.best(spec.headline)]
+    known = [entry for entry in found if entry.best(spec.primary_metric)]
     last = {entry.method: entry for entry in known}
     plain = [entry for entry in last.values() if entry.generation is None]
     grown = [entry for entry in last.values() if entry.generation is not None]
     if not known:
-        return [f"No test {names.metric(spec.headline)} yet."]
+        return [f"No test {names.metric(spec.primary_metric)} yet."]
     fair = [e for e in last.values() if not e.on_test and names.base(e.method) not in BOUNDS]
     # The ensemble of a method's nets is no method of its own.
     methods = {names.method(entry.method).removesuffix(", ensemble") for entry in fair}
@@ -43,8 +43,8 @@ def sentences(
         if not grown:
             return [f"{_reached(spec, entry, published, top)}." for entry in plain]
         return [_told(spec, entry, plain, runs, published, top) for entry in grown]
-    choose = min if spec.headline in names.DESCENDING else max
-    best = choose(fair, key=lambda entry: entry.best(spec.headline).mean)
+    choose = min if spec.primary_metric in names.DESCENDING else max
+    best = choose(fair, key=lambda entry: entry.best(spec.primary_metric).mean)
     starts = {ALL_LABELS, *scores.origins(runs, best.method)}
     others = [entry for entry in plain if names.base(entry.method) in starts or entry.method in starts]
     return [f"Best of {len(methods)} methods: {_told(spec, best, others, runs, published, top)}"]
@@ -98,24 +98,24 @@ def _told(
         parts[0] += f" after generation {entry.generation}"
     starts = scores.origins(runs, entry.method)
     for other in others:
-        gap = scores.gap(runs, entry.method, entry.generation, other.method, spec.headline)
+        gap = scores.gap(runs, entry.method, entry.generation, other.method, spec.primary_metric)
         if gap and other.method != entry.method:
             # A joint method grows from nothing: it is trained anew, and held against another.
             kind = "baseline" if entry.generation is None else "start"
             name = names.method(other.method) + (f", its {kind}" if starts == [other.method] else "")
             name += ", all labels" if names.base(other.method) == ALL_LABELS else ""
-            theirs = tables.figure(other.best(spec.headline).mean, 3)
+            theirs = tables.figure(other.best(spec.primary_metric).mean, 3)
             parts.append(f"{tables.signed(gap.mean)} against {name} ({theirs})")
     return "; ".join(parts) + "."
 
 
 def _reached(spec: DatasetSpec, entry: Entry, published: Published, top: str) -> str:
-    paper = published.get((spec.name, entry.method, entry.generation, spec.headline))
-    best = entry.best(spec.headline)
+    paper = published.get((spec.name, entry.method, entry.generation, spec.primary_metric))
+    best = entry.best(spec.primary_metric)
     seeds = f"over {best.n} seeds" if best and best.n > 1 else "with one seed"
     known = f"; published {paper:.3f}" if paper is not None else ""
     return (
-        f"{names.method(entry.method)} reaches a test {names.metric(spec.headline)} of "
+        f"{names.method(entry.method)} reaches a test {names.metric(spec.primary_metric)} of "
         f"{tables.brief(best)} {seeds} "
-        f"(mean of the best {top} candidates {tables.brief(entry.top(spec.headline))}{known})"
+        f"(mean of the best {top} candidates {tables.brief(entry.top(spec.primary_metric))}{known})"
     )

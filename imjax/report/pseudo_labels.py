@@ -103,7 +103,7 @@ def label_table(spec: DatasetSpec, runs: Sequence[Run]) -> Table | None:
         spec: of the dataset.
         runs: of one dataset and method.
     """
-    pseudo = f"pseudo_{spec.headline}"
+    pseudo = f"pseudo_{spec.primary_metric}"
     columns: dict[str, tuple[str, Callable[[Spread | None], str]]] = {
         "kept_share": ("pairs kept", _percent),
         "inconsistent_share": ("IM, share of the image", _percent),
@@ -111,7 +111,7 @@ def label_table(spec: DatasetSpec, runs: Sequence[Run]) -> Table | None:
         "labeled_foreground": ("foreground, labeled set", _percent),
         "copies": ("copies per pair", _mean(2)),
         "score": ("EvalNet score", _mean(3)),
-        pseudo: (f"pseudo-label {names.metric(spec.headline)}", _mean(3)),
+        pseudo: (f"pseudo-label {names.metric(spec.primary_metric)}", _mean(3)),
     }
     lines = {
         generation: {name: _spread(runs, generation, name) for name in columns}
@@ -144,9 +144,10 @@ def _caption(spec: DatasetSpec, known: Sequence[str], runs: int) -> str:
     caption += f", mean over {runs} runs (± standard deviation)." if runs > 1 else "."
     if "pseudo_foreground" in known:
         caption += " Foreground: share of pixels that are not background; the two should be alike."
-    if f"pseudo_{spec.headline}" in known:
+    if f"pseudo_{spec.primary_metric}" in known:
         caption += (
-            f" Their {names.metric(spec.headline)} counts only the pixels left after blocking; the truth is "
+            f" Their {names.metric(spec.primary_metric)} counts only the pixels left after blocking; the "
+            "truth is "
             "used for nothing else."
         )
     return caption

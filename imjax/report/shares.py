@@ -31,13 +31,13 @@ def over_generations(spec: DatasetSpec, runs: Sequence[Run]) -> Chart | None:
     for run in runs:
         if run.labelings:
             methods.setdefault(run.method, []).append(run)
-    quality = f"pseudo_{spec.headline}"
+    quality = f"pseudo_{spec.primary_metric}"
     panels: dict[str, Callable[[Run, int], float | None]] = {
         "inconsistent, %": lambda run, generation: _percent(
             pseudo_labels.inconsistent_share(run, generation)
         ),
         "pairs kept, %": lambda run, generation: _percent(run.labeling(generation, "kept_share")),
-        f"pseudo-label {names.metric(spec.headline)}": lambda run, g: run.labeling(g, quality),
+        f"pseudo-label {names.metric(spec.primary_metric)}": lambda run, g: run.labeling(g, quality),
     }
     lines = {title: {m: _line(ours, value) for m, ours in methods.items()} for title, value in panels.items()}
     # Most methods cut nothing out: a line at 0 says nothing of them.

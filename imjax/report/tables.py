@@ -57,7 +57,7 @@ def signed(value: Spread | float | None, digits: int = 3) -> str:
 
 def published_metric(spec: DatasetSpec, found: Sequence[Entry], published: Published) -> str | None:
     """The metric for which there are published values of these entries, the headline first."""
-    for metric in scores.metrics(found, spec.headline):
+    for metric in scores.metrics(found, spec.primary_metric):
         if any((spec.name, e.method, e.generation, metric) in published for e in found):
             return metric
     return None
@@ -72,16 +72,16 @@ def results(spec: DatasetSpec, found: Sequence[Entry], published: Published, top
         published: figures of the paper.
         top: how many candidates the mean column takes, as text.
     """
-    metrics = scores.metrics(found, spec.headline)
+    metrics = scores.metrics(found, spec.primary_metric)
     paper = published_metric(spec, found, published)
     head = [names.metric(metric) for metric in metrics]
-    head.insert(1, f"{names.metric(spec.headline)}, mean of best {top}")
+    head.insert(1, f"{names.metric(spec.primary_metric)}, mean of best {top}")
     if paper:
         head[2:2] = [f"published {names.metric(paper)}", "ours − published"]
     rows = []
     for entry in found:
         cells = [figure(entry.best(metric)) for metric in metrics]
-        cells.insert(1, figure(entry.top(spec.headline)))
+        cells.insert(1, figure(entry.top(spec.primary_metric)))
         if paper:
             theirs = published.get((spec.name, entry.method, entry.generation, paper))
             cells[2:2] = [figure(theirs, 3), _above(entry.best(paper), theirs)]
@@ -89,7 +89,7 @@ def results(spec: DatasetSpec, found: Sequence[Entry], published: Published, top
         rows.append((f"{title} (ranked on TEST)" if entry.on_test else title, *cells))
     caption = (
         f"Test split. Each figure is that of the candidate that is {_ranking(found)}; beside the "
-        f"{names.metric(spec.headline)} is its mean over the best {top} candidates. "
+        f"{names.metric(spec.primary_metric)} is its mean over the best {top} candidates. "
         f"{_better(metrics)}{_several(found)}"
     ) + (" Published values are the papers’; those of the study are means of 3 runs." if paper else "")
     best = _best([[entry.best(metric) for entry in found] for metric in metrics[:1]], metrics[:1], offset=1)
@@ -128,7 +128,7 @@ def gaps(
     rows = []
     for method in dict.fromkeys(entry.method for entry in found):
         for start in scores.origins(runs, method):
-            ours = {g: scores.gap(runs, method, g, start, spec.headline) for g in (None, *generations)}
+            ours = {g: scores.gap(runs, method, g, start, spec.primary_metric) for g in (None, *generations)}
             if any(ours.values()):
                 last = [generation for generation, gap in ours.items() if gap][-1]
                 theirs = _published_gap(spec, method, last, start, published)
@@ -149,16 +149,16 @@ def _gaps_caption(spec: DatasetSpec, found: Sequence[Entry], grown: bool) -> str
     after = ": first after the last generation there is, on the right after each" if grown else ""
     spread = " (mean ± their standard deviation)" if _several(found) else ""
     return (
-        f"Test {names.metric(spec.headline)} of each method less that of the start it grew from"
-        f"{labels}{after}. Differences are taken seed by seed{spread}. {_better([spec.headline])}"
+        f"Test {names.metric(spec.primary_metric)} of each method less that of the start it grew from"
+        f"{labels}{after}. Differences are taken seed by seed{spread}. {_better([spec.primary_metric])}"
     )
 
 
 def _published_gap(
     spec: DatasetSpec, method: str, generation: int | None, start: str, published: Published
 ) -> float | None:
-    upper = published.get((spec.name, method, generation, spec.headline))
-    lower = published.get((spec.name, start, None, spec.headline))
+    upper = published.get((spec.name, method, generation, spec.primary_metric))
+    lower = published.get((spec.name, start, None, spec.primary_metric))
     return None if upper is None or lower is None else upper - lower
 
 

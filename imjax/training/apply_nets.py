@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from imjax.ops.batched_map import ahead
+from imjax.ops.batched_map import one_ahead
 from imjax.training.data_loader import EnsembleLoader
 from imjax.training.ensemble_parallel import Chunks, Members
 
@@ -62,7 +62,7 @@ def stream(
             width = width or len(group)
             padded = np.stack(group + group[-1:] * (width - len(group)))
             same = np.broadcast_to(padded, (members.count, *padded.shape))
-            yield mapped(variables, members.spread({"image": same})), len(group)
+            yield mapped(variables, members.shard({"image": same})), len(group)
 
     for result, counted in _collected(members, dispatched()):
         for i in range(counted):
@@ -71,7 +71,7 @@ def stream(
 
 def _collected(members: Members, dispatched: Iterable[tuple[Chunks, int]]) -> Iterator[tuple[Any, int]]:
     """Results on the host, one batch ahead."""
-    return ((members.collect(result), counted) for result, counted in ahead(dispatched))
+    return ((members.gather(result), counted) for result, counted in one_ahead(dispatched))
 
 
 def per_image(

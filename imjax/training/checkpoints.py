@@ -48,12 +48,12 @@ class Checkpoints:
         """The newest saved step that is whole, and its state; `(0, state)` if there is none."""
         if self._saved is None:
             return 0, state
-        leaves, tree = jax.tree.flatten(members.collect(state))
+        leaves, tree = jax.tree.flatten(members.gather(state))
         found = None if self._manager is None else self._newest(_named(leaves))
         self._saved, saved = distributed.first_says(found)
         if self._saved is None:
             return 0, state
-        return self._saved, members.spread(tree.unflatten(saved[name] for name in _named(leaves)))
+        return self._saved, members.shard(tree.unflatten(saved[name] for name in _named(leaves)))
 
     def _newest(self, like: dict[str, np.ndarray]) -> tuple[int | None, dict[str, np.ndarray] | None]:
         """The newest step that can be read; damaged ones are said, and removed to be saved anew."""
@@ -96,7 +96,7 @@ class Checkpoints:
         """Save the state after `step` steps; returns before it is written unless `wait`."""
         if self._saved != step:
             start = time.monotonic()
-            self._saved, leaves = step, jax.tree.leaves(members.collect(state))
+            self._saved, leaves = step, jax.tree.leaves(members.gather(state))
             if self._manager is not None:
                 named = _named(leaves)
                 whole = named | {CHECKSUM: _checksum(named)}

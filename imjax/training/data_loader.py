@@ -1,4 +1,4 @@
-"""Examples for the members, from the device's memory or streamed from the host: same batches either way."""
+"""Batches for the members, from device memory or streamed from the process's memory: equal either way."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Examples = dict[str, np.ndarray]
 
 
 class EnsembleLoader:
-    """A set of examples, and batches of it for every member.
+    """A dataset, and batches of it for every member.
 
     Args:
         examples: arrays `[n, ...]`.
-        members: who the batches are for.
-        max_device_dataset_mib: larger sets are read from the host through grain, not kept on each device.
+        members: the members that the batches are for.
+        max_device_dataset_mib: larger datasets are streamed through grain, not stored on each device.
     """
 
     def __init__(self, examples: Examples, members: Members, max_device_dataset_mib: int):
@@ -30,11 +30,11 @@ class EnsembleLoader:
         self._members = members
         self._examples = examples
         size = sum(a.nbytes for a in examples.values())
-        self._resident = members.share(examples) if size <= max_device_dataset_mib << 20 else None
+        self._resident = members.replicate(examples) if size <= max_device_dataset_mib << 20 else None
         self._gather = _gatherer(members)
 
     def batches(self, indices: Callable[[int], np.ndarray], steps: range) -> Iterator[Chunks]:
-        """Batches of the steps asked for.
+        """Batches of the given steps.
 
         Args:
             indices: step → int32 `[member, b]`; -1 pads.
@@ -45,15 +45,18 @@ class EnsembleLoader:
         """
         if self._resident is not None:
             for step in steps:
-                yield self._gather(self._resident, self._members.spread(indices(step)))
+                yield self._gather(self._resident, self._members.shard(indices(step)))
         else:
             for batch in loader.stream_batches(self._examples, indices, steps):
-                yield self._members.spread(batch)
+                yield self._members.shard(batch)
 
     def shuffled(self, seed: int, stream: str, batch: int) -> Callable[[int], np.ndarray]:
-        """Training order: endless passes, each a fresh permutation of its own for every member.
+        """Training order: endless passes, each a new permutation, different for every member.
 
-        Epochs of ⌊n/batch⌋ steps need not end where a pass ends: the remainder comes first in the next.
+        Epochs of ⌊n/batch⌋ steps need not end where a pass ends: the remainder comes first in the next epoch.
+
+        Returns:
+            step → int32 `[member, batch]`.
         """
         orders = [
             loader.ShuffledOrder(seed, stream, self.count, batch, (m,)) for m in range(self._members.count)
@@ -61,7 +64,7 @@ class EnsembleLoader:
         return lambda step: np.stack([order.indices(step) for order in orders])
 
     def in_order(self, batch: int) -> tuple[Callable[[int], np.ndarray], range]:
-        """Every example once, in order, the same for all members: the indices and the steps they take."""
+        """Every example once, in order, the same for all members: (step → indices, steps)."""
         steps = range(-(-self.count // batch))
 
         def indices(step: int) -> np.ndarray:
@@ -72,14 +75,15 @@ class EnsembleLoader:
 
 
 STREAMS = {"labeled": "labelled", "unlabeled": "unlabelled"}
-"""Set of a batch → the name in its random stream, which spelled otherwise would draw other batches."""
+"""Part of a batch → its name in the random stream. A stream is drawn by its name, so another spelling would
+draw other batches than earlier runs."""
 
 
 class PairedLoader:
-    """Several sets that share every batch, each in an order of its own; an `EnsembleLoader` to the loop.
+    """Several datasets that share every batch, each in its own order; same interface as `EnsembleLoader`.
 
     Args:
-        parts: sets by name. A batch of b has ⌊b / parts⌋ examples of each, under its name.
+        parts: datasets by name. A batch of b has ⌊b / parts⌋ examples of each, under its name.
     """
 
     def __init__(self, parts: dict[str, EnsembleLoader]):
@@ -96,8 +100,8 @@ class PairedLoader:
 
     def batches(self, indices: dict[str, Callable[[int], np.ndarray]], steps: range) -> Iterator[Chunks]:
         """See `EnsembleLoader.batches`; each chunk holds the parts' batches by name."""
-        found = [part.batches(indices[name], steps) for name, part in self._parts.items()]
-        for parts in zip(*found, strict=True):
+        streams = [part.batches(indices[name], steps) for name, part in self._parts.items()]
+        for parts in zip(*streams, strict=True):
             yield [dict(zip(self._parts, chunk, strict=True)) for chunk in zip(*parts, strict=True)]
 
 
@@ -107,5 +111,6 @@ def _gatherer(members: Members) -> Callable:
 
 
 def _gather(examples: dict[str, jax.Array], indices: jax.Array) -> dict[str, jax.Array]:
+    # Padding (-1) takes example 0, and `counted` excludes it.
     batch = {name: array[jnp.maximum(indices, 0)] for name, array in examples.items()}
     return batch | {"counted": indices >= 0}

@@ -1,11 +1,12 @@
-"""Members in parallel: the one module that knows of `vmap`, `pmap` and devices.
+"""Ensemble members in parallel: the only module with `pmap`, and with `vmap` over members.
 
-Everything else is written for one model. Members are laid out as chunks of `[device, member, ...]`:
-on an accelerator a chunk holds several members per device and its function is `pmap(vmap(f))`; on CPU
-it holds one per device (one core each), since `vmap` over members turns convolutions into slow grouped
-ones there, and the chunks take turns. The numbers are the same either way.
+Everything else is written for one model. Members are arranged in chunks of `[device, member, ...]`: on an
+accelerator a chunk holds several members per device and its function is `pmap(vmap(f))`; on CPU it holds one
+per device (one core each), since `vmap` over members turns convolutions into slow grouped ones there, and the
+chunks run in turn. The numbers are the same either way.
 
-Of several processes each has its share of the members on its own devices; `collect` gives all members to all.
+With several processes each trains its share of the members on its own devices; `gather` returns all members
+to every process.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ Chunks = list[Tree]
 
 
 class Members:
-    """How `count` members are spread over devices.
+    """Placement of `count` members on devices.
 
     Args:
         count: number of members, >= 1, in all processes together.
@@ -52,8 +53,8 @@ class Members:
         self.per_device = min(per_chunk or default, share)
         self.width = len(self.devices) * self.per_device
         self.chunks = -(-own // self.width)
-        # As pmap itself lays its results out. With a sharding that differs in its axis's name alone the first
-        # step, of what was placed, and the second, of what the first returned, are compiled apart.
+        # The sharding that pmap gives its results. With one that differs only in its axis's name, the first
+        # step (of arrays placed here) and the second (of the first's results) would be compiled separately.
         self._sharding = jax.pmap(lambda x: x, devices=self.devices)(np.zeros(len(self.devices))).sharding
 
     def map(self, function: Callable, shared: Sequence[int] = (), donate: Sequence[int] = ()) -> Callable:
@@ -61,67 +62,72 @@ class Members:
 
         Args:
             function: pure, of any trees.
-            shared: positions of arguments that all members share, as `share` places them.
-            donate: positions whose memory the result may take over.
+            shared: positions of arguments that all members share, as `replicate` places them.
+            donate: positions whose memory the result may reuse.
 
         Returns:
             A function of the same arguments, the unshared ones as `Chunks`, with `Chunks` as result.
         """
         if self.per_device == 1:
-            inner = _of_one(function, frozenset(shared))
+            inner = _without_member_axis(function, frozenset(shared))
         elif self.sequential:
-            inner = _one_after_another(function, frozenset(shared))
+            inner = _sequentially(function, frozenset(shared))
         else:
             axes = lambda n: [None if i in shared else 0 for i in range(n)]  # noqa: E731
             inner = lambda *args: jax.vmap(function, in_axes=axes(len(args)))(*args)  # noqa: E731
         mapped = jax.pmap(inner, devices=self.devices, donate_argnums=tuple(donate))
 
-        def run(*args):
+        def run_chunks(*args):
             return [
                 mapped(*(a if i in shared else a[chunk] for i, a in enumerate(args)))
                 for chunk in range(self.chunks)
             ]
 
-        return run
+        return run_chunks
 
-    def spread(self, tree: Tree) -> Chunks:
-        """Host leaves `[count, ...]` → chunks on the devices; the last chunk is padded by its last member."""
+    def shard(self, tree: Tree) -> Chunks:
+        """Numpy leaves `[count, ...]` → chunks on the devices, the last padded by its last member."""
         slots = self._own[np.minimum(np.arange(self.chunks * self.width), len(self._own) - 1)]
         shape = (self.chunks, len(self.devices), self.per_device)
 
-        def lay(leaf):
+        def arrange(leaf):
             leaf = np.asarray(leaf)[slots]
             return leaf.reshape(*shape, *leaf.shape[1:])
 
-        laid = jax.tree.map(lay, tree)
-        return [self._place(jax.tree.map(lambda leaf: leaf[chunk], laid)) for chunk in range(self.chunks)]  # noqa: B023
+        arranged = jax.tree.map(arrange, tree)
+        return [
+            self._place(jax.tree.map(lambda leaf: leaf[chunk], arranged))  # noqa: B023
+            for chunk in range(self.chunks)
+        ]
 
-    def share(self, tree: Tree) -> Tree:
+    def replicate(self, tree: Tree) -> Tree:
         """One copy of the tree per device, `[device, ...]`, for shared arguments."""
         copies = len(self.devices)
         return self._place(jax.tree.map(lambda leaf: np.broadcast_to(leaf, (copies, *np.shape(leaf))), tree))
 
-    def collect(self, chunks: Chunks) -> Tree:
-        """Chunks → numpy leaves `[count, ...]`, padding dropped; every process must call it."""
+    def gather(self, chunks: Chunks) -> Tree:
+        """Chunks → numpy leaves `[count, ...]` without padding; every process must call it."""
 
-        def join(*leaves):
+        def concatenate(*leaves):
             leaves = [np.asarray(leaf) for leaf in leaves]
             return np.concatenate([leaf.reshape(-1, *leaf.shape[2:]) for leaf in leaves])[: len(self._own)]
 
-        return jax.tree.map(lambda leaf: leaf[: self.count], distributed.gather(jax.tree.map(join, *chunks)))
+        own = jax.tree.map(concatenate, *chunks)
+        # Processes with fewer members pad, so that all have equal shapes; the padding comes last.
+        return jax.tree.map(lambda leaf: leaf[: self.count], distributed.gather(own))
 
     def _place(self, tree: Tree) -> Tree:
         return jax.device_put(tree, jax.tree.map(lambda _: self._sharding, tree))
 
 
 @functools.lru_cache(maxsize=32)
-def spread_over_devices(count: int, per_chunk: int = 0, sequential: bool = False) -> Members:
-    """`count` members on all local devices; the same object for the same numbers, as are its programs."""
+def place_members(count: int, per_chunk: int = 0, sequential: bool = False) -> Members:
+    """`count` members on all local devices; cached, so that equal arguments share compiled programs."""
     return Members(count, per_chunk, sequential=sequential)
 
 
-def _of_one(function: Callable, shared: frozenset[int]) -> Callable:
-    """Drop and restore the member axis of length 1, so that no batching rule touches the function."""
+def _without_member_axis(function: Callable, shared: frozenset[int]) -> Callable:
+    """Drop and restore the member axis of length 1, so that no batching rule changes the function."""
 
     def call(*args):
         bare = [a if i in shared else jax.tree.map(lambda x: x[0], a) for i, a in enumerate(args)]
@@ -130,16 +136,16 @@ def _of_one(function: Callable, shared: frozenset[int]) -> Callable:
     return call
 
 
-def _one_after_another(function: Callable, shared: frozenset[int]) -> Callable:
+def _sequentially(function: Callable, shared: frozenset[int]) -> Callable:
     """Map over the member axis by a loop inside the program: one dispatch, and no batching rule either."""
 
     def call(*args):
         own = [a for i, a in enumerate(args) if i not in shared]
 
-        def of_one(member):
+        def of_member(member):
             parts = iter(member)
             return function(*(a if i in shared else next(parts) for i, a in enumerate(args)))
 
-        return jax.lax.map(of_one, own)
+        return jax.lax.map(of_member, own)
 
     return call

@@ -10,7 +10,7 @@ import numpy as np
 
 from imjax.data.spec import VOID, DatasetSpec
 from imjax.evaluation import cell_count, metrics, surface_distance
-from imjax.ops.batched_map import over_images
+from imjax.ops.batched_map import map_images
 
 
 def figures(
@@ -33,7 +33,7 @@ def figures(
         prediction = cell_count.redraw(prediction)
     # Many images at once, but only one volume: a set of those would need gigabytes.
     batch = 64 if spec.dims == 2 else 1
-    found = metrics.summarize(spec, over_images(_confusion, truth, prediction, batch=batch, spec=spec))
+    found = metrics.summarize(spec, map_images(_confusion, truth, prediction, batch=batch, spec=spec))
     if spec.counts_cells:
         found["mcce", ""] = cell_count.cell_count_error(truth=truth, prediction=prediction)
     if spec.dims == 3 or (spec.volumes and len(names)):

@@ -1,4 +1,4 @@
-"""The one training loop: members side by side, best epoch kept per member, resumable at any step."""
+"""The training loop: members in parallel, best epoch stored per member, resumable at any step."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from imjax.training.data_loader import EnsembleLoader, PairedLoader
 from imjax.training.ensemble_parallel import Chunks, Members
 from imjax.training.objective import LOSS, Objective
 from imjax.training.optimizer import Optimizer
-from imjax.training.progress import Monitor
+from imjax.training.progress import StageLogger
 
-# How often the host waits for the devices: often enough for a live progress bar, and to stop quickly.
+# How often this process waits for the devices: often enough for a live progress bar, and to stop quickly.
 SYNC_STEPS = 8
 
 
@@ -34,35 +34,37 @@ class TrainResult:
     variables: Any
     """Of each member's best epoch, numpy leaves `[member, ...]`."""
     value: np.ndarray
-    """The monitor at that epoch; infinite where there was none."""
+    """float32 `[member]`: the selection metric at that epoch; infinite where there was none."""
     epoch: np.ndarray
+    """int32 `[member]`, from 1."""
     dropped: np.ndarray
-    """bool: its loss was not finite once. Its best epoch is one before that."""
+    """bool `[member]`: its loss was not finite at some step. Its best epoch is one before that."""
 
     larger_is_better: bool
 
     def ranked(self) -> list[int]:
-        """Members, best by the monitor first, dropped ones last; equal ones in their order."""
+        """Members, best by the selection metric first, dropped ones last; ties by index."""
         sign = -1 if self.larger_is_better else 1
         return [int(i) for i in np.lexsort((sign * self.value, self.dropped))]
 
-    def facts(self) -> dict[str, list]:
+    def metadata(self) -> dict[str, list]:
         """For a json file: ranking of the members that were not dropped; value and best epoch of all."""
-        facts = {
+        metadata = {
             "ranked": [i for i in self.ranked() if not self.dropped[i]],
             "value": [value if np.isfinite(value) else None for value in self.value.tolist()],
             "epoch": self.epoch.tolist(),
         }
-        return facts | ({"dropped": np.flatnonzero(self.dropped).tolist()} if self.dropped.any() else {})
+        return metadata | ({"dropped": np.flatnonzero(self.dropped).tolist()} if self.dropped.any() else {})
 
 
 def steps_per_epoch(options: Train, images: Sequence[int], least_images: int = 0) -> tuple[int, ...]:
-    """Steps of each phase of an epoch (method.md 1.5).
+    """Steps of each phase of an epoch.
 
     Args:
-        options: `steps_per_epoch` steps in all, shared out by the phases' sizes; 0: ⌊images / batch⌋ each.
-        images: in the set of each phase.
-        least_images: a phase counts as one of at least so many images.
+        options: `steps_per_epoch` steps in all, divided in proportion to the phases' images; 0:
+            ⌊images / batch⌋ each, as in arXiv 2401.14387.
+        images: number of images of each phase's training set.
+        least_images: a phase is treated as having at least this many images.
 
     Returns:
         One number per phase, each at least 1.
@@ -71,6 +73,7 @@ def steps_per_epoch(options: Train, images: Sequence[int], least_images: int = 0
     if not options.steps_per_epoch:
         return tuple(max(1, size // options.batch_size) for size in sizes)
     shares = [max(1, round(options.steps_per_epoch * size / sum(sizes))) for size in sizes[:-1]]
+    # The last phase gets the remainder, so that the sum is exact whatever was rounded.
     return (*shares, max(1, options.steps_per_epoch - sum(shares)))
 
 
@@ -86,184 +89,197 @@ def fit(
     stage: str,
     eval_batch_size: int,
     checkpoints: Checkpoints,
-    monitor: Monitor,
+    stage_logger: StageLogger,
     drop: bool = False,
 ) -> TrainResult:
     """Train every member, from the last checkpoint if there is one.
 
     Args:
-        objective: what to optimize, one loss for each phase of an epoch, and what to watch.
+        objective: one loss for each phase of an epoch, and the validation metrics.
         options: epochs and optimizer.
-        members: who trains, and where.
-        train: training set of each phase; every member sees it in its own order.
-        val: validation set, watched after each phase.
+        members: number of members and their devices.
+        train: training set of each phase; every member draws it in its own order.
+        val: validation set, measured after each phase.
         steps: of each phase in every epoch.
         seed: the run's; initial weights, orders and dropout are functions of it, `stage` and the member.
         stage: name of the stage, for random streams and messages.
         eval_batch_size: validation images per call.
         checkpoints: of this stage.
-        monitor: told of progress and of each phase's figures; says when to stop.
-        drop: go on without members whose loss is not finite, rather than stop.
+        stage_logger: records progress and the metrics of each phase; knows whether to stop.
+        drop: continue without members whose loss is not finite, rather than stop.
 
     Raises:
         TrainingError: a member's loss is not finite, or with `drop`, that of all of them.
-        Stopped: a stop was asked for; the state is saved.
+        Stopped: a stop was requested; the state is saved.
     """
-    run = _programs(objective, members, Optimizer.of(options, sum(steps)))
-    raw = _member_keys(seed, stage, members.count)
-    keys, start = members.spread(raw), [run.init(key) for key in raw]
-    state = members.spread(jax.tree.map(lambda *leaves: np.stack(leaves), *start))
+    programs = _programs(objective, members, Optimizer.of(options, sum(steps)))
+    raw_keys = _member_keys(seed, stage, members.count)
+    keys, initial = members.shard(raw_keys), [programs.init(key) for key in raw_keys]
+    state = members.shard(jax.tree.map(lambda *leaves: np.stack(leaves), *initial))
     first, state = checkpoints.restore(members, state)
-    finish = _finisher(objective, members, run, val, eval_batch_size, stage, monitor, drop)
+    end_phase = _make_end_phase(objective, members, programs, val, eval_batch_size, stage, stage_logger, drop)
+    # The first phase's stream has the stage's bare name, as stages of one phase have it.
     streams = [f"{stage}/{number}" if number else stage for number in range(len(train))]
     orders = [s.shuffled(seed, name, options.batch_size) for s, name in zip(train, streams, strict=True)]
     total = options.epochs * sum(steps)
-    with monitor.stage_progress(first, total, members.count * options.batch_size) as progress:
-        for part in _parts(options.epochs, tuple(objective.losses), steps, first):
-            batches = train[part.phase].batches(orders[part.phase], part.own)
-            for done, batch in enumerate(batches, part.end - len(part.own) + 1):
-                state = run.advance[part.phase](state, batch, keys)
+    with stage_logger.stage_progress(first, total, members.count * options.batch_size) as progress:
+        for phase in _remaining_phases(options.epochs, tuple(objective.losses), steps, first):
+            batches = train[phase.index].batches(orders[phase.index], phase.own_steps)
+            for done, batch in enumerate(batches, phase.end - len(phase.own_steps) + 1):
+                state = programs.train_step[phase.index](state, batch, keys)
                 if done % SYNC_STEPS == 0:
+                    # Dispatch is asynchronous: without this the progress would show queued steps as done.
                     jax.block_until_ready(state)
-                progress.at(done, part.epoch - (done < part.end))
-                if done == part.end:
-                    state, losses = finish(state, part)
-                    progress.loss(losses[np.isfinite(losses)])
+                progress.update(done, phase.epoch - (done < phase.end))
+                if done == phase.end:
+                    state, losses = end_phase(state, phase)
+                    progress.set_loss(losses[np.isfinite(losses)])
                     checkpoints.offer(done, members, state)
-                if done < total and monitor.stopping():
+                # After the last step the stage is about to end anyway.
+                if done < total and stage_logger.stopping():
                     checkpoints.save(done, members, state, wait=True)
                     raise Stopped(f"saved stage {stage} at step {done} of {total}")
-    *final, bad = members.collect([(s.best, s.best_value, s.best_epoch, s.bad_step) for s in state])
+    *final, bad = members.gather([(s.best, s.best_value, s.best_epoch, s.bad_step) for s in state])
     return TrainResult(*final, bad >= 0, objective.larger_is_better)
 
 
-class _Part(NamedTuple):
-    """What is left of one phase of one epoch."""
+class _Phase(NamedTuple):
+    """The remaining steps of one phase of one epoch."""
 
     epoch: int
     """From 1."""
-    phase: int
+    index: int
+    """Of the phase within an epoch."""
     loss: str
     """Name of the phase's loss."""
-    own: range
-    """Steps that are left, counted within the phase over all epochs."""
+    own_steps: range
+    """Remaining steps, counted within this phase over all epochs."""
     steps: int
     """Of the phase in this epoch, with those done before."""
     end: int
-    """Steps of all phases done when it ends."""
+    """Steps of all phases that are done when it ends."""
 
 
-def _parts(epochs: int, losses: Sequence[str], steps: Sequence[int], first: int) -> Iterator[_Part]:
+def _remaining_phases(
+    epochs: int, losses: Sequence[str], steps: Sequence[int], first: int
+) -> Iterator[_Phase]:
     """Phases of all epochs in order, without the first `first` steps."""
     end = 0
     for epoch in range(epochs):
-        for phase, (loss, count) in enumerate(zip(losses, steps, strict=True)):
+        for index, (loss, count) in enumerate(zip(losses, steps, strict=True)):
             end += count
             left = min(count, end - first)
             if left > 0:
-                after = (epoch + 1) * count
-                yield _Part(epoch + 1, phase, loss, range(after - left, after), count, end)
+                # Each phase's data order counts its own steps only, whatever the other phases take.
+                own_end = (epoch + 1) * count
+                yield _Phase(epoch + 1, index, loss, range(own_end - left, own_end), count, end)
 
 
 class _Programs(NamedTuple):
-    """What runs on the devices, mapped over the members but for `init`, which is of one."""
+    """Compiled functions, mapped over the members except `init`, which is of one member."""
 
     init: Callable
-    advance: tuple[Callable, ...]
+    train_step: tuple[Callable, ...]
     """One per phase."""
-    watch: Callable
-    keep: Callable
+    evaluate: Callable
+    update_best: Callable
 
 
 @functools.lru_cache(maxsize=8)
 def _programs(objective: Objective, members: Members, optimizer: Optimizer) -> _Programs:
-    """Compiled once for all stages that train the same net in the same way."""
+    """Cached: compiled once for all stages that train the same net in the same way."""
     tx = optimizer.make()
     worst = -np.inf if objective.larger_is_better else np.inf
 
-    def stepper(loss):
-        return members.map(lambda s, batch, key: step.advance(loss, tx, s, batch, key), donate=(0,))
+    def train_step(loss_fn):
+        # The old state is donated: it would double the memory of the weights and the optimizer.
+        return members.map(lambda s, batch, key: step.train_step(loss_fn, tx, s, batch, key), donate=(0,))
 
     return _Programs(
-        _initializer(objective, tx, worst),
-        tuple(stepper(loss) for loss in objective.losses.values()),
-        members.map(lambda s, batch: objective.watch(s.variables, batch)),
-        members.map(lambda s, value, epoch: step.keep(objective, s, value, epoch), donate=(0,)),
+        _make_init(objective, tx, worst),
+        tuple(train_step(loss_fn) for loss_fn in objective.losses.values()),
+        members.map(lambda s, batch: objective.eval_fn(s.variables, batch)),
+        members.map(lambda s, value, epoch: step.update_best(objective, s, value, epoch), donate=(0,)),
     )
 
 
-def _initializer(objective: Objective, tx: optax.GradientTransformation, worst: float) -> Callable:
-    # On the host, whatever trains: weights are then the same everywhere. Drawing them is a moment's work, for
-    # which full optimization would compile half a minute.
-    quick = {"xla_backend_optimization_level": 0}
+def _make_init(objective: Objective, tx: optax.GradientTransformation, worst: float) -> Callable:
+    # On the CPU, whatever device trains: initial weights are then the same everywhere. Drawing them takes a
+    # moment, but with full optimization half a minute to compile.
+    options = {"xla_backend_optimization_level": 0}
     init = lambda key: step.init(objective, tx, worst, jax.random.wrap_key_data(key))  # noqa: E731
-    draw = jax.jit(init, compiler_options=quick)
+    compiled = jax.jit(init, compiler_options=options)
 
-    def drawn(key: np.ndarray) -> Any:
-        with jax.default_device(_host()):
-            return jax.tree.map(np.asarray, draw(key))
+    def init_member(raw_key: np.ndarray) -> Any:
+        with jax.default_device(_cpu_device()):
+            return jax.tree.map(np.asarray, compiled(raw_key))
 
-    return drawn
+    return init_member
 
 
-def _host() -> jax.Device | None:
-    """The host as a device; None where JAX_PLATFORMS leaves it out."""
+def _cpu_device() -> jax.Device | None:
+    """The CPU as a device; None where JAX_PLATFORMS leaves it out."""
     try:
         return jax.local_devices(backend="cpu")[0]
     except RuntimeError:
         return None
 
 
-def _finisher(
+def _make_end_phase(
     objective: Objective,
     members: Members,
-    run: _Programs,
+    programs: _Programs,
     val: EnsembleLoader,
-    batch: int,
+    batch_size: int,
     stage: str,
-    monitor: Monitor,
+    stage_logger: StageLogger,
     drop: bool,
-) -> Callable[[Chunks, _Part], tuple[Chunks, np.ndarray]]:
-    """A function that ends a phase: measure on val, report, keep each member's snapshot if it is the best."""
+) -> Callable[[Chunks, _Phase], tuple[Chunks, np.ndarray]]:
+    """A function that ends a phase: validate, record, store each member's variables if they are the best."""
+    already_dropped: set[int] = set()
 
-    said: set[int] = set()
-
-    def finish(state: Chunks, part: _Part) -> tuple[Chunks, np.ndarray]:
-        means = _means(members, state, stage, part.steps, drop, said)
+    def end_phase(state: Chunks, phase: _Phase) -> tuple[Chunks, np.ndarray]:
+        means = _phase_means(members, state, stage, phase.steps, drop, already_dropped)
         losses = means.pop(LOSS)
-        watched = apply_nets.mean(members, run.watch, state, val, batch)
-        value = watched[objective.monitor].astype(np.float32)
-        state = run.keep(state, members.spread(value), members.spread(np.full(members.count, part.epoch)))
-        monitor.epoch(part.epoch, part.end, {"train": {part.loss: losses} | means, "val": watched})
+        validation = apply_nets.mean(members, programs.evaluate, state, val, batch_size)
+        value = validation[objective.selection_metric].astype(np.float32)
+        epoch = np.full(members.count, phase.epoch)
+        state = programs.update_best(state, members.shard(value), members.shard(epoch))
+        stage_logger.epoch(phase.epoch, phase.end, {"train": {phase.loss: losses} | means, "val": validation})
         return state, losses
 
-    return finish
+    return end_phase
 
 
 def _member_keys(seed: int, stage: str, count: int) -> np.ndarray:
     return np.stack([np.asarray(jax.random.key_data(rng.key(seed, stage, m))) for m in range(count)])
 
 
-def _means(
-    members: Members, state: Any, stage: str, steps: int, drop: bool, said: set[int]
+def _phase_means(
+    members: Members, state: Any, stage: str, steps: int, drop: bool, already_dropped: set[int]
 ) -> dict[str, np.ndarray]:
-    """Mean loss and scalars of the phase per member, nan of members that are dropped.
+    """Mean loss and metrics of the phase per member, nan of members that are dropped.
+
+    Args:
+        members, state, stage, drop: as in `fit`.
+        steps: of the phase.
+        already_dropped: members that were reported before; those reported now are added.
 
     Raises:
         TrainingError: a loss is not finite, unless members may be dropped for it and some are left.
     """
-    sums, bad = members.collect([(s.sums, s.bad_step) for s in state])
-    found = np.flatnonzero(bad >= 0)
-    if len(found) and (not drop or len(found) == members.count):
-        member = int(found[0])
+    sums, bad = members.gather([(s.sums, s.bad_step) for s in state])
+    failed = np.flatnonzero(bad >= 0)
+    if len(failed) and (not drop or len(failed) == members.count):
+        member = int(failed[0])
         others = ", nor any more that of the others" if drop else ""
         instead = "" if drop else "; or give the same command with --config.on_nan=drop to go on without it"
         raise TrainingError(
             f"stage {stage}, step {bad[member]}, member {member}: the loss is not finite{others}; "
             f"lower train.learning_rate, in a new --workdir{instead}"
         )
-    for member in set(found.tolist()) - said:
-        said.add(member)
+    for member in set(failed.tolist()) - already_dropped:
+        already_dropped.add(member)
         logger.warning(
             "stage %s, step %d, member %d: the loss is not finite; the member is dropped: its best epoch "
             "before that is ranked last and used in no ensemble", stage, bad[member], member,

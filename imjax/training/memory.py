@@ -13,7 +13,7 @@ import numpy as np
 from jax.extend import core
 
 from imjax.errors import TrainingError
-from imjax.training.objective import Objective, gradient
+from imjax.training.objective import Objective, loss_and_grad
 
 SHARE = 0.7
 """Of a device's memory that members may fill: the estimate is within a fifth of what XLA takes on a CPU."""
@@ -49,10 +49,10 @@ def of_training(objective: Objective, batches: Sequence[Any], val: Any) -> int:
     key = jax.eval_shape(lambda: jax.random.key(0))
     variables = jax.eval_shape(objective.init, key)
     losses = objective.losses.values()
-    asks = (functools.partial(gradient, loss) for loss in losses)
+    asks = (functools.partial(loss_and_grad, loss) for loss in losses)
     needs = [peak(ask, variables, one, key) for ask, one in zip(asks, batches, strict=True)]
     weights = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(variables))
-    return max(*needs, peak(objective.watch, variables, val)) + STATE * weights
+    return max(*needs, peak(objective.eval_fn, variables, val)) + STATE * weights
 
 
 def of_asking(function: Callable, variables: Any, batch: Any) -> Callable[[], int]:

@@ -1,7 +1,7 @@
-"""What a training run optimizes and watches, as pure functions of one model.
+"""What a training run optimizes and measures, as pure functions of one model.
 
-The training loop knows nothing else of a task: U-Nets and EvalNets (and any later kind) differ only in
-the `Objective` they hand to it.
+The training loop knows nothing else about a task: U-Nets, EvalNets and systems of nets differ only in their
+`Objective`.
 """
 
 from __future__ import annotations
@@ -25,56 +25,58 @@ Batch = dict[str, Any]
 
 
 LOSS = "loss"
-"""Key of a step's loss among its figures."""
+"""Key of a step's loss among its metrics."""
 
 
 class StepAux(NamedTuple):
-    """What a step leaves beside its loss."""
+    """Results of a loss function beside the loss."""
 
-    rest: Variables
-    """Every collection but the parameters, as the next step finds it."""
-    scalars: dict[str, jax.Array]
-    """Figures for the person, those that `Objective.scalars` names."""
-    progress: jax.Array | None = None
-    """What a rate that waits for a plateau is told; None: the loss."""
+    model_state: Variables
+    """Every collection except the parameters, for the next step."""
+    metrics: dict[str, jax.Array]
+    """Scalars by name, those of `Objective.metric_names`."""
+    plateau_metric: jax.Array | None = None
+    """Value by which the learning rate's schedule detects a plateau; None: the loss."""
 
 
-Loss = Callable[[Variables, Batch, jax.Array], tuple[jax.Array, StepAux]]
+LossFn = Callable[[Variables, Batch, jax.Array], tuple[jax.Array, StepAux]]
+"""(variables, batch, key) → (loss, `StepAux`)."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Objective:
     """Functions of one model; batches are dicts of arrays with a leading axis b.
 
-    An objective equals itself alone: compiled programs are kept per objective, so the functions below give
-    the same one for the same arguments.
+    Compared by identity, since compiled programs are cached per objective: the functions below are cached and
+    return the same objective for the same arguments.
     """
 
     init: Callable[[jax.Array], Variables]
-    """key → `{"params", ...}`; what is not among the parameters is no business of the optimizer's."""
-    losses: dict[str, Loss]
-    """One for each phase of an epoch, in order, by name: variables, batch, key → loss and `StepAux`."""
-    watch: Callable[[Variables, Batch], dict[str, jax.Array]]
-    """variables, validation batch (`"counted"` `[b]` is False for padding) → scalars; has `monitor`."""
-    monitor: str
-    """The scalar that picks each member's best epoch; EvalNets are ranked by it too."""
+    """key → `{"params", ...}`; the optimizer updates the parameters only."""
+    losses: dict[str, LossFn]
+    """One for each phase of an epoch, in order, by name."""
+    eval_fn: Callable[[Variables, Batch], dict[str, jax.Array]]
+    """(variables, validation batch with `counted` `[b]`, False for padding) → scalars, `selection_metric`
+    among them."""
+    selection_metric: str
+    """The scalar that selects each member's best epoch; EvalNets are ranked by it too."""
     larger_is_better: bool
-    scalars: tuple[str, ...] = ()
-    """Names of the figures that the losses give beside themselves."""
+    metric_names: tuple[str, ...] = ()
+    """Keys of `StepAux.metrics`."""
 
 
-def gradient(loss: Loss, variables: Variables, batch: Batch, key: jax.Array) -> tuple:
-    """`((loss, StepAux), gradient)` of a loss, by the parameters."""
-    rest = {name: value for name, value in variables.items() if name != "params"}
+def loss_and_grad(loss_fn: LossFn, variables: Variables, batch: Batch, key: jax.Array) -> tuple:
+    """`((loss, StepAux), gradient of the loss by the parameters)`."""
+    state = {name: value for name, value in variables.items() if name != "params"}
 
     def of_params(params):
-        return loss({"params": params} | rest, batch, key)
+        return loss_fn({"params": params} | state, batch, key)
 
     return jax.value_and_grad(of_params, has_aux=True)(variables["params"])
 
 
-def forward(net: nn.Module, variables: Variables, *inputs: jax.Array) -> Any:
-    """The net's prediction with its running statistics."""
+def predict(net: nn.Module, variables: Variables, *inputs: jax.Array) -> Any:
+    """The net's outputs with its running batch statistics."""
     return net.apply(variables, *inputs)
 
 
@@ -85,31 +87,38 @@ def _forward_train(net: nn.Module, variables: Variables, key: jax.Array, *inputs
     return outputs, {"batch_stats": changed["batch_stats"]}
 
 
-def watched(spec: DatasetSpec, logits: jax.Array, batch: Batch, measure: Callable) -> dict[str, jax.Array]:
-    """What is watched of a segmentation net: the loss that `measure` gives, and the monitor (method.md 1.5).
+def validation_metrics(
+    spec: DatasetSpec, logits: jax.Array, batch: Batch, loss_fn: Callable
+) -> dict[str, jax.Array]:
+    """Loss and selection metric of a segmentation net for a validation batch.
 
     Args:
         spec: of the dataset.
         logits: `[b, h, w, k]`.
         batch: with `label` and `counted`, False for padding.
-        measure: logits, label with padding made void → loss.
+        loss_fn: (logits, label) → loss.
+
+    Returns:
+        Float32 scalars: `loss`, and `spec.selection_metric` by the function of that name in
+        `imjax.evaluation.metrics`.
     """
+    # Void is what no loss and no metric counts, so padding becomes void.
     shape = (-1,) + (1,) * (batch["label"].ndim - 1)
     label = jnp.where(batch["counted"].reshape(shape), batch["label"], VOID)
-    out = {"loss": measure(logits, label)}
-    if spec.monitor != "loss":
-        said = probabilities(spec.kind, logits)
-        first = {"first": int(spec.background)} if spec.monitor.endswith("miou") else {}
-        out[spec.monitor] = getattr(metrics, spec.monitor)(said, label, **first)
-    return out
+    values = {"loss": loss_fn(logits, label)}
+    name = spec.selection_metric
+    if name != "loss":
+        first = {"first": int(spec.background)} if name.endswith("miou") else {}
+        values[name] = getattr(metrics, name)(probabilities(spec.kind, logits), label, **first)
+    return values
 
 
 @functools.lru_cache(maxsize=8)
-def segmentation(net: nn.Module, spec: DatasetSpec, size: tuple[int, int]) -> Objective:
+def segmentation_objective(net: nn.Module, spec: DatasetSpec, size: tuple[int, int]) -> Objective:
     """Supervised segmentation: `image` uint8 `[b, h, w, c]`, `label` uint8 as `DatasetSpec` says.
 
     `size` is (h, w) of the images that initialize the net. Loss: cross-entropy (multiclass) or MSE on the
-    sigmoid (binary, multilabel). Watched: see `watched`, of each batch.
+    sigmoid (binary, multilabel), as in arXiv 2401.14387.
     """
 
     def supervised(logits, label):
@@ -117,88 +126,88 @@ def segmentation(net: nn.Module, spec: DatasetSpec, size: tuple[int, int]) -> Ob
             return losses.cross_entropy(logits, label)
         return losses.mse_sigmoid(logits, label, spec.target_scale)
 
-    def loss(variables, batch, key):
-        logits, rest = _forward_train(net, variables, key, batch["image"])
-        return supervised(logits, batch["label"]), StepAux(rest, {})
+    def loss_fn(variables, batch, key):
+        logits, state = _forward_train(net, variables, key, batch["image"])
+        return supervised(logits, batch["label"]), StepAux(state, {})
 
-    def watch(variables, batch):
-        return watched(spec, forward(net, variables, batch["image"]), batch, supervised)
+    def eval_fn(variables, batch):
+        return validation_metrics(spec, predict(net, variables, batch["image"]), batch, supervised)
 
     return Objective(
         lambda key: net.init(key, jnp.zeros((1, *size, spec.channels), jnp.uint8)),
-        {"loss": loss},
-        watch,
-        spec.monitor,
-        spec.monitor != "loss",
+        {"loss": loss_fn},
+        eval_fn,
+        spec.selection_metric,
+        spec.selection_metric != "loss",
     )
 
 
-def with_consistency(
+def with_consistency_phase(
     objective: Objective, net: nn.Module, kind: LabelKind, start: Variables, views: Callable
 ) -> Objective:
-    """A supervised objective followed, in every epoch, by a phase of consistency (method.md 1.2).
+    """A supervised objective with a second phase in every epoch: the consistency loss (arXiv 2401.14387).
 
     Args:
         objective: of the labeled phase.
         net: the module.
-        kind: of the labels: what the probabilities are.
+        kind: of the labels; softmax or sigmoid.
         start: weights that every member starts from.
-        views: key, image uint8 `[h, w, c]` → two views of it.
+        views: (key, image uint8 `[h, w, c]`) → two views of it.
 
     The second phase takes batches of `image` alone. Its loss is the mean squared difference between the
     probabilities of the two views; the gradient flows into both.
     """
 
-    def loss(variables, batch, key):
-        draw, first_key, second_key = jax.random.split(key, 3)
-        keys = jax.random.split(draw, len(batch["image"]))
+    def loss_fn(variables, batch, key):
+        views_key, first_key, second_key = jax.random.split(key, 3)
+        keys = jax.random.split(views_key, len(batch["image"]))
         first, second = jax.vmap(views)(keys, batch["image"])
-        one, rest = _forward_train(net, variables, first_key, first)
-        other, rest = _forward_train(net, variables | rest, second_key, second)
-        difference = probabilities(kind, one) - probabilities(kind, other)
-        return jnp.square(difference).mean(), StepAux(rest, {})
+        # One pass after the other, each with batch statistics of its own view; both update the running ones.
+        first_logits, state = _forward_train(net, variables, first_key, first)
+        second_logits, state = _forward_train(net, variables | state, second_key, second)
+        difference = probabilities(kind, first_logits) - probabilities(kind, second_logits)
+        return jnp.square(difference).mean(), StepAux(state, {})
 
     return dataclasses.replace(
         objective,
         init=lambda key: jax.tree.map(jnp.asarray, start),
-        losses=objective.losses | {"consistency_loss": loss},
-        monitor="loss",
+        losses=objective.losses | {"consistency_loss": loss_fn},
+        selection_metric="loss",
         larger_is_better=False,
     )
 
 
 @functools.lru_cache(maxsize=8)
-def scoring(net: nn.Module, spec: DatasetSpec, size: tuple[int, int]) -> Objective:
-    """EvalNet: how good is this mask for this image (method.md 1.4, 1.5).
+def evalnet_objective(net: nn.Module, spec: DatasetSpec, size: tuple[int, int]) -> Objective:
+    """EvalNet: the IoU of a mask from image and mask (arXiv 2401.14387).
 
-    Batches: `image` uint8 `[b, h, w, c]`, `mask` uint8, `iou` and `detection` float32 `[b, k]`. Binary
-    nets have the one IoU head and are watched by their mean absolute error, others by their loss. `size` is
+    Batches: `image` uint8 `[b, h, w, c]`, `mask` uint8, `iou` and `detection` float32 `[b, k]`. Binary nets
+    have an IoU head only and are selected by their mean absolute error, others by their loss. `size` is
     (h, w) of the images that initialize the net.
     """
     binary = spec.kind == "binary"
 
-    def measured(outputs, batch):
+    def score_loss(outputs, batch):
         return losses.score_loss(outputs[0], batch["iou"], outputs[1], None if binary else batch["detection"])
 
-    def loss(variables, batch, key):
-        outputs, rest = _forward_train(net, variables, key, batch["image"], batch["mask"])
-        return measured(outputs, batch), StepAux(rest, {})
+    def loss_fn(variables, batch, key):
+        outputs, state = _forward_train(net, variables, key, batch["image"], batch["mask"])
+        return score_loss(outputs, batch), StepAux(state, {})
 
-    def watch(variables, batch):
-        outputs = forward(net, variables, batch["image"], batch["mask"])
+    def eval_fn(variables, batch):
+        outputs = predict(net, variables, batch["image"], batch["mask"])
         # One image at a time, so that padding can be left out of the mean.
         rows = jax.tree.map(lambda x: x[:, None], (outputs, batch))
         weight = batch["counted"] / jnp.maximum(batch["counted"].sum(), 1)
         error = jnp.abs(jax.nn.sigmoid(outputs[0]) - batch["iou"]).mean(-1)
-        return {"loss": (jax.vmap(measured)(*rows) * weight).sum(), "mae": (error * weight).sum()}
+        return {"loss": (jax.vmap(score_loss)(*rows) * weight).sum(), "mae": (error * weight).sum()}
 
-    monitor = "mae" if binary else "loss"
     mask = (*size, spec.outputs) if spec.kind == "multilabel" else size
     shapes = ((1, *size, spec.channels), (1, *mask))
     return Objective(
         lambda key: net.init(key, *(jnp.zeros(shape, jnp.uint8) for shape in shapes)),
-        {"loss": loss},
-        watch,
-        monitor,
+        {"loss": loss_fn},
+        eval_fn,
+        "mae" if binary else "loss",
         False,
     )

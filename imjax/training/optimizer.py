@@ -1,4 +1,4 @@
-"""The optimizers and schedules that a training stage may ask for, all from optax."""
+"""The optimizers and learning-rate schedules of a training stage, all from optax."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from imjax.config.schema import Train
 
 @dataclasses.dataclass(frozen=True)
 class Optimizer:
-    """What decides the update of the weights; equal ones share a compiled program."""
+    """Settings of the weights' update; equal ones share a compiled program."""
 
     kind: str
     schedule: str
@@ -26,7 +26,7 @@ class Optimizer:
 
     @classmethod
     def of(cls, options: Train, steps: int) -> Optimizer:
-        """As a stage of `options.epochs` epochs of `steps` steps has it."""
+        """The optimizer of a stage of `options.epochs` epochs of `steps` steps."""
         horizons = {"poly": options.epochs * steps, "plateau": steps}
         return cls(
             options.optimizer,
@@ -40,10 +40,11 @@ class Optimizer:
         )
 
     def make(self) -> optax.GradientTransformationExtraArgs:
-        """The transformation of gradients; `update` wants as `value` what a plateau is seen by.
+        """The optax transformation; its `update` takes `value`, the metric that detects a plateau.
 
-        `adamw` takes its decay off the weights as it is, not times the learning rate (method.md 1.5). `adam`
-        has none. `sgd` adds it to the gradient, before the momentum, as the benchmark of method.md 2 does.
+        `adamw` subtracts its weight decay without multiplying by the learning rate, as the library
+        behind the published code of arXiv 2401.14387 does. `adam` has no decay. `sgd` adds the decay to the
+        gradient before the momentum, as PyTorch and the SSL4MIS benchmark do.
         """
         adam = optax.scale_by_adam(eps=self.epsilon)
         decay = optax.add_decayed_weights
@@ -57,12 +58,12 @@ class Optimizer:
     def _rate(self) -> optax.GradientTransformation:
         """Minus the learning rate at each step."""
         if self.schedule == "poly":
-            # Power 0.9: method.md 2.
+            # Power 0.9, as in the SSL4MIS benchmark.
             poly = optax.polynomial_schedule(self.learning_rate, 0.0, 0.9, self.horizon)
             return optax.scale_by_learning_rate(poly)
         constant = optax.scale(-self.learning_rate)
         if self.schedule == "plateau":
-            # A tenth once its mean over an epoch has not fallen for `patience` of them.
-            slower = optax.contrib.reduce_on_plateau(patience=self.patience, accumulation_size=self.horizon)
-            return optax.chain(constant, slower)
+            # A tenth of the rate once the metric's mean over an epoch has not fallen for `patience` epochs.
+            plateau = optax.contrib.reduce_on_plateau(patience=self.patience, accumulation_size=self.horizon)
+            return optax.chain(constant, plateau)
         return constant

@@ -1,4 +1,4 @@
-"""What a person sees of a running stage: progress bar or log lines, and the figures of each epoch."""
+"""Display and records of a running stage: progress bar or log lines, and the metrics of each epoch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Progress:
 
     def __init__(self, title: str, first: int, total: int, images_per_step: int):
         self._title, self._total, self._images = title, total, images_per_step
-        self._first, self._start, self._said = first, time.monotonic(), time.monotonic()
+        self._first, self._start, self._last_line = first, time.monotonic(), time.monotonic()
         self._loss, self._step = "-", first
         self._bar = (
             tqdm(total=total, initial=first, desc=title, unit="step", leave=False, dynamic_ncols=True)
@@ -30,20 +30,20 @@ class Progress:
             else None
         )
 
-    def loss(self, losses: np.ndarray) -> None:
-        """Mean loss over the members, of the epoch that ended."""
+    def set_loss(self, losses: np.ndarray) -> None:
+        """Show the mean over the members of the loss `[member]` of the phase that ended."""
         self._loss = f"{np.mean(losses):.4f}"
 
-    def at(self, step: int, epoch: int) -> None:
-        """`step` steps and `epoch` whole epochs are done."""
+    def update(self, step: int, epoch: int) -> None:
+        """Show that `step` steps and `epoch` whole epochs are done."""
         self._step = step
         seconds = time.monotonic() - self._start
         rate = self._rate(seconds)
         if self._bar is not None:
             self._bar.set_postfix_str(f"epoch {epoch} loss {self._loss} {rate:.0f} images/s", refresh=False)
             self._bar.update(step - self._bar.n)
-        elif time.monotonic() - self._said > LOG_SECONDS:
-            self._said = time.monotonic()
+        elif time.monotonic() - self._last_line > LOG_SECONDS:
+            self._last_line = time.monotonic()
             left = (self._total - step) * seconds / max(step - self._first, 1)
             logger.info(
                 "%s: step %d/%d, epoch %d, loss %s, %.0f images/s, %d s left",
@@ -53,28 +53,28 @@ class Progress:
     def _rate(self, seconds: float) -> float:
         return (self._step - self._first) * self._images / max(seconds, 1e-9)
 
-    def facts(self) -> dict[str, int | float]:
-        """For DONE.json: steps in all, those done before this process, and its images/s over all members."""
-        facts: dict[str, int | float] = {"steps": self._total, "steps_before": self._first}
+    def metadata(self) -> dict[str, int | float]:
+        """For DONE.json: all steps, those done before this process, and its images/s over all members."""
+        metadata: dict[str, int | float] = {"steps": self._total, "steps_before": self._first}
         if self._step > self._first:
-            facts["images_per_second"] = round(self._rate(time.monotonic() - self._start), 1)
-        return facts
+            metadata["images_per_second"] = round(self._rate(time.monotonic() - self._start), 1)
+        return metadata
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.close()
 
 
-class Monitor:
-    """Tells the person and the files how one stage goes, and the loop when to stop.
+class StageLogger:
+    """Logs one stage to the terminal and to the run's files, and tells the loop when to stop.
 
     Args:
-        writer: of the run.
+        writer: of the run's metrics.
         stage: its name.
-        position: where the stage stands in the plan, "4/9".
-        generation: or None for a start stage.
-        stopping: True once the run was asked to stop.
+        position: of the stage in the plan, "4/9".
+        generation: None for a start stage.
+        stopping: returns True once the run was asked to stop.
     """
 
     def __init__(
@@ -85,36 +85,37 @@ class Monitor:
             "" if generation is None else f" generation {generation}"
         )
         self.stopping = stopping
-        self.facts: dict[str, int | float] = {}
-        """What training tells of its speed, once it is over; empty for stages without."""
+        self.metadata: dict[str, int | float] = {}
+        """`Progress.metadata` once training has ended; empty for stages without training."""
 
     @contextlib.contextmanager
     def stage_progress(self, first: int, total: int, images_per_step: int) -> Iterator[Progress]:
         """Progress over `total` steps, `first` of them done before."""
+        # A killed process may have recorded steps after its last checkpoint, which are now done again.
         self._writer.rewind(self._stage, first)
         logger.info("%s: %d steps%s", self._title, total, f", going on from {first}" if first else "")
         progress = Progress(self._title, first, total, images_per_step)
         try:
             yield progress
         finally:
-            self.facts = progress.facts()
+            self.metadata = progress.metadata()
             progress.close()
 
-    def epoch(self, epoch: int, step: int, figures: Mapping[str, Mapping[str, np.ndarray]]) -> None:
-        """Record the figures of an epoch: split → name → `[member]`."""
-        for split, values in figures.items():
+    def epoch(self, epoch: int, step: int, metrics: Mapping[str, Mapping[str, np.ndarray]]) -> None:
+        """Record the metrics of an epoch: split → name → `[member]`."""
+        for split, values in metrics.items():
             for name, members in values.items():
                 self._writer.members(self._stage, self._generation, step, split, name, members)
         self._writer.flush()
 
     def scalar(self, split: str, name: str, value: float, step: int = 0) -> None:
-        """Record one figure of the stage as a whole."""
+        """Record one scalar of the stage as a whole."""
         self._writer.scalar(self._stage, self._generation, step, split, name, value)
 
     def images(self, panels: Mapping[str, np.ndarray]) -> None:
-        """Show uint8 RGB images `[n, h, w, 3]` under their names."""
+        """Record uint8 RGB images `[n, h, w, 3]` under their names."""
         self._writer.images(self._stage, self._generation, panels)
 
     def log(self, text: str) -> None:
-        """One line for the person."""
+        """Write one line to the log, with the stage's title in front."""
         logger.info("%s: %s", self._title, text)

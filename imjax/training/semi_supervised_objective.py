@@ -1,4 +1,4 @@
-"""Joint training as an objective: a member is a system of nets, with all that goes along (method.md 2)."""
+"""Joint training as an objective: a member is a system of nets with teacher, thresholds and step count."""
 
 from __future__ import annotations
 
@@ -13,156 +13,175 @@ from flax import linen as nn
 from imjax import losses
 from imjax.config.joint_schema import Joint
 from imjax.data.spec import DatasetSpec
-from imjax.methods.joint import loss as total
-from imjax.methods.joint.base import JointMethod, label_of
-from imjax.methods.joint.forward import TEACHER, StudentForward, as_classes, name
+from imjax.methods.joint.base import JointMethod, JointOutputs, most_probable_class
+from imjax.methods.joint.forward import TEACHER, StudentForward, as_classes, net_name
+from imjax.methods.joint.loss import (
+    initial_thresholds,
+    joint_loss,
+    metric_names,
+    pixel_weights,
+    region_map,
+)
 from imjax.methods.joint.views import BatchViews
-from imjax.training.objective import Objective, StepAux, forward, watched
+from imjax.training.objective import Objective, StepAux, predict, validation_metrics
 
 Variables = dict[str, Any]
 
 
 class System(NamedTuple):
-    """A host with everything that its step needs; equal ones share a compiled program."""
+    """A joint method with everything that its step needs; equal systems share a compiled program."""
 
     net: nn.Module
-    host: JointMethod
+    method: JointMethod
     joint: Joint
     spec: DatasetSpec
     weighting: str
-    """One of `config_joint.WEIGHTINGS`."""
+    """One of `joint_schema.WEIGHTINGS`."""
 
     @property
-    def nets(self) -> int:
-        """Nets that learn."""
-        return self.host.nets(self.joint)
+    def num_nets(self) -> int:
+        """Trained nets; the teacher does not count."""
+        return self.method.num_nets(self.joint)
 
 
 @functools.lru_cache(maxsize=8)
-def joint_training(system: System, size: tuple[int, ...]) -> Objective:
-    """What a system optimizes and watches.
+def joint_objective(system: System, size: tuple[int, ...]) -> Objective:
+    """Loss and validation metrics of a system.
 
-    Batches: `labeled` and `unlabeled`, each a dict with `image`, the first with `label`. Variables:
-    `params` and `batch_stats` by net, and under `method` the step, the teacher's parameters and MetaSSL's
-    thresholds.
-    Watched: loss and soft IoU, mean over the nets.
+    Batches: `labeled` and `unlabeled`, each a dict with `image`, the first with `label`. Variables: `params`
+    and `batch_stats` by net, and under `method` the step, the teacher's parameters and MetaSSL's thresholds.
+    Validation metrics: loss and selection metric, mean over the nets.
 
     Args:
         system: nets, method and dataset.
         size: of the images that initialize the nets.
     """
-    spec, host, joint = system.spec, system.host, system.joint
+    spec = system.spec
 
-    def loss(variables, batch, key):
-        variables = _with_teacher(system, variables)
-        method = variables["method"]
-        told, seen, stats = _tell(system, variables, batch, key)
-        summed = total.total(
-            told, seen.label, method["step"], method["thresholds"],
-            host=host, joint=joint, spec=spec, chosen=system.weighting,
+    def loss_fn(variables, batch, key):
+        variables = _with_updated_teacher(system, variables)
+        state = variables["method"]
+        outputs, views, batch_stats = _forward(system, variables, batch, key)
+        result = joint_loss(
+            outputs, views.label, state["step"], state["thresholds"],
+            method=system.method, joint=system.joint, spec=spec, weighting=system.weighting,
         )  # fmt: skip
-        after = method | {"step": method["step"] + 1, "thresholds": summed.thresholds}
-        # What the ramp brings in would look like a plateau.
-        rest, progress = {"batch_stats": stats, "method": after}, summed.scalars["supervised"]
-        return summed.loss, StepAux(rest, summed.scalars, progress)
+        state = state | {"step": state["step"] + 1, "thresholds": result.thresholds}
+        # Not the whole loss: the growth of the ramp-up would look like a plateau.
+        plateau_metric = result.metrics["supervised"]
+        model_state = {"batch_stats": batch_stats, "method": state}
+        return result.loss, StepAux(model_state, result.metrics, plateau_metric)
 
-    def watch(variables, batch):
-        measure = lambda logits, label: losses.overlap_loss(as_classes(spec.kind, logits), label)  # noqa: E731
-        nets = [forward(system.net, one, batch["image"]) for one in of_nets(variables, system.nets)]
-        found = [watched(spec, logits, batch, measure) for logits in nets]
-        return jax.tree.map(lambda *values: sum(values) / len(values), *found)
+    def eval_fn(variables, batch):
+        measure = lambda logits, label: losses.ce_dice_loss(as_classes(spec.kind, logits), label)  # noqa: E731
+        by_net = [
+            validation_metrics(spec, predict(system.net, net, batch["image"]), batch, measure)
+            for net in split_nets(variables, system.num_nets)
+        ]
+        return jax.tree.map(lambda *values: sum(values) / len(values), *by_net)
 
     return Objective(
-        functools.partial(_init, system, size),
-        {"loss": loss},
-        watch,
-        spec.monitor,
-        spec.monitor != "loss",
-        total.scalar_names(host, spec, system.weighting),
+        functools.partial(_init_variables, system, size),
+        {"loss": loss_fn},
+        eval_fn,
+        spec.selection_metric,
+        spec.selection_metric != "loss",
+        metric_names(system.method, spec, system.weighting),
     )
 
 
-def of_nets(variables: Variables, count: int) -> list[Variables]:
-    """A system's variables → each net's."""
-    return [{part: variables[part][name(i)] for part in ("params", "batch_stats")} for i in range(count)]
+def split_nets(variables: Variables, count: int) -> list[Variables]:
+    """A system's variables → those of each of its `count` nets."""
+    return [{part: variables[part][net_name(i)] for part in ("params", "batch_stats")} for i in range(count)]
 
 
-def _init(system: System, size: tuple[int, ...], key: jax.Array) -> Variables:
+def _init_variables(system: System, size: tuple[int, ...], key: jax.Array) -> Variables:
     images = jnp.zeros((1, *size, system.spec.channels), jnp.uint8)
-    found = [system.net.init(jax.random.fold_in(key, i), images) for i in range(system.nets)]
+    # A key for each net: CPS and simEps live on nets that start differently.
+    nets = [system.net.init(jax.random.fold_in(key, i), images) for i in range(system.num_nets)]
     variables = {
-        part: {name(i): one[part] for i, one in enumerate(found)} for part in ("params", "batch_stats")
+        part: {net_name(i): net[part] for i, net in enumerate(nets)} for part in ("params", "batch_stats")
     }
-    thresholds = total.first_thresholds(system.host, system.joint, system.spec, system.weighting)
-    method = {"step": jnp.zeros((), jnp.int32), "thresholds": thresholds}
-    if system.host.teacher:
-        method[TEACHER] = jax.tree.map(jnp.copy, found[0]["params"])
-        variables["batch_stats"][TEACHER] = jax.tree.map(jnp.copy, found[0]["batch_stats"])
-    return variables | {"method": method}
+    thresholds = initial_thresholds(system.method, system.joint, system.spec, system.weighting)
+    state = {"step": jnp.zeros((), jnp.int32), "thresholds": thresholds}
+    if system.method.has_teacher:
+        # Copies: the training step donates its arguments, and one buffer cannot be donated twice.
+        state[TEACHER] = jax.tree.map(jnp.copy, nets[0]["params"])
+        variables["batch_stats"][TEACHER] = jax.tree.map(jnp.copy, nets[0]["batch_stats"])
+    return variables | {"method": state}
 
 
-def _tell(
+def _forward(
     system: System, variables: Variables, batch: dict, key: jax.Array
-) -> tuple[Any, BatchViews, Variables]:
-    """What the nets say of a batch, the views they saw, and their batch statistics afterwards."""
-    draws, own = jax.random.split(key)
-    seen = BatchViews(batch, system.joint, system.spec.rotation_invariant, draws)
-    nets = StudentForward(system.net, system.spec.kind, variables, own)
-    told = system.host.tell(nets, seen, system.joint, system.weighting == "metassl")
-    return told, seen, nets.stats
+) -> tuple[JointOutputs, BatchViews, Variables]:
+    """Predictions of a batch, the views they are of, and the nets' batch statistics afterwards."""
+    views_key, nets_key = jax.random.split(key)
+    views = BatchViews(batch, system.joint, system.spec.rotation_invariant, views_key)
+    nets = StudentForward(system.net, system.spec.kind, variables, nets_key)
+    # MetaSSL needs the pairs of labeled images too, whatever the method does with them.
+    with_labeled = system.weighting == "metassl"
+    outputs = system.method.forward(nets, views, system.joint, with_labeled)
+    return outputs, views, nets.batch_stats
 
 
-def _with_teacher(system: System, variables: Variables) -> Variables:
+def _with_updated_teacher(system: System, variables: Variables) -> Variables:
     """The variables with the teacher, if there is one, after the last step's update of its student.
 
-    Its decay is min(1 − 1/(step + 1), `ema_decay`) (method.md 2). Taken at the start of a step
-    and not after the optimizer's update of the last, which is the same moment.
+    The decay of the moving average is min(1 − 1/(step + 1), `ema_decay`), as in Mean Teacher's code: a plain
+    mean at first, which forgets the initial weights. It is taken at the start of a step instead of after the
+    optimizer's update of the last, which is the same moment.
     """
-    method = variables["method"]
-    if not system.host.teacher:
+    state = variables["method"]
+    if not system.method.has_teacher:
         return variables
-    decay = 1 - 1 / jnp.maximum(method["step"], 1).astype(jnp.float32)
+    decay = 1 - 1 / jnp.maximum(state["step"], 1).astype(jnp.float32)
     decay = jnp.minimum(decay, system.joint.ema_decay)
-    student = jax.lax.stop_gradient(variables["params"][name(0)])
-    taught = jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, method[TEACHER], student)
-    return variables | {"method": method | {TEACHER: taught}}
+    # No gradient through the average into the student.
+    student = jax.lax.stop_gradient(variables["params"][net_name(0)])
+    teacher = jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, state[TEACHER], student)
+    return variables | {"method": state | {TEACHER: teacher}}
 
 
-class Look(NamedTuple):
-    """What the loss saw of the unlabeled images of one batch."""
+class LossVisuals(NamedTuple):
+    """What the consistency loss used of the unlabeled images of one batch, for display."""
 
     image: jax.Array
     """uint8 `[m, h, w, c]`, the weak views."""
     reference: jax.Array
-    """uint8 `[m, *px]` classes that the first exchange believes in."""
+    """uint8 `[m, *px]`, most probable class of the first pair's reference."""
     supervised: jax.Array
-    """The same of who learns."""
+    """The same of its supervised prediction."""
     region: jax.Array
-    """uint8 `[m, *px]`, MetaSSL's regions by the thresholds reached, or by the first ones."""
+    """uint8 `[m, *px]`, MetaSSL's regions by the current thresholds, without MetaSSL by the initial ones."""
     weight: jax.Array
-    """float32 `[m, *px]`, what each pixel counts."""
-    maps: dict[str, jax.Array]
-    """`[m, m]` by name, see `base.JointOutputs`."""
+    """float32 `[m, *px]`, 0..1, weight of each pixel."""
+    similarity_maps: dict[str, jax.Array]
+    """`[m, m]` by name, see `JointOutputs`."""
 
 
-def looker(system: System) -> Callable[[Variables, dict, jax.Array], Look]:
-    """A function of one system, a batch and a key, for panels; the method must have an exchange."""
+def make_loss_visualizer(system: System) -> Callable[[Variables, dict, jax.Array], LossVisuals]:
+    """A function (variables of one system, batch, key) → `LossVisuals`; the method must have a pair."""
 
-    def look(variables, batch, key):
-        variables = _with_teacher(system, variables)
-        told, seen, _ = _tell(system, variables, batch, key)
-        first = told.unlabeled[0]
+    def visualize(variables, batch, key):
+        variables = _with_updated_teacher(system, variables)
+        outputs, views, _ = _forward(system, variables, batch, key)
+        pair = outputs.unlabeled_pairs[0]
         thresholds = variables["method"]["thresholds"]
-        start = jnp.full(first.reference.shape[-1], system.joint.metassl.threshold)
-        region = total.region_map(first, thresholds["unlabeled"][0] if thresholds else start)
-        chosen = "none" if system.weighting == "metassl" else system.weighting
-        weight = total.pixel_weights(first, chosen)
+        initial = jnp.full(pair.reference.shape[-1], system.joint.metassl.threshold)
+        region = region_map(pair, thresholds["unlabeled"][0] if thresholds else initial)
         if system.weighting == "metassl":
-            weights = jnp.asarray(system.host.region_weights(system.joint.metassl)[0], jnp.float32)
-            weight = weights[region] / weights.max()
-        return Look(
-            seen.parts(seen.images)[1], label_of(first.reference), label_of(first.supervised), region, weight,
-            told.maps,
-        )  # fmt: skip
+            unlabeled, _ = system.method.region_weights(system.joint.metassl)
+            by_region = jnp.asarray(unlabeled, jnp.float32)
+            weight = by_region[region] / by_region.max()
+        else:
+            weight = pixel_weights(pair, system.weighting)
+        return LossVisuals(
+            views.split(views.images)[1],
+            most_probable_class(pair.reference),
+            most_probable_class(pair.supervised),
+            region,
+            weight,
+            outputs.similarity_maps,
+        )
 
-    return look
+    return visualize

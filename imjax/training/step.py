@@ -1,35 +1,41 @@
-"""One member through training: what it is made of, a step, and the end of a phase. Written for one model."""
+"""Training state of one member, one training step, and the update of its best epoch, for one model."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from imjax.training.objective import LOSS, Objective, gradient
+from imjax.training.objective import LOSS, LossFn, Objective, loss_and_grad
 
 
 class State(NamedTuple):
-    """Everything that training one member changes."""
+    """Everything about one member that training changes."""
 
     variables: Any
     opt: Any
     step: jax.Array
     sums: dict[str, jax.Array]
-    """Of the loss and of the objective's scalars over the steps of this phase."""
+    """Of the loss and of the objective's metrics over the steps of this phase."""
     bad_step: jax.Array
     """First step with a loss that is not finite; -1: none."""
     best: Any
-    """Variables of the best epoch on val."""
+    """Variables of the best epoch on the validation set."""
     best_value: jax.Array
     best_epoch: jax.Array
 
 
 def init(objective: Objective, tx: optax.GradientTransformation, worst: float, key: jax.Array) -> State:
-    """A member before its first step; `worst` is what every value on val is better than."""
+    """A member before its first step.
+
+    Args:
+        objective: initializes the variables.
+        tx: the optimizer.
+        worst: initial best value: +inf or −inf, so that any value is better.
+        key: of the initial weights.
+    """
     variables = objective.init(key)
     zero = jnp.zeros((), jnp.int32)
     return State(
@@ -38,36 +44,54 @@ def init(objective: Objective, tx: optax.GradientTransformation, worst: float, k
         step=zero,
         sums=_no_sums(objective),
         bad_step=zero - 1,
+        # A copy: the step donates the state, and one buffer cannot be donated twice.
         best=jax.tree.map(jnp.copy, variables),
         best_value=jnp.float32(worst),
         best_epoch=zero,
     )
 
 
-def advance(
-    loss_fn: Callable, tx: optax.GradientTransformation, state: State, batch: Any, key: jax.Array
+def train_step(
+    loss_fn: LossFn, tx: optax.GradientTransformation, state: State, batch: Any, key: jax.Array
 ) -> State:
-    """One step of one member."""
+    """One training step of one member.
+
+    Args:
+        loss_fn: of the current phase.
+        tx: the optimizer.
+        state: of the member.
+        batch: of the member.
+        key: raw bits of the member's key, uint32 `[2]`; the step is folded in.
+    """
+    # A function of the step, not a key that is carried on: a resumed run draws the same.
     key = jax.random.fold_in(jax.random.wrap_key_data(key), state.step)
     params = state.variables["params"]
-    (loss, after), slope = gradient(loss_fn, state.variables, batch, key)
-    progress = loss if after.progress is None else after.progress
-    update, opt = tx.update(slope, state.opt, params, value=progress)
+    (loss, aux), grads = loss_and_grad(loss_fn, state.variables, batch, key)
+    plateau_metric = loss if aux.plateau_metric is None else aux.plateau_metric
+    updates, opt = tx.update(grads, state.opt, params, value=plateau_metric)
     bad = (state.bad_step < 0) & ~jnp.isfinite(loss)
-    figures = after.scalars | {LOSS: loss}
+    metrics = aux.metrics | {LOSS: loss}
     return state._replace(
-        variables={"params": optax.apply_updates(params, update)} | after.rest,
+        variables={"params": optax.apply_updates(params, updates)} | aux.model_state,
         opt=opt,
         step=state.step + 1,
-        sums={name: total + figures.get(name, 0) for name, total in state.sums.items()},
+        # A phase may lack a metric that another phase's loss gives; its sum stays 0.
+        sums={name: total + metrics.get(name, 0) for name, total in state.sums.items()},
         bad_step=jnp.where(bad, state.step, state.bad_step),
     )
 
 
-def keep(objective: Objective, state: State, value: jax.Array, epoch: jax.Array) -> State:
-    """After a phase: take the snapshot if it is the best so far, and start the next phase's sums."""
+def update_best(objective: Objective, state: State, value: jax.Array, epoch: jax.Array) -> State:
+    """After a phase: store the variables if they are the best so far, and reset the sums.
+
+    Args:
+        objective: whether a larger value is better.
+        state: of the member.
+        value: float32 scalar, the selection metric on the validation set.
+        epoch: int scalar, from 1.
+    """
     better = value > state.best_value if objective.larger_is_better else value < state.best_value
-    # Nothing that comes after a loss that is not finite is worth keeping.
+    # After a loss that is not finite the parameters are not finite either, whatever the metric.
     better &= state.bad_step < 0
     choose = lambda new, old: jnp.where(better, new, old)  # noqa: E731
     return state._replace(
@@ -79,4 +103,4 @@ def keep(objective: Objective, state: State, value: jax.Array, epoch: jax.Array)
 
 
 def _no_sums(objective: Objective) -> dict[str, jax.Array]:
-    return {name: jnp.zeros(()) for name in (LOSS, *objective.scalars)}
+    return {name: jnp.zeros(()) for name in (LOSS, *objective.metric_names)}

@@ -40,7 +40,7 @@ def test_the_serial_pipeline_blocks_as_ours(erode, dilate):
     second[4:14, 6:17] = 0
     second[20, 20] = 0
     blocked, label = peers_serial.block(image, [first, second], erode, dilate)
-    pair = inconsistency.mask_pair(
+    pair = inconsistency.make_pseudo_label(
         "multiclass", jnp.stack([first, second]), classes=9, erode=erode, dilate=dilate
     )
     want, _ = inconsistency.block(jnp.asarray(image), pair.label, pair.inconsistent)

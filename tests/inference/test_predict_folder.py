@@ -87,7 +87,9 @@ def test_masks_are_the_nets_own(kind, runs, folder, tmp_path):
     for name, size in FILES.items():
         stem, own = Path(name).stem, said(spec, folder / name)
         mean = resized(own.mean(0), size)
-        wanted = np.asarray(ensemble.harden(spec.kind, jnp.asarray(mean[..., int(spec.reserved) :])))
+        wanted = np.asarray(
+            ensemble.probabilities_to_label(spec.kind, jnp.asarray(mean[..., int(spec.reserved) :]))
+        )
         if kind == "multilabel":
             masks = np.stack(
                 [png(tmp_path / "masks" / n / f"{stem}.png") for n in ("alive", "dead_gone")], -1
@@ -97,7 +99,9 @@ def test_masks_are_the_nets_own(kind, runs, folder, tmp_path):
         assert masks.dtype == np.uint8 and masks.shape[:2] == size
         # A probability on the edge may fall to either side after another summation.
         assert (masks == wanted).mean() > 0.99
-        labels = np.stack([np.asarray(ensemble.harden(spec.kind, jnp.asarray(one))) for one in own])
+        labels = np.stack(
+            [np.asarray(ensemble.probabilities_to_label(spec.kind, jnp.asarray(one))) for one in own]
+        )
         differ = (labels[0] != labels[1]).reshape(8, 8, -1).any(-1)
         differ |= (labels == 0).all(0) if spec.reserved else np.zeros((8, 8), bool)
         mask = png(tmp_path / "inconsistency" / f"{stem}.png")

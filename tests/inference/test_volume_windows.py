@@ -87,10 +87,10 @@ def test_probabilities_are_averaged_where_windows_overlap(batch):
 
     def harden(probabilities):
         seen.append(np.asarray(probabilities)[..., 1])
-        return ensemble.harden("multiclass", jnp.asarray(probabilities))
+        return ensemble.probabilities_to_label("multiclass", jnp.asarray(probabilities))
 
     found = volume_windows.labels(
-        MEMBERS, MEMBERS.map(says), MEMBERS.spread(biases), images, where, batch, harden
+        MEMBERS, MEMBERS.map(says), MEMBERS.shard(biases), images, where, batch, harden
     )
     assert found.shape == (2, 2, 4, 5, 6) and found.dtype == np.uint8
     wanted = np.stack([[twin(volume, bias, where) for bias in biases] for volume in images])
@@ -104,9 +104,9 @@ def test_multilabel_volumes_keep_their_channels():
     where = volume_windows.places((2, 4, 4), (2, 2, 2), 0.0)
     program = MEMBERS.map(lambda v, batch: batch["image"].astype(jnp.float32) / 255 + v)
     images = np.random.default_rng(0).integers(0, 256, (1, 2, 4, 4, 3), np.uint8)
-    harden = functools.partial(ensemble.harden, "multilabel")
+    harden = functools.partial(ensemble.probabilities_to_label, "multilabel")
     found = volume_windows.labels(
-        MEMBERS, program, MEMBERS.spread(np.zeros(2, np.float32)), images, where, 3,
+        MEMBERS, program, MEMBERS.shard(np.zeros(2, np.float32)), images, where, 3,
         lambda said: harden(jnp.asarray(said)),
     )  # fmt: skip
     np.testing.assert_array_equal(found, np.stack([images >= 128] * 2))

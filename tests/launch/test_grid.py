@@ -60,7 +60,7 @@ def test_block_sweeps_points_are_four_different_sets(kind):
     image = np.full((9, 9, 3), 7, np.uint8)
 
     def made(mask):
-        pair = inconsistency.mask_pair(kind, jnp.asarray(members), classes=2, dilate=mask.dilate)
+        pair = inconsistency.make_pseudo_label(kind, jnp.asarray(members), classes=2, dilate=mask.dilate)
         cut = inconsistency.block(
             jnp.asarray(image), pair.label, pair.inconsistent,
             zero_image=mask.zero_image, zero_label=mask.zero_label,

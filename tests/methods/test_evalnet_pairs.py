@@ -33,7 +33,7 @@ def draw(seed, high, shape):
 def test_pairs_of_single_masks_equal_a_loop(seed):
     truth, mask = draw(seed, 4, (6, 6)), draw(seed + 9, 4, (6, 6))
     truth[0, 0] = 255
-    pair = evalnet.candidate_pair(IMAGE, jnp.asarray(truth), jnp.asarray(mask), spec=RESERVED)
+    pair = evalnet.candidate_example(IMAGE, jnp.asarray(truth), jnp.asarray(mask), spec=RESERVED)
     ones = [np.where(truth == 255, 255, truth == c).astype(np.uint8) for c in range(4)]
     twin = [overlap(one, (mask == c).astype(np.uint8), 0) for c, one in enumerate(ones)]
     np.testing.assert_allclose(pair.iou, twin, rtol=1e-6)
@@ -41,13 +41,13 @@ def test_pairs_of_single_masks_equal_a_loop(seed):
     assert pair.detection.tolist() == [float((truth == c).any()) for c in range(4)]
 
     truth, mask = draw(seed, 2, (6, 6)), draw(seed + 9, 2, (6, 6))
-    pair = evalnet.candidate_pair(IMAGE, jnp.asarray(truth), jnp.asarray(mask), spec=BINARY)
+    pair = evalnet.candidate_example(IMAGE, jnp.asarray(truth), jnp.asarray(mask), spec=BINARY)
     np.testing.assert_allclose(pair.iou, [overlap(truth, mask, 1)], rtol=1e-6)
 
     truth, mask = draw(seed, 2, (6, 6, 2)), draw(seed + 9, 2, (6, 6, 2))
     truth[..., 1] = 0
     truth[0, :, 1] = 1  # 6 of 36 pixels: below the quarter that channel q needs
-    pair = evalnet.candidate_pair(IMAGE, jnp.asarray(truth), jnp.asarray(mask), spec=LABELS)
+    pair = evalnet.candidate_example(IMAGE, jnp.asarray(truth), jnp.asarray(mask), spec=LABELS)
     twin = [overlap(truth[..., c], mask[..., c], 1) for c in range(2)]
     np.testing.assert_allclose(pair.iou, twin, rtol=1e-6)
     assert pair.detection.tolist() == [1, 0]
@@ -57,7 +57,7 @@ def test_the_truth_as_a_mask_is_its_own_and_scores_one():
     # Published code scored the last image's mask here (method.md 1.12).
     truth = draw(0, 4, (6, 6))
     truth[0, :2] = 255
-    pair = evalnet.candidate_pair(IMAGE, jnp.asarray(truth), jnp.asarray(truth), spec=RESERVED)
+    pair = evalnet.candidate_example(IMAGE, jnp.asarray(truth), jnp.asarray(truth), spec=RESERVED)
     assert pair.iou.tolist() == [1, 1, 1, 1]
     np.testing.assert_array_equal(pair.mask, np.where(truth == 255, 0, truth))
 
@@ -90,7 +90,7 @@ def drawn(seed, spec, strength, size=16):
     members = draw(seed, max(spec.outputs, 2) if spec.kind == "multiclass" else 2, shape)
     image = draw(seed, 256, (size, size, 3))
     # As one program: its branches by themselves would be compiled anew at every call.
-    pair = jax.jit(evalnet.ensemble_pair, static_argnames="spec")(
+    pair = jax.jit(evalnet.ensemble_example, static_argnames="spec")(
         jax.random.key(seed), jnp.asarray(image), jnp.asarray(members[0]), jnp.asarray(members),
         OFF, OFF, spec=spec, strength=strength,
     )  # fmt: skip

@@ -8,7 +8,7 @@ import pytest
 from imjax.config.schema import Ensemble, Mask
 from imjax.data.spec import DatasetSpec
 from imjax.methods.generational import consistency, input_ensemble
-from imjax.methods.generational.registry import GENERATIONAL_METHODS
+from imjax.methods.registry import GENERATIONAL_METHODS
 from imjax.ops import augment
 
 ENSEMBLE = Ensemble(blur=0, noise=0, gain=0.0, offset=0.0, members=2, views=3)
@@ -22,8 +22,8 @@ def labeled(method, spec, nets, image, ensemble=ENSEMBLE):
     labeler = GENERATIONAL_METHODS[method].labeler(spec, ensemble, MASK)
     keys = np.asarray(jax.random.key_data(jax.random.split(jax.random.key(0), 1)))
     batch = {"image": jnp.asarray(image)[None], "key": keys}
-    seen = [jax.tree.map(lambda leaf: leaf[0], labeler.look(net, batch)) for net in nets]
-    return labeler.agree(jax.tree.map(lambda *leaves: jnp.stack(leaves), *seen))
+    seen = [jax.tree.map(lambda leaf: leaf[0], labeler.predict(net, batch)) for net in nets]
+    return labeler.aggregate(jax.tree.map(lambda *leaves: jnp.stack(leaves), *seen))
 
 
 def constant(logits):
@@ -53,8 +53,8 @@ def test_one_net_labels_for_noisy_student_and_nothing_is_cut():
     pair = labeled("noisy_student", CLASSES, [FIRST], IMAGE)
     assert pair.label.tolist() == [[0, 2]] and not pair.inconsistent.any()
     assert (
-        GENERATIONAL_METHODS["noisy_student"].labeled_by
-        == GENERATIONAL_METHODS["input_ensemble"].labeled_by
+        GENERATIONAL_METHODS["noisy_student"].labeler_selection
+        == GENERATIONAL_METHODS["input_ensemble"].labeler_selection
         == "best"
     )
 
@@ -87,7 +87,7 @@ def test_views_of_other_kinds_stay_in_place(kind):
     image = jnp.asarray(np.random.default_rng(1).integers(0, 255, (8, 8, 1), np.uint8))
     still = augment.AugmentStrength(0, 0, 0.0, 0.0)
     for seed in range(5):
-        seen, _ = input_ensemble.view(jax.random.key(seed), image, kind, still)
+        seen, _ = input_ensemble.random_view(jax.random.key(seed), image, kind, still)
         np.testing.assert_array_equal(seen, image)
 
 

@@ -14,7 +14,7 @@ from imjax.data.synthetic import scenes as synthetic
 from imjax.models.unet import UNet
 from imjax.models.unet_dropout import UNetDropout
 from imjax.training import step
-from imjax.training.objective import LOSS, segmentation
+from imjax.training.objective import LOSS, segmentation_objective
 from imjax.training.optimizer import Optimizer
 
 CLASSES, STEPS = 4, 40
@@ -43,9 +43,9 @@ def quick(function, *given):
 def trained(nets):
     """Per net the variables after a short training, and the losses on the way; all start with the first's."""
     tx = OPTIMIZER.make()
-    start = quick(step.init, segmentation(nets[0], SPEC, (32, 32)), tx, 0.0)(jax.random.key(0))
+    start = quick(step.init, segmentation_objective(nets[0], SPEC, (32, 32)), tx, 0.0)(jax.random.key(0))
     for net in nets:
-        (loss,) = segmentation(net, SPEC, (32, 32)).losses.values()
+        (loss,) = segmentation_objective(net, SPEC, (32, 32)).losses.values()
         state, advance, totals = start, quick(step.advance, loss, tx), [0.0]
         for _ in range(STEPS):
             state = advance(state, scenes(), jax.random.key_data(jax.random.key(1)))

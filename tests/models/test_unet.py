@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from imjax.models import layers
-from imjax.models.layers import by_columns, max_pool, upsample
+from imjax.models.layers import convolve_by_products, max_pool, upsample
 from imjax.models.unet import UNet
 
 IMAGES = jnp.zeros((2, 32, 48, 3), jnp.uint8)
@@ -119,10 +119,12 @@ def test_a_convolution_by_columns_is_the_true_one(size):
     x, kernel = (jnp.asarray(rng.normal(size=shape), jnp.float32) for shape in shapes)
     axes = ("NHWC", "HWIO", "NHWC")
     true = lambda x, k: jax.lax.conv_general_dilated(x, k, (1, 1), "SAME", dimension_numbers=axes)  # noqa: E731
-    np.testing.assert_allclose(jax.vmap(by_columns)(x, kernel), jax.vmap(true)(x, kernel), atol=1e-4)
+    np.testing.assert_allclose(
+        jax.vmap(convolve_by_products)(x, kernel), jax.vmap(true)(x, kernel), atol=1e-4
+    )
     found, wanted = (
         jax.vmap(jax.grad(lambda *both: jnp.square(f(*both)).sum(), (0, 1)))(x, kernel)  # noqa: B023
-        for f in (by_columns, true)
+        for f in (convolve_by_products, true)
     )
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-3), found, wanted)
 
@@ -137,11 +139,11 @@ def test_every_way_to_convolve_gives_the_same_logits(start, name):
 
 
 def test_products_are_chosen_by_name_and_by_platform(monkeypatch):
-    assert layers.choose_convolution("products", 2) is by_columns
+    assert layers.choose_convolution("products", 2) is convolve_by_products
     assert layers.choose_convolution("direct", 2) is layers.choose_convolution("direct", 3) is None
     assert layers.choose_convolution("auto", 2) is None and layers.choose_convolution("auto", 3)
     monkeypatch.setattr(layers.jax, "default_backend", lambda: "gpu")
-    assert layers.choose_convolution("auto", 2) is by_columns
+    assert layers.choose_convolution("auto", 2) is convolve_by_products
 
 
 @pytest.mark.parametrize("pixels", [(2, 64, 64), (3, 5, 7)])

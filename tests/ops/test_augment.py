@@ -69,13 +69,13 @@ def test_noise_saturates():
 @pytest.mark.parametrize("horizontal", [False, True])
 @pytest.mark.parametrize("turns", [0, 1, 2, 3])
 def test_flips_and_rotations_are_numpys_and_invert(vertical, horizontal, turns):
-    move = aug.Move(jnp.asarray(vertical), jnp.asarray(horizontal), jnp.asarray(turns))
+    geometry = aug.Geometry(jnp.asarray(vertical), jnp.asarray(horizontal), jnp.asarray(turns))
     for before in (random_image(), random_image(1)[..., 0]):
-        after = jax.jit(aug.do)(before, move)
+        after = jax.jit(aug.Geometry.apply)(geometry, before)
         wanted = before[::-1] if vertical else before
         wanted = wanted[:, ::-1] if horizontal else wanted
         np.testing.assert_array_equal(after, np.rot90(wanted, turns))
-        np.testing.assert_array_equal(jax.jit(aug.undo)(after, move), before)
+        np.testing.assert_array_equal(jax.jit(aug.Geometry.invert)(geometry, after), before)
 
 
 @functools.cache

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from imjax.ops.batched_map import ahead, over_images
+from imjax.ops.batched_map import map_images, one_ahead
 
 
 def tripled(base, row, label, *, negative):
@@ -13,7 +13,7 @@ def tripled(base, row, label, *, negative):
 @pytest.mark.parametrize("n", [0, 1, 4, 5, 8, 11])
 def test_every_image_comes_back_in_its_place(n):
     rows, labels = np.arange(3 * n, dtype=np.int32).reshape(n, 3), np.ones((n, 2, 2), np.int32)
-    found = over_images(tripled, rows, labels, shared=(np.int32(7),), batch=4, negative=True)
+    found = map_images(tripled, rows, labels, shared=(np.int32(7),), batch=4, negative=True)
     np.testing.assert_array_equal(found["row"], 7 + 3 * rows)
     np.testing.assert_array_equal(found["sum"], np.full(n, -4))
     assert found["row"].dtype == np.int32
@@ -27,5 +27,5 @@ def test_one_call_is_under_way_while_a_result_is_taken():
             begun.append(i)
             yield i
 
-    assert [(result, len(begun)) for result in ahead(calls())] == [(0, 2), (1, 3), (2, 4), (3, 4)]
-    assert list(ahead([])) == []
+    assert [(result, len(begun)) for result in one_ahead(calls())] == [(0, 2), (1, 3), (2, 4), (3, 4)]
+    assert list(one_ahead([])) == []

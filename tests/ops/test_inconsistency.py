@@ -25,7 +25,7 @@ def random_members(kind, n=3, seed=0, shape=(9, 11), agree=0.7):
 
 
 def pair(kind, members, **options):
-    return im.mask_pair(kind, jnp.asarray(members), classes=KINDS[kind], **options)
+    return im.make_pseudo_label(kind, jnp.asarray(members), classes=KINDS[kind], **options)
 
 
 def twin(kind, members):
@@ -58,7 +58,7 @@ def test_multilabel_by_hand():
     a = [[[1, 1], [1, 0], [0, 1]]]
     b = [[[0, 0], [1, 1], [0, 1]]]
     members = jnp.array([a, b], jnp.uint8)
-    got = im.mask_pair("multilabel", members, classes=2)
+    got = im.make_pseudo_label("multilabel", members, classes=2)
     assert got.inconsistent.tolist() == [[True, True, False]]
     assert got.label.tolist() == [[[0, 0], [1, 0], [0, 1]]]
     assert int(got.size) == 3
@@ -134,8 +134,8 @@ def test_binary_pairs_need_more_foreground_than_dispute(agreed, disputed, keep):
 
 def test_same_classes_option():
     members = np.array([[[1, 2, 2]], [[1, 2, 1]], [[1, 1, 1]]], np.uint8)
-    assert im.require_same_classes(jnp.asarray(members[:2]), 5)
-    assert not im.require_same_classes(jnp.asarray(members), 5)
+    assert im.have_same_classes(jnp.asarray(members[:2]), 5)
+    assert not im.have_same_classes(jnp.asarray(members), 5)
     assert pair("multiclass", members).keep
     assert not pair("multiclass", members, require_same_classes=True).keep
     channels = np.zeros((2, 1, 2, 3), np.uint8)
@@ -175,7 +175,7 @@ def test_only_the_named_channels_are_dilated():
 
 def test_jit_and_vmap_give_the_same():
     batch = np.stack([random_members("multiclass", seed=s) for s in range(3)])
-    run = jax.jit(jax.vmap(lambda m, e: im.mask_pair("multiclass", m, classes=5, erode=e)))
+    run = jax.jit(jax.vmap(lambda m, e: im.make_pseudo_label("multiclass", m, classes=5, erode=e)))
     got = run(jnp.asarray(batch), jnp.array([0, 3, 5]))
     for i, erode in enumerate((0, 3, 5)):
         one = pair("multiclass", batch[i], erode=erode)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from imjax.ops.rampup import ramp
+from imjax.ops.rampup import sigmoid_rampup
 
 
 def test_values_of_the_benchmark():
@@ -13,13 +13,13 @@ def test_values_of_the_benchmark():
     # 0.1·e^−0.3125; unit 198: (2/200)² = 1/10000, 0.1·e^−0.0005.
     steps = jnp.array([0, 149, 15000, 15149, 22500, 29849, 30000, 10**6])
     wanted = [0.00067379, 0.00067379, 0.02865048, 0.02865048, 0.07316156, 0.09995001, 0.1, 0.1]
-    got = jax.jit(jax.vmap(lambda step: ramp(step, 0.1, 30000, 150)))(steps)
+    got = jax.jit(jax.vmap(lambda step: sigmoid_rampup(step, 0.1, 30000, 150)))(steps)
     assert got.dtype == jnp.float32
     np.testing.assert_allclose(got, wanted, rtol=1e-5)
 
 
 def test_it_never_falls_and_is_constant_within_a_unit():
-    got = np.asarray(jax.jit(jax.vmap(lambda step: ramp(step, 1, 35, 10)))(jnp.arange(50)))
+    got = np.asarray(jax.jit(jax.vmap(lambda step: sigmoid_rampup(step, 1, 35, 10)))(jnp.arange(50)))
     assert (np.diff(got) >= 0).all()
     # Units 0..3 and, from step 40 (4 units are more than 35/10), the peak.
     assert len(np.unique(got)) == 5 and got[39] < 1 and got[40] == 1
@@ -27,7 +27,7 @@ def test_it_never_falls_and_is_constant_within_a_unit():
 
 
 def test_no_ramp_and_nonsense():
-    assert float(ramp(0, 0.5, 0)) == 0.5
+    assert float(sigmoid_rampup(0, 0.5, 0)) == 0.5
     for steps, unit in ((-1, 1), (10, 0)):
         with pytest.raises(ValueError, match=f"{steps} steps in units of {unit}"):
-            ramp(0, 1, steps, unit)
+            sigmoid_rampup(0, 1, steps, unit)

@@ -15,7 +15,7 @@ from imjax.pipeline.context import Context
 from imjax.pipeline.plan import make_plan
 from imjax.pipeline.stages import LabelStage
 from imjax.training import evaluate
-from imjax.training.progress import Monitor
+from imjax.training.progress import StageLogger
 
 BINARY = DatasetSpec("b", "b", "binary", ("x",), ((1, 1, 1),))
 MANY = DatasetSpec("m", "m", "multiclass", ("a", "b"), ((0, 0, 0),) * 2)
@@ -104,7 +104,9 @@ def test_without_a_truth_there_is_no_accuracy(spec):
 
 def test_panels_of_images_without_a_truth(tmp_path, demo_config, monkeypatch):
     labels = np.full((2, 4, 4), VOID, np.uint8)
-    pair = inconsistency.Pair(np.ones_like(labels), labels == 0, np.zeros(2, np.int32), np.ones(2, bool))
+    pair = inconsistency.PseudoLabel(
+        np.ones_like(labels), labels == 0, np.zeros(2, np.int32), np.ones(2, bool)
+    )
     shown = []
     monkeypatch.setattr(image_panels, "_write", lambda found, out, monitor: shown.append(set(found)))
     for truth in (labels, np.zeros_like(labels)):
@@ -112,7 +114,7 @@ def test_panels_of_images_without_a_truth(tmp_path, demo_config, monkeypatch):
         context = Context(
             demo_config, PackedDataset(BINARY, {}, {"unlabeled": split}), ArtifactStore(tmp_path, (), [])
         )
-        image_panels.of_labels(context, pair, tmp_path, Monitor.__new__(Monitor))
+        image_panels.of_labels(context, pair, tmp_path, StageLogger.__new__(StageLogger))
     always = {"image", "pseudo-label", "inconsistency mask"}
     assert shown == [always, always | {"truth"}]
 
@@ -133,9 +135,9 @@ def test_predictions_stand_beside_the_pseudo_labels_of_the_same_images(tmp_path,
         asked.append(images[:, 0, 0, 0].tolist())
         return images[..., 0] % 2
 
-    pair = inconsistency.Pair(labels, labels == 2, np.zeros(9, np.int32), np.ones(9, bool))
-    image_panels.of_labels(context, pair, tmp_path, Monitor.__new__(Monitor))
-    image_panels.of_generation(context, labels_of, tmp_path, Monitor.__new__(Monitor))
+    pair = inconsistency.PseudoLabel(labels, labels == 2, np.zeros(9, np.int32), np.ones(9, bool))
+    image_panels.of_labels(context, pair, tmp_path, StageLogger.__new__(StageLogger))
+    image_panels.of_generation(context, labels_of, tmp_path, StageLogger.__new__(StageLogger))
     # The first, the last and two between, round again to make up a batch of val.
     assert asked == [[0, 3, 5, 8, 0, 3]]
     (predicted,) = shown["unlabeled.npz"].values()

@@ -14,7 +14,7 @@ from imjax.pipeline.context import Context
 from imjax.pipeline.plan import make_plan
 from imjax.pipeline.rank_candidates import Evaluation
 from imjax.training.loop import TrainResult
-from imjax.training.progress import Monitor
+from imjax.training.progress import StageLogger
 
 
 @pytest.mark.parametrize(("on_test", "order"), [(False, [0, 2, 1]), (True, [1, 0, 2])])
@@ -33,9 +33,9 @@ def test_the_metric_ranks_and_not_what_picked_the_epoch(on_test, order, demo_con
     (stage,) = (stage for stage in make_plan(demo_config) if stage.name == "train_ldt")
     stage = dataclasses.replace(stage, select_on_test=on_test)
     context = Context(demo_config, packed, ArtifactStore(tmp_path, (stage,), []))
-    monkeypatch.setattr(Monitor, "scalar", lambda *_: None)
-    monkeypatch.setattr(Monitor, "log", lambda *_: None)
-    train_stage.run(stage, context, tmp_path, Monitor.__new__(Monitor))
+    monkeypatch.setattr(StageLogger, "scalar", lambda *_: None)
+    monkeypatch.setattr(StageLogger, "log", lambda *_: None)
+    train_stage.run(stage, context, tmp_path, StageLogger.__new__(StageLogger))
     facts, rows = (json.loads((tmp_path / name).read_text()) for name in ("train.json", "rows.json"))
     assert facts["ranked"] == order and facts["value"] == [0.1, 0.2, 0.9]
     ranks = {row["member"]: row["rank"] for row in rows}

@@ -12,7 +12,7 @@ import numpy as np
 COLUMNS = ("dataset", "method", "seed", "generation", "member", "rank", "split", "metric", "class", "value")
 SPEC = {
     "name": "suim", "title": "SUIM", "kind": "multiclass", "classes": ["inconsistent", "diver", "fish"],
-    "palette": [[255, 255, 255], [0, 0, 255], [255, 255, 0]], "reserved": True, "headline": "miou",
+    "palette": [[255, 255, 255], [0, 0, 255], [255, 255, 0]], "reserved": True, "primary_metric": "miou",
 }  # fmt: skip
 
 Scores = Mapping[tuple[str, int | None], list[float]]
@@ -90,7 +90,7 @@ def _results(path: Path, scores: Scores, seed: int, spec: Mapping) -> None:
             for rank, value in enumerate(values, 1):
                 for split, shift in (("val", 0.1), ("test", 0.0)):
                     row = [spec["name"], method, seed, generation, 9 - rank, rank, split]
-                    writer.writerow([*row, spec["headline"], "", value + shift])
+                    writer.writerow([*row, spec["primary_metric"], "", value + shift])
                     writer.writerow([*row, "mpa", "", value / 2])
                     writer.writerow([*row, "iou_dataset", "diver", value / 4])
 

@@ -14,7 +14,7 @@ from imjax.report import images as pictures
 
 ISIC = {
     "name": "isic2018", "title": "ISIC 2018", "kind": "binary", "classes": ["lesion"],
-    "palette": [[0, 0, 255]], "headline": "iou", "monitor": "soft_iou",
+    "palette": [[0, 0, 255]], "primary_metric": "iou", "selection_metric": "soft_iou",
 }  # fmt: skip
 
 

@@ -121,7 +121,7 @@ def test_all_is_inside_and_escaped(tmp_path, make_run):
     evil = "<script>alert(1)</script> $x_1$"
     spec = {
         "name": "mine", "title": evil, "kind": "multiclass", "classes": ["inconsistent", "diver"],
-        "palette": [[255, 255, 255], [0, 0, 255]], "headline": "miou",
+        "palette": [[255, 255, 255], [0, 0, 255]], "primary_metric": "miou",
     }  # fmt: skip
     folder = make_run(tmp_path / "<img src=x>", {(evil, 0): [0.5]}, method=evil, spec=spec, generations=1)
     text, parsed = page([folder], tmp_path / "report.html")
@@ -136,7 +136,7 @@ def test_all_is_inside_and_escaped(tmp_path, make_run):
 def test_other_kinds_of_labels(tmp_path, make_run):
     spec = {
         "name": "isic2018", "title": "ISIC", "kind": "binary", "classes": ["lesion"],
-        "palette": [[0, 0, 255]], "headline": "iou", "monitor": "soft_iou",
+        "palette": [[0, 0, 255]], "primary_metric": "iou", "selection_metric": "soft_iou",
     }  # fmt: skip
     folder = make_run(tmp_path / "run", START, method="ldt", spec=spec)
     table = (folder / "results.csv").read_text().replace(",miou,", ",iou,").replace(",diver,", ",,")

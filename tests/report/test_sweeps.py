@@ -9,7 +9,7 @@ from imjax.report import charts, curves, load, pseudo_labels, scores, tables
 
 ISIC = {
     "name": "isic2018", "title": "ISIC 2018", "kind": "binary", "classes": ["lesion"],
-    "palette": [[0, 0, 255]], "headline": "iou", "monitor": "soft_iou",
+    "palette": [[0, 0, 255]], "primary_metric": "iou", "selection_metric": "soft_iou",
 }  # fmt: skip
 LDT = (0.60, 0.66, 0.69)
 """Test IoU per seed of the best candidate of LDT."""
@@ -118,7 +118,7 @@ def test_the_oracle_is_never_the_best(tmp_path, make_run):
 
 
 def test_less_is_better_for_cell_counts(tmp_path, make_run):
-    spec = ISIC | {"headline": "mcce"}
+    spec = ISIC | {"primary_metric": "mcce"}
     values = {"im": 3.0, "im_p": 2.0, "im_pp": 4.0}
     made = [
         make_run(tmp_path / name, {(name, 0): [value]}, method=name, spec=spec, generations=1)

@@ -29,7 +29,7 @@ def original(tmp_path_factory):
     folder = tmp_path_factory.mktemp("original") / "stage"
     checkpoints = Checkpoints(folder)
     for step in (3, 6, 9):
-        checkpoints.save(step, MEMBERS, MEMBERS.spread(after(step)), wait=True)
+        checkpoints.save(step, MEMBERS, MEMBERS.shard(after(step)), wait=True)
     checkpoints.close()
     return folder
 
@@ -47,12 +47,12 @@ def restored(folder):
     """The step that is gone on from; what is restored must be what was saved then."""
     checkpoints = Checkpoints(folder)
     try:
-        step, chunks = checkpoints.restore(MEMBERS, MEMBERS.spread(STATE))
-        for name, value in MEMBERS.collect(chunks).items():
+        step, chunks = checkpoints.restore(MEMBERS, MEMBERS.shard(STATE))
+        for name, value in MEMBERS.gather(chunks).items():
             np.testing.assert_array_equal(value, after(step)[name])
             assert value.dtype == STATE[name].dtype
         # And it goes on: the step that was damaged can be saved again.
-        checkpoints.save(9, MEMBERS, MEMBERS.spread(after(9)), wait=True)
+        checkpoints.save(9, MEMBERS, MEMBERS.shard(after(9)), wait=True)
     finally:
         checkpoints.close()
     return step
@@ -61,8 +61,8 @@ def restored(folder):
 def test_saves_take_a_tenth_of_the_time_at_most(tmp_path, monkeypatch):
     now = [100.0]
     monkeypatch.setattr(checkpoints.time, "monotonic", lambda: now[0])
-    members, state = Members(2), MEMBERS.spread(STATE)
-    collect = members.collect
+    members, state = Members(2), MEMBERS.shard(STATE)
+    collect = members.gather
 
     def slowly(chunks):
         now[0] += 0.5
@@ -121,8 +121,8 @@ def test_killed_while_a_checkpoint_is_written(seconds, tmp_path):
     checkpoints = Checkpoints(tmp_path / "stage")
     try:
         like = {"w": np.zeros((2, 2000, 1000), np.float32), "n": np.zeros(2, np.int32)}
-        step, chunks = checkpoints.restore(MEMBERS, MEMBERS.spread(like))
-        assert step in (3, 6) and all((leaf == step).all() for leaf in MEMBERS.collect(chunks).values())
+        step, chunks = checkpoints.restore(MEMBERS, MEMBERS.shard(like))
+        assert step in (3, 6) and all((leaf == step).all() for leaf in MEMBERS.gather(chunks).values())
         checkpoints.save(9, MEMBERS, chunks, wait=True)
     finally:
         checkpoints.close()
@@ -159,6 +159,6 @@ def test_nothing_whole_is_a_new_start(folder, said):
 def test_another_net_s_checkpoint_is_no_checkpoint(folder, said):
     checkpoints = Checkpoints(folder)
     other = {"w": np.zeros((2, 64), np.float32), "n": STATE["n"]}
-    step, _ = checkpoints.restore(MEMBERS, MEMBERS.spread(other))
+    step, _ = checkpoints.restore(MEMBERS, MEMBERS.shard(other))
     checkpoints.close()
     assert step == 0 and "other arrays than the net has" in said[0]

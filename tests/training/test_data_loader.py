@@ -22,7 +22,7 @@ def test_every_image_in_order_in_batches_of_one_shape(count):
             taken.append(i)
             yield np.full((2, 3, 1), i, np.uint8)
 
-    said = apply_nets.stream(members, members.map(function), members.spread(FACTORS), images(), 4)
+    said = apply_nets.stream(members, members.map(function), members.shard(FACTORS), images(), 4)
     found = []
     for one in said:
         found.append(one["mean"])

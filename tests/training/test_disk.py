@@ -63,19 +63,19 @@ def complaint(workdir: Path):
 def test_a_full_disk_keeps_the_checkpoint_before(small, said):
     folder = small / "run" / "stage"
     checkpoints = Checkpoints(folder)
-    checkpoints.save(3, MEMBERS, MEMBERS.spread(STATE), wait=True)
+    checkpoints.save(3, MEMBERS, MEMBERS.shard(STATE), wait=True)
     ballast = fill(small, 40_000)
     with complaint(small / "run"):
         try:
-            checkpoints.save(6, MEMBERS, MEMBERS.spread(STATE), wait=True)
+            checkpoints.save(6, MEMBERS, MEMBERS.shard(STATE), wait=True)
         finally:
             checkpoints.close()
     ballast.unlink()
     again = Checkpoints(folder)
-    step, chunks = again.restore(MEMBERS, MEMBERS.spread(STATE))
-    np.testing.assert_array_equal(MEMBERS.collect(chunks)["w"], STATE["w"])
+    step, chunks = again.restore(MEMBERS, MEMBERS.shard(STATE))
+    np.testing.assert_array_equal(MEMBERS.gather(chunks)["w"], STATE["w"])
     assert step == 3
-    again.save(6, MEMBERS, MEMBERS.spread(STATE), wait=True)
+    again.save(6, MEMBERS, MEMBERS.shard(STATE), wait=True)
     again.close()
     # What the full disk left behind does not fill it up.
     assert sorted(path.name for path in folder.iterdir()) == ["3", "6"]

@@ -23,7 +23,7 @@ def test_map_equals_a_loop(count, per_chunk, devices, sequential):
     shared = random.normal(size=(2, 4)).astype(np.float32)
     members = Members(count, per_chunk, jax.devices()[:devices], sequential)
     run = members.map(scaled_sum, shared=(2,))
-    out = members.collect(run(members.spread(weights), members.spread(batch), members.share(shared)))
+    out = members.gather(run(members.shard(weights), members.shard(batch), members.replicate(shared)))
     expected = [scaled_sum(w, b, shared) for w, b in zip(weights, batch, strict=True)]
     np.testing.assert_allclose(out["out"], [e["out"] for e in expected], rtol=1e-5)
     np.testing.assert_allclose(out["sum"], [e["sum"] for e in expected], rtol=1e-5)
@@ -33,7 +33,7 @@ def test_spread_and_collect_are_inverse():
     tree = {"a": np.arange(10).reshape(5, 2), "b": np.arange(5.0, dtype=np.float32)}
     members = Members(5, 1, jax.devices()[:2])
     assert members.chunks == 3
-    back = members.collect(members.spread(tree))
+    back = members.gather(members.shard(tree))
     jax.tree.map(np.testing.assert_array_equal, back, tree)
 
 
@@ -44,7 +44,7 @@ def test_no_more_devices_than_members_and_one_member_per_cpu_device():
 
 def test_donated_state_is_taken_over():
     members = Members(2)
-    state = members.spread(np.zeros((2, 8), np.float32))
+    state = members.shard(np.zeros((2, 8), np.float32))
     members.map(lambda s: s + 1, donate=(0,))(state)
     assert all(leaf.is_deleted() for leaf in state)
 
@@ -58,7 +58,7 @@ def test_sequential_members_keep_their_convolutions_ungrouped():
     def groups(sequential):
         members = Members(4, 4, jax.devices()[:1], sequential)
         images, kernels = np.zeros((4, 1, 8, 8, 3), np.float32), np.zeros((4, 3, 3, 3, 5), np.float32)
-        program = jax.make_jaxpr(members.map(convolve))(members.spread(images), members.spread(kernels))
+        program = jax.make_jaxpr(members.map(convolve))(members.shard(images), members.shard(kernels))
         return "feature_group_count=4" in str(program)
 
     assert groups(sequential=False) and not groups(sequential=True)

@@ -16,7 +16,7 @@ from imjax.training.ensemble_parallel import Members
 from imjax.training.loop import _member_keys, fit, steps_per_epoch
 from imjax.training.metric_writer import Writer
 from imjax.training.objective import Objective, StepAux
-from imjax.training.progress import Monitor
+from imjax.training.progress import StageLogger
 
 OPTIONS = Train(
     epochs=4,
@@ -52,7 +52,7 @@ def line(blow_up=False):
     def watch(variables, batch):
         return {"loss": (error(variables, batch) * batch["counted"]).sum() / batch["counted"].sum()}
 
-    return Objective(init, {"loss": loss}, watch, "loss", larger_is_better=False, scalars=("twice",))
+    return Objective(init, {"loss": loss}, watch, "loss", larger_is_better=False, metric_names=("twice",))
 
 
 class StopAfter:
@@ -92,7 +92,7 @@ def train(
             stage="line",
             eval_batch_size=5,
             checkpoints=checkpoints,
-            monitor=Monitor(writer, "line", "1/1", None, stopping),
+            stage_logger=StageLogger(writer, "line", "1/1", None, stopping),
             drop=drop,
         )
     finally:
@@ -137,7 +137,7 @@ def test_a_stage_is_traced_once_and_its_like_not_again(tmp_path):
         plain,
         init=counted("init", plain.init),
         losses={"loss": counted("step", plain.losses["loss"])},
-        watch=counted("watch", plain.watch),
+        eval_fn=counted("watch", plain.eval_fn),
     )
     # Five members on four devices, one at a time: two chunks, of which the second is padded.
     members = Members(5, 1)
@@ -212,9 +212,9 @@ def one_fails(after):
 
     def loss(variables, batch, key):
         value, found = whole.losses["loss"](variables, batch, key)
-        stats = found.rest["batch_stats"] | {"fails": variables["batch_stats"]["fails"]}
+        stats = found.model_state["batch_stats"] | {"fails": variables["batch_stats"]["fails"]}
         bad = stats["fails"] & (stats["seen"] > after)
-        return jnp.where(bad, jnp.nan, value), StepAux({"batch_stats": stats}, found.scalars)
+        return jnp.where(bad, jnp.nan, value), StepAux({"batch_stats": stats}, found.metrics)
 
     return weights.index(largest), dataclasses.replace(whole, init=init, losses={"loss": loss})
 
@@ -235,8 +235,8 @@ def test_a_member_is_dropped_and_the_others_are_as_without_it(tmp_path, said):
                 np.testing.assert_array_equal(leaf[good], wanted[good])
     # Epochs have 5 steps: of the member that fails in the second, the first is kept.
     assert fitted.epoch[bad] == 1 and fitted.dropped.tolist() == [member == bad for member in range(3)]
-    assert fitted.ranked()[-1] == bad and fitted.facts()["dropped"] == [bad]
-    assert sorted(fitted.facts()["ranked"]) == good and "dropped" not in whole.facts()
+    assert fitted.ranked()[-1] == bad and fitted.metadata()["dropped"] == [bad]
+    assert sorted(fitted.metadata()["ranked"]) == good and "dropped" not in whole.metadata()
     (told,) = [text for text in said if "is dropped" in text]
     assert f"step 7, member {bad}" in told
     lines = [json.loads(text) for text in (tmp_path / "drop" / "metrics.jsonl").read_text().splitlines()]
@@ -249,7 +249,7 @@ def test_a_member_is_dropped_and_the_others_are_as_without_it(tmp_path, said):
 def test_a_dropped_member_stays_dropped_when_the_run_goes_on(tmp_path):
     _, objective = one_fails(after=2)
     whole = train(tmp_path / "whole", objective, drop=True)
-    assert None in whole.facts()["value"]
+    assert None in whole.metadata()["value"]
     with pytest.raises(Stopped):
         train(tmp_path / "part", objective, stopping=StopAfter(8), drop=True)
     assert_same(train(tmp_path / "part", objective, drop=True), whole)

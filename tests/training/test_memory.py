@@ -11,7 +11,7 @@ from imjax.data.readers import registry
 from imjax.errors import TrainingError
 from imjax.models.unet import UNet
 from imjax.training import memory
-from imjax.training.objective import segmentation
+from imjax.training.objective import segmentation_objective
 
 SIZE, BATCH = 32, 4
 VECTOR = jax.ShapeDtypeStruct((100,), jnp.float32)
@@ -42,7 +42,9 @@ def test_inner_programs_count():
 def _shapes():
     spec = registry.spec("suim")
     examples = {"image": np.zeros((1, SIZE, SIZE, 3), np.uint8), "label": np.zeros((1, SIZE, SIZE), np.uint8)}
-    return segmentation(UNet(spec.outputs, 0.25), spec, (SIZE, SIZE)), memory.shapes(examples, BATCH)
+    return segmentation_objective(UNet(spec.outputs, 0.25), spec, (SIZE, SIZE)), memory.shapes(
+        examples, BATCH
+    )
 
 
 def test_training_takes_about_what_xla_counts():

@@ -9,7 +9,7 @@ import pytest
 from imjax import losses
 from imjax.data.readers import isic2018, suim
 from imjax.evaluation import metrics
-from imjax.training.objective import watched
+from imjax.training.objective import validation_metrics
 
 
 def test_isic_is_watched_by_the_masks_that_it_predicts():
@@ -17,23 +17,23 @@ def test_isic_is_watched_by_the_masks_that_it_predicts():
     logits = jnp.array([[2.0, -1.0], [-3.0, 0.1], [9.0, 9.0]])[:, None, :, None]
     label = jnp.array([[1, 0], [0, 0], [1, 1]], jnp.uint8)[:, None]
     batch = {"label": label, "counted": jnp.array([True, True, False])}
-    found = watched(isic2018.SPEC, logits, batch, losses.mse_sigmoid)
+    found = validation_metrics(isic2018.SPEC, logits, batch, losses.mse_sigmoid)
     np.testing.assert_allclose(found["hard_iou"], 2 / 3, rtol=1e-6)
 
 
-@pytest.mark.parametrize("monitor", ["hard_iou", "soft_iou", "soft_miou"])
-def test_padding_is_not_counted(monitor):
-    base = suim.SPEC if monitor == "soft_miou" else isic2018.SPEC
-    spec = dataclasses.replace(base, monitor=monitor)
+@pytest.mark.parametrize("selection_metric", ["hard_iou", "soft_iou", "soft_miou"])
+def test_padding_is_not_counted(selection_metric):
+    base = suim.SPEC if selection_metric == "soft_miou" else isic2018.SPEC
+    spec = dataclasses.replace(base, selection_metric=selection_metric)
     draw = np.random.default_rng(0)
     logits = jnp.asarray(draw.normal(size=(4, 3, 5, spec.outputs)), jnp.float32)
     label = jnp.asarray(draw.integers(0, max(spec.outputs, 2), (4, 3, 5)), jnp.uint8)
 
     def value(count, counted):
         batch = {"label": label[:count], "counted": jnp.asarray(counted)}
-        return watched(spec, logits[:count], batch, lambda *_: jnp.zeros(()))[monitor]
+        return validation_metrics(spec, logits[:count], batch, lambda *_: jnp.zeros(()))[selection_metric]
 
     padded, alone = value(4, [True, True, True, False]), value(3, [True] * 3)
     np.testing.assert_allclose(padded, alone, rtol=1e-6)
     assert value(4, [True] * 4) != alone
-    assert monitor in vars(metrics)
+    assert selection_metric in vars(metrics)

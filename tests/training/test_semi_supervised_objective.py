@@ -15,7 +15,7 @@ from imjax.config.schema import Train, freeze
 from imjax.data.spec import DatasetSpec
 from imjax.errors import Stopped
 from imjax.methods.joint.forward import TEACHER
-from imjax.methods.joint.registry import JOINT_METHODS
+from imjax.methods.registry import JOINT_METHODS
 from imjax.models.layers import scale_input
 from imjax.models.unet import UNet
 from imjax.training.checkpoints import Checkpoints
@@ -23,8 +23,8 @@ from imjax.training.data_loader import EnsembleLoader, PairedLoader
 from imjax.training.ensemble_parallel import Members
 from imjax.training.loop import fit
 from imjax.training.metric_writer import Writer
-from imjax.training.progress import Monitor
-from imjax.training.semi_supervised_objective import System, joint_training, looker, of_nets
+from imjax.training.progress import StageLogger
+from imjax.training.semi_supervised_objective import System, joint_objective, make_loss_visualizer, split_nets
 
 SPEC = DatasetSpec("toy", "Toy", "multiclass", ("a", "b"), ((0, 0, 0),) * 2, channels=1)
 JOINT = freeze(common().to_dict()["joint"], Joint)
@@ -74,9 +74,9 @@ def batch():
 
 
 def test_the_teacher_is_the_moving_average_of_the_student():
-    objective = joint_training(system("mean_teacher", ema_decay=0.6), (8, 8))
+    objective = joint_objective(system("mean_teacher", ema_decay=0.6), (8, 8))
     variables = quick(objective.init)(jax.random.key(0))
-    step = quick(lambda v, key: objective.losses["loss"](v, batch(), key)[1].rest)
+    step = quick(lambda v, key: objective.losses["loss"](v, batch(), key)[1].model_state)
     weight = lambda tree: np.asarray(tree["Dense_0"]["kernel"])  # noqa: E731
     students, teachers = [], []
     for number in range(4):
@@ -93,9 +93,11 @@ def test_the_teacher_is_the_moving_average_of_the_student():
 
 
 def test_the_teacher_has_statistics_of_its_own():
-    objective = joint_training(system("mean_teacher"), (8, 8))
+    objective = joint_objective(system("mean_teacher"), (8, 8))
     variables = quick(objective.init)(jax.random.key(0))
-    rest = quick(objective.losses["loss"])(variables, batch(), jax.random.key(1))[1].rest["batch_stats"]
+    rest = quick(objective.losses["loss"])(variables, batch(), jax.random.key(1))[1].model_state[
+        "batch_stats"
+    ]
     before = variables["batch_stats"]
     means = {who: np.asarray(rest[who]["BatchNorm_0"]["mean"]) for who in ("net0", TEACHER)}
     assert not np.allclose(means["net0"], before["net0"]["BatchNorm_0"]["mean"])
@@ -105,7 +107,7 @@ def test_the_teacher_has_statistics_of_its_own():
 
 def test_the_teacher_gets_no_gradient():
     """Neither as it is, nor through the average that it is of the student."""
-    objective = joint_training(system("mean_teacher"), (8, 8))
+    objective = joint_objective(system("mean_teacher"), (8, 8))
     variables = quick(objective.init)(jax.random.key(0))
     variables["method"]["step"] = jnp.int32(5)
 
@@ -113,7 +115,7 @@ def test_the_teacher_gets_no_gradient():
         there = variables | {"params": params, "method": variables["method"] | {TEACHER: teacher}}
         summed, after = objective.losses["loss"](there, batch(), jax.random.key(1))
         assert summed.shape == ()
-        return after.scalars["consistency"]
+        return after.metrics["consistency"]
 
     gradient = quick(jax.grad(loss, (0, 1)))(variables["params"], variables["method"][TEACHER])
     largest = [max(np.abs(leaf).max() for leaf in jax.tree.leaves(part)) for part in gradient]
@@ -124,10 +126,10 @@ def test_the_teacher_gets_no_gradient():
 def test_rdrop_is_nothing_without_dropout(dropout, differ):
     """Of the net that its small runs have."""
     one = system("rdrop")._replace(net=UNet(2, 0.5, dropout))
-    objective = joint_training(one, (16, 16))
+    objective = joint_objective(one, (16, 16))
     variables = quick(objective.init)(jax.random.key(0))
     large = jax.tree.map(lambda x: jnp.repeat(jnp.repeat(x, 2, 1), 2, 2), batch())
-    found = quick(objective.losses["loss"])(variables, large, jax.random.key(1))[1].scalars["consistency"]
+    found = quick(objective.losses["loss"])(variables, large, jax.random.key(1))[1].metrics["consistency"]
     assert bool(found > 1e-4) is differ
 
 
@@ -136,7 +138,7 @@ def test_every_host_steps_with_finite_gradients(name):
     for weighting in ("none",) if name == "supervised" else ("metassl",):
         one = system(name, weighting, teacher_noise=0.1)
         one = one._replace(joint=dataclasses.replace(one.joint, simeps=_stages(one.joint)))
-        objective = joint_training(one, (8, 8))
+        objective = joint_objective(one, (8, 8))
         variables = quick(objective.init)(jax.random.key(0))
         if name == "cct":
             # The toy makes its heads when it is first perturbed; the real backbones when they are made.
@@ -148,11 +150,11 @@ def test_every_host_steps_with_finite_gradients(name):
         rest = {k: v for k, v in variables.items() if k != "params"}
         loss = lambda p: objective.losses["loss"]({"params": p} | rest, batch(), jax.random.key(1))  # noqa: B023, E731
         (value, after), gradient = quick(jax.value_and_grad(loss, has_aux=True))(variables["params"])
-        assert np.isfinite(value) and set(after.scalars) == set(objective.scalars)
+        assert np.isfinite(value) and set(after.metrics) == set(objective.metric_names)
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
-        assert jax.tree.structure(after.rest) == jax.tree.structure(rest)
+        assert jax.tree.structure(after.model_state) == jax.tree.structure(rest)
         if name != "supervised":
-            look = quick(looker(one))(variables, batch(), jax.random.key(2))
+            look = quick(make_loss_visualizer(one))(variables, batch(), jax.random.key(2))
             assert look.region.shape == look.weight.shape == (5, 8, 8)
             assert look.image.shape == (5, 8, 8, 1)
             if name == "simeps":
@@ -179,7 +181,7 @@ def train(folder, members=APART, stopping=lambda: False):
     ramp = dataclasses.replace(JOINT.ramp, steps=18, unit=3)
     try:
         return fit(
-            joint_training(system("mean_teacher", "metassl", ramp=ramp), (8, 8)),
+            joint_objective(system("mean_teacher", "metassl", ramp=ramp), (8, 8)),
             options,
             members,
             [together],
@@ -189,7 +191,7 @@ def train(folder, members=APART, stopping=lambda: False):
             stage="toy",
             eval_batch_size=4,
             checkpoints=checkpoints,
-            monitor=Monitor(writer, "toy", "1/1", None, stopping),
+            stage_logger=StageLogger(writer, "toy", "1/1", None, stopping),
         )
     finally:
         checkpoints.close()
@@ -225,7 +227,7 @@ def test_batches_have_as_many_of_each_set_in_orders_of_their_own(resident):
     together = PairedLoader(parts)
     assert together.count == 9
     orders = together.shuffled(0, "s", 6)
-    found = [members.collect(chunks) for chunks in together.batches(orders, range(15))]
+    found = [members.gather(chunks) for chunks in together.batches(orders, range(15))]
     for name, n in (("labeled", 5), ("unlabeled", 9)):
         drawn = np.stack([step[name]["x"] for step in found])
         assert drawn.shape == (15, 2, 3)
@@ -236,7 +238,7 @@ def test_batches_have_as_many_of_each_set_in_orders_of_their_own(resident):
 
 
 def test_nets_of_a_system_start_differently_and_come_apart():
-    variables = quick(joint_training(system("simeps"), (8, 8)).init)(jax.random.key(0))
-    nets = of_nets(variables, 3)
+    variables = quick(joint_objective(system("simeps"), (8, 8)).init)(jax.random.key(0))
+    nets = split_nets(variables, 3)
     kernels = [np.asarray(net["params"]["Dense_0"]["kernel"]) for net in nets]
     assert not np.allclose(kernels[0], kernels[1]) and not np.allclose(kernels[1], kernels[2])

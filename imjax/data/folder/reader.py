@@ -35,8 +35,8 @@ SPEC = DatasetSpec(
     palette=palette.object_colors(1),
     rotation_invariant=True,
     label_resize="bilinear",
-    monitor="hard_iou",
-    headline="iou",
+    selection_metric="hard_iou",
+    primary_metric="iou",
     source="your own images",
     layout=f"{IMAGES}/<stem>.png  {MASKS}/<stem>.png, for some of them",
 )
@@ -194,17 +194,17 @@ def _spec(raw: Path, coding: LabelEncoding, rotation_invariant: bool) -> Dataset
         layout=SPEC.layout,
     )
     if coding.kind == "binary":
-        rest = dict(monitor="hard_iou", headline="iou", label_resize="bilinear")
+        rest = dict(selection_metric="hard_iou", primary_metric="iou", label_resize="bilinear")
         return DatasetSpec(classes=coding.names, palette=coding.palette, **shared, **rest)
     if coding.kind == "multilabel":
         shares = (DETECTION_SHARE,) * len(coding.names)
-        rest = dict(monitor="loss", headline="miou", detection_shares=shares)
+        rest = dict(selection_metric="loss", primary_metric="miou", detection_shares=shares)
         return DatasetSpec(classes=coding.names, palette=coding.palette, **shared, **rest)
     return DatasetSpec(
         classes=("inconsistent", *coding.names),
         palette=(INCONSISTENT, *coding.palette),
         reserved=True,
-        monitor="soft_miou",
-        headline="miou",
+        selection_metric="soft_miou",
+        primary_metric="miou",
         **shared,
     )

@@ -27,8 +27,8 @@ SPEC = DatasetSpec(
     background=True,
     volumes=True,
     rotation_invariant=True,
-    monitor="hard_miou",
-    headline="dice",
+    selection_metric="hard_miou",
+    primary_metric="dice",
     source="https://github.com/HiLab-git/SSL4MIS (data/ACDC)",
     layout="\n".join(
         (

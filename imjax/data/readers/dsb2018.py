@@ -24,8 +24,8 @@ SPEC = DatasetSpec(
     palette=palette.object_colors(1),
     rotation_invariant=True,
     label_resize="bilinear",
-    monitor="hard_iou",
-    headline="iou",
+    selection_metric="hard_iou",
+    primary_metric="iou",
     source="https://bbbc.broadinstitute.org/BBBC038 (stage1_train.zip)",
     layout=f"{FOLDER}/<id>/images/<id>.png  {FOLDER}/<id>/masks/<any name>.png (one per nucleus)",
 )

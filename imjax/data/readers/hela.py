@@ -34,8 +34,8 @@ SPEC = DatasetSpec(
     dilate_channels=(cell_count.ALIVE, cell_count.DEAD),
     detection_shares=(0.01, 0.01, 0.001),
     counts_cells=True,
-    monitor="loss",
-    headline="miou_ad",
+    selection_metric="loss",
+    primary_metric="miou_ad",
     source="the authors of https://arxiv.org/abs/2401.14387, as we know of no public download",
     layout="\n".join(f"{part}/{{{','.join(FOLDERS)}}}/<name>.png" for part in PARTS.values()),
 )

@@ -25,8 +25,8 @@ SPEC = DatasetSpec(
     rotation_invariant=True,
     label_resize="bilinear",
     image_resize="bilinear",
-    monitor="hard_iou",
-    headline="iou",
+    selection_metric="hard_iou",
+    primary_metric="iou",
     source="https://challenge.isic-archive.com/data/#2018 (Task 1)",
     layout="\n".join(
         f"{IMAGES.format(p)}/ISIC_<number>.jpg  {MASKS.format(p)}/ISIC_<number>{ENDING}"

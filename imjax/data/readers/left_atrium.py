@@ -36,8 +36,8 @@ SPEC = DatasetSpec(
     dims=3,
     background=True,
     rotation_invariant=True,
-    monitor="hard_miou",
-    headline="dice",
+    selection_metric="hard_miou",
+    primary_metric="dice",
     source="https://github.com/yulequan/UA-MT (data)",
     layout="\n".join((f"{FOLDER}/<case>/{FILE}", *LISTS.values())),
 )

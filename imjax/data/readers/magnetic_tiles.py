@@ -46,8 +46,8 @@ SPEC = DatasetSpec(
     background=True,
     splits=("regions", "photographs"),
     rotation_invariant=True,
-    monitor="hard_miou",
-    headline="miou",
+    selection_metric="hard_miou",
+    primary_metric="miou",
     source="https://github.com/abin24/Magnetic-tile-defect-datasets. (the name ends in a full stop)",
     layout="\n".join(
         f"MT_{name}/Imgs/exp<k>_num_<n>.jpg  MT_{name}/Imgs/exp<k>_num_<n>.png" for name in TYPES

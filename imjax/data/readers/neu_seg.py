@@ -26,8 +26,8 @@ SPEC = DatasetSpec(
     background=True,
     splits=("published", "scenes"),
     rotation_invariant=True,
-    monitor="hard_miou",
-    headline="miou",
+    selection_metric="hard_miou",
+    primary_metric="miou",
     source="https://github.com/DHW-Master/NEU_Seg",
     layout="\n".join(f"images/{part}/<name>.jpg  annotations/{part}/<name>.png" for part in PARTS.values()),
 )

@@ -33,8 +33,8 @@ SPEC = DatasetSpec(
     # The color of class c is the binary code of c - 1, red first.
     palette=((128, 128, 128), *itertools.product((0, 255), repeat=3)),
     reserved=True,
-    monitor="soft_miou",
-    headline="miou",
+    selection_metric="soft_miou",
+    primary_metric="miou",
     source="https://irvlab.cs.umn.edu/resources/suim-dataset",
     layout="\n".join(f"{p}/images/<name>.jpg  {p}/masks/<name>.bmp" for p in ("train_val", "TEST")),
 )

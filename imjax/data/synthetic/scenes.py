@@ -31,8 +31,8 @@ SPEC = DatasetSpec(
     ),
     palette=((255, 255, 255), palette.BACKGROUND, *palette.object_colors(3)),
     reserved=True,
-    monitor="soft_miou",
-    headline="miou",
+    selection_metric="soft_miou",
+    primary_metric="miou",
     source="this program (nothing to download)",
     layout="(no files)",
 )

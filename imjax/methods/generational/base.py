@@ -1,4 +1,7 @@
-"""What a generational method is made of: switches, and how nets label one image."""
+"""What a generational method is made of: switches, and how nets make pseudo-labels.
+
+Vorndran & Roeck 2024, arXiv 2401.14387.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import jax
 
 from imjax.config.schema import Ensemble, Mask, Model
 from imjax.data.spec import DatasetSpec
-from imjax.ops.inconsistency import Pair
+from imjax.ops.inconsistency import PseudoLabel
 
 Start = Literal["ldt", "aldt", "fdt"]
 Batch = dict[str, jax.Array]
@@ -19,43 +22,43 @@ Apply = Callable[[jax.Array], jax.Array]
 
 
 class PseudoLabeler(NamedTuple):
-    """How nets label images: what each net says of a batch, and what all say of one image."""
+    """How nets make pseudo-labels: the prediction of each net, and what becomes of those of one image."""
 
-    look: Callable[[Apply, Batch], Any]
-    """One net, a batch (`image`, and `key` `[b, 2]`, raw bits of its own per image) → leaves `[b, ...]`."""
-    agree: Callable[[Any], Pair]
-    """Leaves `[net, ...]` for one image → its pseudo-label, what is inconsistent, and whether it is kept."""
+    predict: Callable[[Apply, Batch], Any]
+    """(net, batch of `image` and `key` `[b, 2]`, raw bits of a key per image) → tree of `[b, ...]`."""
+    aggregate: Callable[[Any], PseudoLabel]
+    """Predictions `[net, ...]` for one image → its pseudo-label."""
 
 
 @dataclasses.dataclass(frozen=True)
 class GenerationalMethod:
-    """One method of the study (method.md 1.2)."""
+    """One generational method, as switches."""
 
     start: Start
-    """Training set of the nets that label generation 0, and of every generation beside the pseudo-labels."""
+    """Training set of the nets that label for generation 0; it stays in the set of every generation."""
     generations: bool = True
-    """Whether labeling and training anew follow the start."""
+    """Whether generations of pseudo-labeling and training follow the start."""
     labeler: Callable[[DatasetSpec, Ensemble, Mask], PseudoLabeler] | None = None
-    """How pseudo-labels are made. None with generations: EvalNets choose among the candidates' masks."""
-    labeled_by: Literal["ensemble", "best", "all"] = "ensemble"
-    """Nets of the last generation: the `ensemble.members` best, the best one, or every candidate."""
-    originals: bool = True
-    """Pseudo-labeled pairs enter as they are."""
+    """Makes the `PseudoLabeler`. None with generations: EvalNets select among the candidates' masks."""
+    labeler_selection: Literal["ensemble", "best", "all"] = "ensemble"
+    """Nets of the last generation that label: the `ensemble.members` best, the best one, or all."""
+    keep_original_pairs: bool = True
+    """Whether pseudo-labeled pairs enter the training set without augmentation."""
     copies: Literal["none", "one", "scored", "oracle"] = "none"
-    """Augmented copies of each pair: none, one, as many as EvalNets' score says, or as the true one says."""
-    grows: bool = False
-    """Nets widen and augmentation strengthens with the generation."""
+    """Augmented copies of each pair: none, one, or a number by EvalNets' score or by the true score."""
+    widen_per_generation: bool = False
+    """Whether nets get wider and augmentation stronger with the generations."""
     consistency: bool = False
-    """One more training follows the start, from its best net's weights, with the consistency loss."""
+    """Whether the best start net is trained once more, with the consistency loss."""
 
     @property
-    def judged(self) -> Literal["none", "ensembles", "candidates"]:
+    def evalnet_targets(self) -> Literal["none", "ensembles", "candidates"]:
         """What EvalNets learn to score: blocked pairs of drawn ensembles, or single candidates' masks."""
         if self.copies == "scored":
             return "ensembles"
         return "candidates" if self.generations and self.labeler is None else "none"
 
     def width(self, model: Model, generation: int | None) -> float:
-        """Width α of a stage's nets; generation None: of a baseline, or of the consistency loss."""
-        grows = self.grows and generation is not None
-        return model.width_per_generation[generation] if grows else model.alpha
+        """Width multiplier α of a stage's nets; generation None: a baseline, or the consistency loss."""
+        widens = self.widen_per_generation and generation is not None
+        return model.width_per_generation[generation] if widens else model.alpha

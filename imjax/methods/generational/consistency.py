@@ -1,10 +1,10 @@
-"""Consistency loss (method.md 1.2): a trained net learns to say the same of two views of an unlabeled image.
+"""Consistency loss (arXiv 2401.14387): a trained net learns equal predictions for two views of an image.
 
-No pseudo-labels and no generations. Training starts from the best LDT net; each epoch first takes the
-labeled batches with the supervised loss, then the unlabeled ones with the mean squared difference between
-the probabilities of two photometric views, the gradient flowing into both. Sets that may be turned freely
-are flipped and turned first, both views alike. The epoch's half that is best on the val loss is kept.
-Unlabeled images are RGB like the labeled ones; the published code swaps their channels (method.md 1.12).
+No pseudo-labels and no generations. Training starts from the best LDT net. Each epoch first takes the labeled
+batches with the supervised loss, then the unlabeled ones with the mean squared difference between the
+probabilities of two photometric views; the gradient flows into both. Rotation-invariant datasets are first
+flipped and rotated, both views alike. The state with the lowest validation loss is kept, of those after every
+phase. Unlabeled images are RGB like the labeled ones; the published code swaps their channels.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from imjax.ops import augment
 def two_views(
     key: jax.Array, image: jax.Array, strength: augment.AugmentStrength, *, rotation_invariant: bool
 ) -> tuple[jax.Array, jax.Array]:
-    """Two photometric views of one image uint8 `[h, w, c]`, in the same random position if it may turn."""
-    geometry, *photometry = jax.random.split(key, 3)
+    """Two photometric views of one image uint8 `[h, w, c]`, with the same random geometry if allowed."""
+    geometry_key, *photometry_keys = jax.random.split(key, 3)
     if rotation_invariant:
-        image = augment.do(image, augment.random_move(geometry, image.shape, rotation_invariant=True))
-    first, second = (augment.perturb(k, image, strength) for k in photometry)
+        geometry = augment.random_geometry(geometry_key, image.shape, rotation_invariant=True)
+        image = geometry.apply(image)
+    first, second = (augment.perturb(k, image, strength) for k in photometry_keys)
     return first, second
 
 
-GENERATIONAL_METHODS = {"consistency": GenerationalMethod("ldt", generations=False, consistency=True)}
+METHODS = {"consistency": GenerationalMethod("ldt", generations=False, consistency=True)}

@@ -1,10 +1,10 @@
-"""EvalNets judge masks: the method `evalnet`, and the pairs that EvalNets learn from (method.md 1.2, 1.6).
+"""EvalNets score masks: the method `evalnet`, and the examples that EvalNets learn from (arXiv 2401.14387).
 
-The method: every candidate of the last generation (LDT's at first) gives a mask of every unlabeled image,
-EvalNets score them and the mask kept so far, and the best one is kept if its score reaches a threshold. Kept
-images join the labeled set as they are; what was kept stays. Its EvalNets learn from single masks of the LDT
-and ALDT candidates (`candidate_pair`), those of IM++ and AIM++ from blocked pairs of drawn ensembles
-(`ensemble_pair`).
+The method: every candidate of the last generation (at first LDT's) predicts a mask of every unlabeled image,
+EvalNets score these masks and the one kept so far, and the best one is kept if its score reaches a threshold.
+Kept images join the labeled set as they are and stay in it. Its EvalNets learn from single masks of the LDT
+and ALDT candidates (`candidate_example`), those of IM++ and AIM++ from blocked pairs of drawn ensembles
+(`ensemble_example`).
 """
 
 from __future__ import annotations
@@ -18,41 +18,44 @@ from imjax.data.spec import VOID, DatasetSpec
 from imjax.methods.generational.base import GenerationalMethod
 from imjax.ops import augment, inconsistency, pair_scores
 
-GENERATIONAL_METHODS = {"evalnet": GenerationalMethod("ldt", labeled_by="all")}
+METHODS = {"evalnet": GenerationalMethod("ldt", labeler_selection="all")}
 
 
-class Pair(NamedTuple):
-    """What one EvalNet example holds."""
+class EvalNetExample(NamedTuple):
+    """One training example of EvalNet: inputs and targets."""
 
     image: jax.Array
-    """uint8 `[h, w, c]`, blocked."""
+    """uint8 `[h, w, c]`; of ensembles with inconsistent pixels set to 0."""
     mask: jax.Array
-    """uint8 pseudo-label, blocked."""
+    """uint8 label to score; of ensembles blocked like the image."""
     iou: jax.Array
-    """float32 `[k]`: of the mask against the truth, per output."""
+    """float32 `[k]`: IoU of the mask with the ground truth, per output."""
     detection: jax.Array
     """float32 `[k]`, 0 or 1: whether the output counts."""
 
 
-def candidate_pair(image: jax.Array, truth: jax.Array, mask: jax.Array, *, spec: DatasetSpec) -> Pair:
-    """Score one candidate's mask of an image, or the truth itself; no augmentation.
+def candidate_example(
+    image: jax.Array, truth: jax.Array, mask: jax.Array, *, spec: DatasetSpec
+) -> EvalNetExample:
+    """Targets for one candidate's mask of an image, or for the ground truth itself; no augmentation.
 
     Args:
         image: uint8 `[h, w, c]`.
         truth: uint8 label.
-        mask: uint8 label to score; void pixels, which the truth as a mask has, become 0.
+        mask: uint8 label to score; void pixels, which the ground truth may have, become 0.
         spec: of the dataset.
     """
+    # EvalNet's input has one plane per class, and none for void.
     mask = jnp.where(mask == VOID, jnp.uint8(0), mask)
     iou = _iou(spec, truth, mask)
     if spec.kind == "binary":
-        return Pair(image, mask, iou, jnp.ones(1))
+        return EvalNetExample(image, mask, iou, jnp.ones(1))
     if spec.kind == "multiclass":
-        return Pair(image, mask, iou, pair_scores.class_detection(truth, spec.outputs))
-    return Pair(image, mask, iou, pair_scores.channel_detection(truth, spec.detection_shares))
+        return EvalNetExample(image, mask, iou, pair_scores.class_detection(truth, spec.outputs))
+    return EvalNetExample(image, mask, iou, pair_scores.channel_detection(truth, spec.detection_shares))
 
 
-def ensemble_pair(
+def ensemble_example(
     key: jax.Array,
     image: jax.Array,
     truth: jax.Array,
@@ -62,8 +65,8 @@ def ensemble_pair(
     *,
     spec: DatasetSpec,
     strength: augment.AugmentStrength,
-) -> Pair:
-    """Block an image and a drawn ensemble's consensus, score it, and with p ½ augment it.
+) -> EvalNetExample:
+    """Block an image and a drawn ensemble's consensus, compute the targets, and with p ½ augment the pair.
 
     Args:
         key: for the augmentation.
@@ -72,25 +75,28 @@ def ensemble_pair(
         members: uint8 labels of the drawn candidates, `[n, ...]`; repeats count once.
         erode, dilate: kernel sizes for the inconsistency mask, traced, of `morphology.CHOICES`.
         spec: of the dataset.
-        strength: of the augmentation, mild.
+        strength: of the augmentation.
     """
-    pair = inconsistency.mask_pair(
+    pair = inconsistency.make_pseudo_label(
         spec.kind, members, classes=max(spec.outputs, 2), erode=erode, dilate=dilate,
         dilate_channels=spec.dilate_channels,
     )  # fmt: skip
     image, label = inconsistency.block(image, pair.label, pair.inconsistent)
+    # Before the augmentation, which moves image and label but not the ground truth.
     iou, detection = blocked_targets(truth, label, pair.inconsistent, spec=spec)
-    decide, draw = jax.random.split(key)
-    changed = augment.augment(draw, image, label, strength, rotation_invariant=spec.rotation_invariant)
-    use = jax.random.bernoulli(decide)
-    image, label = (jnp.where(use, new, old) for new, old in zip(changed, (image, label), strict=True))
-    return Pair(image, label, iou, detection)
+    decide_key, augment_key = jax.random.split(key)
+    augmented = augment.augment(
+        augment_key, image, label, strength, rotation_invariant=spec.rotation_invariant
+    )
+    use = jax.random.bernoulli(decide_key)
+    image, label = (jnp.where(use, new, old) for new, old in zip(augmented, (image, label), strict=True))
+    return EvalNetExample(image, label, iou, detection)
 
 
 def blocked_targets(
     truth: jax.Array, label: jax.Array, inconsistent: jax.Array, *, spec: DatasetSpec
 ) -> tuple[jax.Array, jax.Array]:
-    """IoU and detection per output, float32 `[k]`, of a blocked label against the whole truth."""
+    """IoU and detection per output, float32 `[k]`, of a blocked label against the unblocked ground truth."""
     iou = _iou(spec, truth, label)
     if spec.kind == "binary":
         return iou, jnp.ones(1)
@@ -104,7 +110,7 @@ def blocked_targets(
 def true_score(
     truth: jax.Array, label: jax.Array, inconsistent: jax.Array, *, spec: DatasetSpec
 ) -> jax.Array:
-    """The score of a blocked pair that an EvalNet without error would give (GT-IM++)."""
+    """Score of a blocked pair by an EvalNet without error (GT-IM++)."""
     iou, detection = blocked_targets(truth, label, inconsistent, spec=spec)
     return pair_score(iou[None], detection[None], spec=spec, skip_first=spec.reserved)
 
@@ -112,7 +118,7 @@ def true_score(
 def pair_score(
     iou: jax.Array, detection: jax.Array, *, spec: DatasetSpec, skip_first: bool = False
 ) -> jax.Array:
-    """Score of one pair from what EvalNets say, `[net, k]` each; binary nets detect nothing."""
+    """Score 0..1 of one pair from EvalNets' outputs `[net, k]`; binary EvalNets have no detection."""
     return pair_scores.pair_score(iou, None if spec.kind == "binary" else detection, skip_first=skip_first)
 
 

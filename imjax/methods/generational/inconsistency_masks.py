@@ -1,13 +1,13 @@
-"""IM, IM+, AIM+, IM++, AIM++ and the oracle GT-IM++ (method.md 1.2, 1.3): one recipe with three switches.
+"""IM, IM+, AIM+, IM++, AIM++ and the oracle GT-IM++ (Vorndran & Roeck 2024, arXiv 2401.14387).
 
-The best nets label an image; where they disagree, the pixel is inconsistent: it is cut out of the image and
-of the label. What is left enters the next generation's training set:
+The best nets label an image. Where they disagree, the pixel is inconsistent: it is removed from the image and
+from the label. The rest enters the next generation's training set:
 
 * IM: as it is.
-* IM+: as one augmented copy, and nets and augmentation grow with the generations.
-* IM++: as one to five augmented copies; EvalNets that learned to score blocked pairs say how many.
+* IM+: as one augmented copy; nets get wider and augmentation stronger with the generations.
+* IM++: as one to five augmented copies; EvalNets that learned to score blocked pairs give the number.
 * AIM+, AIM++: the same from ALDT instead of LDT, with the blocked originals beside the copies.
-* GT-IM++: IM++ with the true score, which needs the truth of unlabeled images: an upper bound, no method.
+* GT-IM++: IM++ with the true score, which needs the ground truth of unlabeled images: an upper bound.
 """
 
 from __future__ import annotations
@@ -15,33 +15,40 @@ from __future__ import annotations
 from imjax.config.schema import Ensemble, Mask
 from imjax.data.spec import DatasetSpec
 from imjax.methods.generational.base import GenerationalMethod, PseudoLabeler
-from imjax.ops import ensemble as vote
+from imjax.ops import ensemble as ensemble_ops
 from imjax.ops import inconsistency
 
 
-def labeler(spec: DatasetSpec, ensemble: Ensemble, mask: Mask) -> PseudoLabeler:
-    """Every net gives its label; what all agree on stays."""
+def make_labeler(spec: DatasetSpec, ensemble: Ensemble, mask: Mask) -> PseudoLabeler:
+    """Every net predicts its label; pixels on which all agree keep it."""
     del ensemble
 
-    def look(apply, batch):
-        return vote.label_of_logits(spec.kind, apply(batch["image"]))
+    def predict(apply, batch):
+        return ensemble_ops.label_of_logits(spec.kind, apply(batch["image"]))
 
-    return PseudoLabeler(look, lambda labels: consensus(spec, mask, labels))
+    return PseudoLabeler(predict, lambda labels: consensus(spec, mask, labels))
 
 
-def consensus(spec: DatasetSpec, mask: Mask, labels) -> inconsistency.Pair:
+def consensus(spec: DatasetSpec, mask: Mask, labels) -> inconsistency.PseudoLabel:
     """Consensus and inconsistency mask of the members' labels of one image, uint8 `[member, ...]`."""
-    return inconsistency.mask_pair(
+    return inconsistency.make_pseudo_label(
+        # Two classes at least, as a binary label has one output only.
         spec.kind, labels, classes=max(spec.outputs, 2), erode=mask.erode, dilate=mask.dilate,
         dilate_channels=spec.dilate_channels, require_same_classes=mask.require_same_classes,
     )  # fmt: skip
 
 
-GENERATIONAL_METHODS = {
-    "im": GenerationalMethod("ldt", labeler=labeler),
-    "im_p": GenerationalMethod("ldt", labeler=labeler, originals=False, copies="one", grows=True),
-    "aim_p": GenerationalMethod("aldt", labeler=labeler, copies="one", grows=True),
-    "im_pp": GenerationalMethod("ldt", labeler=labeler, originals=False, copies="scored", grows=True),
-    "aim_pp": GenerationalMethod("aldt", labeler=labeler, copies="scored", grows=True),
-    "gt_im_pp": GenerationalMethod("ldt", labeler=labeler, originals=False, copies="oracle", grows=True),
+def _method(start, copies, **switches) -> GenerationalMethod:
+    return GenerationalMethod(
+        start, labeler=make_labeler, copies=copies, widen_per_generation=copies != "none", **switches
+    )
+
+
+METHODS = {
+    "im": _method("ldt", "none"),
+    "im_p": _method("ldt", "one", keep_original_pairs=False),
+    "aim_p": _method("aldt", "one"),
+    "im_pp": _method("ldt", "scored", keep_original_pairs=False),
+    "aim_pp": _method("aldt", "scored"),
+    "gt_im_pp": _method("ldt", "oracle", keep_original_pairs=False),
 }

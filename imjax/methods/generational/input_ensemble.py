@@ -1,9 +1,9 @@
-"""Input Ensemble (method.md 1.2): one net looks at several perturbed views of an image, and the views vote.
+"""Input Ensemble (arXiv 2401.14387): one net predicts several perturbed views of an image, which vote.
 
-Binary: each view is flipped or turned and perturbed, its prediction turned back, and a pixel is foreground
-where every view says so. Multiclass, multilabel: photometric views, mean probability. The views are drawn
+Binary: each view is flipped or rotated and perturbed, its prediction is moved back, and a pixel is foreground
+where every view predicts it. Multiclass, multilabel: photometric views, mean probability. The views are drawn
 independently of one another and there are n of them; the published code perturbs the last view once more for
-the next, and takes n + 1 (method.md 1.12).
+the next, and takes n + 1.
 """
 
 from __future__ import annotations
@@ -15,36 +15,47 @@ from imjax.config.schema import Ensemble, Mask
 from imjax.data.spec import DatasetSpec
 from imjax.methods.generational.base import GenerationalMethod, PseudoLabeler
 from imjax.ops import augment
-from imjax.ops import ensemble as vote
-from imjax.ops.inconsistency import whole
+from imjax.ops import ensemble as ensemble_ops
+from imjax.ops.inconsistency import without_inconsistency
 
 
-def labeler(spec: DatasetSpec, ensemble: Ensemble, mask: Mask) -> PseudoLabeler:
-    """The net gives the probabilities of each view; `ensemble.views` of them vote."""
+def make_labeler(spec: DatasetSpec, ensemble: Ensemble, mask: Mask) -> PseudoLabeler:
+    """One net predicts the probabilities of `ensemble.views` views, and these vote."""
     del mask
     strength = augment.AugmentStrength(ensemble.blur, ensemble.noise, ensemble.gain, ensemble.offset)
 
-    def one(number, raw, image):
-        key = jax.random.fold_in(jax.random.wrap_key_data(raw), number)
-        return view(key, image, spec.kind, strength)
+    def view_of(number, raw_key, image):
+        key = jax.random.fold_in(jax.random.wrap_key_data(raw_key), number)
+        return random_view(key, image, spec.kind, strength)
 
-    def look(apply, batch):
-        seen = []
+    def predict(apply, batch):
+        predictions = []
         for number in range(ensemble.views):
-            images, moves = jax.vmap(one, in_axes=(None, 0, 0))(number, batch["key"], batch["image"])
-            seen.append(jax.vmap(augment.undo)(vote.probabilities(spec.kind, apply(images)), moves))
-        return jnp.stack(seen, 1)
+            images, geometry = jax.vmap(view_of, in_axes=(None, 0, 0))(number, batch["key"], batch["image"])
+            probabilities = ensemble_ops.probabilities(spec.kind, apply(images))
+            # Moved back, so that all views show a pixel at the same place when they vote.
+            predictions.append(jax.vmap(augment.Geometry.invert)(geometry, probabilities))
+        return jnp.stack(predictions, 1)
 
-    return PseudoLabeler(look, lambda probabilities: whole(vote.vote(spec.kind, probabilities[0])))
+    def aggregate(probabilities):
+        # A single net: its views `[view, h, w, k]` are the members of the vote.
+        return without_inconsistency(ensemble_ops.vote(spec.kind, probabilities[0]))
+
+    return PseudoLabeler(predict, aggregate)
 
 
-def view(key: jax.Array, image: jax.Array, kind: vote.Kind, strength: augment.AugmentStrength) -> tuple:
-    """One view of an image uint8 `[h, w, c]`, and the `augment.Move` that `augment.undo` takes back."""
-    geometry, photometry = jax.random.split(key)
-    move = augment.random_move(geometry, image.shape, rotation_invariant=True)
+def random_view(
+    key: jax.Array, image: jax.Array, kind: ensemble_ops.Kind, strength: augment.AugmentStrength
+) -> tuple[jax.Array, augment.Geometry]:
+    """One view of an image uint8 `[h, w, c]`, and its geometry, which `Geometry.invert` takes back."""
+    geometry_key, photometry_key = jax.random.split(key)
+    geometry = augment.random_geometry(geometry_key, image.shape, rotation_invariant=True)
     if kind != "binary":
-        move = jax.tree.map(jnp.zeros_like, move)
-    return augment.perturb(photometry, augment.do(image, move), strength), move
+        # Drawn all the same and set to zero: one structure and one order of draws for every kind of label.
+        geometry = jax.tree.map(jnp.zeros_like, geometry)
+    return augment.perturb(photometry_key, geometry.apply(image), strength), geometry
 
 
-GENERATIONAL_METHODS = {"input_ensemble": GenerationalMethod("ldt", labeler=labeler, labeled_by="best")}
+METHODS = {
+    "input_ensemble": GenerationalMethod("ldt", labeler=make_labeler, labeler_selection="best"),
+}

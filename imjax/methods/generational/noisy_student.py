@@ -1,7 +1,7 @@
-"""Noisy Student (method.md 1.2): one net labels, and a wider one learns from augmented images and labels.
+"""Noisy Student (Xie et al. 2020, arXiv 1911.04252) as a generational method (arXiv 2401.14387).
 
-The best net of the last generation labels every image; image and label are augmented together, ever more
-strongly, while the nets grow. Only the augmented copies join the labeled set.
+The best net of the last generation labels every image. A wider net is trained on images and labels that are
+augmented together, ever more strongly. Only the augmented copies join the labeled set.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 from imjax.methods.generational import model_ensemble
 from imjax.methods.generational.base import GenerationalMethod
 
-# A vote of one net is its label.
-GENERATIONAL_METHODS = {
+METHODS = {
     "noisy_student": GenerationalMethod(
         "ldt",
-        labeler=model_ensemble.labeler,
-        labeled_by="best",
-        originals=False,
+        # The vote of a single net is its own label.
+        labeler=model_ensemble.make_labeler,
+        labeler_selection="best",
+        keep_original_pairs=False,
         copies="one",
-        grows=True,
+        widen_per_generation=True,
     )
 }

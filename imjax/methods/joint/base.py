@@ -1,8 +1,9 @@
-"""What a joint-training method is made of: predictions of the same pixels, held against each other.
+"""What a joint-training method returns, and the consistency losses that methods choose from.
 
-Labeled and unlabeled images share every batch (method.md 2). A joint method calls its nets and returns their
-predictions (`JointOutputs`); `loss` makes the loss of them, with any weighting of pixels. Labels of all kinds
-become classes first: binary is two classes, and each multilabel channel is a pixel of its own with two.
+Labeled and unlabeled images share every batch. A joint method calls its nets on views of the batch and
+returns their predictions (`JointOutputs`); `joint.loss` turns them into one loss, with any weighting of the
+pixels. Labels of every kind are treated as classes: binary as two classes, and each channel of a multilabel
+pixel as a pixel of its own with two classes.
 """
 
 from __future__ import annotations
@@ -25,102 +26,111 @@ from imjax.ops.metassl import region_weights
 Logits = Float[Array, "b *px c"]
 Probabilities = Float[Array, "b *px c"]
 RegionWeights = tuple[float, ...]
-How = Callable[[Probabilities, Logits, Float[Array, "b ..."]], jax.Array]
-"""Reference, supervised, weight per pixel → scalar."""
+ConsistencyLoss = Callable[[Probabilities, Logits, Float[Array, "b ..."]], jax.Array]
+"""(reference, supervised, weight of each pixel) → float32 scalar."""
 
 
 class ConsistencyPair(NamedTuple):
-    """A net learns from what was said of the same pixels by another, by another view or by a teacher."""
+    """Two predictions of the same pixels: the supervised one is trained toward the reference."""
 
     reference: Probabilities
-    """Who is believed; where no gradient should flow, the host stops it."""
+    """The target. A method that wants no gradient through it applies `stop_gradient` itself."""
     supervised: Logits
-    """Who learns."""
-    how: How
-    kept: Bool[Array, "b ..."] | None = None
+    """The prediction that is trained."""
+    loss_fn: ConsistencyLoss
+    mask: Bool[Array, "b ..."] | None = None
     """Pixels that count; None: all."""
-    share: float = 1.0
-    """Of the consistency loss."""
+    weight: float = 1.0
+    """Factor of this pair in the consistency loss."""
 
 
 class JointOutputs(NamedTuple):
-    """What the nets of a system said of one batch."""
+    """Predictions of a method's nets for one batch."""
 
-    truth: list[Logits]
-    """Of the labeled images, to be held against the truth."""
-    unlabeled: list[ConsistencyPair]
-    labeled: list[ConsistencyPair]
-    """The same exchanges on the labeled images; empty unless the method or its weighting asks for them."""
-    extra: dict[str, jax.Array] = {}
-    """Further losses by name, as they enter the sum."""
-    maps: dict[str, Float[Array, "b b"]] = {}
-    """Similarity of the unlabeled images of the batch, for the eye."""
+    labeled_logits: list[Logits]
+    """Predictions of the labeled images, for the supervised loss."""
+    unlabeled_pairs: list[ConsistencyPair]
+    labeled_pairs: list[ConsistencyPair]
+    """The same pairs on the labeled images; empty unless the method or the pixel weighting needs them."""
+    extra_losses: dict[str, jax.Array] = {}
+    """Further loss terms by name, already weighted."""
+    similarity_maps: dict[str, Float[Array, "b b"]] = {}
+    """Similarity matrices of the batch's unlabeled images, for display."""
 
 
 @dataclasses.dataclass(frozen=True)
 class JointMethod:
-    """One joint-training method."""
+    """One joint-training method: its forward function and what the training step must know about it."""
 
-    tell: Callable[[StudentForward, BatchViews, Joint, bool], JointOutputs]
-    """Nets, views of the batch, settings, whether labeled images are exchanged as well."""
-    nets: Callable[[Joint], int] = lambda joint: 1
-    """Nets of one system that learn."""
-    exchanges: Callable[[Joint], int] = lambda joint: 1
-    """Length of `JointOutputs.unlabeled`."""
-    teacher: bool = False
-    """Whether a moving average of the first net goes along."""
-    auxiliaries: int = 0
-    """Auxiliary decoders of a net."""
-    ramped: bool = True
-    """Whether consistency comes in by `ops.ramp`."""
-    scale: float = 1.0
-    """On the whole loss."""
-    extra: tuple[str, ...] = ()
-    """Names in `JointOutputs.extra`."""
-    drops: bool = False
-    """Whether its passes differ by dropout alone, so that the net must have some."""
-    regions: tuple[RegionWeights, RegionWeights] = (region_weights(50, 0.6, 3), region_weights(85, 0.3, 3))
-    """MetaSSL's weights of UC, US, DC, DS beside it, of unlabeled and of labeled pixels, where the
-    configuration names none (method.md 2.2)."""
+    forward: Callable[[StudentForward, BatchViews, Joint, bool], JointOutputs]
+    """(nets, views of the batch, settings, whether labeled pairs are needed) → predictions."""
+    num_nets: Callable[[Joint], int] = lambda joint: 1
+    """Trained nets of one system."""
+    num_pairs: Callable[[Joint], int] = lambda joint: 1
+    """Length of `JointOutputs.unlabeled_pairs`."""
+    has_teacher: bool = False
+    """Whether an exponential moving average of the first net is maintained."""
+    auxiliary_decoders: int = 0
+    """Auxiliary decoders of each net."""
+    uses_rampup: bool = True
+    """Whether the consistency loss is weighted by `ops.rampup`."""
+    loss_scale: float = 1.0
+    """Factor of the whole loss."""
+    extra_losses: tuple[str, ...] = ()
+    """Keys of `JointOutputs.extra_losses`."""
+    needs_dropout: bool = False
+    """Whether its passes differ only by dropout, so that a net without dropout would learn nothing."""
+    default_region_weights: tuple[RegionWeights, RegionWeights] = (
+        region_weights(50, 0.6, 3),
+        region_weights(85, 0.3, 3),
+    )
+    """MetaSSL's weights of UC, US, DC, DS for this method, of unlabeled and of labeled pixels (MetaSSL,
+    arXiv 2509.01144). They apply where the configuration gives none."""
 
     def region_weights(self, settings: MetaSSL) -> tuple[RegionWeights, RegionWeights]:
-        """Those that are in force."""
-        unlabeled, labeled = self.regions
+        """MetaSSL's weights of unlabeled and of labeled pixels: the configured ones, else the defaults."""
+        unlabeled, labeled = self.default_region_weights
         return settings.unlabeled or unlabeled, settings.labeled or labeled
 
 
 def class_names(spec: DatasetSpec) -> tuple[str, ...]:
-    """Names of the classes that `StudentForward` speaks of."""
+    """Names of the classes on the last axis of the predictions (`forward.as_classes`)."""
     return spec.classes if spec.kind == "multiclass" else ("absent", "present")
 
 
-def _mean(values: Float[Array, "b ..."], weights: Float[Array, "b ..."]) -> jax.Array:
-    """Mean of weight · value over all pixels, so that a pixel that does not count lowers it."""
-    return (values * weights).mean()
-
-
-def label_of(probabilities: Probabilities) -> UInt8[Array, "b ..."]:
-    """The most probable class."""
+def most_probable_class(probabilities: Probabilities) -> UInt8[Array, "b ..."]:
+    """Argmax over the last axis, uint8."""
     return probabilities.argmax(-1).astype(jnp.uint8)
 
 
-def hard(reference: Probabilities, supervised: Logits, weights: Float[Array, "b ..."]) -> jax.Array:
-    """Cross-entropy of the supervised against the reference's most probable class."""
-    return _mean(losses.pixel_cross_entropy(supervised, label_of(reference)), weights)
+def _weighted_mean(values: Float[Array, "b ..."], weights: Float[Array, "b ..."]) -> jax.Array:
+    # Divided by the number of all pixels, not by the sum of the weights: a pixel without weight lowers the
+    # loss, as in FixMatch, so that a batch with few confident pixels takes a small step.
+    return (values * weights).mean()
 
 
-def soft(reference: Probabilities, supervised: Logits, weights: Float[Array, "b ..."]) -> jax.Array:
+def hard_cross_entropy(
+    reference: Probabilities, supervised: Logits, weights: Float[Array, "b ..."]
+) -> jax.Array:
+    """Cross-entropy, in nats, of the supervised prediction against the reference's most probable class."""
+    return _weighted_mean(losses.pixel_cross_entropy(supervised, most_probable_class(reference)), weights)
+
+
+def mse_consistency(
+    reference: Probabilities, supervised: Logits, weights: Float[Array, "b ..."]
+) -> jax.Array:
     """Squared difference of the probabilities, mean over classes and pixels."""
-    return _mean(jnp.square(jax.nn.softmax(supervised, -1) - reference).mean(-1), weights)
+    return _weighted_mean(jnp.square(jax.nn.softmax(supervised, -1) - reference).mean(-1), weights)
 
 
-def overlap(reference: Probabilities, supervised: Logits, weights: Float[Array, "b ..."]) -> jax.Array:
+def ce_dice(reference: Probabilities, supervised: Logits, weights: Float[Array, "b ..."]) -> jax.Array:
     """½(cross-entropy + soft Dice) against the reference's most probable class."""
-    return losses.overlap_loss(supervised, label_of(reference), weights)
+    return losses.ce_dice_loss(supervised, most_probable_class(reference), weights)
 
 
-def divergence(reference: Probabilities, supervised: Logits, weights: Float[Array, "b ..."]) -> jax.Array:
-    """KL(reference ‖ supervised) in nats; the gradient flows into both where the host stops neither."""
-    # The floor is far below any float32 softmax that matters, and keeps 0·log 0 out.
-    said = jnp.log(jnp.maximum(reference, 1e-12))
-    return _mean((reference * (said - jax.nn.log_softmax(supervised, -1))).sum(-1), weights)
+def kl_divergence(reference: Probabilities, supervised: Logits, weights: Float[Array, "b ..."]) -> jax.Array:
+    """KL(reference ‖ supervised) in nats; the gradient flows into both unless the method stops it."""
+    # 0·log 0 would be nan; the floor is far below any float32 softmax value that contributes to the sum.
+    log_reference = jnp.log(jnp.maximum(reference, 1e-12))
+    divergence = (reference * (log_reference - jax.nn.log_softmax(supervised, -1))).sum(-1)
+    return _weighted_mean(divergence, weights)

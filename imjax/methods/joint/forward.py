@@ -1,4 +1,4 @@
-"""The nets of one system during one step: calling them, and what their batch statistics become."""
+"""Forward passes of a system's nets during one training step, with their batch statistics."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ import jax.numpy as jnp
 from imjax.data.spec import LabelKind
 
 TEACHER = "teacher"
+"""Key of the teacher among a system's variables."""
 
 
-def name(index: int) -> str:
+def net_name(index: int) -> str:
     """Key of a net among a system's variables."""
     return f"net{index}"
 
 
 def as_classes(kind: LabelKind, logits: jax.Array) -> jax.Array:
-    """Logits with one entry per class of a pixel.
+    """Logits with one entry per class of a pixel on the last axis.
 
-    Multiclass: as they are. Binary `[..., 1]` → `[..., 2]`, multilabel `[..., k]` → `[..., k, 2]`: 0 for
-    absence, so that the softmax is the sigmoid.
+    Multiclass: unchanged. Binary `[..., 1]` → `[..., 2]`, multilabel `[..., k]` → `[..., k, 2]`: the logit of
+    absence is 0, so that the softmax over the pair is the sigmoid of the logit.
     """
     if kind == "multiclass":
         return logits
@@ -32,46 +33,46 @@ def as_classes(kind: LabelKind, logits: jax.Array) -> jax.Array:
 
 @runtime_checkable
 class Backbone(Protocol):
-    """What is asked of a linen module; a plan, which trains nothing, then need not load flax."""
+    """The part of a linen module used here; a plan, which trains nothing, need not load flax for it."""
 
     def apply(self, variables: Any, *inputs: Any, **options: Any) -> Any:
         """See `flax.linen.Module.apply`."""
         ...
 
 
-class Seen(NamedTuple):
-    """One net's look at images `[b, ...]`."""
+class NetOutput(NamedTuple):
+    """Predictions of one net for images `[b, ...]`."""
 
     logits: jax.Array
     """`[b, *px, c]`, see `as_classes`."""
     auxiliary: list[jax.Array]
-    """Logits of auxiliary decoders."""
+    """Logits of the auxiliary decoders, each `[b, *px, c]`."""
     taps: dict[str, jax.Array]
-    """Features `[b, ...]` by place."""
+    """Features `[b, ...]` by stage; empty unless asked for."""
 
 
 class StudentForward:
-    """Nets in training mode: dropout is drawn anew and batch statistics go on with every call.
+    """Nets in training mode: each call draws new dropout and updates the net's batch statistics.
 
     Args:
-        net: the module of all of them.
+        net: the module that all nets share.
         kind: of the labels.
-        variables: `params` and `batch_stats` by `name(index)`, and the teacher's parameters under
-            `method` / `teacher` where there is one.
+        variables: `params` and `batch_stats` by `net_name(index)`, and the teacher's parameters, if there is
+            one, under `method` / `teacher`.
         key: of this step.
     """
 
     def __init__(self, net: Backbone, kind: LabelKind, variables: dict[str, Any], key: jax.Array):
-        self._net, self._kind, self._key, self._calls = net, kind, key, 0
+        self._net, self._kind, self._key, self._keys_drawn = net, kind, key, 0
         self._params = dict(variables["params"])
         self._params[TEACHER] = variables["method"].get(TEACHER)
-        self.stats = dict(variables["batch_stats"])
-        """Batch statistics by net, as the next step finds them."""
+        self.batch_stats = dict(variables["batch_stats"])
+        """Batch statistics by net, after the calls so far."""
 
-    def key(self) -> jax.Array:
-        """A key that no other call of this step gets."""
-        self._calls += 1
-        return jax.random.fold_in(self._key, self._calls)
+    def next_key(self) -> jax.Array:
+        """A key that no other call of this step gets; the order of the calls decides which."""
+        self._keys_drawn += 1
+        return jax.random.fold_in(self._key, self._keys_drawn)
 
     def __call__(
         self,
@@ -80,22 +81,35 @@ class StudentForward:
         hook: Callable | None = None,
         perturb: tuple[Callable, ...] = (),
         taps: bool = False,
-    ) -> Seen:
-        """Net `index` looks at images, uint8 0..255 or float 0..1; hooks as the backbones take them."""
-        return self._look(name(index), images, hook, perturb, taps)
+    ) -> NetOutput:
+        """Predict images with net `index`.
+
+        Args:
+            index: of the net.
+            images: uint8 0..255 or float 0..1, `[b, h, w, c]`, of volumes with `d` before `h`.
+            hook, perturb: functions of the encoder's features, as the backbones take them.
+            taps: whether to return features.
+        """
+        return self._apply(net_name(index), images, hook, perturb, taps)
 
     def teacher(self, images: jax.Array) -> jax.Array:
-        """Logits of the teacher, without gradient. It normalizes by the batch, drops out, and has running
-        statistics of its own, as in the benchmark that method.md 2 builds on."""
-        return jax.lax.stop_gradient(self._look(TEACHER, images, None, (), False).logits)
+        """Logits of the teacher, without gradient.
 
-    def _look(self, who: str, images: jax.Array, hook, perturb, taps: bool) -> Seen:
-        kept = ["batch_stats", "taps"] if taps else ["batch_stats"]
+        It is in training mode, with running statistics of its own, as in the SSL4MIS benchmark.
+        """
+        return jax.lax.stop_gradient(self._apply(TEACHER, images, None, (), False).logits)
+
+    def _apply(self, name: str, images: jax.Array, hook, perturb, taps: bool) -> NetOutput:
         outputs, changed = self._net.apply(
-            {"params": self._params[who], "batch_stats": self.stats[who]},
-            images, train=True, hook=hook, perturb=perturb, mutable=kept, rngs={"dropout": self.key()},
+            {"params": self._params[name], "batch_stats": self.batch_stats[name]},
+            images, train=True, hook=hook, perturb=perturb,
+            mutable=["batch_stats", "taps"] if taps else ["batch_stats"],
+            rngs={"dropout": self.next_key()},
         )  # fmt: skip
-        self.stats[who] = changed["batch_stats"]
+        self.batch_stats[name] = changed["batch_stats"]
         logits, auxiliary = outputs if perturb else (outputs, [])
-        classes = lambda x: as_classes(self._kind, x)  # noqa: E731
-        return Seen(classes(logits), [classes(x) for x in auxiliary], changed.get("taps", {}))
+        return NetOutput(
+            as_classes(self._kind, logits),
+            [as_classes(self._kind, x) for x in auxiliary],
+            changed.get("taps", {}),
+        )

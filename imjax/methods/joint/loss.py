@@ -1,8 +1,12 @@
-"""The loss of what a host's nets told: supervised, consistency by any weighting of pixels, and the rest.
+"""The loss of a joint method's outputs: supervised, weighted consistency, and the method's own terms.
 
-The weightings are what one can do about a pixel on which predictions differ or are unsure: nothing; leave it
-out (the inconsistency mask as a plug-in, method.md 2.3); trust it by how reliable it looks beside the others
-of its image (CSL, method.md 2.3); or weigh the four regions of MetaSSL differently (method.md 2.2).
+The consistency loss may weight pixels on which the predictions differ or are unsure (`joint.weighting`):
+
+* `none`: all alike;
+* `inconsistency`: pixels whose two predictions disagree are left out (the inconsistency mask of
+  arXiv 2401.14387 as a plug-in);
+* `csl`: by the reliability of the reference within its image (CSL, arXiv 2509.16704);
+* `metassl`: by the four regions of agreement and confidence (MetaSSL, arXiv 2509.01144).
 """
 
 from __future__ import annotations
@@ -15,143 +19,169 @@ import jax.numpy as jnp
 from imjax import losses
 from imjax.config.joint_schema import Joint
 from imjax.data.spec import VOID, DatasetSpec
-from imjax.methods.joint.base import ConsistencyPair, JointMethod, JointOutputs, class_names, label_of
-from imjax.ops import csl
-from imjax.ops import metassl as regions
-from imjax.ops.rampup import ramp
+from imjax.methods.joint.base import (
+    ConsistencyPair,
+    JointMethod,
+    JointOutputs,
+    class_names,
+    most_probable_class,
+)
+from imjax.ops import csl, metassl
+from imjax.ops.rampup import sigmoid_rampup
 
 Thresholds = dict[str, jax.Array]
-"""MetaSSL's, for `unlabeled` and `labeled`, `[exchange, class]`; empty for other weightings."""
-NAMES = tuple(name.lower() for name in regions.REGIONS)
-SIDES = {"unlabeled": "", "labeled": "labeled_"}
-"""Halves of a batch, and how the names of their scalars begin."""
+"""MetaSSL's confidence thresholds of `unlabeled` and `labeled` pixels, float32 `[pair, class]`; empty for
+other weightings."""
+REGION_NAMES = tuple(name.lower() for name in metassl.REGIONS)
+METRIC_PREFIXES = {"unlabeled": "", "labeled": "labeled_"}
+"""Halves of a batch, and how the names of their metrics begin."""
 
 
 class LossOutput(NamedTuple):
-    """One step's loss and what goes with it."""
+    """Loss of one step."""
 
     loss: jax.Array
     thresholds: Thresholds
-    scalars: dict[str, jax.Array]
+    """For the next step."""
+    metrics: dict[str, jax.Array]
+    """Scalars by name, see `metric_names`."""
 
 
-def weighting(joint: Joint, metassl: bool) -> str:
-    """The weighting in force."""
+def active_weighting(joint: Joint, metassl: bool) -> str:
+    """The pixel weighting of a configuration: `metassl` is short for `joint.weighting=metassl`."""
     return "metassl" if metassl else joint.weighting
 
 
-def first_thresholds(host: JointMethod, joint: Joint, spec: DatasetSpec, chosen: str) -> Thresholds:
-    """Thresholds at the first step."""
-    if chosen != "metassl":
+def initial_thresholds(method: JointMethod, joint: Joint, spec: DatasetSpec, weighting: str) -> Thresholds:
+    """MetaSSL's thresholds before the first step."""
+    if weighting != "metassl":
         return {}
-    shape = host.exchanges(joint), len(class_names(spec))
-    return {part: jnp.full(shape, joint.metassl.threshold) for part in ("unlabeled", "labeled")}
+    shape = method.num_pairs(joint), len(class_names(spec))
+    return {half: jnp.full(shape, joint.metassl.threshold) for half in METRIC_PREFIXES}
 
 
-def scalar_names(host: JointMethod, spec: DatasetSpec, chosen: str) -> tuple[str, ...]:
-    """Names in `LossOutput.scalars`."""
-    names = ("supervised", "consistency", "ramp", *host.extra)
-    if chosen != "metassl":
+def metric_names(method: JointMethod, spec: DatasetSpec, weighting: str) -> tuple[str, ...]:
+    """Keys of `LossOutput.metrics`."""
+    names = ("supervised", "consistency", "ramp", *method.extra_losses)
+    if weighting != "metassl":
         return names
-    figures = (
-        *(f"region_share_{name}" for name in NAMES),
+    of_half = (
+        *(f"region_share_{name}" for name in REGION_NAMES),
         *(f"threshold_{name}" for name in class_names(spec)),
     )
-    return (*names, *(side + figure for side in SIDES.values() for figure in figures))
+    return (*names, *(prefix + name for prefix in METRIC_PREFIXES.values() for name in of_half))
 
 
-def total(
-    told: JointOutputs,
+def joint_loss(
+    outputs: JointOutputs,
     label: jax.Array,
     step: jax.Array,
     thresholds: Thresholds,
     *,
-    host: JointMethod,
+    method: JointMethod,
     joint: Joint,
     spec: DatasetSpec,
-    chosen: str,
+    weighting: str,
 ) -> LossOutput:
-    """Supervised + ramp · consistency + the host's own (method.md 2).
+    """`loss_scale` · (supervised + ramp-up · consistency + extra losses).
 
     Args:
-        told: what the nets said of one batch.
-        label: truth of the labeled images, uint8 `[n, *px]`.
-        step: of training, from 0.
+        outputs: of the method's nets for one batch.
+        label: ground truth of the labeled images, uint8 `[n, *px]`.
+        step: training steps done, from 0.
         thresholds: of this step.
-        host, joint, spec: the method, its settings, the dataset.
-        chosen: one of `config_joint.WEIGHTINGS`.
+        method, joint, spec: the method, its settings, the dataset.
+        weighting: one of `joint_schema.WEIGHTINGS`.
     """
-    supervised = jnp.asarray(sum(losses.overlap_loss(logits, label) for logits in told.truth), jnp.float32)
-    scalars = {"supervised": supervised} | told.extra
-    if chosen == "metassl":
-        consistency, thresholds, more = _of_regions(told, label, thresholds, host, joint, spec)
-        scalars |= more
+    # Summed over nets and auxiliary decoders, not averaged: each net trains as if it were alone.
+    supervised = sum(losses.ce_dice_loss(logits, label) for logits in outputs.labeled_logits)
+    supervised = jnp.asarray(supervised, jnp.float32)
+    metrics = {"supervised": supervised} | outputs.extra_losses
+    if weighting == "metassl":
+        consistency, thresholds, more = _metassl_loss(outputs, label, thresholds, method, joint, spec)
+        metrics |= more
     else:
-        exchanges = (*told.unlabeled, *told.labeled)
-        consistency = sum(_weighted(exchange, chosen) for exchange in exchanges)
-    rises = host.ramped or chosen == "metassl"
-    r = joint.ramp
-    factor = ramp(step, r.peak, r.steps, r.unit) if rises else jnp.float32(1)
-    scalars |= {"consistency": jnp.asarray(consistency, jnp.float32), "ramp": factor}
-    loss = supervised + factor * consistency + sum(told.extra.values())
-    return LossOutput(host.scale * loss, thresholds, scalars)
+        pairs = (*outputs.unlabeled_pairs, *outputs.labeled_pairs)
+        consistency = sum(_pair_loss(pair, weighting) for pair in pairs)
+    # MetaSSL ramps up beside every method: its loss is large, and its thresholds still move at first.
+    rampup = jnp.float32(1)
+    if method.uses_rampup or weighting == "metassl":
+        rampup = sigmoid_rampup(step, joint.ramp.peak, joint.ramp.steps, joint.ramp.unit)
+    metrics |= {"consistency": jnp.asarray(consistency, jnp.float32), "ramp": rampup}
+    loss = supervised + rampup * consistency + sum(outputs.extra_losses.values())
+    return LossOutput(method.loss_scale * loss, thresholds, metrics)
 
 
-def pixel_weights(exchange: ConsistencyPair, chosen: str) -> jax.Array:
-    """What each pixel of an exchange counts, `[b, *px]`, without gradient."""
-    reference, supervised = (jax.lax.stop_gradient(x) for x in (exchange.reference, exchange.supervised))
+def pixel_weights(pair: ConsistencyPair, weighting: str) -> jax.Array:
+    """Weight of each pixel of a pair, float32 `[b, *px]`, without gradient."""
+    # Stopped, since a weight with a gradient could be lowered in place of the loss.
+    reference, supervised = (jax.lax.stop_gradient(x) for x in (pair.reference, pair.supervised))
     weights = jnp.ones(reference.shape[:-1], jnp.float32)
-    if chosen == "inconsistency":
-        weights = (label_of(reference) == label_of(supervised)).astype(jnp.float32)
-    elif chosen == "csl":
+    if weighting == "inconsistency":
+        agree = most_probable_class(reference) == most_probable_class(supervised)
+        weights = agree.astype(jnp.float32)
+    elif weighting == "csl":
+        # By image: reliability is relative to the other pixels of the same image.
         weights = jax.vmap(csl.reliability_weights)(reference)
-    return weights if exchange.kept is None else weights * exchange.kept
+    return weights if pair.mask is None else weights * pair.mask
 
 
-def _weighted(exchange: ConsistencyPair, chosen: str) -> jax.Array:
-    weights = pixel_weights(exchange, chosen)
-    return exchange.share * exchange.how(exchange.reference, exchange.supervised, weights)
+def _pair_loss(pair: ConsistencyPair, weighting: str) -> jax.Array:
+    weights = pixel_weights(pair, weighting)
+    return pair.weight * pair.loss_fn(pair.reference, pair.supervised, weights)
 
 
-def region_map(exchange: ConsistencyPair, thresholds: jax.Array) -> jax.Array:
+def region_map(pair: ConsistencyPair, thresholds: jax.Array) -> jax.Array:
     """MetaSSL's region of every pixel, uint8 `[b, *px]`, index into `REGIONS`; thresholds `[class]`."""
-    reference, supervised = (jax.lax.stop_gradient(x) for x in (exchange.reference, exchange.supervised))
-    return regions.regions(reference, jax.nn.softmax(supervised, -1), thresholds)
+    reference, supervised = (jax.lax.stop_gradient(x) for x in (pair.reference, pair.supervised))
+    return metassl.regions(reference, jax.nn.softmax(supervised, -1), thresholds)
 
 
-def _of_regions(
-    told: JointOutputs,
+def _metassl_loss(
+    outputs: JointOutputs,
     label: jax.Array,
     thresholds: Thresholds,
-    host: JointMethod,
+    method: JointMethod,
     joint: Joint,
     spec: DatasetSpec,
 ) -> tuple[jax.Array, Thresholds, dict[str, jax.Array]]:
-    """MetaSSL's loss on unlabeled and labeled pixels (method.md 2.2), the thresholds moved on, figures."""
-    momentum, given = joint.metassl.momentum, host.region_weights(joint.metassl)
-    sides = zip(SIDES, (told.unlabeled, told.labeled), given, (None, label), strict=True)
-    loss, moved, figures = jnp.float32(0), {}, {}
-    for side, exchanges, weights, truth in sides:
+    """MetaSSL's loss of unlabeled and labeled pixels, the updated thresholds, and metrics by name.
+
+    It replaces the pairs' losses. Targets are the reference's classes, of labeled pixels the ground truth.
+    """
+    halves = zip(
+        METRIC_PREFIXES,
+        (outputs.unlabeled_pairs, outputs.labeled_pairs),
+        method.region_weights(joint.metassl),
+        (None, label),
+        strict=True,
+    )
+    loss, updated, metrics = jnp.float32(0), {}, {}
+    for half, pairs, weights, truth in halves:
         rows, shares = [], []
-        for exchange, old in zip(exchanges, thresholds[side], strict=True):
-            reference = jax.lax.stop_gradient(exchange.reference)
-            target = label_of(reference) if truth is None else truth
+        for pair, old in zip(pairs, thresholds[half], strict=True):
+            reference = jax.lax.stop_gradient(pair.reference)
+            target = most_probable_class(reference) if truth is None else truth
             counted = target != VOID
-            now = regions.update_thresholds(old, reference, counted, momentum)
-            region = region_map(exchange, now)
-            measured = regions.region_loss(
-                exchange.supervised, target, region, jnp.asarray(weights, jnp.float32), counted
+            # Updated before use: the regions of this batch already see its own confidence.
+            now = metassl.update_thresholds(old, reference, counted, joint.metassl.momentum)
+            region = region_map(pair, now)
+            region_loss = metassl.region_loss(
+                pair.supervised, target, region, jnp.asarray(weights, jnp.float32), counted
             )
-            loss += exchange.share * measured
+            loss += pair.weight * region_loss
             rows.append(now)
-            shares.append(regions.region_shares(region, counted))
-        moved[side] = jnp.stack(rows)
-        figures |= _figures(SIDES[side], jnp.mean(jnp.stack(shares), 0), moved[side].mean(0), spec)
-    return loss, moved, figures
+            shares.append(metassl.region_shares(region, counted))
+        updated[half] = jnp.stack(rows)
+        means = jnp.mean(jnp.stack(shares), 0), updated[half].mean(0)
+        metrics |= _region_metrics(METRIC_PREFIXES[half], *means, spec)
+    return loss, updated, metrics
 
 
-def _figures(side: str, shares: jax.Array, thresholds: jax.Array, spec: DatasetSpec) -> dict[str, jax.Array]:
-    """Means over the exchanges, by name."""
-    by_region = {f"{side}region_share_{name}": share for name, share in zip(NAMES, shares, strict=True)}
-    names = (f"{side}threshold_{name}" for name in class_names(spec))
-    return by_region | dict(zip(names, thresholds, strict=True))
+def _region_metrics(
+    prefix: str, shares: jax.Array, thresholds: jax.Array, spec: DatasetSpec
+) -> dict[str, jax.Array]:
+    """Shares of the regions `[4]` and thresholds `[class]`, means over the pairs, by name."""
+    regions = (f"{prefix}region_share_{name}" for name in REGION_NAMES)
+    classes = (f"{prefix}threshold_{name}" for name in class_names(spec))
+    return dict(zip(regions, shares, strict=True)) | dict(zip(classes, thresholds, strict=True))

@@ -1,4 +1,4 @@
-"""Views of one batch: weak ones of every image, and as many strong ones as a method asks for."""
+"""Views of one batch: weak ones of every image, and as many strong ones as a method draws."""
 
 from __future__ import annotations
 
@@ -11,68 +11,72 @@ from imjax.ops.patches import random_patch
 
 
 class BatchViews:
-    """A batch as the nets see it; labeled images come first.
+    """Augmented views of a batch; labeled images come first.
 
     Args:
         batch: `labeled` (`image` uint8 `[n, h, w, c]`, `label`) and `unlabeled` (`image` `[m, h, w, c]`);
-            of volumes with `d` before `h`. With `joint.patch` a view is of a random part of its image.
-        joint: what the views are like.
+            of volumes with `d` before `h`. With `joint.patch` a view shows a random part of its image.
+        joint: settings of the views.
         rotation_invariant: whether up and down do not matter.
         key: of this step.
     """
 
     def __init__(self, batch: dict, joint: Joint, rotation_invariant: bool, key: jax.Array):
-        draws, self._key = jax.random.split(key)
-        self._joint, self._strong = joint, 0
+        weak_key, self._strong_key = jax.random.split(key)
+        self._joint, self._strong_drawn = joint, 0
         images, label = batch["labeled"]["image"], batch["labeled"]["label"]
-        self.labeled = len(images)
-        """How many of the images are labeled."""
-        other = batch["unlabeled"]["image"]
-        # Unlabeled images take a label along that nobody reads: one program for both halves.
-        empty = jnp.zeros((len(other), *label.shape[1:]), label.dtype)
-        both = jnp.concatenate([images, other]), jnp.concatenate([label, empty])
-        chances, strength = _chances(joint.weak, joint), _strength(joint.weak)
+        self.num_labeled = len(images)
+        """Number n of labeled images."""
+        unlabeled = batch["unlabeled"]["image"]
+        # Unlabeled images get a label that is never read, so that one program makes the views of both halves.
+        empty = jnp.zeros((len(unlabeled), *label.shape[1:]), label.dtype)
+        pairs = jnp.concatenate([images, unlabeled]), jnp.concatenate([label, empty])
+        probabilities, strength = _probabilities(joint.weak, joint), _strength(joint.weak)
 
         def weak(key, image, label):
             if joint.patch:
                 place, key = jax.random.split(key)
                 image, label = random_patch(place, image, label, joint.patch)
-            return views.weak(key, image, label, chances, strength, rotation_invariant=rotation_invariant)
+            return views.weak(
+                key, image, label, probabilities, strength, rotation_invariant=rotation_invariant
+            )
 
-        self.images, labels = jax.vmap(weak)(jax.random.split(draws, len(both[0])), *both)
+        self.images, labels = jax.vmap(weak)(jax.random.split(weak_key, len(pairs[0])), *pairs)
         """Weak views uint8 `[n + m, h, w, c]`, of volumes `[n + m, d, h, w, c]`."""
-        self.label = labels[: self.labeled]
-        """uint8 `[n, h, w]` or `[n, h, w, k]`, of the weak views."""
+        self.label = labels[: self.num_labeled]
+        """uint8 `[n, h, w]` or `[n, h, w, k]`, of the labeled weak views."""
 
-    def parts(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Anything `[n + m, ...]` → of the labeled and of the unlabeled images."""
-        return x[: self.labeled], x[self.labeled :]
+    def split(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """`[n + m, ...]` → the part of the labeled images and that of the unlabeled ones."""
+        return x[: self.num_labeled], x[self.num_labeled :]
 
-    def strong(self) -> tuple[jax.Array, jax.Array]:
-        """Strong views of the weak ones, drawn anew at each call.
+    def strong_views(self) -> tuple[jax.Array, jax.Array]:
+        """Strong views of the weak views, drawn anew at each call.
 
         Returns:
-            uint8 `[n + m, h, w, c]`, and the boxes bool `[m, h, w]` in which each unlabeled view shows the
-            next image instead (CutMix). Of volumes both have `d` before `h`; a box goes through all slices.
+            uint8 `[n + m, h, w, c]`, and the CutMix boxes bool `[m, h, w]` in which each unlabeled view shows
+            the next image instead. Of volumes both have `d` before `h`; a box goes through all slices.
         """
-        self._strong += 1
-        draws, boxes = jax.random.split(jax.random.fold_in(self._key, self._strong))
-        keys = jax.random.split(draws, len(self.images))
-        chances, strength = _chances(self._joint.strong, self._joint), _strength(self._joint.strong)
-        seen = jax.vmap(lambda k, x: views.strong(k, x, chances, strength))(keys, self.images)
-        labeled, other = self.parts(seen)
-        shape, chance = other.shape[1:-1], self._joint.cutmix
-        draw = jax.vmap(lambda k: jnp.broadcast_to(views.cutmix_box(k, shape[-2:], chance), shape))
-        box = draw(jax.random.split(boxes, len(other)))
-        return jnp.concatenate([labeled, mix(box, other)]), box
+        self._strong_drawn += 1
+        photometry, boxes = jax.random.split(jax.random.fold_in(self._strong_key, self._strong_drawn))
+        keys = jax.random.split(photometry, len(self.images))
+        settings = self._joint.strong
+        probabilities, strength = _probabilities(settings, self._joint), _strength(settings)
+        strong = jax.vmap(lambda k, x: views.strong(k, x, probabilities, strength))(keys, self.images)
+        labeled, unlabeled = self.split(strong)
+        shape, cutmix_prob = unlabeled.shape[1:-1], self._joint.cutmix
+        draw_box = jax.vmap(lambda k: jnp.broadcast_to(views.cutmix_box(k, shape[-2:], cutmix_prob), shape))
+        box = draw_box(jax.random.split(boxes, len(unlabeled)))
+        # Labeled images are not mixed: their ground truth belongs to the whole view.
+        return jnp.concatenate([labeled, cutmix_with_next(box, unlabeled)]), box
 
 
-def mix(box: jax.Array, x: jax.Array) -> jax.Array:
-    """CutMix of whatever belongs to the unlabeled images, `[m, h, w, ...]`, with the next one's."""
+def cutmix_with_next(box: jax.Array, x: jax.Array) -> jax.Array:
+    """CutMix of arrays of the unlabeled images, `[m, h, w, ...]`: inside its box each shows the next one."""
     return jax.vmap(views.cutmix)(box, x, jnp.roll(x, -1, 0))
 
 
-def _chances(view: View, joint: Joint) -> views.AugmentProbabilities:
+def _probabilities(view: View, joint: Joint) -> views.AugmentProbabilities:
     return views.AugmentProbabilities(
         joint.flip, joint.turn, view.contrast_prob, view.blur_prob, view.noise_prob
     )

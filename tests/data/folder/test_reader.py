@@ -68,7 +68,7 @@ def test_a_spec_is_what_the_masks_tell(tmp_path):
     spec = reader.spec
     assert (spec.name, spec.title, spec.rotation_invariant) == ("folder_my_cells", "my cells", False)
     assert spec.classes == ("inconsistent", "class 0", "class 1", "class 2")
-    assert len(set(spec.palette)) == spec.outputs == 4 and (spec.monitor, spec.headline) == (
+    assert len(set(spec.palette)) == spec.outputs == 4 and (spec.selection_metric, spec.primary_metric) == (
         "soft_miou",
         "miou",
     )
@@ -143,7 +143,7 @@ def test_a_folder_per_label(tmp_path):
     masks = {"alive/a": values(0, 255), "dead/a": values(0, 1), "alive/b": values(0), "dead/b": values(255)}
     reader, labels = labels_of(folder(tmp_path, masks))
     spec = reader.spec
-    assert (spec.kind, spec.classes, spec.monitor) == ("multilabel", ("alive", "dead"), "loss")
+    assert (spec.kind, spec.classes, spec.selection_metric) == ("multilabel", ("alive", "dead"), "loss")
     assert len(spec.detection_shares) == 2
     assert (labels["a"] == values(0, 1)[..., None]).all() and (labels["b"] == [0, 1]).all()
     assert labels["bare1"].shape == (*SIZE, 2) and (labels["bare1"] == VOID).all()

@@ -42,7 +42,7 @@ def listed(raw, *stems):
 def test_spec():
     assert acdc.SPEC.classes == ("background", "right ventricle", "myocardium", "left ventricle")
     assert acdc.SPEC.volumes and acdc.SPEC.background and not acdc.SPEC.reserved
-    assert (acdc.SPEC.channels, acdc.SPEC.headline) == (1, "dice")
+    assert (acdc.SPEC.channels, acdc.SPEC.primary_metric) == (1, "dice")
 
 
 def test_gray_levels_by_hand(raw):

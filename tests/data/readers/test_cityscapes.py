@@ -37,7 +37,7 @@ def test_spec():
     # Label table of the set: 7 is road, 26 car, 33 bicycle.
     assert [spec.classes[1 + i] for i in (7, 26, 33)] == ["road", "car", "bicycle"]
     assert [spec.palette[1 + i] for i in (7, 26, 33)] == [(128, 64, 128), (0, 0, 142), (119, 11, 32)]
-    assert (spec.monitor, spec.headline) == ("soft_miou", "miou")
+    assert (spec.selection_metric, spec.primary_metric) == ("soft_miou", "miou")
 
 
 def test_ids_by_hand(raw):

@@ -32,7 +32,7 @@ error = functools.partial(complaint, READER)
 
 def test_spec():
     assert dsb2018.SPEC.outputs == 1 and dsb2018.SPEC.rotation_invariant and not dsb2018.SPEC.reserved
-    assert (dsb2018.SPEC.monitor, dsb2018.SPEC.headline) == ("hard_iou", "iou")
+    assert (dsb2018.SPEC.selection_metric, dsb2018.SPEC.primary_metric) == ("hard_iou", "iou")
 
 
 def test_label_is_the_union_of_the_masks(raw):

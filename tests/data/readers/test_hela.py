@@ -32,7 +32,7 @@ def test_spec():
     assert spec.channels == 1 and spec.rotation_invariant and spec.counts_cells and not spec.reserved
     assert spec.target_scale == (1, 1, 3) and spec.dilate_channels == (0, 1)
     assert spec.detection_shares == (0.01, 0.01, 0.001)
-    assert spec.monitor == "loss" and spec.headline == "miou_ad"
+    assert spec.selection_metric == "loss" and spec.primary_metric == "miou_ad"
     assert registry.DEFAULTS["hela"]["overlap"] == 0.6
 
 

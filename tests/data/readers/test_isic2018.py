@@ -33,7 +33,7 @@ error = functools.partial(complaint, READER)
 
 def test_spec():
     assert isic2018.SPEC.outputs == 1 and isic2018.SPEC.rotation_invariant and not isic2018.SPEC.reserved
-    assert (isic2018.SPEC.monitor, isic2018.SPEC.headline) == ("hard_iou", "iou")
+    assert (isic2018.SPEC.selection_metric, isic2018.SPEC.primary_metric) == ("hard_iou", "iou")
 
 
 def test_official_parts_without_the_other_files(raw):

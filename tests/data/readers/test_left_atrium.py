@@ -47,7 +47,11 @@ def listed(raw, *cases, name="train.list"):
 def test_spec():
     assert left_atrium.SPEC.classes == ("background", "atrium") and left_atrium.SPEC.dims == 3
     assert left_atrium.SPEC.background and not left_atrium.SPEC.volumes and not left_atrium.SPEC.reserved
-    assert (left_atrium.SPEC.channels, left_atrium.SPEC.headline, left_atrium.SPEC.monitor) == (
+    assert (
+        left_atrium.SPEC.channels,
+        left_atrium.SPEC.primary_metric,
+        left_atrium.SPEC.selection_metric,
+    ) == (
         1,
         "dice",
         "hard_miou",

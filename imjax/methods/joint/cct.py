@@ -1,0 +1,58 @@
+"""Cross-consistency training, CCT (Ouali et al. 2020, arXiv 2003.09005, section 3)."""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+
+from imjax.config.joint_schema import Joint
+from imjax.methods.joint.base import ConsistencyPair, JointMethod, JointOutputs, mse_consistency
+from imjax.methods.joint.forward import StudentForward
+from imjax.methods.joint.views import BatchViews
+from imjax.ops import perturb
+
+PERTURBATIONS = (
+    perturb.feature_noise,
+    functools.partial(perturb.feature_dropout, rate=0.3),
+    perturb.attention_drop,
+)
+"""One for each auxiliary decoder."""
+
+
+def cct(nets: StudentForward, views: BatchViews, joint: Joint, with_labeled: bool) -> JointOutputs:
+    """Auxiliary decoders of perturbed encoder features match the main decoder's probabilities."""
+    hooks = tuple(_on_every_level(function, nets.next_key()) for function in PERTURBATIONS)
+    output = nets(0, views.images, perturb=hooks)
+    # No gradient into the main decoder: it is trained on labels only.
+    reference = views.split(jax.lax.stop_gradient(jax.nn.softmax(output.logits, -1)))
+    auxiliary = [views.split(logits) for logits in output.auxiliary]
+    weight = 1 / len(PERTURBATIONS)
+    labeled, unlabeled = (
+        [
+            ConsistencyPair(reference[half], logits[half], mse_consistency, weight=weight)
+            for logits in auxiliary
+        ]
+        for half in (0, 1)
+    )
+    labeled_logits = [views.split(output.logits)[0], *(logits[0] for logits in auxiliary)]
+    return JointOutputs(labeled_logits, unlabeled, labeled if with_labeled else [])
+
+
+def _on_every_level(function, key: jax.Array):
+    """A hook that perturbs each of an encoder's feature maps with a key of its own."""
+
+    def hook(features):
+        keys = jax.random.split(key, len(features))
+        return [function(k, x) for k, x in zip(keys, features, strict=True)]
+
+    return hook
+
+
+METHODS = {
+    "cct": JointMethod(
+        cct,
+        num_pairs=lambda joint: len(PERTURBATIONS),
+        auxiliary_decoders=len(PERTURBATIONS),
+    )
+}
