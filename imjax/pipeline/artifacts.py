@@ -121,8 +121,8 @@ class ArtifactStore:
         done = _read_done(folder)
         if not done or done["digest"] != self.digest(name):
             return False
-        found = checksums(folder)
-        damaged = [path for path, checksum in done["files"].items() if found.get(path) != checksum]
+        actual = checksums(folder)
+        damaged = [path for path, checksum in done["files"].items() if actual.get(path) != checksum]
         if damaged:
             logger.warning("%s: damaged; the stage is run again", folder / damaged[0])
         return not damaged

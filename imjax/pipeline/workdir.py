@@ -1,4 +1,4 @@
-"""A run's folder: what it was started with, and the refusal to mix two runs in one."""
+"""A run's folder: the record of its settings, and the refusal to mix two runs in one folder."""
 
 from __future__ import annotations
 
