@@ -98,9 +98,9 @@ def run(config: Config, stages: tuple, workdir: Path, reuse: Sequence[Path] = ()
 
     distributed.start(pod)
     with disk.explained(workdir), distributed.folder(workdir) as folder, lock.held(folder):
-        _run(config, stages, packed, folder, reuse, distributed.agreed(stopping))
+        _run(config, stages, packed, folder, reuse, distributed.synchronized_flag(stopping))
         # The first process has more to do at the end; the others must be there until then.
-        distributed.wait()
+        distributed.barrier()
 
 
 def _run(
@@ -120,7 +120,7 @@ def _run(
     from imjax.training import distributed
     from imjax.training.metric_writer import Writer
 
-    distributed.same("settings, data or code", workdirs.digest(config, packed))
+    distributed.assert_equal_across_processes("settings, data or code", workdirs.digest(config, packed))
     workdirs.open_workdir(workdir, config, packed)
     reusable = workdirs.reusable_runs(reuse, workdir)
     writer = Writer(workdir, events=distributed.is_first())

@@ -81,7 +81,7 @@ def _locate_stage(store: ArtifactStore, name: str) -> tuple[bool, Path | None]:
     """
     done = store.is_done(name)
     folder = store.folder(name) if done else store.find_reusable_stage(name)
-    done, path = distributed.first_says((done, folder and str(folder)))
+    done, path = distributed.broadcast_from_first((done, folder and str(folder)))
     return done, path and Path(path)
 
 
