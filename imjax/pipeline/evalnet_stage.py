@@ -27,6 +27,10 @@ from imjax.training.ensemble_parallel import Members
 from imjax.training.objective import scoring
 from imjax.training.progress import Monitor
 
+STREAMS = {"labeled": "pairs/labelled", "val": "pairs/val"}
+"""Random stream of each split's pairs. A stream's name seeds it, so the old spelling stays: another one would
+draw other pairs than the runs that the documented results are from."""
+
 
 def make_pairs(stage: PairsStage, context: Context, out: Path, monitor: Monitor) -> dict[str, Any]:
     """Write `labeled.npz` and `val.npz` (fields of `evalnet.Pair`) to `out` (method.md 1.6).
@@ -69,10 +73,10 @@ def _pairs_of_ensembles(stage: PairsStage, context: Context, split: str) -> trai
     labels = np.concatenate([_labels(context, nets, data.images) for nets in stage.nets])
     parts = []
     for number in range(settings.passes if split == "labeled" else settings.val_passes):
-        draws = rng.numpy(seed, f"pairs/{split}", number)
+        draws = rng.numpy(seed, STREAMS[split], number)
         members = _draw_members(draws, labels, settings.fewest, settings.most)
         kernels = draws.choice(np.array(settings.kernels, np.int32), (len(data.images), 2))
-        keys = jax.random.split(rng.key(seed, f"pairs/{split}", number), len(data.images))
+        keys = jax.random.split(rng.key(seed, STREAMS[split], number), len(data.images))
         parts.append(
             over_images(
                 _pair,
