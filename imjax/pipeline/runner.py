@@ -1,4 +1,4 @@
-"""Run a plan: skip what is done, run the rest in order, commit each stage as a whole."""
+"""Run a plan: skip finished stages, run the others in order, commit each as a whole."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def run(
             logger.info("stage %s %s: already done", position, stage.name)
             continue
         if reason := context.store.outdated_reason(stage.name):
-            logger.info("stage %s %s: done before, but %s; done again", position, stage.name, reason)
+            logger.info("stage %s %s: outdated, because %s", position, stage.name, reason)
         if folder:
             # Metrics first: a kill in between leaves a stage that is not done and is copied again.
             writer.copy(folder.parents[1] / "metrics.jsonl", stage.name)
