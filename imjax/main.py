@@ -72,7 +72,7 @@ def run(config: Config, stages: tuple, workdir: Path, reuse: Sequence[Path] = ()
         config: checked.
         stages: its plan.
         workdir: the run's folder.
-        reuse: folders of other runs, whose finished stages are taken over where they are the same.
+        reuse: folders of other runs, whose finished stages are copied where they are the same.
         pod: join the other hosts of a TPU pod.
 
     Raises:
@@ -98,9 +98,9 @@ def run(config: Config, stages: tuple, workdir: Path, reuse: Sequence[Path] = ()
 
     distributed.start(pod)
     with disk.explained(workdir), distributed.folder(workdir) as folder, lock.held(folder):
-        _run(config, stages, packed, folder, reuse, distributed.agreed(stopping))
+        _run(config, stages, packed, folder, reuse, distributed.synchronized_flag(stopping))
         # The first process has more to do at the end; the others must be there until then.
-        distributed.wait()
+        distributed.barrier()
 
 
 def _run(
@@ -114,19 +114,19 @@ def _run(
     """The part of `run` that needs JAX."""
     from imjax.pipeline import results, runner
     from imjax.pipeline import workdir as workdirs
-    from imjax.pipeline.artifacts import ArtifactStore, basis
+    from imjax.pipeline.artifacts import ArtifactStore, shared_inputs
     from imjax.pipeline.context import Context
     from imjax.report import write_report
     from imjax.training import distributed
     from imjax.training.metric_writer import Writer
 
-    distributed.same("settings or data", workdirs.digest(config, packed))
+    distributed.assert_equal_across_processes("settings, data or code", workdirs.digest(config, packed))
     workdirs.open_workdir(workdir, config, packed)
-    lenders = workdirs.lenders(reuse, workdir)
+    reusable = workdirs.reusable_runs(reuse, workdir)
     writer = Writer(workdir, events=distributed.is_first())
     writer.hparams(flatten(dataclasses.asdict(config)))
     try:
-        store = ArtifactStore(workdir, stages, basis(config, packed.manifest["hash"]), lenders)
+        store = ArtifactStore(workdir, stages, shared_inputs(config, packed.manifest["hash"]), reusable)
         rows = runner.run(stages, Context(config, packed, store), writer, stopping)
     finally:
         writer.close()

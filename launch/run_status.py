@@ -12,7 +12,7 @@ from typing import Any
 
 from imjax.json_io import read_json
 from imjax.pipeline.plan import make_plan
-from imjax.pipeline.workdir import facts
+from imjax.pipeline.workdir import result_settings
 from launch.grid import SweepRun
 
 LOG = "sweep.log"
@@ -58,10 +58,10 @@ def beginning(point: SweepRun) -> Any:
 def finished(point: SweepRun) -> bool:
     """Whether the point's folder has the report of a run with its configuration."""
     try:
-        there = facts(read_json(point.workdir / "config.json")["config"])
+        there = result_settings(read_json(point.workdir / "config.json")["config"])
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    wanted = facts(dataclasses.asdict(point.config))
+    wanted = result_settings(dataclasses.asdict(point.config))
     same = all(there.get(key) == value for key, value in wanted.items())
     return same and (point.workdir / "report.html").is_file()
 

@@ -322,7 +322,7 @@ def test_as_many_evalnets_score_as_nets_label(method, judges):
     values = leaf(f"suim_{method}").to_dict()
     values["ensemble"]["members"] = 3
     labels = [stage for stage in make_plan(check(freeze(values))) if isinstance(stage, LabelStage)]
-    assert [stage.judges for stage in labels] == [judges] * 5
+    assert [stage.num_evalnets for stage in labels] == [judges] * 5
     assert ("3 EvalNets" in describe(make_plan(freeze(values)))) == bool(judges)
 
 

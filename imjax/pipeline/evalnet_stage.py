@@ -1,4 +1,4 @@
-"""EvalNets: pairs of known quality from start stages' candidates, nets that learn it, their judgment."""
+"""EvalNets: pairs of known quality from the start stages' candidates, nets that learn it, their scores."""
 
 from __future__ import annotations
 
@@ -27,21 +27,25 @@ from imjax.training.ensemble_parallel import Members
 from imjax.training.objective import evalnet_objective
 from imjax.training.progress import StageLogger
 
+STREAMS = {"labeled": "pairs/labelled", "val": "pairs/val"}
+"""Random stream of each split's pairs. A stream's name seeds it, so the old spelling stays: another one would
+draw other pairs than the runs that the documented results are from."""
+
 
 def make_pairs(stage: PairsStage, context: Context, out: Path, monitor: StageLogger) -> dict[str, Any]:
     """Write `labeled.npz` and `val.npz` (fields of `evalnet.EvalNetExample`) to `out` (method.md 1.6).
 
     Returns:
-        Facts for DONE.json.
+        Metadata for DONE.json.
     """
-    facts = {}
+    counts = {}
     for split in ("labeled", "val"):
-        make = _of_ensembles if stage.of == "ensembles" else _of_candidates
+        make = _pairs_of_ensembles if stage.of == "ensembles" else _pairs_of_candidates
         pairs = make(stage, context, split)
         np.savez(out / f"{split}.npz", **pairs)
-        facts[split] = len(pairs["image"])
-    monitor.log(f"{facts['labeled']} pairs to learn from, {facts['val']} to validate on")
-    return facts
+        counts[split] = len(pairs["image"])
+    monitor.log(f"{counts['labeled']} training pairs, {counts['val']} validation pairs")
+    return counts
 
 
 def _labels(context: Context, nets: str, images: np.ndarray, count: int | None = None) -> np.ndarray:
@@ -51,7 +55,7 @@ def _labels(context: Context, nets: str, images: np.ndarray, count: int | None =
     return context.predicted_labels(net, jax.tree.map(lambda leaf: leaf[:count], variables), images)
 
 
-def _of_candidates(stage: PairsStage, context: Context, split: str) -> training_sets.Pairs:
+def _pairs_of_candidates(stage: PairsStage, context: Context, split: str) -> training_sets.Pairs:
     """Each image with each candidate's mask (on val, a few of each stage's), and once with the truth."""
     data = context.packed.splits[split]
     count = None if split == "labeled" else stage.pairs.val_candidates
@@ -63,16 +67,16 @@ def _of_candidates(stage: PairsStage, context: Context, split: str) -> training_
     return training_sets.join(*(part._asdict() for part in parts))
 
 
-def _of_ensembles(stage: PairsStage, context: Context, split: str) -> training_sets.Pairs:
+def _pairs_of_ensembles(stage: PairsStage, context: Context, split: str) -> training_sets.Pairs:
     """Passes over the images, each with a drawn ensemble's blocked pair."""
     data, settings, seed = context.packed.splits[split], stage.pairs, context.config.seed
     labels = np.concatenate([_labels(context, nets, data.images) for nets in stage.nets])
     parts = []
     for number in range(settings.passes if split == "labeled" else settings.val_passes):
-        draws = rng.numpy(seed, f"pairs/{split}", number)
+        draws = rng.numpy(seed, STREAMS[split], number)
         members = _draw_members(draws, labels, settings.fewest, settings.most)
         kernels = draws.choice(np.array(settings.kernels, np.int32), (len(data.images), 2))
-        keys = jax.random.split(rng.key(seed, f"pairs/{split}", number), len(data.images))
+        keys = jax.random.split(rng.key(seed, STREAMS[split], number), len(data.images))
         parts.append(
             map_images(
                 _pair,
@@ -81,7 +85,7 @@ def _of_ensembles(stage: PairsStage, context: Context, split: str) -> training_s
                 data.labels,
                 members,
                 kernels,
-                shared=(training_sets.power(settings),),
+                shared=(training_sets.kernel_strength(settings),),
                 spec=context.packed.spec,
             )  # fmt: skip
         )
@@ -121,7 +125,7 @@ def train(stage: EvalNetStage, context: Context, out: Path, monitor: StageLogger
     """Train EvalNets and write nets and ranking to `out`.
 
     Returns:
-        Facts for DONE.json.
+        Metadata for DONE.json.
     """
     folder = context.store.folder(stage.pairs)
     learn, val = (dict(np.load(folder / f"{split}.npz")) for split in ("labeled", "val"))
@@ -130,53 +134,53 @@ def train(stage: EvalNetStage, context: Context, out: Path, monitor: StageLogger
     save_nets(out / "nets", fitted.variables)
     write_json(out / "train.json", fitted.metadata())
     best = fitted.value[fitted.ranked()[0]]
-    monitor.log(f"val {objective.selection_metric} {best:.4f} (the best of {stage.candidates})")
+    monitor.log(f"val {objective.selection_metric} {best:.4f} (best of {stage.candidates})")
     return {"pairs": len(learn["image"])}
 
 
-def make_judge(
+def make_evalnet_scorer(
     context: Context, evalnets: str, count: int, skip_first: bool = False
 ) -> Callable[[training_sets.Pairs], np.ndarray]:
-    """The best EvalNets of a finished stage as a function.
+    """The best EvalNets of a finished stage as a scoring function.
 
     Args:
         context: of the run.
         evalnets: name of the stage.
-        count: its best so many; fewer where others were dropped.
+        count: number of its best nets; fewer where others were dropped.
         skip_first: class 0 does not count.
 
     Returns:
-        Images and the labels to score → float32 `[n]`, 0..1.
+        A function from images and the labels to score to scores, float32 `[n]`, 0..1.
     """
     stage, spec = context.store.stage(evalnets), context.packed.spec
     net, variables = context.evalnet(stage.alpha), context.best_nets(evalnets, count)
-    batch, known = context.config.eval_batch_size, context.packed.splits["labeled"]
-    shapes = memory.shapes({"image": known.images, "mask": known.labels}, batch)
-    need = memory.of_asking(_look(net), variables, shapes)
+    batch, labeled = context.config.eval_batch_size, context.packed.splits["labeled"]
+    shapes = memory.shapes({"image": labeled.images, "mask": labeled.labels}, batch)
+    need = memory.of_asking(_score_fn(net), variables, shapes)
     members = context.members(jax.tree.leaves(variables)[0].shape[0], need)
-    placed, mapped = members.shard(variables), _looking(members, net)
+    placed, mapped = members.shard(variables), _compiled_scores(members, net)
 
-    def judge(pairs: training_sets.Pairs) -> np.ndarray:
+    def score(pairs: training_sets.Pairs) -> np.ndarray:
         source = context.source({"image": pairs["image"], "mask": pairs["label"]}, members)
-        seen = apply_nets.per_image(members, mapped, placed, source, batch)
-        iou, detection = (np.moveaxis(leaf, 0, 1) for leaf in seen)
-        return map_images(_score, iou, detection, spec=spec, skip_first=skip_first)
+        outputs = apply_nets.per_image(members, mapped, placed, source, batch)
+        iou, detection = (np.moveaxis(leaf, 0, 1) for leaf in outputs)
+        return map_images(_pair_score, iou, detection, spec=spec, skip_first=skip_first)
 
-    return judge
+    return score
 
 
 @functools.lru_cache(maxsize=8)
-def _looking(members: Members, net: nn.Module) -> Callable:
-    return members.map(_look(net))
+def _compiled_scores(members: Members, net: nn.Module) -> Callable:
+    return members.map(_score_fn(net))
 
 
-def _look(net: nn.Module) -> Callable:
-    def look(variables, batch):
+def _score_fn(net: nn.Module) -> Callable:
+    def score_batch(variables, batch):
         iou, detection = net.apply(variables, batch["image"], batch["mask"])
         return jax.nn.sigmoid(iou), jax.nn.sigmoid(iou if detection is None else detection)
 
-    return look
+    return score_batch
 
 
-def _score(iou: jax.Array, detection: jax.Array, *, spec: DatasetSpec, skip_first: bool) -> jax.Array:
+def _pair_score(iou: jax.Array, detection: jax.Array, *, spec: DatasetSpec, skip_first: bool) -> jax.Array:
     return evalnet.pair_score(iou, detection, spec=spec, skip_first=skip_first)

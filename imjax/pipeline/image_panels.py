@@ -1,4 +1,4 @@
-"""Image panels: what a person looks at to see whether labels and predictions make sense."""
+"""Image panels for a person to check whether labels and predictions make sense."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ COUNT = 4
 """Images per stage, the same ones in every generation."""
 
 
-def of_labels(context: Context, pair: inconsistency.PseudoLabel, out: Path, monitor: StageLogger) -> None:
-    """Image, truth if there is any, pseudo-label and inconsistency mask of a few unlabeled images."""
+def write_label_panels(
+    context: Context, pair: inconsistency.PseudoLabel, out: Path, monitor: StageLogger
+) -> None:
+    """Write image, ground truth if any, pseudo-label and inconsistency mask of a few unlabeled images."""
     data, spec = context.packed.splits["unlabeled"], context.packed.spec
     chosen = _chosen(len(data.images))
     masks = np.where(pair.inconsistent[chosen], 255, 0).astype(np.uint8)
@@ -35,10 +37,10 @@ def of_labels(context: Context, pair: inconsistency.PseudoLabel, out: Path, moni
     )
 
 
-def of_generation(
+def write_generation_panels(
     context: Context, labels_of: Callable[[np.ndarray], np.ndarray], out: Path, monitor: StageLogger
 ) -> None:
-    """What the best net of a generation predicts for the images whose pseudo-labels `of_labels` shows.
+    """Write the best net's predictions for the images whose pseudo-labels `write_label_panels` shows.
 
     Args:
         context: of the run.
@@ -54,7 +56,7 @@ def of_generation(
     _write({"prediction, unlabeled": paint_labels(spec, predicted)}, out / "unlabeled.npz", monitor)
 
 
-def of_training(context: Context, predicted: np.ndarray, out: Path, monitor: StageLogger) -> None:
+def write_training_panels(context: Context, predicted: np.ndarray, out: Path, monitor: StageLogger) -> None:
     """Image, truth and prediction of a few test images; `predicted` uint8 `[n, ...]` is of all of them."""
     data, spec = context.packed.splits["test"], context.packed.spec
     chosen = _chosen(len(data.images))

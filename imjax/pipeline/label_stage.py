@@ -1,4 +1,4 @@
-"""Label stages: pseudo-labels of the unlabeled images, which are kept, and how many copies each gets."""
+"""Label stages: pseudo-label the unlabeled images, choose which to keep and how many copies each gets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from imjax.ops.batched_map import map_images
 from imjax.ops.inconsistency import PseudoLabel
 from imjax.pipeline import image_panels, training_sets
 from imjax.pipeline.context import Context
-from imjax.pipeline.evalnet_stage import make_judge
+from imjax.pipeline.evalnet_stage import make_evalnet_scorer
 from imjax.pipeline.stages import LabelStage
 from imjax.training import evaluate
 from imjax.training.progress import StageLogger
@@ -40,7 +40,7 @@ def run(stage: LabelStage, context: Context, out: Path, monitor: StageLogger) ->
     `score` float32 `[n]` (EvalNets'; nan without).
 
     Returns:
-        Facts for DONE.json.
+        Metadata for DONE.json.
     """
     images = context.packed.splits["unlabeled"].images
     net = context.unet(context.store.stage(stage.nets).alpha)
@@ -51,23 +51,24 @@ def run(stage: LabelStage, context: Context, out: Path, monitor: StageLogger) ->
         pair = context.label(labeler, net, variables, images, key)
         score = _scores(stage, context, images, pair)
     else:
-        pair, score = _choose(stage, context, images, context.predicted_labels(net, variables, images))
+        candidates = context.predicted_labels(net, variables, images)
+        pair, score = select_best_masks(stage, context, images, candidates)
     copies = _copies(stage, score)
     np.savez(
         out / "labels.npz", label=pair.label, inconsistent=pair.inconsistent, keep=pair.keep,
         copies=copies, score=score,
     )  # fmt: skip
     kept = _kept(context.packed.spec, pair)
-    reason = collapse(context.packed.spec, kept, context.packed.splits["labeled"].labels)
-    facts = _facts(context, pair, kept, score, copies) | {"collapsed": float(bool(reason))}
-    for name, value in facts.items():
+    reason = describe_collapse(context.packed.spec, kept, context.packed.splits["labeled"].labels)
+    metrics = _labeling_metrics(context, pair, kept, score, copies) | {"collapsed": float(bool(reason))}
+    for name, value in metrics.items():
         monitor.scalar("unlabeled", name, value)
-    # No score without EvalNets, and no accuracy of images that have no truth.
-    known = {name: value for name, value in facts.items() if np.isfinite(value)}
-    monitor.log(", ".join(f"{name} {value:.4g}" for name, value in known.items()))
-    _warn(stage, facts, reason)
-    image_panels.of_labels(context, pair, out, monitor)
-    return known
+    # Without EvalNets there is no score, and without ground truth no accuracy.
+    finite = {name: value for name, value in metrics.items() if np.isfinite(value)}
+    monitor.log(", ".join(f"{name} {value:.4g}" for name, value in finite.items()))
+    _warn(stage, metrics, reason)
+    image_panels.write_label_panels(context, pair, out, monitor)
+    return finite
 
 
 @functools.lru_cache(maxsize=8)
@@ -85,10 +86,10 @@ def _scores(stage: LabelStage, context: Context, images: np.ndarray, pair: Pseud
     if stage.copies == "oracle":
         truth = context.packed.splits["unlabeled"].labels
         return map_images(evalnet.true_score, truth, pairs["label"], pair.inconsistent, spec=spec)
-    return make_judge(context, stage.evalnets, stage.judges, skip_first=spec.reserved)(pairs)
+    return make_evalnet_scorer(context, stage.evalnets, stage.num_evalnets, skip_first=spec.reserved)(pairs)
 
 
-def _choose(
+def select_best_masks(
     stage: LabelStage, context: Context, images: np.ndarray, candidates: np.ndarray
 ) -> tuple[PseudoLabel, np.ndarray]:
     """The best-scored mask of each image, kept from a score of the threshold on (method `evalnet`).
@@ -100,15 +101,17 @@ def _choose(
         Pairs with nothing inconsistent, and the scores float32 `[n]`.
     """
     best = score = None
-    judge = make_judge(context, stage.evalnets, stage.judges)
-    kept = np.load(context.store.folder(stage.kept) / "labels.npz") if stage.kept else None
+    score_masks = make_evalnet_scorer(context, stage.evalnets, stage.num_evalnets)
+    kept = (
+        np.load(context.store.folder(stage.previous_labels) / "labels.npz") if stage.previous_labels else None
+    )
     for masks in [*candidates, *([kept["label"]] if kept else [])]:
-        found = judge({"image": images, "label": masks})
+        scores = score_masks({"image": images, "label": masks})
         if best is None:
-            best, score = masks.copy(), found
+            best, score = masks.copy(), scores
         else:
-            better = found > score
-            best[better], score[better] = masks[better], found[better]
+            better = scores > score
+            best[better], score[better] = masks[better], scores[better]
     keep = score >= stage.threshold
     nothing = np.zeros(best.shape[:3], bool)
     return PseudoLabel(best, nothing, np.zeros(len(best), np.int32), keep), score
@@ -121,30 +124,30 @@ def _copies(stage: LabelStage, score: np.ndarray) -> np.ndarray:
     return np.full(len(score), 1 if stage.copies == "one" else 0, np.int32)
 
 
-def _facts(
+def _labeling_metrics(
     context: Context, pair: PseudoLabel, kept: np.ndarray, score: np.ndarray, copies: np.ndarray
 ) -> dict[str, float]:
-    """What the log, the metrics and the report say of a labeling; nan where nothing tells.
+    """Metrics of a labeling for log, metrics and report; nan where they are undefined.
 
-    `kept`: what `_kept` gives of the pair.
+    `kept`: the labels that `_kept` returns for the pair.
     """
     spec, unlabeled = context.packed.spec, context.packed.splits["unlabeled"]
     void = _void(spec, pair)
-    # Accuracy of what is left after blocking; the truth is used for this figure only.
+    # Accuracy of what is left after blocking; the ground truth is used for this metric only.
     truth = np.where(void | (unlabeled.labels == VOID), VOID, unlabeled.labels)
-    figures = evaluate.figures(spec, truth=truth.astype(np.uint8), prediction=pair.label)
-    facts = {
+    accuracy = evaluate.figures(spec, truth=truth.astype(np.uint8), prediction=pair.label)
+    metrics = {
         "inconsistent_pixels": float(pair.size.mean()),
         "inconsistent_share": float(pair.inconsistent.mean()),
         "kept_share": float(pair.keep.mean()),
         "score": float(score.mean()),
         "copies": float(copies[pair.keep].mean()) if pair.keep.any() else 0.0,
-        f"pseudo_{spec.primary_metric}": figures[spec.primary_metric, ""],
+        f"pseudo_{spec.primary_metric}": accuracy[spec.primary_metric, ""],
     }
     if spec.kind != "multiclass":
-        facts["pseudo_foreground"] = foreground(kept)
-        facts["labeled_foreground"] = foreground(context.packed.splits["labeled"].labels)
-    return facts
+        metrics["pseudo_foreground"] = foreground(kept)
+        metrics["labeled_foreground"] = foreground(context.packed.splits["labeled"].labels)
+    return metrics
 
 
 def _void(spec: DatasetSpec, pair: PseudoLabel) -> np.ndarray:
@@ -157,20 +160,20 @@ def _kept(spec: DatasetSpec, pair: PseudoLabel) -> np.ndarray:
     return np.where(_void(spec, pair), np.uint8(VOID), pair.label)[pair.keep]
 
 
-def collapse(spec: DatasetSpec, labels: np.ndarray, labeled: np.ndarray) -> str:
+def describe_collapse(spec: DatasetSpec, labels: np.ndarray, labeled: np.ndarray) -> str:
     """How pseudo-labels have collapsed, in words; empty if they have not.
 
-    They have if they say nothing; if one of several classes has `NEARLY_ALL` of the pixels, and less of the
-    labeled set's; binary and in a channel of multilabel, if they hold one value, or foreground or background
-    covers less than `HARDLY` of the share that it covers of the labeled set.
+    They have collapsed if all pixels are VOID. Multiclass: if one class has `NEARLY_ALL` of the pixels, and
+    less in the labeled set. Binary, and each channel of multilabel: if they hold one value, or if foreground
+    or background covers less than `HARDLY` of its share in the labeled set.
 
     Args:
         spec: of the dataset.
-        labels: uint8 `[n, ...]`, VOID where they say nothing.
+        labels: uint8 `[n, ...]`, VOID where there is no label.
         labeled: those of the labeled set.
     """
     if not (labels != VOID).any():
-        return "they say nothing"
+        return "no pixel has a label"
     if spec.kind == "multiclass":
         counts = np.array([[(x == i).sum() for i in range(spec.outputs)] for x in (labels, labeled)])
         share, usual = counts / np.maximum(counts.sum(1, keepdims=True), 1)
@@ -181,10 +184,10 @@ def collapse(spec: DatasetSpec, labels: np.ndarray, labeled: np.ndarray) -> str:
     channels = [labels] if spec.kind == "binary" else np.moveaxis(labels, -1, 0)
     usually = [labeled] if spec.kind == "binary" else np.moveaxis(labeled, -1, 0)
     for name, channel, usual in zip(spec.classes, channels, usually, strict=True):
-        found, wanted = foreground(channel), foreground(usual)
-        lost = found < HARDLY * wanted or 1 - found < HARDLY * (1 - wanted)
-        if lost or found in (0, 1):
-            return f"{name} has {found:.2%} of their pixels, {wanted:.2%} of the labeled set's"
+        share, expected = foreground(channel), foreground(usual)
+        lost = share < HARDLY * expected or 1 - share < HARDLY * (1 - expected)
+        if lost or share in (0, 1):
+            return f"{name} has {share:.2%} of their pixels, {expected:.2%} of the labeled set's"
     return ""
 
 
@@ -194,8 +197,8 @@ def foreground(labels: np.ndarray) -> float:
     return float((labels == 1).sum() / counted) if counted else 0.0
 
 
-def _warn(stage: LabelStage, facts: dict[str, float], reason: str) -> None:
-    if not facts["kept_share"]:
+def _warn(stage: LabelStage, metrics: dict[str, float], reason: str) -> None:
+    if not metrics["kept_share"]:
         logger.warning("%s: no pair was kept; the next nets train on the labeled set alone", stage.name)
     elif reason:
         logger.warning(

@@ -1,4 +1,4 @@
-"""Panels of what a joint method's loss saw: predictions, regions, weights, likeness of images."""
+"""Panels of a joint method's loss: predictions, regions, pixel weights, similarity of images."""
 
 from __future__ import annotations
 
@@ -15,30 +15,33 @@ from imjax.training.progress import StageLogger
 from imjax.training.semi_supervised_objective import LossVisuals
 
 REGION_COLORS = np.array(((0, 114, 178), (86, 180, 233), (213, 94, 0), (240, 228, 66)), np.uint8)
-"""UC, US, DC, DS: blue where the predictions agree, orange and yellow where not; told apart by the
-color-blind (Okabe & Ito)."""
+"""UC, US, DC, DS: blue where the predictions agree, orange and yellow where not; safe for the color-blind
+(Okabe & Ito)."""
 
 
 def write(context: Context, look: LossVisuals, out: Path, monitor: StageLogger) -> None:
-    """Write `looks.npz`: uint8 RGB by title, of a few unlabeled images (of volumes the middle slice of what
-    the step saw), and one each of the batch's maps."""
+    """Write `looks.npz`: uint8 RGB by title, of a few unlabeled images and of each of the batch's maps.
+
+    Of volumes it is the middle slice of the patch that the step had.
+    """
     spec = context.packed.spec
-    seen = {
+    images = {
         name: image_panels.plane(spec, x[: image_panels.COUNT])
         for name, x in look._asdict().items()
         if name != "similarity_maps"
     }
-    found = {
-        "view": to_rgb(seen["image"]),
-        "reference": paint_labels(spec, seen["reference"]),
-        "supervised": paint_labels(spec, seen["supervised"]),
-        "region (blue: UC, light: US, orange: DC, yellow: DS)": REGION_COLORS[_channel(spec, seen["region"])],
-        "weight of the pixels": _gray(_channel(spec, seen["weight"])),
+    regions = REGION_COLORS[_channel(spec, images["region"])]
+    panels = {
+        "view": to_rgb(images["image"]),
+        "reference": paint_labels(spec, images["reference"]),
+        "supervised": paint_labels(spec, images["supervised"]),
+        "region (blue: UC, light: US, orange: DC, yellow: DS)": regions,
+        "weight of the pixels": _gray(_channel(spec, images["weight"])),
     }
-    side = max(seen["image"].shape[1:3])
+    side = max(images["image"].shape[1:3])
     maps = {title: _gray(_enlarged(values, side)[None]) for title, values in look.similarity_maps.items()}
-    np.savez_compressed(out / "looks.npz", **found, **maps)
-    monitor.images(found | maps)
+    np.savez_compressed(out / "looks.npz", **panels, **maps)
+    monitor.images(panels | maps)
 
 
 def _channel(spec: DatasetSpec, values: np.ndarray) -> np.ndarray:
@@ -52,5 +55,5 @@ def _gray(values: np.ndarray) -> np.ndarray:
 
 
 def _enlarged(values: np.ndarray, side: int) -> np.ndarray:
-    """A small square map as large as an image, its cells still to be seen."""
+    """A small square map as large as an image, with its cells still visible."""
     return cv2.resize(values.astype(np.float32), (side, side), interpolation=cv2.INTER_NEAREST)

@@ -23,21 +23,21 @@ def make_plan(config: Config) -> tuple[Stage, ...]:
     """
     validate.check(config)
     if config.method in JOINT_METHODS:
-        return (_jointly(config),)
+        return (_joint_stage(config),)
     chosen = GENERATIONAL_METHODS[config.method]
     judged = ("ldt", "aldt") if chosen.evalnet_targets == "candidates" else (chosen.start,)
     starts = dict.fromkeys((*config.baselines, *judged))
-    stages: list[Stage] = [_start(config, name) for name in starts]
+    stages: list[Stage] = [_baseline_stage(config, name) for name in starts]
     if chosen.consistency:
-        stages.append(_consistency(config))
+        stages.append(_consistency_stage(config))
     if chosen.evalnet_targets != "none":
-        stages += _evalnets(config, chosen, judged)
+        stages += _evalnet_stages(config, chosen, judged)
     if chosen.generations:
-        stages += _generations(config, chosen)
+        stages += _generation_stages(config, chosen)
     return tuple(stages)
 
 
-def _jointly(config: Config) -> JointStage:
+def _joint_stage(config: Config) -> JointStage:
     return JointStage(
         f"train_{validate.title(config)}",
         validate.title(config),
@@ -53,26 +53,26 @@ def _jointly(config: Config) -> JointStage:
     )
 
 
-def _evalnets(config: Config, chosen: GenerationalMethod, starts: tuple[str, ...]) -> list[Stage]:
+def _evalnet_stages(config: Config, chosen: GenerationalMethod, starts: tuple[str, ...]) -> list[Stage]:
     e = config.evalnet
     nets = tuple(f"train_{start}" for start in starts)
     pairs = PairsStage("pairs", chosen.evalnet_targets, nets, e.pairs)
     return [pairs, EvalNetStage("evalnet", "pairs", e.candidates, e.alpha, e.train)]
 
 
-def _generations(config: Config, chosen: GenerationalMethod) -> list[Stage]:
-    nets, kept = f"train_{chosen.start}", None
+def _generation_stages(config: Config, chosen: GenerationalMethod) -> list[Stage]:
+    nets, previous = f"train_{chosen.start}", None
     stages: list[Stage] = []
     for generation in range(config.generations):
-        label = _label(config, chosen, generation, nets, kept)
-        train = _generation(config, chosen, generation, label.name)
+        label = _label_stage(config, chosen, generation, nets, previous)
+        train = _generation_stage(config, chosen, generation, label.name)
         stages += [label, train]
-        nets, kept = train.name, label.name
+        nets, previous = train.name, label.name
     return stages
 
 
-def _label(
-    config: Config, chosen: GenerationalMethod, generation: int, nets: str, kept: str | None
+def _label_stage(
+    config: Config, chosen: GenerationalMethod, generation: int, nets: str, previous: str | None
 ) -> LabelStage:
     judged, chooses = chosen.evalnet_targets != "none", chosen.evalnet_targets == "candidates"
     members = {"ensemble": config.ensemble.members, "best": 1, "all": 0}[chosen.labeler_selection]
@@ -90,21 +90,21 @@ def _label(
         config.evalnet.lowest,
         config.evalnet.highest,
         config.evalnet.threshold if chooses else None,
-        kept if chooses else None,
+        previous if chooses else None,
     )
 
 
-def _start(config: Config, name: str) -> TrainStage:
-    return _train(
+def _baseline_stage(config: Config, name: str) -> TrainStage:
+    return _train_stage(
         config, name=f"train_{name}", method=name, start=name, candidates=config.num_baseline_nets,
         alpha=config.model.alpha,
     )  # fmt: skip
 
 
-def _consistency(config: Config) -> TrainStage:
+def _consistency_stage(config: Config) -> TrainStage:
     c = config.consistency
     level = LEVELS.index(c.level)
-    return _train(
+    return _train_stage(
         config,
         name="train_consistency",
         method="consistency",
@@ -117,12 +117,12 @@ def _consistency(config: Config) -> TrainStage:
     )
 
 
-def _generation(config: Config, chosen: GenerationalMethod, generation: int, pseudo: str) -> TrainStage:
+def _generation_stage(config: Config, chosen: GenerationalMethod, generation: int, pseudo: str) -> TrainStage:
     a = config.augment
     strength = AugmentStrength(
         a.blur[generation], a.noise[generation], a.gain[generation], a.offset[generation]
     )
-    return _train(
+    return _train_stage(
         config,
         name=f"train_g{generation}",
         method=config.method,
@@ -137,7 +137,7 @@ def _generation(config: Config, chosen: GenerationalMethod, generation: int, pse
     )
 
 
-def _train(config: Config, **settings) -> TrainStage:
+def _train_stage(config: Config, **settings) -> TrainStage:
     """A training stage with what all of them share filled in."""
     shared = dict(
         generation=None,
@@ -157,7 +157,8 @@ def describe(stages: tuple[Stage, ...]) -> str:
     """The plan as a table for people."""
     rows = [("stage", "kind", "reads", "what")]
     for i, stage in enumerate(stages):
-        rows.append((f"{i:02d}_{stage.name}", _kind(stage), " ".join(stage.inputs) or "data", _what(stage)))
+        inputs = " ".join(stage.inputs) or "data"
+        rows.append((f"{i:02d}_{stage.name}", _kind(stage), inputs, _describe(stage)))
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
     return "\n".join(
         "  ".join([*(c.ljust(w) for c, w in zip(row, widths, strict=False)), row[3]]) for row in rows
@@ -168,11 +169,11 @@ def _kind(stage: Stage) -> str:
     return type(stage).__name__.removesuffix("Stage").lower()
 
 
-def _what(stage: Stage) -> str:
+def _describe(stage: Stage) -> str:
     if isinstance(stage, TrainStage):
-        return _what_trains(stage)
+        return _describe_training(stage)
     if isinstance(stage, JointStage):
-        nets = JOINT_METHODS[stage.host].num_nets(stage.joint)
+        nets = JOINT_METHODS[stage.joint_method].num_nets(stage.joint)
         steps = stage.train.steps_per_epoch or "⌊images/batch⌋"
         return f"{stage.candidates} systems of {nets} nets, {stage.train.epochs} epochs of {steps} steps"
     if isinstance(stage, PairsStage):
@@ -181,19 +182,19 @@ def _what(stage: Stage) -> str:
         return f"{stage.pairs.passes} passes over the labeled images, {stage.pairs.val_passes} over val"
     if isinstance(stage, EvalNetStage):
         return f"{stage.candidates} EvalNets α={stage.alpha:g}, {stage.train.epochs} epochs"
-    return _what_labels(stage)
+    return _describe_labeling(stage)
 
 
-def _what_labels(stage: LabelStage) -> str:
-    judges = "the best EvalNet" if stage.judges == 1 else f"the best {stage.judges} EvalNets"
+def _describe_labeling(stage: LabelStage) -> str:
+    evalnets = "the best EvalNet" if stage.num_evalnets == 1 else f"the best {stage.num_evalnets} EvalNets"
     if stage.threshold is not None:
-        return f"of each image the mask that {judges} score highest, kept from {stage.threshold:g} on"
+        return f"of each image the mask that {evalnets} score highest, kept from {stage.threshold:g} on"
     who = "the best net" if stage.members == 1 else f"the best {stage.members} nets"
-    by = f" by {judges}" if stage.judges else ""
+    by = f" by {evalnets}" if stage.num_evalnets else ""
     return f"{stage.method} by {who}, copies: {stage.copies}{by}"
 
 
-def _what_trains(stage: TrainStage) -> str:
+def _describe_training(stage: TrainStage) -> str:
     steps = stage.train.steps_per_epoch or "⌊images/batch⌋"
     parts = [f"{stage.candidates} U-Nets α={stage.alpha:g}, {stage.train.epochs} epochs of {steps} steps"]
     if stage.strength:

@@ -1,4 +1,4 @@
-"""Whether a process still runs, on whatever system."""
+"""Whether a process still runs, on Linux, macOS and Windows."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ QUERY_LIMITED = 0x1000
 """The right to ask Windows for it."""
 
 
-def alive(pid: int) -> bool:
-    """Whether there is a process of that number, on this machine."""
+def is_running(pid: int) -> bool:
+    """Whether a process with that number runs on this machine."""
     if pid <= 0:
         return False
     if sys.platform == "win32":
-        return _alive_on_windows(pid)
+        return _is_running_on_windows(pid)
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
-        # Somebody else's.
+        # It runs, as another user.
         return True
     return True
 
 
-def _alive_on_windows(pid: int) -> bool:
+def _is_running_on_windows(pid: int) -> bool:
     # os.kill would end the process there, whatever the signal.
     kernel, code = ctypes.windll.kernel32, ctypes.c_ulong()
     handle = kernel.OpenProcess(QUERY_LIMITED, False, pid)
@@ -41,17 +41,17 @@ def _alive_on_windows(pid: int) -> bool:
         kernel.CloseHandle(handle)
 
 
-def born(pid: int) -> str:
-    """When a process started, in whatever unit; empty where the system does not tell, or it is gone."""
+def start_time(pid: int) -> str:
+    """Start time of a process in clock ticks since boot; empty without /proc, or if the process is gone."""
     try:
-        # The name, in brackets, may have anything in it; the 20th field after it is the time.
+        # The name, in parentheses, may contain spaces; the 20th field after it is the start time.
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except (OSError, IndexError):
         return ""
 
 
-def namespace() -> str:
-    """What process numbers count in: this start of the machine and, in a container, that; empty elsewhere."""
+def pid_namespace() -> str:
+    """Boot and PID namespace (container) in which process numbers are unique; empty without /proc."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot} {os.readlink('/proc/self/ns/pid')}"

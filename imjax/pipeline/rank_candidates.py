@@ -1,4 +1,4 @@
-"""What trained nets do on val and test: figures, ranking, rows of results.csv."""
+"""Trained nets on val and test: metrics, ranking, rows of results.csv."""
 
 from __future__ import annotations
 
@@ -18,43 +18,47 @@ from imjax.training.progress import StageLogger
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """What candidates do on one split."""
+    """Labels and metrics of candidates on one split."""
 
     labels: np.ndarray
     """uint8 `[member, n, ...]`."""
-    figures: list[Figures]
+    metrics: list[Figures]
     """Per member."""
 
 
 def measure(context: Context, net: nn.Module, variables: Any) -> dict[str, Evaluation]:
-    """Val and test figures of nets, numpy leaves `[member, ...]`."""
-    return measured_by(context, lambda images: context.predicted_labels(net, variables, images))
+    """Metrics on val and test of nets, numpy leaves `[member, ...]`."""
+    return measure_labels(context, lambda images: context.predicted_labels(net, variables, images))
 
 
-def measured_by(context: Context, labels_of: Callable[[np.ndarray], np.ndarray]) -> dict[str, Evaluation]:
-    """Val and test figures of whatever labels images or volumes, uint8 `[n, ..., c]` → `[member, n, ...]`."""
-    out = {}
+def measure_labels(context: Context, labels_of: Callable[[np.ndarray], np.ndarray]) -> dict[str, Evaluation]:
+    """Metrics on val and test of a function from images or volumes, uint8 `[n, ..., c]`, to labels.
+
+    The labels are uint8 `[member, n, ...]`.
+    """
+    evaluations = {}
+    spec = context.packed.spec
     for split in ("val", "test"):
         data = context.packed.splits[split]
         labels = labels_of(data.images)
-        out[split] = Evaluation(
+        evaluations[split] = Evaluation(
             labels,
             [
-                evaluate.figures(context.packed.spec, truth=data.labels, prediction=one, names=data.names)
-                for one in labels
+                evaluate.figures(spec, truth=data.labels, prediction=prediction, names=data.names)
+                for prediction in labels
             ],
         )
-    return out
+    return evaluations
 
 
-def decides(stage: TrainStage | JointStage) -> str:
+def selection_split(stage: TrainStage | JointStage) -> str:
     """Split on which a stage's candidates are ranked: val, or test for replication (method.md 1.1, 1.12)."""
     return "test" if stage.select_on_test else "val"
 
 
-def by_headline(context: Context, found: Evaluation, dropped: np.ndarray) -> list[int]:
-    """Members, best by the dataset's headline figure first; those of bool `dropped` last."""
-    headline = [figures[context.packed.spec.primary_metric, ""] for figures in found.figures]
+def rank_candidates(context: Context, evaluation: Evaluation, dropped: np.ndarray) -> list[int]:
+    """Members, best by the dataset's headline metric first; those of bool `dropped` `[member]` last."""
+    headline = [metrics[context.packed.spec.primary_metric, ""] for metrics in evaluation.metrics]
     return [int(i) for i in np.lexsort((-np.nan_to_num(headline, nan=-np.inf), dropped))]
 
 
@@ -65,19 +69,19 @@ def report(
     ranked: list[int],
     monitor: StageLogger,
 ) -> None:
-    """Scalars of the stage: IM sizes of its best nets, and the best candidate's test figures."""
-    for split, found in measured.items():
-        best = found.labels[np.array(ranked[: stage.ensemble])]
+    """Write scalars of the stage: mask sizes of its best nets, and the best candidate's test metrics."""
+    for split, evaluation in measured.items():
+        best = evaluation.labels[np.array(ranked[: stage.ensemble])]
         monitor.scalar(split, "inconsistent_pixels", context.inconsistent_pixels(best))
-    figures, headline = measured["test"].figures[ranked[0]], context.packed.spec.primary_metric
-    for (metric, label), value in figures.items():
+    metrics, headline = measured["test"].metrics[ranked[0]], context.packed.spec.primary_metric
+    for (metric, label), value in metrics.items():
         if not label:
             monitor.scalar("test", metric, value)
-    best = f"best on {decides(stage)} of {len(ranked)}"
-    monitor.log(f"test {headline} {figures[headline, '']:.4f} ({best})")
+    best = f"best on {selection_split(stage)} of {len(ranked)}"
+    monitor.log(f"test {headline} {metrics[headline, '']:.4f} ({best})")
 
 
-def rows_of(
+def result_rows(
     stage: TrainStage | JointStage,
     context: Context,
     measured: dict[str, Evaluation],
@@ -98,7 +102,7 @@ def rows_of(
             "class": label,
             "value": round(value, 6) if np.isfinite(value) else None,
         }
-        for split, found in measured.items()
+        for split, evaluation in measured.items()
         for rank, member in enumerate(ranked, 1)
-        for (metric, label), value in found.figures[member].items()
+        for (metric, label), value in evaluation.metrics[member].items()
     ]

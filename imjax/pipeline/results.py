@@ -35,26 +35,26 @@ def write(workdir: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def table(rows: list[dict[str, Any]], headline: str, top: int) -> str:
-    """Test figures per method and generation: the candidate best on val, and the mean of the best `top`."""
+    """Test metrics per method and generation: of the best candidate, and the mean of the best `top`."""
     groups: dict[tuple[str, Any], list[dict[str, Any]]] = {}
     for row in rows:
         if row["split"] == "test" and not row["class"]:
             groups.setdefault((row["method"], row["generation"]), []).append(row)
-    # In the order of the rows: that of a set differs from run to run.
-    named = dict.fromkeys(row["metric"] for group in groups.values() for row in group)
-    metrics = sorted(named, key=lambda metric: metric != headline)
+    # A dict keeps the order of the rows; the order of a set differs from run to run.
+    names = dict.fromkeys(row["metric"] for group in groups.values() for row in group)
+    metrics = sorted(names, key=lambda metric: metric != headline)
     lines = [["method", "generation", *metrics, f"{headline} of the best {top}"]]
     for (method, generation), group in groups.items():
         best = {row["metric"]: row["value"] for row in group if row["rank"] == 1}
-        several = [row["value"] for row in group if row["metric"] == headline and row["rank"] <= top]
-        cells = [_figure(best.get(metric)) for metric in metrics]
-        mean = None if None in several else sum(several) / len(several)
-        lines.append([method, "" if generation is None else str(generation), *cells, _figure(mean)])
+        top_values = [row["value"] for row in group if row["metric"] == headline and row["rank"] <= top]
+        cells = [_format_metric(best.get(metric)) for metric in metrics]
+        mean = None if None in top_values else sum(top_values) / len(top_values)
+        lines.append([method, "" if generation is None else str(generation), *cells, _format_metric(mean)])
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     return "\n".join(
         "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines
     )
 
 
-def _figure(value: float | None) -> str:
+def _format_metric(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"

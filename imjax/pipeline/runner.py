@@ -1,8 +1,7 @@
-"""Run a plan: skip what is done, run the rest in order, commit each stage as a whole."""
+"""Run a plan: skip finished stages, run the others in order, commit each as a whole."""
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -37,13 +36,13 @@ ADVICE = (
 def run(
     stages: Sequence[Stage], context: Context, writer: Writer, stopping: Callable[[], bool] = lambda: False
 ) -> list[dict[str, Any]]:
-    """Run every stage that is not done, or take it over from a run that did the same.
+    """Run every stage that is not done, or copy it from another run that has the same stage.
 
     Args:
         stages: the plan.
         context: configuration, data and folders.
-        writer: of the run's figures.
-        stopping: True once the run should save itself and stop; in all processes at the same call.
+        writer: of the run's metrics.
+        stopping: returns True once the run should save its state and stop; in all processes at the same call.
 
     Returns:
         All rows of results.csv.
@@ -55,47 +54,49 @@ def run(
     """
     for number, stage in enumerate(stages, 1):
         position = f"{number}/{len(stages)}"
-        done, folder = _there(context.store, stage.name)
+        done, folder = _locate_stage(context.store, stage.name)
         if not done and stopping():
             raise Stopped(f"before stage {stage.name}")
         if folder == context.store.folder(stage.name):
-            logger.info("stage %s %s: done before", position, stage.name)
+            logger.info("stage %s %s: already done", position, stage.name)
             continue
+        if reason := context.store.outdated_reason(stage.name):
+            logger.info("stage %s %s: outdated, because %s", position, stage.name, reason)
         if folder:
-            # Figures first: a kill in between leaves a stage that is not done, and is taken over anew.
+            # Metrics first: a kill in between leaves a stage that is not done and is copied again.
             writer.copy(folder.parents[1] / "metrics.jsonl", stage.name)
-            context.store.take_over(stage.name, folder)
-            logger.info("stage %s %s: the same as %s, taken over", position, stage.name, folder)
+            context.store.copy_stage_from(stage.name, folder)
+            logger.info("stage %s %s: copied from %s", position, stage.name, folder)
             continue
         monitor = StageLogger(writer, stage.name, position, stage.generation, stopping)
-        _one(stage, context, monitor, writer)
+        _run_stage(stage, context, monitor, writer)
         results.write(context.store.workdir, results.collect(context.store, stages))
     return results.collect(context.store, stages)
 
 
-def _there(store: ArtifactStore, name: str) -> tuple[bool, Path | None]:
+def _locate_stage(store: ArtifactStore, name: str) -> tuple[bool, Path | None]:
     """Whether the run has the stage, and the folder that has it: the run's, or that of another run.
 
-    The first process says. The others, which have folders of their own, take over what the run's has, too.
+    The first process decides. The others have folders of their own, and copy what the run's folder has.
     """
     done = store.is_done(name)
-    found = store.folder(name) if done else store.lender(name)
-    done, text = distributed.first_says((done, found and str(found)))
-    return done, text and Path(text)
+    folder = store.folder(name) if done else store.find_reusable_stage(name)
+    done, path = distributed.broadcast_from_first((done, folder and str(folder)))
+    return done, path and Path(path)
 
 
-def _one(stage: Stage, context: Context, monitor: StageLogger, writer: Writer) -> None:
+def _run_stage(stage: Stage, context: Context, monitor: StageLogger, writer: Writer) -> None:
     start = time.monotonic()
     folder = context.store.begin(stage.name)
     if not context.store.checkpoints(stage.name).exists():
-        # From the start: whatever an attempt before has written of it would be there twice.
+        # The stage starts at its first step: what an earlier attempt wrote would be there twice.
         writer.rewind(stage.name, -1)
     with memory.explained(f"stage {stage.name}", ADVICE):
-        facts = RUN[type(stage)](stage, context, folder, monitor)
+        metadata = RUN[type(stage)](stage, context, folder, monitor)
     fingerprint.check_unchanged(context.packed.stamps)
-    facts |= monitor.metadata | {"seconds": round(time.monotonic() - start, 1)}
-    # Figures first: a stage that is there may be taken over by another run at once, with all its figures.
+    metadata |= monitor.metadata | {"seconds": round(time.monotonic() - start, 1)}
+    # Metrics first: another run may copy the stage, with its metrics, as soon as it is committed.
     writer.flush()
-    context.store.commit(stage.name, folder, facts)
+    context.store.commit(stage.name, folder, metadata)
     # The nets are in the stage's folder now.
-    shutil.rmtree(context.store.checkpoints(stage.name), ignore_errors=True)
+    context.store.remove_checkpoints(stage.name)

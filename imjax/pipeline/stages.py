@@ -1,4 +1,7 @@
-"""The kinds of stages of a run, as values: everything that a stage's result depends on is in them."""
+"""The kinds of stages of a run, as values.
+
+Every setting that a stage's result depends on is a field, or one of `artifacts.shared_inputs`.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +57,7 @@ class JointStage:
     name: str
     method: str
     """Column `method` of results.csv."""
-    host: str
+    joint_method: str
     """Name in `imjax.methods.registry`."""
     weighting: str
     joint: Joint
@@ -119,19 +122,19 @@ class LabelStage:
     copies: str
     """`none`, `one`, `scored` or `oracle`."""
     evalnets: str | None
-    judges: int
-    """The best of `evalnets`, whose mean score decides (method.md 1.2); 0 without."""
+    num_evalnets: int
+    """The best of `evalnets`, whose mean score counts (method.md 1.2); 0 without."""
     lowest: float
     highest: float
     threshold: float | None
-    """EvalNets choose among the nets' masks and keep those that score as much; None: the labeler decides."""
-    kept: str | None
-    """Label stage of the last generation, whose kept masks are still in the running."""
+    """EvalNets select among the nets' masks and keep those from this score on; None: the labeler labels."""
+    previous_labels: str | None
+    """Label stage of the previous generation, whose kept masks compete again."""
 
     @property
     def inputs(self) -> tuple[str, ...]:
         """Stages that this one reads."""
-        return tuple(name for name in (self.nets, self.evalnets, self.kept) if name)
+        return tuple(name for name in (self.nets, self.evalnets, self.previous_labels) if name)
 
 
 Stage = TrainStage | JointStage | PairsStage | EvalNetStage | LabelStage

@@ -17,7 +17,7 @@ from imjax.log import logger
 from imjax.methods.generational import consistency
 from imjax.pipeline import image_panels, training_sets
 from imjax.pipeline.context import Context
-from imjax.pipeline.rank_candidates import by_headline, decides, measure, report, rows_of
+from imjax.pipeline.rank_candidates import measure, rank_candidates, report, result_rows, selection_split
 from imjax.pipeline.stages import TrainStage
 from imjax.training import memory
 from imjax.training.checkpoints import Checkpoints, save_nets
@@ -31,10 +31,10 @@ from imjax.training.progress import StageLogger
 def run(stage: TrainStage, context: Context, out: Path, monitor: StageLogger) -> dict[str, Any]:
     """Train the stage's candidates and write nets, ranking and result rows to `out`.
 
-    Candidates are ranked by the dataset's headline figure, see `by_headline`.
+    Candidates are ranked by the dataset's headline metric, see `rank_candidates`.
 
     Returns:
-        Facts for DONE.json.
+        Metadata for DONE.json.
     """
     pairs = training_set(stage, context)
     monitor.log(f"{len(pairs['image'])} training pairs")
@@ -43,33 +43,33 @@ def run(stage: TrainStage, context: Context, out: Path, monitor: StageLogger) ->
     objective = segmentation_objective(net, context.packed.spec, val["image"].shape[1:3])
     phases = [pairs]
     if stage.consistency:
-        objective = _consistent(stage, context, objective, net)
+        objective = _add_consistency(stage, context, objective, net)
         phases.append({"image": context.packed.splits["unlabeled"].images})
     full = sum(len(context.packed.splits[name].names) for name in ("labeled", "unlabeled"))
     least = int(stage.least_share * full)
     fitted = fit_stage(stage, context, objective, phases, val, monitor, least_images=least)
     save_nets(out / "nets", fitted.variables)
     measured = measure(context, net, fitted.variables)
-    # The monitor only picked each candidate's epoch; the best candidate is the metric's (method.md 1.1).
-    order = by_headline(context, measured[decides(stage)], fitted.dropped)
+    # The monitored value only picked each candidate's epoch; the metric ranks candidates (method.md 1.1).
+    order = rank_candidates(context, measured[selection_split(stage)], fitted.dropped)
     ranked = [member for member in order if not fitted.dropped[member]]
     report(stage, context, measured, ranked, monitor)
     write_json(out / "train.json", fitted.metadata() | {"ranked": ranked})
-    write_json(out / "rows.json", rows_of(stage, context, measured, order))
-    image_panels.of_training(context, measured["test"].labels[ranked[0]], out, monitor)
+    write_json(out / "rows.json", result_rows(stage, context, measured, order))
+    image_panels.write_training_panels(context, measured["test"].labels[ranked[0]], out, monitor)
     if stage.pseudo:
 
         def labels_of(images):
             return context.predicted_labels(net, fitted.variables, images)[ranked[0]]
 
-        image_panels.of_generation(context, labels_of, out, monitor)
+        image_panels.write_generation_panels(context, labels_of, out, monitor)
     return {"pairs": len(pairs["image"])}
 
 
-def _consistent(stage: TrainStage, context: Context, objective: Objective, net: nn.Module) -> Objective:
+def _add_consistency(stage: TrainStage, context: Context, objective: Objective, net: nn.Module) -> Objective:
     spec, best = context.packed.spec, context.best_nets(stage.warm, 1)
     start = jax.tree.map(lambda leaf: leaf[0], best)
-    strength = training_sets.power(stage.consistency)
+    strength = training_sets.kernel_strength(stage.consistency)
 
     def views(key, image):
         return consistency.two_views(key, image, strength, rotation_invariant=spec.rotation_invariant)
@@ -91,10 +91,10 @@ def fit_stage(
     `phases` are the training sets of the objective's losses, or several by name that share every batch; see
     `steps_per_epoch` for `least_images`.
     """
-    members = context.members(stage.candidates, lambda: _need(stage, context, objective, phases, val))
-    overview(objective)
+    members = context.members(stage.candidates, lambda: _member_bytes(stage, context, objective, phases, val))
+    log_parameter_overview(objective)
     checkpoints = Checkpoints(context.store.checkpoints(stage.name))
-    sources = [_source(context, members, examples) for examples in phases]
+    sources = [_make_loader(context, members, examples) for examples in phases]
     try:
         return fit(
             objective,
@@ -114,36 +114,36 @@ def fit_stage(
         checkpoints.close()
 
 
-def _need(
+def _member_bytes(
     stage: Any, context: Context, objective: Objective, phases: Sequence, val: training_sets.Pairs
 ) -> int:
-    """Bytes of a member."""
+    """Bytes that training one member takes."""
 
     def batch(examples: Any) -> Any:
-        if _shared(examples):
+        if _is_paired(examples):
             share = stage.train.batch_size // len(examples)
             return {name: memory.shapes(part, share) for name, part in examples.items()}
         return memory.shapes(examples, stage.train.batch_size)
 
-    seen = memory.shapes(val, context.config.eval_batch_size)
-    return memory.of_training(objective, [batch(examples) for examples in phases], seen)
+    val_batch = memory.shapes(val, context.config.eval_batch_size)
+    return memory.of_training(objective, [batch(examples) for examples in phases], val_batch)
 
 
-def _shared(examples: Any) -> bool:
-    """Whether these are several sets that share every batch."""
+def _is_paired(examples: Any) -> bool:
+    """Whether these are several training sets that share every batch."""
     return all(isinstance(part, dict) for part in examples.values())
 
 
-def _source(context: Context, members: Members, examples: Any) -> EnsembleLoader | PairedLoader:
-    if _shared(examples):
+def _make_loader(context: Context, members: Members, examples: Any) -> EnsembleLoader | PairedLoader:
+    if _is_paired(examples):
         return PairedLoader({name: context.source(part, members) for name, part in examples.items()})
     return context.source(examples, members)
 
 
 @functools.lru_cache(maxsize=32)
-def overview(objective: Objective) -> None:
+def log_parameter_overview(objective: Objective) -> None:
     """Log the net's parameters, once per shape of net."""
-    # Here, so that prediction and other callers of this module's functions need no clu.
+    # Imported here, so that other users of this module need no clu.
     from clu import parameter_overview
 
     shapes = jax.eval_shape(objective.init, rng.key(0, "overview"))
@@ -155,12 +155,12 @@ def training_set(stage: TrainStage, context: Context) -> training_sets.Pairs:
     packed, seed = context.packed, context.config.seed
     parts = []
     if stage.pseudo:
-        parts = _pseudo(stage, context)
+        parts = _pseudo_labeled_pairs(stage, context)
     parts.append(training_sets.labeled(packed, stage.start, stage.aldt, seed))
     return training_sets.join(*parts)
 
 
-def _pseudo(stage: TrainStage, context: Context) -> list[training_sets.Pairs]:
+def _pseudo_labeled_pairs(stage: TrainStage, context: Context) -> list[training_sets.Pairs]:
     folder, mask = context.store.folder(stage.pseudo), stage.mask
     data = np.load(folder / "labels.npz")
     keep = data["keep"]

@@ -33,7 +33,7 @@ def augmented(
 
     Args:
         pairs: n pairs.
-        copies: how many of each, integers `[n]`.
+        copies: number of copies of each, integers `[n]`.
         strength: of the photometry.
         rotation_invariant: whether up and down do not matter.
         key: each copy draws from its own fold of it.
@@ -42,7 +42,7 @@ def augmented(
     numbers = np.arange(len(chosen), dtype=np.uint32)
     image, label = map_images(
         _copy, numbers, pairs["image"][chosen], pairs["label"][chosen],
-        shared=(jax.random.key_data(key), power(strength)), rotation_invariant=rotation_invariant,
+        shared=(jax.random.key_data(key), kernel_strength(strength)), rotation_invariant=rotation_invariant,
     )  # fmt: skip
     return {"image": image, "label": label}
 
@@ -56,12 +56,12 @@ def _copy(
     *,
     rotation_invariant: bool,
 ) -> tuple[jax.Array, jax.Array]:
-    own = jax.random.fold_in(jax.random.wrap_key_data(key), number)
-    return augment.augment(own, image, label, strength, rotation_invariant=rotation_invariant)
+    copy_key = jax.random.fold_in(jax.random.wrap_key_data(key), number)
+    return augment.augment(copy_key, image, label, strength, rotation_invariant=rotation_invariant)
 
 
-def power(strength: AugmentStrength) -> augment.AugmentStrength:
-    """The configuration's strength as the kernels take it."""
+def kernel_strength(strength: AugmentStrength) -> augment.AugmentStrength:
+    """The configuration's strength as the pytree that the augmentation kernels take."""
     return augment.AugmentStrength(strength.blur, strength.noise, strength.gain, strength.offset)
 
 

@@ -1,4 +1,4 @@
-"""A run's folder: what it was started with, and the refusal to mix two runs in one."""
+"""A run's folder: the record of its settings, and the refusal to mix two runs in one folder."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from imjax.inference.load_run import read_record
 from imjax.json_io import write_json
 from imjax.log import logger
 from imjax.methods import validate
+from imjax.pipeline.source_digest import source_digest
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "clu")
 
@@ -39,19 +40,19 @@ def open_workdir(workdir: Path, config: Config, packed: PackedDataset) -> None:
         raise UserError(f"--workdir={workdir}: cannot be made: {error.strerror}") from error
     path = workdir / "config.json"
     if path.exists():
-        _same(path, config, packed)
+        _check_same_run(path, config, packed)
     write_json(path, record(config, packed))
 
 
 def record(config: Config, packed: PackedDataset) -> dict[str, Any]:
-    """Contents of config.json: configuration, its hash, dataset, versions, device, commit, command."""
+    """Contents of config.json: configuration, its hash, dataset, versions, device, code, command."""
     values = dataclasses.asdict(config)
     devices = jax.devices()
     return {
         "config": values,
         "method": validate.title(config),
         "start": validate.start(config),
-        "hash": _hash(facts(values)),
+        "hash": _hash(result_settings(values)),
         "data": packed.manifest["hash"],
         "spec": dataclasses.asdict(packed.spec),
         "counts": {name: len(split.names) for name, split in packed.splits.items()},
@@ -60,14 +61,15 @@ def record(config: Config, packed: PackedDataset) -> dict[str, Any]:
         | {name: _version(name) for name in PACKAGES},
         "device": f"{len(devices)} × {devices[0].device_kind}",
         "commit": _commit(),
+        "code": source_digest(),
         "command": ["python", "-m", "imjax.main", *sys.argv[1:]],
     }
 
 
-def _same(path: Path, config: Config, packed: PackedDataset) -> None:
+def _check_same_run(path: Path, config: Config, packed: PackedDataset) -> None:
     old = read_record(path)
-    before = facts(old["config"])
-    now = facts(dataclasses.asdict(config))
+    before = result_settings(old["config"])
+    now = result_settings(dataclasses.asdict(config))
     differing = [key for key in sorted(before | now) if before.get(key) != now.get(key)]
     if differing:
         changes = "; ".join(f"{key}: {before.get(key)} → {now.get(key)}" for key in differing)
@@ -77,36 +79,41 @@ def _same(path: Path, config: Config, packed: PackedDataset) -> None:
         raise UserError(f"{path} is from a run on other data than {digest}; name another --workdir")
 
 
-def lenders(folders: Sequence[Path], workdir: Path) -> list[Path]:
-    """Other runs whose finished stages may stand for this run's: same versions, same kind of device.
+def reusable_runs(folders: Sequence[Path], workdir: Path) -> list[Path]:
+    """Other runs whose finished stages may be copied: same code and versions, same kind of device.
 
     Args:
         folders: workdirs of the runs.
         workdir: this run's, opened.
 
+    Returns:
+        The folders that qualify; a warning names each other one, with the reason.
+
     Raises:
-        UserError: a folder is no run's.
+        UserError: a folder is not one of a run.
     """
-    ours, found = read_record(workdir / "config.json"), []
+    record, reusable = read_record(workdir / "config.json"), []
     for folder in folders:
-        theirs = read_record(folder / "config.json")
-        differing = [key for key in ("versions", "device") if ours[key] != theirs.get(key)]
+        candidate = read_record(folder / "config.json")
+        differing = [key for key in ("versions", "device", "code") if record[key] != candidate.get(key)]
         if differing:
-            logger.warning("--reuse=%s: made with other %s; nothing is taken over", folder, differing)
+            reason = " and ".join(differing)
+            logger.warning("--reuse=%s: made with other %s; no stage is copied from there", folder, reason)
         elif folder.resolve() != workdir.resolve():
-            found.append(folder)
-    return found
+            reusable.append(folder)
+    return reusable
 
 
-def facts(values: dict[str, Any]) -> dict[str, Any]:
-    """What a run's results depend on, as json has it."""
+def result_settings(values: dict[str, Any]) -> dict[str, Any]:
+    """The settings that a run's results depend on, flat, with tuples as lists as json has them."""
     flat = {key: value for key, value in flatten(values).items() if key not in PLACES}
     return {key: list(value) if isinstance(value, tuple) else value for key, value in flat.items()}
 
 
 def digest(config: Config, packed: PackedDataset) -> str:
-    """Hash of what must be the same in all processes: all that results depend on, and `on_nan`."""
-    return _hash([facts(dataclasses.asdict(config)), packed.manifest["hash"], config.on_nan])
+    """Hash of what must be equal in all processes of a run: what results depend on, and `on_nan`."""
+    settings = result_settings(dataclasses.asdict(config))
+    return _hash([settings, packed.manifest["hash"], config.on_nan, source_digest()])
 
 
 def _hash(value: Any) -> str:

@@ -37,11 +37,11 @@ class Checkpoints:
         self._manager = None
         if distributed.is_first():
             options = ocp.CheckpointManagerOptions(
-                max_to_keep=2, create=False, multiprocessing_options=distributed.alone()
+                max_to_keep=2, create=False, multiprocessing_options=distributed.first_process_only()
             )
             self._manager = ocp.CheckpointManager(self._folder, options=options)
             self._saved = self._manager.latest_step()
-        self._saved = distributed.first_says(self._saved)
+        self._saved = distributed.broadcast_from_first(self._saved)
         self._next = 0.0
 
     def restore(self, members: Members, state: Chunks) -> tuple[int, Chunks]:
@@ -50,7 +50,7 @@ class Checkpoints:
             return 0, state
         leaves, tree = jax.tree.flatten(members.gather(state))
         found = None if self._manager is None else self._newest(_named(leaves))
-        self._saved, saved = distributed.first_says(found)
+        self._saved, saved = distributed.broadcast_from_first(found)
         if self._saved is None:
             return 0, state
         return self._saved, members.shard(tree.unflatten(saved[name] for name in _named(leaves)))
@@ -89,7 +89,7 @@ class Checkpoints:
 
     def offer(self, step: int, members: Members, state: Chunks) -> None:
         """`save`, unless the last one was a moment ago (`SPARE`). Every process must call it."""
-        if distributed.first_says(time.monotonic() >= self._next):
+        if distributed.broadcast_from_first(time.monotonic() >= self._next):
             self.save(step, members, state)
 
     def save(self, step: int, members: Members, state: Chunks, wait: bool = False) -> None:
@@ -121,7 +121,7 @@ class Checkpoints:
 def save_nets(folder: Path, variables: Any) -> None:
     """Write nets, numpy leaves `[member, ...]`; the first process does."""
     if distributed.is_first():
-        with ocp.StandardCheckpointer(multiprocessing_options=distributed.alone()) as writer:
+        with ocp.StandardCheckpointer(multiprocessing_options=distributed.first_process_only()) as writer:
             writer.save(folder.absolute(), variables)
 
 
@@ -129,9 +129,9 @@ def load_nets(folder: Path) -> Any:
     """Read what `save_nets` wrote, as numpy; every process must call it."""
     nets = None
     if distributed.is_first():
-        with ocp.StandardCheckpointer(multiprocessing_options=distributed.alone()) as reader:
+        with ocp.StandardCheckpointer(multiprocessing_options=distributed.first_process_only()) as reader:
             nets = jax.tree.map(np.asarray, reader.restore(folder.absolute()))
-    return distributed.first_says(nets)
+    return distributed.broadcast_from_first(nets)
 
 
 def _checksum(named: dict[str, np.ndarray]) -> np.ndarray:

@@ -1,9 +1,9 @@
-"""Several processes that run one command together, on one host or many: what each has, and what all know.
+"""Several processes that run one command together, on one host or many.
 
-All of them hold all the data and go through the same stages in the same order. Members are shared out
-(`engine.members`), and what they computed is gathered at once, so that every process decides the same from
-the same numbers. The first process writes the run's folder; the others have folders of their own for the time
-of the run. A single process is the first of one, and nothing here does anything then.
+All of them hold all the data and go through the same stages in the same order. Members are divided among them
+(`training.ensemble_parallel`), and results are gathered at once, so that every process makes the same
+decisions from the same numbers. The first process writes the run's folder; the others write to temporary
+folders. With a single process every function here returns at once.
 """
 
 from __future__ import annotations
@@ -28,47 +28,47 @@ from imjax.log import logger
 
 Tree = Any
 
-AGREE_STEPS = 8
-"""Calls of `agreed` between two in which the processes ask one another."""
+SYNC_CALLS = 8
+"""Calls of a `synchronized_flag` per exchange between the processes."""
 LEAVE_SECONDS = 60
-"""A process that failed waits so long for the others, which then are ended, too."""
+"""How long a failed process waits for the others, which are ended then."""
 
 
 def start(pod: bool = False, environment: Mapping[str, str] = os.environ) -> None:
-    """Join the other processes, if the environment tells of any; before anything touches a device.
+    """Join the other processes, if the environment names any; call it before anything touches a device.
 
-    It does by JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID, by the variables that Slurm's
-    srun gives to each of several tasks, or by a TPU pod's list of hosts.
+    They are named by JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID, by the variables that
+    Slurm's srun gives to each of several tasks, or by a TPU pod's list of hosts.
 
     Args:
-        pod: join as on a TPU pod although no variable tells of one.
+        pod: join as on a TPU pod even without such a list.
         environment: the variables.
 
     Raises:
-        UserError: what the environment tells does not fit together, or the others do not come.
+        UserError: the variables are inconsistent, or the other processes cannot be reached.
     """
     how = arguments(pod, environment)
     if how is None:
         return
-    # JAX would take SIGTERM, by which a run is asked to save itself.
+    # Otherwise JAX would catch SIGTERM, which asks a run to save its state.
     jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(**how, shutdown_timeout_seconds=LEAVE_SECONDS)
     except (RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(
-            f"the run's processes do not find one another ({reason}); see docs/sweeps.md"
+            f"the run's processes cannot reach each other ({reason}); see docs/sweeps.md"
         ) from error
     if not is_first():
-        # One voice is enough; warnings and errors are of this process alone.
+        # The first process logs for all; warnings and errors may be of this process alone.
         logger.setLevel(logging.WARNING)
 
 
 def arguments(pod: bool, environment: Mapping[str, str]) -> dict[str, Any] | None:
-    """What `jax.distributed.initialize` is called with; None for a process by itself.
+    """Arguments of `jax.distributed.initialize`; None for a single process.
 
     Raises:
-        UserError: an address without a number, or a number that is none.
+        UserError: an address without valid numbers of processes.
     """
     if address := environment.get("JAX_COORDINATOR_ADDRESS"):
         try:
@@ -80,14 +80,14 @@ def arguments(pod: bool, environment: Mapping[str, str]) -> dict[str, Any] | Non
             ) from error
         given = {"coordinator_address": address, "num_processes": count, "process_id": number}
         return given | {"cluster_detection_method": "deactivate"}
-    # Of the step, not of the job: a script that sbatch runs is alone, however many tasks its job may have.
+    # The step's tasks, not the job's: a script run by sbatch is a single process, whatever its job asks for.
     if int(environment.get("SLURM_STEP_NUM_TASKS", 1)) > 1 and "SLURM_PROCID" in environment:
         return {"cluster_detection_method": "slurm"}
     return {} if pod or "," in environment.get("TPU_WORKER_HOSTNAMES", "") else None
 
 
 def count() -> int:
-    """Processes of the run."""
+    """Number of processes of the run."""
     return jax.process_count()
 
 
@@ -96,8 +96,8 @@ def is_first() -> bool:
     return jax.process_index() == 0
 
 
-def share(members: int) -> np.ndarray:
-    """Members of this process, as many for each process; the last one fills up."""
+def local_members(members: int) -> np.ndarray:
+    """Indices of this process's members, equally many per process; the last member fills up."""
     each = -(-members // count())
     return np.minimum(np.arange(each) + jax.process_index() * each, members - 1)
 
@@ -107,70 +107,75 @@ def gather(tree: Tree) -> Tree:
     if count() == 1:
         return tree
     leaves, shape = jax.tree.flatten(tree)
-    # One row of bytes: one program, and every bit as it was, whatever the types.
+    # One row of bytes: a single program for all dtypes, and bits stay as they are.
     row = np.frombuffer(b"".join(leaf.tobytes() for leaf in leaves), np.uint8)
     rows = np.asarray(multihost_utils.process_allgather(row))
-    out, end = [], 0
+    gathered, end = [], 0
     for leaf in leaves:
         start, end = end, end + leaf.nbytes
-        parts = [np.frombuffer(one[start:end].tobytes(), leaf.dtype).reshape(leaf.shape) for one in rows]
-        out.append(np.concatenate(parts))
-    return shape.unflatten(out)
+        parts = [np.frombuffer(part[start:end].tobytes(), leaf.dtype).reshape(leaf.shape) for part in rows]
+        gathered.append(np.concatenate(parts))
+    return shape.unflatten(gathered)
 
 
-def first_says(value: Any) -> Any:
-    """What the first process says, for all: any value that can be pickled; the others' does not matter."""
+def broadcast_from_first(value: Any) -> Any:
+    """The first process's value in every process; the others' values are ignored.
+
+    It is pickled: unlike `multihost_utils.broadcast_one_to_all`, other processes need not know its structure.
+    """
     if count() == 1:
         return value
-    text = np.frombuffer(pickle.dumps(value), np.uint8)
-    length = int(multihost_utils.broadcast_one_to_all(np.int32(len(text))))
-    said = multihost_utils.broadcast_one_to_all(np.resize(text, length))
-    return pickle.loads(np.asarray(said, np.uint8).tobytes())
+    pickled = np.frombuffer(pickle.dumps(value), np.uint8)
+    length = int(multihost_utils.broadcast_one_to_all(np.int32(len(pickled))))
+    received = multihost_utils.broadcast_one_to_all(np.resize(pickled, length))
+    return pickle.loads(np.asarray(received, np.uint8).tobytes())
 
 
-def same(what: str, digest: str) -> None:
-    """Make sure that all processes have the same.
+def assert_equal_across_processes(what: str, digest: str) -> None:
+    """Check that a digest is equal in all processes.
 
     Args:
-        what: for the message.
-        digest: of it, as long in every process.
+        what: what it is of, for the message.
+        digest: of equal length in every process.
 
     Raises:
-        UserError: in all of them, if not.
+        UserError: in all processes, if the digests differ.
     """
     digests = gather(np.frombuffer(digest.encode(), np.uint8)[None])
     if len({row.tobytes() for row in digests}) > 1:
-        found = ", ".join(row.tobytes().decode()[:12] for row in digests)
-        raise UserError(f"the run's processes have different {what} ({found}); give all of them the same")
+        prefixes = ", ".join(row.tobytes().decode()[:12] for row in digests)
+        raise UserError(
+            f"the run's processes have different {what} ({prefixes}); start all of them with the same"
+        )
 
 
-def agreed(asked: Callable[[], bool]) -> Callable[[], bool]:
-    """A function that is True in all processes at the same call, soon after it was asked for in one."""
+def synchronized_flag(requested: Callable[[], bool]) -> Callable[[], bool]:
+    """A function that returns True in all processes at the same call, soon after `requested` does in one."""
     if count() == 1:
-        return asked
+        return requested
     calls = itertools.count()
 
     def stopping() -> bool:
-        return next(calls) % AGREE_STEPS == 0 and bool(gather(np.array([asked()])).any())
+        return next(calls) % SYNC_CALLS == 0 and bool(gather(np.array([requested()])).any())
 
     return stopping
 
 
-def wait() -> None:
-    """Until all processes have come here."""
+def barrier() -> None:
+    """Wait until all processes have arrived here."""
     gather(np.zeros(1, np.uint8))
 
 
 @contextlib.contextmanager
 def folder(workdir: Path) -> Iterator[Path]:
-    """The folder that this process writes to: the run's, or one of its own that goes with it."""
+    """The folder that this process writes to: the run's, or a temporary one."""
     if is_first():
         yield workdir
         return
-    with tempfile.TemporaryDirectory(prefix="imjax-") as own:
-        yield Path(own)
+    with tempfile.TemporaryDirectory(prefix="imjax-") as temporary:
+        yield Path(temporary)
 
 
-def alone() -> ocp.options.MultiprocessingOptions:
-    """For orbax: the first process reads and writes by itself."""
+def first_process_only() -> ocp.options.MultiprocessingOptions:
+    """Orbax options with which the first process alone reads and writes."""
     return ocp.options.MultiprocessingOptions(active_processes={0} if count() > 1 else None)

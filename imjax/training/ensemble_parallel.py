@@ -45,7 +45,7 @@ class Members:
     ):
         self.count = count
         self.sequential = sequential
-        self._own = distributed.share(count)
+        self._own = distributed.local_members(count)
         own = len(self._own)
         self.devices = list(devices or jax.local_devices())[:own]
         share = -(-own // len(self.devices))

@@ -1,4 +1,4 @@
-"""Finished stages: whole, or made anew."""
+"""Finished stages: complete and undamaged, or run again."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ STAGE = "train_ldt"
 def store(demo_config, tmp_path):
     """A run with one finished stage, opened anew by each call."""
 
-    def opened(*lenders):
-        return ArtifactStore(tmp_path / "run", make_plan(demo_config), ["basis"], lenders)
+    def opened(*reusable_runs):
+        return ArtifactStore(tmp_path / "run", make_plan(demo_config), ["inputs"], reusable_runs)
 
     first = opened()
     folder = first.begin(STAGE)
@@ -71,7 +71,7 @@ def test_a_damaged_done_json_is_said_and_the_stage_not_done(text, store, said):
     (store().folder(STAGE) / "DONE.json").write_bytes(text.encode(errors="surrogateescape"))
     assert not store().is_done(STAGE)
     (line,) = said
-    assert "DONE.json: damaged (" in line and "the stage is made anew" in line and "\n" not in line
+    assert "DONE.json: damaged (" in line and "the stage is run again" in line and "\n" not in line
 
 
 @pytest.mark.parametrize("damage", [b"", bytes(99), b"\1" + bytes(99), None])
@@ -79,21 +79,22 @@ def test_a_damaged_file_is_said_and_the_stage_not_done(damage, store, said):
     path = store().folder(STAGE) / "nets" / "weights"
     path.unlink() if damage is None else path.write_bytes(damage)
     assert not store().is_done(STAGE)
-    assert said == [f"{path}: damaged; the stage is made anew"]
+    assert said == [f"{path}: damaged; the stage is run again"]
 
 
-def test_a_stage_of_a_version_without_checksums_counts(store):
+@pytest.mark.parametrize("key", ["digest", "files"])
+def test_a_done_json_without_its_keys_is_damaged(key, store, said):
     path = store().folder(STAGE) / "DONE.json"
     done = json.loads(path.read_text())
-    del done["files"]
+    del done[key]
     path.write_text(json.dumps(done))
-    assert store().is_done(STAGE)
+    assert not store().is_done(STAGE) and "DONE.json: damaged (no digest or no list of files)" in said[0]
 
 
-def test_nothing_damaged_is_taken_over(store, demo_config, tmp_path, said):
-    other = ArtifactStore(tmp_path / "other", make_plan(demo_config), ["basis"], [tmp_path / "run"])
-    assert other.lender(STAGE) == store().folder(STAGE)
-    other.take_over(STAGE, store().folder(STAGE))
+def test_nothing_damaged_is_copied(store, demo_config, tmp_path, said):
+    other = ArtifactStore(tmp_path / "other", make_plan(demo_config), ["inputs"], [tmp_path / "run"])
+    assert other.find_reusable_stage(STAGE) == store().folder(STAGE)
+    other.copy_stage_from(STAGE, store().folder(STAGE))
     assert other.is_done(STAGE)
     (store().folder(STAGE) / "rows.json").write_text("[")
-    assert other.lender(STAGE) is None and "damaged" in said[0]
+    assert other.find_reusable_stage(STAGE) is None and "damaged" in said[0]

@@ -1,4 +1,4 @@
-"""What a labeling is said to be like, and when a person is warned."""
+"""Metrics of a labeling, and when the log warns of it."""
 
 import dataclasses
 import logging
@@ -52,23 +52,25 @@ def pixels(*counts, value=(0, 1, 255)):
         (MANY, pixels(99, 1, 0), pixels(199, 1, 0), ""),
         (MANY, pixels(99, 1, 0), pixels(49, 1, 7), "a has 99.0% of their pixels"),
         # Nothing was kept, or nothing of it is consistent.
-        (BINARY, pixels(0, 0, 0), pixels(3, 1, 0), "they say nothing"),
-        (MANY, pixels(0, 0, 4), pixels(3, 1, 0), "they say nothing"),
+        (BINARY, pixels(0, 0, 0), pixels(3, 1, 0), "no pixel has a label"),
+        (MANY, pixels(0, 0, 4), pixels(3, 1, 0), "no pixel has a label"),
     ],
 )
 def test_a_collapse_is_one_class_or_nearly(spec, labels, labeled, wanted):
-    found = label_stage.collapse(spec, labels, labeled)
-    assert found.startswith(wanted) and bool(found) == bool(wanted)
+    reason = label_stage.describe_collapse(spec, labels, labeled)
+    assert reason.startswith(wanted) and bool(reason) == bool(wanted)
 
 
 def test_one_channel_is_enough_to_collapse():
     # A channel of 20 %, one of 50 %.
     labeled = np.stack([pixels(80, 20, 0), pixels(50, 50, 0)], -1)
-    assert not label_stage.collapse(LABELS, labeled, labeled)
+    assert not label_stage.describe_collapse(LABELS, labeled, labeled)
     for lost in (pixels(100, 0, 0), pixels(98, 2, 0)):
-        found = label_stage.collapse(LABELS, np.stack([labeled[..., 0], lost], -1), labeled)
-        assert found.startswith("q has ") and found.endswith("50.00% of the labeled set's")
-    assert not label_stage.collapse(LABELS, np.stack([pixels(98, 2, 0), labeled[..., 1]], -1), labeled)
+        reason = label_stage.describe_collapse(LABELS, np.stack([labeled[..., 0], lost], -1), labeled)
+        assert reason.startswith("q has ") and reason.endswith("50.00% of the labeled set's")
+    assert not label_stage.describe_collapse(
+        LABELS, np.stack([pixels(98, 2, 0), labeled[..., 1]], -1), labeled
+    )
 
 
 def test_foreground_leaves_void_out():
@@ -80,7 +82,7 @@ def test_foreground_leaves_void_out():
 @pytest.mark.parametrize(
     ("share", "reason", "message"),
     [
-        (0.0, "they say nothing", "no pair was kept"),
+        (0.0, "no pixel has a label", "no pair was kept"),
         (0.5, "sky has 99.5% of their pixels", "have collapsed: sky has 99.5% of their pixels; more labels"),
         (0.5, "", ""),
     ],
@@ -114,7 +116,7 @@ def test_panels_of_images_without_a_truth(tmp_path, demo_config, monkeypatch):
         context = Context(
             demo_config, PackedDataset(BINARY, {}, {"unlabeled": split}), ArtifactStore(tmp_path, (), [])
         )
-        image_panels.of_labels(context, pair, tmp_path, StageLogger.__new__(StageLogger))
+        image_panels.write_label_panels(context, pair, tmp_path, StageLogger.__new__(StageLogger))
     always = {"image", "pseudo-label", "inconsistency mask"}
     assert shown == [always, always | {"truth"}]
 
@@ -136,8 +138,8 @@ def test_predictions_stand_beside_the_pseudo_labels_of_the_same_images(tmp_path,
         return images[..., 0] % 2
 
     pair = inconsistency.PseudoLabel(labels, labels == 2, np.zeros(9, np.int32), np.ones(9, bool))
-    image_panels.of_labels(context, pair, tmp_path, StageLogger.__new__(StageLogger))
-    image_panels.of_generation(context, labels_of, tmp_path, StageLogger.__new__(StageLogger))
+    image_panels.write_label_panels(context, pair, tmp_path, StageLogger.__new__(StageLogger))
+    image_panels.write_generation_panels(context, labels_of, tmp_path, StageLogger.__new__(StageLogger))
     # The first, the last and two between, round again to make up a batch of val.
     assert asked == [[0, 3, 5, 8, 0, 3]]
     (predicted,) = shown["unlabeled.npz"].values()
@@ -145,24 +147,26 @@ def test_predictions_stand_beside_the_pseudo_labels_of_the_same_images(tmp_path,
 
 
 def scored(masks, monkeypatch, tmp_path, demo_config, kept=None, threshold=0.5):
-    """What `_choose` makes of candidates' masks of three images, each scored by its first pixel in tenths."""
+    """`select_best_masks` of masks of three images, each scored by its first pixel in tenths."""
     stages = [stage for stage in make_plan(dataclasses.replace(demo_config, method="evalnet")) if stage]
     stage = [stage for stage in stages if isinstance(stage, LabelStage)][kept is not None]
     stage = dataclasses.replace(stage, threshold=threshold)
-    assert (stage.kept is not None) == (kept is not None)
+    assert (stage.previous_labels is not None) == (kept is not None)
     context = Context(demo_config, PackedDataset(BINARY, {}, {}), ArtifactStore(tmp_path, stages, []))
     if kept is not None:
-        folder = context.store.folder(stage.kept)
+        folder = context.store.folder(stage.previous_labels)
         folder.mkdir(parents=True)
         np.savez(folder / "labels.npz", label=image_of(kept))
 
-    def make_judge(context, evalnets, count):
+    def make_evalnet_scorer(context, evalnets, count):
         assert (evalnets, count) == ("evalnet", demo_config.ensemble.members)
         return lambda pairs: (pairs["label"][:, 0, 0] / 10).astype(np.float32)
 
-    monkeypatch.setattr(label_stage, "make_judge", make_judge)
+    monkeypatch.setattr(label_stage, "make_evalnet_scorer", make_evalnet_scorer)
     images = np.zeros((3, 4, 4, 3), np.uint8)
-    pair, score = label_stage._choose(stage, context, images, np.stack([image_of(mask) for mask in masks]))
+    pair, score = label_stage.select_best_masks(
+        stage, context, images, np.stack([image_of(mask) for mask in masks])
+    )
     assert not pair.inconsistent.any() and not pair.size.any()
     return pair.label[:, 0, 0].tolist(), pair.keep.tolist(), score
 

@@ -1,4 +1,4 @@
-"""A second run in a run's folder is refused; what a dead one left is not in the way."""
+"""A second run in a run's folder is refused; the lock of a dead run is removed."""
 
 from __future__ import annotations
 
@@ -49,8 +49,10 @@ def refusal(workdir):
 def write(workdir, **changes):
     """A lock as this process would leave it, but for the changes."""
     workdir.mkdir(exist_ok=True)
-    own = lock.Owner(platform.node(), os.getpid(), processes.namespace(), processes.born(os.getpid()), "t")
-    (workdir / "lock.json").write_text(json.dumps(dataclasses.asdict(dataclasses.replace(own, **changes))))
+    owner = lock.Owner(
+        platform.node(), os.getpid(), processes.pid_namespace(), processes.start_time(os.getpid()), "t"
+    )
+    (workdir / "lock.json").write_text(json.dumps(dataclasses.asdict(dataclasses.replace(owner, **changes))))
 
 
 def is_free(workdir):
@@ -76,49 +78,51 @@ def test_the_second_run_is_refused_by_the_command(holder, tmp_path, command, tin
 
 
 def test_a_number_that_went_to_another_process(tmp_path):
-    write(tmp_path, born="before")
+    write(tmp_path, started="before")
     assert is_free(tmp_path)
     write(tmp_path)
     assert f"process {os.getpid()} on" in refusal(tmp_path)
 
 
-@pytest.mark.parametrize("owner", [{"host": "elsewhere"}, {"namespace": "of a container"}])
-def test_a_process_that_cannot_be_seen_is_told_by_its_pulse(owner, tmp_path, monkeypatch):
-    monkeypatch.setattr(lock, "PULSE_SECONDS", 0.05)
+@pytest.mark.parametrize("owner", [{"host": "elsewhere"}, {"pid_namespace": "of a container"}])
+def test_a_process_elsewhere_is_judged_by_its_heartbeat(owner, tmp_path, monkeypatch):
+    monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.05)
     monkeypatch.setattr(lock, "WATCH_SECONDS", 30)
     write(tmp_path, **owner)
-    over = threading.Event()
-    pulse = threading.Thread(target=lock._beat, args=(tmp_path / "lock.json", over), daemon=True)
-    pulse.start()
+    stop = threading.Event()
+    heartbeat = threading.Thread(
+        target=lock._send_heartbeats, args=(tmp_path / "lock.json", stop), daemon=True
+    )
+    heartbeat.start()
     assert "is running there" in refusal(tmp_path)
-    over.set()
-    pulse.join()
+    stop.set()
+    heartbeat.join()
     monkeypatch.setattr(lock, "WATCH_SECONDS", 0.2)
     assert is_free(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", '{"pid": "x"}', '{"other": 1}'])
-def test_a_damaged_lock_without_a_pulse_is_nobodys(text, tmp_path, monkeypatch):
-    monkeypatch.setattr(lock, "PULSE_SECONDS", 0.05)
+def test_a_damaged_lock_without_a_heartbeat_is_removed(text, tmp_path, monkeypatch):
+    monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.05)
     monkeypatch.setattr(lock, "WATCH_SECONDS", 0.1)
     (tmp_path / "lock.json").write_text(text)
     assert is_free(tmp_path)
 
 
 def test_of_two_that_find_it_dead_one_gets_it(tmp_path, monkeypatch):
-    write(tmp_path, born="before")
-    judge = lock._lives
+    write(tmp_path, started="before")
+    is_alive = lock._is_owner_alive
 
     def overtaken(path, owner):
-        verdict = judge(path, owner)
-        # Between the judgment and the taking, the other one is faster.
-        if owner.born == "before":
-            write(tmp_path, token="of the other")
+        verdict = is_alive(path, owner)
+        # Between the check and the removal another run takes the lock.
+        if owner.started == "before":
+            write(tmp_path, token="of another")
         return verdict
 
-    monkeypatch.setattr(lock, "_lives", overtaken)
+    monkeypatch.setattr(lock, "_is_owner_alive", overtaken)
     assert f"process {os.getpid()} on" in refusal(tmp_path)
-    assert json.loads((tmp_path / "lock.json").read_text())["token"] == "of the other"
+    assert json.loads((tmp_path / "lock.json").read_text())["token"] == "of another"
     assert len(list(tmp_path.iterdir())) == 1
 
 
@@ -136,9 +140,9 @@ def test_a_run_whose_lock_was_taken_away_leaves_the_new_one(tmp_path):
 
 def test_other_processes_of_the_run_hear_of_the_refusal(tmp_path, monkeypatch):
     monkeypatch.setattr(distributed, "is_first", lambda: False)
-    monkeypatch.setattr(distributed, "first_says", lambda value: "taken")
+    monkeypatch.setattr(distributed, "broadcast_from_first", lambda value: "taken")
     assert refusal(tmp_path) == "taken"
-    monkeypatch.setattr(distributed, "first_says", lambda value: "")
+    monkeypatch.setattr(distributed, "broadcast_from_first", lambda value: "")
     with lock.held(tmp_path):
         assert not list(tmp_path.iterdir())
 
@@ -149,7 +153,7 @@ def test_a_folder_that_cannot_be_made(tmp_path):
 
 
 def test_processes():
-    assert processes.alive(os.getpid()) and not processes.alive(0)
+    assert processes.is_running(os.getpid()) and not processes.is_running(0)
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    assert not processes.alive(ended.pid) and processes.born(ended.pid) == ""
+    assert not processes.is_running(ended.pid) and processes.start_time(ended.pid) == ""

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 
-def rows_of(workdir):
+def result_rows(workdir):
     with (workdir / "results.csv").open(newline="") as file:
         return list(csv.DictReader(file))
 
@@ -38,7 +38,7 @@ def test_files_of_a_run(demo):
 
 
 def test_results_have_every_candidate_ranked_on_val(demo):
-    rows = rows_of(demo[0])
+    rows = result_rows(demo[0])
     assert set(rows[0]) == {
         "dataset", "method", "seed", "generation", "member", "rank", "split", "metric", "class", "value"
     }  # fmt: skip
@@ -56,7 +56,7 @@ def test_results_have_every_candidate_ranked_on_val(demo):
 
 def test_better_than_chance(demo):
     # Guessing a class per pixel uniformly gets a pixel accuracy of 1/6.
-    rows = rows_of(demo[0])
+    rows = result_rows(demo[0])
     assert max(figures(rows, "aim_pp", "1", "mpa")) > 0.4
 
 
@@ -96,18 +96,18 @@ def test_the_same_command_again_does_nothing(demo, command, tiny):
     workdir, _ = demo
     before = (workdir / "results.csv").read_bytes()
     code, out, err = command("configs/demo.py:tiny", workdir, *tiny)
-    assert code == 0 and err.count("done before") == 8 and "aim_pp" in out
+    assert code == 0 and err.count("already done") == 8 and "aim_pp" in out
     assert (workdir / "results.csv").read_bytes() == before
 
 
-def test_a_run_mends_its_damaged_stages(demo, command, tiny, tmp_path):
+def test_a_run_repeats_its_damaged_stages(demo, command, tiny, tmp_path):
     workdir = shutil.copytree(demo[0], tmp_path / "run")
     labels = workdir / "stages" / "06_label_g1" / "labels.npz"
     labels.write_bytes(labels.read_bytes()[:1000])
     (workdir / "stages" / "04_label_g0" / "DONE.json").write_text('{"dig')
     code, _, err = command("configs/demo.py:tiny", workdir, *tiny)
-    assert code == 0 and err.count("done before") == 6, err
-    assert f"{labels}: damaged; the stage is made anew" in err and "DONE.json: damaged" in err
+    assert code == 0 and err.count("already done") == 6, err
+    assert f"{labels}: damaged; the stage is run again" in err and "DONE.json: damaged" in err
     for name in ("results.csv", "stages/06_label_g1/labels.npz"):
         assert (workdir / name).read_bytes() == (demo[0] / name).read_bytes()
     lines = [sorted((at / "metrics.jsonl").read_text().splitlines()) for at in (demo[0], workdir)]
@@ -166,13 +166,14 @@ def interrupt(command, workdir, tiny, stage, how):
     return process.returncode, err
 
 
-def test_stages_of_another_run_are_taken_over(demo, command, tiny, tmp_path):
+def test_stages_of_another_run_are_copied(demo, command, tiny, tmp_path):
     workdir = tmp_path / "run"
     flags = ("--config.method=im", "--config.generations=1", f"--reuse={demo[0]}")
     code, _, err = command("configs/demo.py:tiny", workdir, *tiny, *flags)
-    assert code == 0 and err.count("taken over") == 1 and "00_train_ldt, taken over" in err, err
-    same = [[line for line in rows_of(folder) if line["method"] == "ldt"] for folder in (demo[0], workdir)]
-    assert same[0] == same[1] and len(figures(rows_of(workdir), "im", "0")) == 2
+    assert code == 0 and err.count("copied from") == 1 and "train_ldt: copied from" in err, err
+    of_runs = [result_rows(folder) for folder in (demo[0], workdir)]
+    shared = [[line for line in rows if line["method"] == "ldt"] for rows in of_runs]
+    assert shared[0] == shared[1] and len(figures(result_rows(workdir), "im", "0")) == 2
     lines = [(folder / "metrics.jsonl").read_text().splitlines() for folder in (demo[0], workdir)]
     of_ldt = [[line for line in text if '"train_ldt"' in line] for text in lines]
     assert of_ldt[0] == of_ldt[1] and of_ldt[0]
@@ -187,7 +188,7 @@ def test_selecting_on_test_ranks_by_test_and_says_so(command, tiny, tmp_path):
     flags = ("--config.method=ldt", "--config.select_on_test=True", "--config.num_baseline_nets=3")
     code, _, err = command("configs/demo.py:tiny", tmp_path / "run", *tiny, *flags)
     assert code == 0, err
-    values = figures(rows_of(tmp_path / "run"), "ldt", "")
+    values = figures(result_rows(tmp_path / "run"), "ldt", "")
     assert len(values) == 3 and values == sorted(values, reverse=True)
     assert "ranked on TEST" in (tmp_path / "run" / "report.html").read_text()
 

@@ -27,7 +27,7 @@ def test_the_metric_ranks_and_not_what_picked_the_epoch(on_test, order, demo_con
     }
     for name, value in (("fit_stage", fitted), ("measure", found), ("save_nets", None)):
         monkeypatch.setattr(train_stage, name, lambda *_, value=value, **__: value)
-    monkeypatch.setattr(image_panels, "of_training", lambda *_: None)
+    monkeypatch.setattr(image_panels, "write_training_panels", lambda *_: None)
     split = Split(np.zeros((1, 64, 64, 3), np.uint8), np.zeros((1, 64, 64), np.uint8), ("a",), ("a",))
     packed = PackedDataset(scenes.SPEC, {}, dict.fromkeys(("labeled", "unlabeled", "val", "test"), split))
     (stage,) = (stage for stage in make_plan(demo_config) if stage.name == "train_ldt")

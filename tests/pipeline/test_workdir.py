@@ -10,7 +10,7 @@ import pytest
 from imjax.data import pack
 from imjax.data.options import DataOptions
 from imjax.errors import UserError
-from imjax.pipeline.workdir import open_workdir
+from imjax.pipeline.workdir import open_workdir, reusable_runs
 
 
 @pytest.fixture(scope="module")
@@ -59,3 +59,16 @@ def test_a_record_of_a_run_before_a_key_came(tmp_path, demo_config, packed):
     del old["config"]["on_nan"]
     path.write_text(json.dumps(old))
     open_workdir(tmp_path, demo_config, packed)
+
+
+def test_runs_of_other_code_versions_or_devices_are_not_reused(tmp_path, demo_config, packed, said):
+    names = ("own", "same", "code", "versions", "device")
+    for name in names:
+        open_workdir(tmp_path / name, demo_config, packed)
+    for key in names[2:]:
+        path = tmp_path / key / "config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {key: "another"}))
+    assert reusable_runs([tmp_path / name for name in names], tmp_path / "own") == [tmp_path / "same"]
+    assert said == [
+        f"--reuse={tmp_path / key}: made with other {key}; no stage is copied from there" for key in names[2:]
+    ]

@@ -1,4 +1,4 @@
-"""What the environment says of other processes."""
+"""Settings of other processes from the environment, and what the processes exchange."""
 
 import numpy as np
 import pytest
@@ -38,8 +38,8 @@ def test_an_address_comes_with_numbers():
 
 
 def test_one_process_has_everything():
-    assert distributed.is_first() and list(distributed.share(3)) == [0, 1, 2]
-    assert distributed.first_says("a") == "a"
+    assert distributed.is_first() and list(distributed.local_members(3)) == [0, 1, 2]
+    assert distributed.broadcast_from_first("a") == "a"
 
 
 @pytest.mark.parametrize(
@@ -49,13 +49,13 @@ def test_shares_are_equally_long(monkeypatch, members, shares):
     monkeypatch.setattr(distributed.jax, "process_count", lambda: 2)
     for index, expected in enumerate(shares):
         monkeypatch.setattr(distributed.jax, "process_index", lambda index=index: index)
-        assert list(distributed.share(members)) == expected
+        assert list(distributed.local_members(members)) == expected
 
 
 def test_processes_with_different_settings_refuse_to_run(monkeypatch):
     digests = {"all": np.stack([np.frombuffer(text, np.uint8) for text in (b"0123", b"0123")])}
     monkeypatch.setattr(distributed, "gather", lambda tree: digests["all"])
-    distributed.same("data", "0123")
+    distributed.assert_equal_across_processes("data", "0123")
     digests["all"] = np.stack([np.frombuffer(text, np.uint8) for text in (b"0123", b"4567")])
     with pytest.raises(UserError, match=r"different data \(0123, 4567\)"):
-        distributed.same("data", "0123")
+        distributed.assert_equal_across_processes("data", "0123")
