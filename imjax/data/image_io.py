@@ -65,3 +65,40 @@ def read(path: Path, channels: int) -> np.ndarray:
         raise UserError(f"{path}: no readable image ({reason}); convert or remove it") from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def from_array(pixels: np.ndarray, channels: int) -> np.ndarray:
+    """An image in memory as `read` gives one of a file.
+
+    Color becomes gray and gray color as needed, and alpha is dropped. Other types than uint8 are refused
+    rather than scaled: their range is not known.
+
+    Args:
+        pixels: uint8 `[h, w]`, or `[h, w, c]` with one (gray), three (RGB) or four (RGBA) channels.
+        channels: 1 (gray) or 3 (RGB), `DatasetSpec.channels`.
+
+    Returns:
+        uint8 `[h, w, channels]`.
+
+    Raises:
+        UserError: another shape or type.
+    """
+    if not isinstance(pixels, np.ndarray):
+        kind = type(pixels).__name__
+        raise UserError(f"image is a {kind}; expected a numpy array (np.asarray) or the path of a file")
+    if pixels.dtype != np.uint8:
+        raise UserError(
+            f"image has type {pixels.dtype}; expected uint8, 0 to 255: scale it first, values of 0 to 1 with "
+            "(255 * image).round().astype(np.uint8)"
+        )
+    image = pixels[..., None] if pixels.ndim == 2 else pixels
+    if image.ndim != 3 or image.shape[-1] not in (1, 3, 4) or not image.size:
+        raise UserError(
+            f"image has shape {pixels.shape}; expected [h, w] or [h, w, c] with 1, 3 or 4 channels, not empty"
+        )
+    image = np.ascontiguousarray(image[..., :3])
+    if image.shape[-1] == channels:
+        return image
+    if channels == 3:
+        return np.repeat(image, 3, -1)
+    return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]

@@ -20,7 +20,6 @@ from imjax.config.schema import Mask, Model
 from imjax.data.spec import DatasetSpec, LabelKind
 from imjax.inference import volume_windows
 from imjax.methods.generational.inconsistency_masks import consensus
-from imjax.models.factory import create_backbone
 from imjax.ops import ensemble
 from imjax.ops.batched_map import over_images
 from imjax.training import apply_nets, memory
@@ -67,10 +66,6 @@ class Predictor:
     def source(self, examples: dict[str, np.ndarray], members: Members) -> EnsembleLoader:
         """Examples for members, resident where they fit."""
         return EnsembleLoader(examples, members, self.max_device_dataset_mib)
-
-    def unet(self, alpha: float, auxiliaries: int = 0) -> nn.Module:
-        """The run's backbone, see `factory.create_backbone`."""
-        return create_backbone(self.model, self.spec, alpha, auxiliaries)
 
     def labels(self, net: nn.Module, variables: Any, images: np.ndarray) -> np.ndarray:
         """Labels that nets give to images.

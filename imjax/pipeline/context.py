@@ -17,7 +17,7 @@ from imjax.inference.predictor import Predictor
 from imjax.json_io import read_json
 from imjax.methods.generational.base import PseudoLabeler
 from imjax.models.evalnet import EvalNet
-from imjax.models.factory import create_evalnet
+from imjax.models.factory import create_backbone, create_evalnet
 from imjax.pipeline.artifacts import ArtifactStore
 from imjax.training import apply_nets, memory
 from imjax.training.checkpoints import load_nets
@@ -51,8 +51,8 @@ class Context:
         return self.predictor.source(examples, members)
 
     def unet(self, alpha: float, auxiliaries: int = 0) -> nn.Module:
-        """See `Predictor.unet`."""
-        return self.predictor.unet(alpha, auxiliaries)
+        """The backbone at that width, see `factory.create_backbone`."""
+        return create_backbone(self.config.model, self.packed.spec, alpha, auxiliaries)
 
     def evalnet(self, alpha: float) -> EvalNet:
         """The scoring net of that width."""

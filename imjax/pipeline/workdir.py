@@ -7,7 +7,6 @@ import hashlib
 import json
 import platform
 import subprocess
-import sys
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -27,8 +26,13 @@ from imjax.methods import validate
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "clu")
 
 
-def open_workdir(workdir: Path, config: Config, packed: PackedDataset) -> None:
+def open_workdir(workdir: Path, config: Config, packed: PackedDataset, command: Sequence[str] = ()) -> None:
     """Make the folder and write `config.json`, or check that the run there has the same configuration.
+
+    Args:
+        workdir: of the run.
+        config, packed: what it is run with.
+        command: words of the command line; none where the run was started from Python.
 
     Raises:
         UserError: it has another, with the keys that differ; or the folder cannot be made.
@@ -40,10 +44,10 @@ def open_workdir(workdir: Path, config: Config, packed: PackedDataset) -> None:
     path = workdir / "config.json"
     if path.exists():
         _same(path, config, packed)
-    write_json(path, record(config, packed))
+    write_json(path, record(config, packed, command))
 
 
-def record(config: Config, packed: PackedDataset) -> dict[str, Any]:
+def record(config: Config, packed: PackedDataset, command: Sequence[str]) -> dict[str, Any]:
     """Contents of config.json: configuration, its hash, dataset, versions, device, commit, command."""
     values = dataclasses.asdict(config)
     devices = jax.devices()
@@ -60,7 +64,7 @@ def record(config: Config, packed: PackedDataset) -> dict[str, Any]:
         | {name: _version(name) for name in PACKAGES},
         "device": f"{len(devices)} × {devices[0].device_kind}",
         "commit": _commit(),
-        "command": ["python", "-m", "imjax.main", *sys.argv[1:]],
+        "command": list(command),
     }
 
 
