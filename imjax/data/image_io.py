@@ -101,4 +101,7 @@ def from_array(pixels: np.ndarray, channels: int) -> np.ndarray:
         return image
     if channels == 3:
         return np.repeat(image, 3, -1)
-    return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
+    # By way of a PNG file's bytes: its decoder rounds otherwise than cvtColor, and a net shall see the same
+    # pixels whether it is given a file or what the file holds.
+    data = cv2.imencode(".png", image[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 0])[1]
+    return cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)[..., None]
