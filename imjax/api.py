@@ -47,14 +47,10 @@ class Run:
 
         Columns `dataset`, `method`, `seed`, `generation` (`<NA>`: a baseline), `member`, `rank` (1: best on
         val), `split`, `metric`, `class` (`<NA>`: the mean over classes) and `value`.
-
-        Raises:
-            UserError: pandas is not installed.
         """
-        try:
-            import pandas
-        except ImportError as error:
-            raise UserError("Run.results needs pandas; pip install pandas") from error
+        # Here, since nothing else of a run needs it.
+        import pandas
+
         # Nullable: with plain integers one missing generation would make all of them floats.
         whole = dict.fromkeys(("seed", "generation", "member", "rank"), "Int64")
         text = dict.fromkeys(("dataset", "method", "split", "metric", "class"), "string")

@@ -109,7 +109,7 @@ def _files() -> list[Path]:
     from imjax.inference import predict_folder
 
     folder = Path(FLAGS.images)
-    files = image_io.find(folder)
+    files = image_io.find_images(folder)
     predict_folder.check_folders(folder, Path(FLAGS.out))
     return files
 

@@ -114,7 +114,6 @@ def test_training_leaves_a_run_as_the_command_does(trained):
 
 
 def test_results_are_a_table(trained):
-    pytest.importorskip("pandas")
     workdir, _ = trained
     table = imjax.Run(workdir, workdir / "report.html", "").results
     lines = (workdir / "results.csv").read_text().splitlines()

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from imjax.data.readers import base as raw_files
+from imjax.data import image_io
 
 SIDE = 10
 """Rows and columns of the means that stand for an image; coarse, so that JPEG's noise averages out."""
@@ -46,7 +46,7 @@ def scenes(paths: Sequence[Path]) -> list[int]:
     """
     if not paths:
         return []
-    arrays = np.stack([_means(raw_files.read_gray(path)) for path in paths])
+    arrays = np.stack([_means(image_io.read_gray(path)) for path in paths])
     return joined(len(paths), _copies(arrays))
 
 

@@ -1,20 +1,35 @@
-"""Image files of a folder that is no dataset: new images, without masks."""
+"""Reading image files: which ones a folder has, and decoding with checks that leave no file half read."""
 
 from __future__ import annotations
 
+import io
+import logging
 from pathlib import Path
 
 import cv2
+import h5py
 import numpy as np
+import tifffile
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
 
-from imjax.data.readers import base
+from imjax.data import intensity
 from imjax.errors import UserError
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 """Read whatever their case."""
+PLUGINS = {b"\x89PNG": PngImageFile, b"\xff\xd8": JpegImageFile, b"BM": BmpImageFile}
+"""First bytes of a file → Pillow's reader of its header; TIFF is tifffile's."""
+LARGE_PIXELS = 2**28
+"""Pixels (16384 x 16384, 0.8 GB of RGB) from which a file must be large, too."""
+MAX_PIXELS = 2**30
+"""Pixels that OpenCV decodes at most."""
+MAX_PIXELS_PER_BYTE = 200
+"""Pixels per byte of the file that no photo reaches; a PNG of one value everywhere has a thousand."""
 
 
-def find(folder: Path) -> list[Path]:
+def find_images(folder: Path) -> list[Path]:
     """Image files of a folder by name; hidden files and sub-folders are left out.
 
     Links that lead nowhere are among them, so that whoever reads them says so.
@@ -42,11 +57,11 @@ def find(folder: Path) -> list[Path]:
     return files
 
 
-def read(path: Path, channels: int) -> np.ndarray:
+def read_with_channels(path: Path, channels: int) -> np.ndarray:
     """Decode an image as the datasets' readers do.
 
     Color becomes gray and gray color as needed, alpha is dropped, and what is not 8-bit is scaled as
-    `raw.read_photo` says. Pixels stay as they are stored, whatever EXIF says of the orientation.
+    `read_photo` says. Pixels stay as they are stored, whatever EXIF says of the orientation.
 
     Args:
         path: the file.
@@ -59,7 +74,7 @@ def read(path: Path, channels: int) -> np.ndarray:
         UserError: missing, damaged or too large a file, or one of several pages.
     """
     try:
-        return base.read_photo(path) if channels == 3 else base.read_gray_photo(path)[..., None]
+        return read_photo(path) if channels == 3 else read_gray_photo(path)[..., None]
     except cv2.error as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: no readable image ({reason}); convert or remove it") from error
@@ -67,8 +82,8 @@ def read(path: Path, channels: int) -> np.ndarray:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def from_array(pixels: np.ndarray, channels: int) -> np.ndarray:
-    """An image in memory as `read` gives one of a file.
+def convert_array(pixels: np.ndarray, channels: int) -> np.ndarray:
+    """An image in memory as `read_with_channels` gives one of a file.
 
     Color becomes gray and gray color as needed, and alpha is dropped. Other types than uint8 are refused
     rather than scaled: their range is not known.
@@ -105,3 +120,185 @@ def from_array(pixels: np.ndarray, channels: int) -> np.ndarray:
     # pixels whether it is given a file or what the file holds.
     data = cv2.imencode(".png", image[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 0])[1]
     return cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)[..., None]
+
+
+def read_image(path: Path) -> np.ndarray:
+    """Decode an image file to RGB uint8 `[h, w, 3]`; UserError as for `decode`."""
+    # Masks are drawn on the pixels as stored, hence no turning by the EXIF flag.
+    return decode(path, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+
+
+def read_gray(path: Path) -> np.ndarray:
+    """Decode an image file to gray uint8 `[h, w]`, whatever its channels.
+
+    Raises:
+        UserError: missing or damaged.
+    """
+    return decode(path, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION)
+
+
+def read_photo(path: Path) -> np.ndarray:
+    """Decode whatever picture to RGB uint8 `[h, w, 3]`: gray is repeated, and alpha dropped.
+
+    What is not 8-bit is scaled, see `intensity.stretch`: of a microscope's 12 bits in a 16-bit file, a fixed
+    scale would leave black.
+
+    Raises:
+        UserError: missing or damaged, several pages, or channels or values that are no picture's.
+    """
+    colors = _colors(path)
+    return colors if colors.dtype == np.uint8 else _eight_bits(colors, path)
+
+
+def read_gray_photo(path: Path) -> np.ndarray:
+    """`read_photo` as gray uint8 `[h, w]`; of 8-bit files as `read_gray` has it."""
+    colors = _colors(path)
+    if colors.dtype == np.uint8:
+        # A JPEG's own gray is not quite that of its colors, and readers of gray sets take the former.
+        return read_gray(path)
+    return cv2.cvtColor(_eight_bits(colors, path), cv2.COLOR_RGB2GRAY)
+
+
+def _colors(path: Path) -> np.ndarray:
+    """RGB `[h, w, 3]` of the file's own type; raises as `read_photo`."""
+    array = decode(path, cv2.IMREAD_UNCHANGED)
+    pages = cv2.imcount(str(path)) if path.suffix.lower() in (".tif", ".tiff") else 1
+    if pages > 1:
+        raise UserError(f"{path}: {pages} pages, expected one image per file; save each page as its own file")
+    channels = 1 if array.ndim == 2 else array.shape[2]
+    if channels not in (1, 3, 4):
+        raise UserError(f"{path}: {channels} channels, expected gray, RGB or RGBA; convert the image")
+    # OpenCV's order is blue, green, red, alpha.
+    colors = np.repeat(array[..., None], 3, -1) if channels == 1 else array[..., 2::-1]
+    return np.ascontiguousarray(colors)
+
+
+def _eight_bits(array: np.ndarray, path: Path) -> np.ndarray:
+    values = array.astype(np.float32)
+    if not np.isfinite(values).all():
+        raise UserError(f"{path}: a value is nan or infinite, expected numbers; correct the image")
+    return intensity.stretch(values)
+
+
+def read_index(path: Path) -> np.ndarray:
+    """Decode an 8-bit single-channel mask, uint8 `[h, w]`.
+
+    Raises:
+        UserError: missing, damaged, or not 8-bit single-channel.
+    """
+    mask = decode(path, cv2.IMREAD_UNCHANGED)
+    if mask.ndim != 2 or mask.dtype != np.uint8:
+        raise UserError(f"{path}: {mask.dtype} array {mask.shape}, expected an 8-bit single-channel mask")
+    return mask
+
+
+def read_binary(path: Path) -> np.ndarray:
+    """Decode a mask of 0 and 255, uint8 `[h, w]` of 0 and 1.
+
+    Raises:
+        UserError: as for `read_index`, or another value in the file.
+    """
+    mask = read_index(path)
+    other = mask[(mask != 0) & (mask != 255)]
+    if other.size:
+        raise UserError(
+            f"{path}: value {other[0]} is no class; expected 0 (background) or 255 (foreground), "
+            "correct the mask or remove the pair"
+        )
+    return mask // np.uint8(255)
+
+
+def read_h5(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Arrays `image` and `label` of an HDF5 file; UserError where it is damaged or lacks one."""
+    try:
+        with h5py.File(path) as file:
+            return np.asarray(file["image"]), np.asarray(file["label"])
+    except (OSError, KeyError) as error:
+        why = " ".join(str(error).split())
+        raise UserError(
+            f"{path}: {why}; expected an HDF5 file with arrays image and label, download or copy it again"
+        ) from error
+
+
+def decode(path: Path, flags: int) -> np.ndarray:
+    """Decode an image file as OpenCV's `flags` say, channels in its order.
+
+    Raises:
+        UserError: missing, truncated, too large or no image.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: file not found; put it back or remove its entry")
+    data = path.read_bytes()
+    if not _complete(data):
+        raise UserError(f"{path}: truncated after {len(data)} bytes; download or copy the file again")
+    if why := describe_oversized(data):
+        raise UserError(f"{path}: {why}")
+    try:
+        array = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+    except cv2.error as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: no readable image ({reason}); replace the file") from error
+    if array is None:
+        raise UserError(f"{path}: {len(data)} bytes that are no readable image; replace the file")
+    return array
+
+
+def _complete(data: bytes) -> bool:
+    """Whether the file has its end: many an OpenCV version fills what a cut file lacks with gray or black."""
+    if data[:2] == b"\xff\xd8":
+        # Neither marker can occur inside the compressed pixels, so the last scan must be followed by an end.
+        return data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda")
+    if data[:4] == b"\x89PNG":
+        return b"IEND" in data[-64:]
+    if data[:2] == b"BM" and len(data) >= 54:
+        start, width, height, compression = (
+            int.from_bytes(data[i : i + 4], "little") for i in (10, 18, 22, 30)
+        )
+        bits = int.from_bytes(data[28:30], "little")
+        rows = min(height, 2**32 - height)  # a negative height means rows from the top
+        return compression != 0 or len(data) >= start + (width * bits + 31) // 32 * 4 * rows
+    return bool(data)
+
+
+def describe_oversized(data: bytes) -> str:
+    """Why an image file must not be decoded; empty if nothing is against it, or the format is another.
+
+    Args:
+        data: PNG, JPEG, BMP or TIFF, all of it.
+    """
+    size = header_size(data)
+    if size is None:
+        return ""
+    width, height = size
+    if width * height > MAX_PIXELS:
+        return f"{width}x{height} (w x h) pixels, expected at most {MAX_PIXELS} in all; cut it into pieces"
+    if width * height > LARGE_PIXELS and width * height > MAX_PIXELS_PER_BYTE * len(data):
+        return f"{width}x{height} (w x h) pixels in {len(data)} bytes, expected an image; remove it"
+    return ""
+
+
+def header_size(data: bytes) -> tuple[int, int] | None:
+    """Width and height as the file's header has them; None of other formats and of damaged files."""
+    try:
+        if data[:2] in (b"II", b"MM"):
+            return _tiff_size(data)
+        for start, plugin in PLUGINS.items():
+            if data.startswith(start):
+                # The plugin itself, not Image.open: that refuses large images by a limit of its own.
+                return plugin(io.BytesIO(data), "").size
+    except Exception:
+        # Cut, or no image: the decoder has its own message for that. Parsers of damaged files raise anything.
+        return None
+    return None
+
+
+def _tiff_size(data: bytes) -> tuple[int, int]:
+    """Width and height of the first page; raises what tifffile raises."""
+    # It logs what is odd about a file; whether the file can be used is the decoder's to say.
+    logger = logging.getLogger("tifffile")
+    before, logger.disabled = logger.disabled, True
+    try:
+        with tifffile.TiffFile(io.BytesIO(data)) as file:
+            return file.pages.first.imagewidth, file.pages.first.imagelength
+    finally:
+        logger.disabled = before

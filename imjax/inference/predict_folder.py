@@ -79,7 +79,7 @@ class FolderPrediction:
 
     def _read(self, path: Path) -> np.ndarray | None:
         try:
-            return image_io.read(path, self.model.spec.channels)
+            return image_io.read_with_channels(path, self.model.spec.channels)
         except UserError as error:
             self.failed.append(str(error))
             return None

@@ -27,7 +27,7 @@ from imjax.models.factory import create_backbone
 from imjax.training.checkpoints import load_nets
 
 Image = np.ndarray | str | os.PathLike[str]
-"""An array as `image_io.from_array` takes it, or the path of a file."""
+"""An array as `image_io.convert_array` takes it, or the path of a file."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -216,5 +216,5 @@ class TrainedModel:
     def _pixels(self, image: Image) -> np.ndarray:
         """uint8 `[h, w, c]` as the nets take them."""
         if isinstance(image, str | os.PathLike):
-            return image_io.read(Path(image), self.spec.channels)
-        return image_io.from_array(image, self.spec.channels)
+            return image_io.read_with_channels(Path(image), self.spec.channels)
+        return image_io.convert_array(image, self.spec.channels)

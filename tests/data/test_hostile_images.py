@@ -12,14 +12,18 @@ from complaints import complaint
 from folders import folder, values, write
 from PIL import Image
 
-from imjax.data import headers, image_io, pack
+from imjax.data import image_io, pack
 from imjax.data.folder.reader import Folder
 from imjax.data.options import DataOptions
-from imjax.data.readers import base
 from imjax.errors import UserError
 
 KINDS = ("png", "jpg", "bmp", "tif")
-READERS = (base.read_image, base.read_gray, base.read_index, lambda path: image_io.read(path, 3))
+READERS = (
+    image_io.read_image,
+    image_io.read_gray,
+    image_io.read_index,
+    lambda path: image_io.read_with_channels(path, 3),
+)
 
 
 def chunk(kind, data):
@@ -60,7 +64,7 @@ def tif(width, height, big=False, order="<"):
 def test_bombs_are_refused_before_they_are_decoded(make, size, tmp_path, monkeypatch):
     path = tmp_path / f"bomb.{make.__name__}"
     path.write_bytes(make(*size))
-    monkeypatch.setattr(base.cv2, "imdecode", lambda *_: pytest.fail("decoded"))
+    monkeypatch.setattr(image_io.cv2, "imdecode", lambda *_: pytest.fail("decoded"))
     for reader in READERS:
         with pytest.raises(UserError, match=rf"bomb.*: {size[0]}x{size[1]} \(w x h\) pixels"):
             reader(path)
@@ -68,21 +72,28 @@ def test_bombs_are_refused_before_they_are_decoded(make, size, tmp_path, monkeyp
 
 @pytest.mark.parametrize("make", [png, jpg, bmp, tif], ids=KINDS)
 def test_sizes_are_read_off_the_head(make):
-    assert headers.size(make(70, 50)) == (70, 50)
+    assert image_io.header_size(make(70, 50)) == (70, 50)
     for kind in KINDS:
-        assert headers.size(cv2.imencode(f".{kind}", np.zeros((5, 7, 3), np.uint8))[1].tobytes()) == (7, 5)
-    assert headers.size(tif(70, 50, big=True)) == headers.size(tif(70, 50, order=">")) == (70, 50)
-    assert headers.size(b"GIF89a") is None and headers.size(b"") is None
+        assert image_io.header_size(cv2.imencode(f".{kind}", np.zeros((5, 7, 3), np.uint8))[1].tobytes()) == (
+            7,
+            5,
+        )
+    assert (
+        image_io.header_size(tif(70, 50, big=True))
+        == image_io.header_size(tif(70, 50, order=">"))
+        == (70, 50)
+    )
+    assert image_io.header_size(b"GIF89a") is None and image_io.header_size(b"") is None
     whole = make(70, 50)
-    assert all(headers.size(whole[:n]) in (None, (70, 50)) for n in range(len(whole)))
+    assert all(image_io.header_size(whole[:n]) in (None, (70, 50)) for n in range(len(whole)))
 
 
 def test_large_images_that_are_images_pass():
     # 16 385² pixels are more than plenty; of 200 to a byte of the file, they are fine.
     data = png(16_385, 16_385)
-    assert "remove it" in headers.oversized(data)
-    assert headers.oversized(data + bytes(16_385**2 // 200 + 1)) == ""
-    assert headers.oversized(png(16_384, 16_384)) == ""
+    assert "remove it" in image_io.describe_oversized(data)
+    assert image_io.describe_oversized(data + bytes(16_385**2 // 200 + 1)) == ""
+    assert image_io.describe_oversized(png(16_384, 16_384)) == ""
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -94,7 +105,7 @@ def test_files_cut_anywhere_are_one_line_or_whole(kind, tmp_path):
     for length in range(0, len(whole), 7):
         path.write_bytes(whole[:length])
         try:
-            assert image_io.read(path, 3).shape[2] == 3
+            assert image_io.read_with_channels(path, 3).shape[2] == 3
         except UserError as error:
             refused += 1
             assert str(path) in str(error) and "\n" not in str(error)
@@ -104,18 +115,18 @@ def test_files_cut_anywhere_are_one_line_or_whole(kind, tmp_path):
 def test_odd_kinds_are_read_as_pictures(tmp_path):
     red = tmp_path / "red.jpg"
     Image.new("CMYK", (16, 16), (0, 255, 255, 0)).save(red)
-    np.testing.assert_allclose(image_io.read(red, 3)[8, 8], (255, 0, 0), atol=4)
+    np.testing.assert_allclose(image_io.read_with_channels(red, 3)[8, 8], (255, 0, 0), atol=4)
     palette = Image.new("P", (3, 2), 1)
     palette.putpalette([0, 0, 0, 10, 20, 30])
     palette.save(tmp_path / "palette.png")
-    assert image_io.read(tmp_path / "palette.png", 3)[0, 0].tolist() == [10, 20, 30]
+    assert image_io.read_with_channels(tmp_path / "palette.png", 3)[0, 0].tolist() == [10, 20, 30]
     Image.new("1", (3, 2), 1).save(tmp_path / "bits.png")
-    assert image_io.read(tmp_path / "bits.png", 1).ravel().tolist() == [255] * 6
+    assert image_io.read_with_channels(tmp_path / "bits.png", 1).ravel().tolist() == [255] * 6
     Image.new("RGB", (1, 1), (1, 2, 3)).save(tmp_path / "one.png")
-    assert image_io.read(tmp_path / "one.png", 3).tolist() == [[[1, 2, 3]]]
+    assert image_io.read_with_channels(tmp_path / "one.png", 3).tolist() == [[[1, 2, 3]]]
     # One value only, in 16 bits: nothing is brighter than anything.
     Image.fromarray(np.full((2, 2), 40_000, np.uint16)).save(tmp_path / "deep.png")
-    assert image_io.read(tmp_path / "deep.png", 1).max() == 0
+    assert image_io.read_with_channels(tmp_path / "deep.png", 1).max() == 0
 
 
 def test_exif_turns_nothing_in_training_and_prediction(tmp_path):
@@ -128,9 +139,9 @@ def test_exif_turns_nothing_in_training_and_prediction(tmp_path):
     Image.fromarray(stored).save(path, exif=exif, quality=95)
     with Image.open(path) as file:
         assert file.getexif()[0x0112] == 6
-    for read in (base.read_image, base.read_photo, lambda p: image_io.read(p, 3)):
+    for read in (image_io.read_image, image_io.read_photo, lambda p: image_io.read_with_channels(p, 3)):
         np.testing.assert_allclose(read(path), stored, atol=8)
-    for read in (base.read_gray, base.read_gray_photo):
+    for read in (image_io.read_gray, image_io.read_gray_photo):
         np.testing.assert_allclose(read(path), stored[..., 0], atol=8)
 
 
@@ -154,9 +165,9 @@ def test_links_in_circles(tmp_path):
     (root / "images" / "d.png").symlink_to(root / "images" / "c.png")
     line = complaint(Folder(), root)
     assert f"{root / 'images' / 'c.png'}: a link that leads nowhere or in a circle" in line
-    assert "c.png" in [path.name for path in image_io.find(root / "images")]
+    assert "c.png" in [path.name for path in image_io.find_images(root / "images")]
     with pytest.raises(UserError, match=r"c\.png: file not found"):
-        image_io.read(root / "images" / "c.png", 3)
+        image_io.read_with_channels(root / "images" / "c.png", 3)
 
 
 def test_names_with_spaces_and_letters_of_all_kinds(tmp_path):
@@ -169,5 +180,5 @@ def test_names_with_spaces_and_letters_of_all_kinds(tmp_path):
     packed = pack.load(pack.prepare(options, tmp_path / "Zwischen ablage ü"))
     found = {name for split in packed.splits.values() for name in split.names}
     assert found == {*names, "bare0", "mit Leerzeichen"}
-    read = [image_io.read(path, 3).shape for path in image_io.find(root / "images")]
+    read = [image_io.read_with_channels(path, 3).shape for path in image_io.find_images(root / "images")]
     assert read == [(24, 32, 3)] * 6

@@ -17,47 +17,45 @@ def test_find_by_name_and_ending(tmp_path):
     for name in ("b.PNG", "a ü.tif", "c.jpeg", ".hidden.png", "notes.txt"):
         (tmp_path / name).write_bytes(b"")
     (tmp_path / "more.png").mkdir()
-    assert [path.name for path in image_io.find(tmp_path)] == ["a ü.tif", "b.PNG", "c.jpeg"]
+    assert [path.name for path in image_io.find_images(tmp_path)] == ["a ü.tif", "b.PNG", "c.jpeg"]
 
 
 def test_nothing_to_find(tmp_path):
     with pytest.raises(UserError, match="nowhere: no such folder"):
-        image_io.find(tmp_path / "nowhere")
+        image_io.find_images(tmp_path / "nowhere")
     (tmp_path / "inside").mkdir()
     (tmp_path / "notes.txt").write_text("")
     with pytest.raises(UserError, match="no image, but 1 sub-folders, which are not read, and 1 other files"):
-        image_io.find(tmp_path)
+        image_io.find_images(tmp_path)
 
 
 def test_one_stem_twice(tmp_path):
     (tmp_path / "a.png").write_bytes(b"")
     (tmp_path / "a.jpg").write_bytes(b"")
     with pytest.raises(UserError, match="a.png: has the stem of a.jpg"):
-        image_io.find(tmp_path)
+        image_io.find_images(tmp_path)
 
 
 def test_channels_and_depths(tmp_path):
     # Blue, green, red in the file's order; gray is .114 B + .587 G + .299 R, here .114·10 + .587·100 = 59.84.
     color = put(tmp_path / "color.bmp", np.full((2, 3, 3), (10, 100, 0), np.uint8))
-    assert image_io.read(color, 3)[0, 0].tolist() == [0, 100, 10]
-    assert image_io.read(color, 1).shape == (2, 3, 1) and image_io.read(color, 1)[0, 0, 0] == 60
+    assert image_io.read_with_channels(color, 3)[0, 0].tolist() == [0, 100, 10]
+    gray = image_io.read_with_channels(color, 1)
+    assert gray.shape == (2, 3, 1) and gray[0, 0, 0] == 60
     alpha = put(tmp_path / "alpha.png", np.full((2, 3, 4), (10, 100, 0, 7), np.uint8))
-    assert image_io.read(alpha, 3)[0, 0].tolist() == [0, 100, 10]
+    assert image_io.read_with_channels(alpha, 3)[0, 0].tolist() == [0, 100, 10]
     # 16 bits are scaled by the image's own range, as training scales them: 100 of 0 to 1000 is a tenth.
     steps = np.repeat(np.array([0, 100, 1000], np.uint16), 100)[None]
     deep = put(tmp_path / "deep.tif", steps)
-    assert image_io.read(deep, 1).dtype == np.uint8 and image_io.read(deep, 1)[0, ::100, 0].tolist() == [
-        0,
-        26,
-        255,
-    ]
-    assert image_io.read(deep, 3)[0, 100].tolist() == [26] * 3
+    scaled = image_io.read_with_channels(deep, 1)
+    assert scaled.dtype == np.uint8 and scaled[0, ::100, 0].tolist() == [0, 26, 255]
+    assert image_io.read_with_channels(deep, 3)[0, 100].tolist() == [26] * 3
 
 
 def test_bad_files(tmp_path):
     whole = put(tmp_path / "a.png", np.zeros((40, 40), np.uint8))
     whole.write_bytes(whole.read_bytes()[:50])
     with pytest.raises(UserError, match="a.png: truncated"):
-        image_io.read(whole, 1)
+        image_io.read_with_channels(whole, 1)
     with pytest.raises(UserError, match="b.png: file not found"):
-        image_io.read(tmp_path / "b.png", 1)
+        image_io.read_with_channels(tmp_path / "b.png", 1)

@@ -47,7 +47,7 @@ def runs(tmp_path_factory):
 def predict(workdir, folder, out, nets=1, **cutting):
     stage = load_model(workdir)
     run = predict_folder.FolderPrediction(stage, nets, Tiler(stage.size, **cutting))
-    run(image_io.find(folder), out)
+    run(image_io.find_images(folder), out)
     return run
 
 
@@ -62,7 +62,7 @@ def png(path):
 
 def said(spec, path):
     """Probabilities of the two nets, best first, at the nets' size: the module itself, without the engine."""
-    small = preprocess.resize_image(image_io.read(path, spec.channels), (8, 8))
+    small = preprocess.resize_image(image_io.read_with_channels(path, spec.channels), (8, 8))
     small = jnp.asarray(small)[None]
     # The second in the file is the best.
     each = [{part: of_net(tree, i) for part, tree in variables(0, spec, (8, 8), 2).items()} for i in (1, 0)]

@@ -135,11 +135,11 @@ def test_arguments_out_of_range_are_refused(how, says, models, files):
 
 def test_color_becomes_gray_as_in_files():
     color = np.random.default_rng(3).integers(0, 256, (4, 5, 3), np.uint8)
-    gray = image_io.from_array(color, 1)
+    gray = image_io.convert_array(color, 1)
     # ITU-R BT.601 luma, as OpenCV and the datasets' readers take it.
     luma = color @ np.array([0.299, 0.587, 0.114])
     assert gray.shape == (4, 5, 1) and np.abs(gray[..., 0] - luma).max() <= 1
-    assert (image_io.from_array(gray, 3) == gray).all()
+    assert (image_io.convert_array(gray, 3) == gray).all()
 
 
 def prediction_of(kind, output):

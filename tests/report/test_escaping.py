@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SPEC
+from made_runs import SPEC
 from pages import page
 
 from imjax.report import load

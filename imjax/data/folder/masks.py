@@ -12,9 +12,9 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from imjax.data import image_io
 from imjax.data.folder.files import Files
 from imjax.data.folder.tables import CLASSES, ClassTable, Color, Complain
-from imjax.data.readers import base as raw_files
 from imjax.data.spec import LabelKind
 from imjax.errors import UserError
 
@@ -71,7 +71,7 @@ def read_mask(path: Path, colors: Sequence[Color] = ()) -> np.ndarray:
     Raises:
         UserError: missing, damaged, or values that are no whole numbers.
     """
-    mask = raw_files.decode(path, cv2.IMREAD_UNCHANGED)
+    mask = image_io.decode(path, cv2.IMREAD_UNCHANGED)
     if mask.ndim == 3:
         mask = np.ascontiguousarray(mask[..., 2::-1])
         if (mask == mask[..., :1]).all():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from imjax.data import palette
+from imjax.data import image_io, palette
 from imjax.data.folder.files import IMAGES, MASKS, Files, find_files
 from imjax.data.folder.infer_label_kind import infer
 from imjax.data.folder.masks import LabelEncoding, decode, read_mask
@@ -20,7 +20,7 @@ from imjax.data.folder.tables import (
     read_classes,
     read_splits,
 )
-from imjax.data.readers import base as raw_files
+from imjax.data.readers import base
 from imjax.data.readers.base import Sample
 from imjax.data.spec import VOID, DatasetSpec
 from imjax.data.splits import SPLITS
@@ -130,14 +130,14 @@ class Folder:
     def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         """See `raw.Reader`: image uint8 `[h, w, 3]` RGB (`raw.read_photo`); label of the masks' kind."""
         assert sample.image
-        image, spec = raw_files.read_photo(sample.image), self.spec
+        image, spec = image_io.read_photo(sample.image), self.spec
         if not sample.mask:
             planes = (spec.outputs,) if spec.kind == "multilabel" else ()
             return image, np.full((*image.shape[:2], *planes), VOID, np.uint8)
         labels = []
         for path in self.files.masks[sample.name]:
             mask = read_mask(path, self._table.known if self._table else ())
-            raw_files.check_same_size(image, mask, Sample(sample.name, sample.name, sample.image, path))
+            base.check_same_size(image, mask, Sample(sample.name, sample.name, sample.image, path))
             labels.append(decode(mask, path, self.coding))
         return image, np.stack(labels, axis=-1) if spec.kind == "multilabel" else labels[0]
 

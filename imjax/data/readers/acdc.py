@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from imjax.data import palette
-from imjax.data.readers import base as raw_files
+from imjax.data import image_io, palette
+from imjax.data.readers import base
 from imjax.data.readers.base import Sample
 from imjax.data.spec import DatasetSpec
 from imjax.errors import UserError
@@ -55,7 +55,7 @@ class Acdc:
         """See `raw.Reader`: parts `labeled`, `train`, and, their samples being stacks, `val` and `test`."""
         for path in (raw / SLICES, raw / "data" / "slices", *(raw / name for name in VOLUMES.values())):
             if not path.exists():
-                raise raw_files.missing(self.spec, raw, f"{path} not found")
+                raise base.missing(self.spec, raw, f"{path} not found")
         slices = _listed(self.spec, raw, SLICES, "data/slices", r"(patient\d+)_frame\d+_slice_\d+")
         patients = list(dict.fromkeys(sample.source for sample in slices))
         most = len(patients) - (self.label_fraction < 1)
@@ -75,7 +75,7 @@ class Acdc:
         """
         assert sample.image
         path, stack = sample.image, "slice" not in sample.image.stem
-        image, label = raw_files.read_h5(path)
+        image, label = image_io.read_h5(path)
         if image.shape != label.shape or image.ndim != 2 + stack or not image.size:
             axes = "d, h, w" if stack else "h, w"
             raise UserError(
@@ -107,8 +107,8 @@ def _listed(spec: DatasetSpec, raw: Path, name: str, folder: str, pattern: str) 
         if not path.is_file():
             raise UserError(f"{raw / name} line {number}: {path} not found; put it back or remove the line")
         volume, _, index = stem.partition("_slice_")
-        title = raw_files.slice_name(volume, int(index)) if index else volume
+        title = base.slice_name(volume, int(index)) if index else volume
         samples[title] = Sample(title, match[1], path)
     if not samples:
-        raise raw_files.missing(spec, raw, f"{raw / name} lists no file")
+        raise base.missing(spec, raw, f"{raw / name} lists no file")
     return list(samples.values())

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from imjax.data.readers import base as raw_files
+from imjax.data import image_io
+from imjax.data.readers import base
 from imjax.data.readers.base import Sample
 from imjax.data.spec import VOID, DatasetSpec
 from imjax.errors import UserError
@@ -67,14 +68,14 @@ class Camvid:
         for part in PARTS:
             for path in (raw / f"{part}.txt", raw / part, raw / f"{part}annot"):
                 if not path.exists():
-                    raise raw_files.missing(self.spec, raw, f"{path} not found")
+                    raise base.missing(self.spec, raw, f"{path} not found")
         return {part: _listed(self.spec, raw, part) for part in PARTS}
 
     def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         """See `raw.Reader`: image uint8 `[h, w, 3]` RGB, label uint8 `[h, w]` in 1..11 or VOID."""
         assert sample.image and sample.mask
-        image, index = raw_files.read_image(sample.image), raw_files.read_index(sample.mask)
-        raw_files.check_same_size(image, index, sample)
+        image, index = image_io.read_image(sample.image), image_io.read_index(sample.mask)
+        base.check_same_size(image, index, sample)
         if index.max() > UNLABELED:
             raise UserError(
                 f"{sample.mask}: value {index.max()} is no class; expected 0..10 or 11 (unlabeled), "
@@ -103,5 +104,5 @@ def _listed(spec: DatasetSpec, raw: Path, part: str) -> list[Sample]:
                 )
         samples[image.stem] = Sample(image.stem, image.stem, image, mask)
     if not samples:
-        raise raw_files.missing(spec, raw, f"{path} lists no image")
+        raise base.missing(spec, raw, f"{path} lists no image")
     return [samples[name] for name in sorted(samples)]

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from imjax.data.readers import base as raw_files
+from imjax.data import image_io
+from imjax.data.readers import base
 from imjax.data.readers.base import Sample
 from imjax.data.spec import VOID, DatasetSpec
 from imjax.errors import UserError
@@ -85,8 +86,8 @@ class Cityscapes:
     def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         """See `raw.Reader`: image uint8 `[h, w, 3]` RGB, label uint8 `[h, w]`: id + 1 in 1..34, or VOID."""
         assert sample.image and sample.mask
-        image, ids = raw_files.read_image(sample.image), raw_files.read_index(sample.mask)
-        raw_files.check_same_size(image, ids, sample)
+        image, ids = image_io.read_image(sample.image), image_io.read_index(sample.mask)
+        base.check_same_size(image, ids, sample)
         other = ids[(ids >= len(LABELS)) & (ids != LICENSE_PLATE)]
         if other.size:
             raise UserError(
@@ -101,14 +102,14 @@ def _pairs(raw: Path, part: str) -> list[Sample]:
     for kind, ending in (("leftImg8bit", IMAGES), ("gtFine", MASKS)):
         folder = raw / kind / part
         if not folder.is_dir():
-            raise raw_files.missing(SPEC, raw, f"folder {folder} not found")
+            raise base.missing(SPEC, raw, f"folder {folder} not found")
         found.append(
             {p.relative_to(folder).as_posix().removesuffix(ending): p for p in folder.glob(f"*/*{ending}")}
         )
     images, masks = found
     if not images:
-        raise raw_files.missing(SPEC, raw, f"no *{IMAGES} in the folders of {raw / 'leftImg8bit' / part}")
+        raise base.missing(SPEC, raw, f"no *{IMAGES} in the folders of {raw / 'leftImg8bit' / part}")
     at = (f"leftImg8bit/{part}/{{}}{IMAGES}", f"gtFine/{part}/{{}}{MASKS}")
-    names = raw_files.check_pairs(images, masks, *at)
+    names = base.check_pairs(images, masks, *at)
     # The file's name starts with the city, so it is unique by itself.
     return [Sample(Path(name).name, f"{part}/{name}", images[name], masks[name]) for name in names]

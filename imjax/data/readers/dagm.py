@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from imjax.data import palette
-from imjax.data.readers import base as raw_files
+from imjax.data import image_io, palette
+from imjax.data.readers import base
 from imjax.data.readers.base import Sample
 from imjax.data.spec import DatasetSpec
 from imjax.errors import UserError
@@ -47,30 +47,30 @@ class Dagm:
         """See `raw.Reader`: parts `train_val` and `test`, or `train_val_test`."""
         kinds = sorted(path for path in raw.glob("Class*") if path.is_dir())
         if not kinds:
-            raise raw_files.missing(self.spec, raw, f"no folder Class<k> in {raw}")
+            raise base.missing(self.spec, raw, f"no folder Class<k> in {raw}")
         tested = any((kind / TEST).is_dir() for kind in kinds)
         parts = {"train_val": TRAIN, "test": TEST} if tested else {"train_val_test": TRAIN}
         for kind in kinds:
             for folder in parts.values():
                 if not (kind / folder).is_dir():
-                    raise raw_files.missing(self.spec, raw, f"folder {kind / folder} not found")
+                    raise base.missing(self.spec, raw, f"folder {kind / folder} not found")
         out = {
             part: sorted((s for kind in kinds for s in _samples(kind / folder)), key=lambda s: s.name)
             for part, folder in parts.items()
         }
         for part, samples in out.items():
             if not samples:
-                raise raw_files.missing(self.spec, raw, f"no .PNG in {raw}/Class*/{parts[part]}")
+                raise base.missing(self.spec, raw, f"no .PNG in {raw}/Class*/{parts[part]}")
         return out
 
     def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         """See `raw.Reader`: image uint8 `[h, w, 1]`, label uint8 `[h, w]`, 1 = defect."""
         assert sample.image
-        image = raw_files.read_gray(sample.image)
+        image = image_io.read_gray(sample.image)
         if sample.mask is None:
             return image[..., None], np.zeros_like(image)
-        label = raw_files.read_binary(sample.mask)
-        raw_files.check_same_size(image, label, sample)
+        label = image_io.read_binary(sample.mask)
+        base.check_same_size(image, label, sample)
         return image[..., None], label
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from imjax.data import palette
-from imjax.data.readers import base as raw_files
+from imjax.data import image_io, palette
+from imjax.data.readers import base
 from imjax.data.readers.base import Sample
 from imjax.data.spec import DatasetSpec
 from imjax.errors import UserError
@@ -43,20 +43,20 @@ class Dsb2018:
     def scan(self, raw: Path) -> dict[str, list[Sample]]:
         """See `raw.Reader`: the part `train_val_test`, one sample per folder."""
         if not (raw / FOLDER).is_dir():
-            raise raw_files.missing(self.spec, raw, f"folder {raw / FOLDER} not found")
+            raise base.missing(self.spec, raw, f"folder {raw / FOLDER} not found")
         samples = [_sample(path) for path in sorted((raw / FOLDER).iterdir()) if path.is_dir()]
         if not samples:
-            raise raw_files.missing(self.spec, raw, f"no folder in {raw / FOLDER}")
+            raise base.missing(self.spec, raw, f"no folder in {raw / FOLDER}")
         return {"train_val_test": samples}
 
     def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         """See `raw.Reader`: image uint8 `[h, w, 3]` RGB without alpha, label uint8 `[h, w]`, 1 = nucleus."""
         assert sample.image and sample.mask
-        image = raw_files.read_image(sample.image)
+        image = image_io.read_image(sample.image)
         label = np.zeros(image.shape[:2], np.uint8)
         for path in (sample.mask, *sample.more_masks):
-            nucleus = raw_files.read_binary(path)
-            raw_files.check_same_size(image, nucleus, dataclasses.replace(sample, mask=path))
+            nucleus = image_io.read_binary(path)
+            base.check_same_size(image, nucleus, dataclasses.replace(sample, mask=path))
             label |= nucleus
         return image, label
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from imjax.data import palette
-from imjax.data.readers import base as raw_files
+from imjax.data import image_io, palette
+from imjax.data.readers import base
 from imjax.data.readers.base import Sample
 from imjax.data.spec import DatasetSpec
 from imjax.errors import UserError
@@ -52,7 +52,7 @@ class Hela:
         for part in PARTS.values():
             for folder in FOLDERS:
                 if not (raw / part / folder).is_dir():
-                    raise raw_files.missing(self.spec, raw, f"folder {raw / part / folder} not found")
+                    raise base.missing(self.spec, raw, f"folder {raw / part / folder} not found")
         return {part: _samples(self.spec, raw / folder) for part, folder in PARTS.items()}
 
     def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
@@ -61,11 +61,11 @@ class Hela:
         The position map is redrawn, a disc per mark (`cells.discs`).
         """
         assert sample.image and sample.mask
-        image = raw_files.read_gray(sample.image)
+        image = image_io.read_gray(sample.image)
         masks = []
         for path in (sample.mask, *sample.more_masks):
-            mask = raw_files.read_gray(path)
-            raw_files.check_same_size(image, mask, dataclasses.replace(sample, mask=path))
+            mask = image_io.read_gray(path)
+            base.check_same_size(image, mask, dataclasses.replace(sample, mask=path))
             masks.append((mask > THRESHOLD).astype(np.uint8))
         masks[cell_count.POSITION] = cell_count.discs(
             cell_count.marks(masks[cell_count.POSITION], erode=False), image.shape
@@ -87,7 +87,7 @@ def _samples(spec: DatasetSpec, part: Path) -> list[Sample]:
                 f"{part / lack[0] / (stem + '.png')}; add it or remove the others"
             )
     if not found[IMAGES]:
-        raise raw_files.missing(spec, part.parent, f"no .png in {part / IMAGES}")
+        raise base.missing(spec, part.parent, f"no .png in {part / IMAGES}")
     return [
         Sample(stem, stem, found[IMAGES][stem], masks[0], tuple(masks[1:]))
         for stem in sorted(found[IMAGES])

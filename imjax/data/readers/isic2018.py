@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from imjax.data import palette
-from imjax.data.readers import base as raw_files
+from imjax.data import image_io, palette
+from imjax.data.readers import base
 from imjax.data.readers.base import Sample
 from imjax.data.spec import DatasetSpec
 
@@ -48,8 +48,8 @@ class Isic2018:
     def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         """See `raw.Reader`: image uint8 `[h, w, 3]` RGB, label uint8 `[h, w]`, 1 = lesion."""
         assert sample.image and sample.mask
-        image, label = raw_files.read_image(sample.image), raw_files.read_binary(sample.mask)
-        raw_files.check_same_size(image, label, sample)
+        image, label = image_io.read_image(sample.image), image_io.read_binary(sample.mask)
+        base.check_same_size(image, label, sample)
         return image, label
 
 
@@ -62,11 +62,11 @@ def pairs(raw: Path, part: str) -> list[Sample]:
     folders = [raw / name.format(PARTS[part]) for name in (IMAGES, MASKS)]
     for folder in folders:
         if not folder.is_dir():
-            raise raw_files.missing(SPEC, raw, f"folder {folder} not found")
+            raise base.missing(SPEC, raw, f"folder {folder} not found")
     images = {p.stem: p for p in folders[0].iterdir() if p.suffix.lower() == ".jpg"}
     masks = {p.name.removesuffix(ENDING): p for p in folders[1].iterdir() if p.name.endswith(ENDING)}
     if not images:
-        raise raw_files.missing(SPEC, raw, f"no .jpg in {folders[0]}")
+        raise base.missing(SPEC, raw, f"no .jpg in {folders[0]}")
     at = (f"{folders[0].name}/{{}}.jpg", f"{folders[1].name}/{{}}{ENDING}")
-    names = raw_files.check_pairs(images, masks, *at)
+    names = base.check_pairs(images, masks, *at)
     return [Sample(name, name, images[name], masks[name]) for name in names]

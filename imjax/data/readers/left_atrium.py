@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from imjax import rng
-from imjax.data import palette
-from imjax.data.readers import base as raw_files
+from imjax.data import image_io, palette
+from imjax.data.readers import base
 from imjax.data.readers.base import Sample
 from imjax.data.spec import DatasetSpec
 from imjax.errors import UserError
@@ -65,7 +65,7 @@ class La:
         """See `raw.Reader`: parts `labeled`, `unlabeled`, `val`, `test`, and a `train` that is empty."""
         for path in (raw / FOLDER, *(raw / name for name in LISTS.values())):
             if not path.exists():
-                raise raw_files.missing(self.spec, raw, f"{path} not found")
+                raise base.missing(self.spec, raw, f"{path} not found")
         cases, test = (_listed(self.spec, raw, name) for name in LISTS.values())
         val = max(1, round(self.val_fraction * len(cases)))
         labeled = min(max(1, round(self.label_fraction * len(cases))), len(cases) - val)
@@ -93,7 +93,7 @@ class La:
         outside is clipped.
         """
         assert sample.image
-        image, label = raw_files.read_h5(sample.image)
+        image, label = image_io.read_h5(sample.image)
         if image.shape != label.shape or image.ndim != 3 or not image.size:
             raise UserError(
                 f"{sample.image}: image {image.shape} and label {label.shape}, expected both [h, w, d]; "
@@ -126,5 +126,5 @@ def _listed(spec: DatasetSpec, raw: Path, name: str) -> list[Sample]:
             raise UserError(f"{raw / name} line {number}: {path} not found; put it back or remove the line")
         samples[case] = Sample(case, case, path)
     if not samples:
-        raise raw_files.missing(spec, raw, f"{raw / name} lists no case")
+        raise base.missing(spec, raw, f"{raw / name} lists no case")
     return list(samples.values())

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from imjax.data import palette
+from imjax.data import image_io, palette
 from imjax.data.duplicates import joined
-from imjax.data.readers import base as raw_files
+from imjax.data.readers import base
 from imjax.data.readers.base import Sample
 from imjax.data.spec import DatasetSpec
 from imjax.errors import UserError
@@ -77,10 +77,10 @@ class MagneticTiles:
         for kind in TYPES:
             folder = raw / f"MT_{kind}" / "Imgs"
             if not folder.is_dir():
-                raise raw_files.missing(self.spec, raw, f"folder {folder} not found")
+                raise base.missing(self.spec, raw, f"folder {folder} not found")
             samples += _samples(folder)
         if not samples:
-            raise raw_files.missing(self.spec, raw, f"no .jpg in {raw}/MT_*/Imgs")
+            raise base.missing(self.spec, raw, f"no .jpg in {raw}/MT_*/Imgs")
         frames = [(*_frame(sample), i) for i, sample in enumerate(samples)]
         pairs = _neighbors(frames, NEAR)
         for kind in TYPES[1:]:
@@ -106,15 +106,15 @@ class MagneticTiles:
     def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         """See `raw.Reader`: image uint8 `[h, w, 1]`, label uint8 `[h, w]`: 0, or the folder's class."""
         assert sample.image and sample.mask
-        image, mask = raw_files.read_gray(sample.image), raw_files.read_index(sample.mask)
-        raw_files.check_same_size(image, mask, sample)
+        image, mask = image_io.read_gray(sample.image), image_io.read_index(sample.mask)
+        base.check_same_size(image, mask, sample)
         return image[..., None], np.uint8(TYPES.index(_type(sample))) * (mask > THRESHOLD).astype(np.uint8)
 
 
 def _samples(folder: Path) -> list[Sample]:
     images = {path.stem: path for path in folder.glob("*.jpg")}
     masks = {path.stem: path for path in folder.glob("*.png")}
-    stems = raw_files.check_pairs(images, masks, f"{folder}/{{}}.jpg", f"{folder}/{{}}.png")
+    stems = base.check_pairs(images, masks, f"{folder}/{{}}.jpg", f"{folder}/{{}}.png")
     names = [f"{folder.parent.name}_{stem}" for stem in stems]
     return [Sample(n, n, images[stem], masks[stem]) for n, stem in zip(names, stems, strict=True)]
 

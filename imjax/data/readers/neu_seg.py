@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from imjax.data import palette
+from imjax.data import image_io, palette
 from imjax.data.duplicates import scenes
-from imjax.data.readers import base as raw_files
+from imjax.data.readers import base
 from imjax.data.readers.base import Sample
 from imjax.data.spec import DatasetSpec
 from imjax.errors import UserError
@@ -57,7 +57,7 @@ class NeuSeg:
         for folder in PARTS.values():
             for path in (raw / "images" / folder, raw / "annotations" / folder):
                 if not path.is_dir():
-                    raise raw_files.missing(self.spec, raw, f"folder {path} not found")
+                    raise base.missing(self.spec, raw, f"folder {path} not found")
         parts = {part: _pairs(self.spec, raw, folder) for part, folder in PARTS.items()}
         listed = [(part, *pair) for part, pairs in parts.items() for pair in pairs]
         groups = scenes([image for _, _, image, _ in listed])
@@ -75,8 +75,8 @@ class NeuSeg:
     def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         """See `raw.Reader`: image uint8 `[h, w, 1]`, label uint8 `[h, w]` in 0..3."""
         assert sample.image and sample.mask
-        image, label = raw_files.read_gray(sample.image), raw_files.read_index(sample.mask)
-        raw_files.check_same_size(image, label, sample)
+        image, label = image_io.read_gray(sample.image), image_io.read_index(sample.mask)
+        base.check_same_size(image, label, sample)
         if label.max() >= self.spec.outputs:
             raise UserError(
                 f"{sample.mask}: value {label.max()} is no class; expected 0..{self.spec.outputs - 1}, "
@@ -90,7 +90,7 @@ def _pairs(spec: DatasetSpec, raw: Path, folder: str) -> list[tuple[str, Path, P
     image_at, mask_at = raw / "images" / folder, raw / "annotations" / folder
     images = {path.stem: path for path in image_at.glob("*.jpg")}
     masks = {path.stem: path for path in mask_at.glob("*.png")}
-    stems = raw_files.check_pairs(images, masks, f"{image_at}/{{}}.jpg", f"{mask_at}/{{}}.png")
+    stems = base.check_pairs(images, masks, f"{image_at}/{{}}.jpg", f"{mask_at}/{{}}.png")
     if not stems:
-        raise raw_files.missing(spec, raw, f"no .jpg in {image_at}")
+        raise base.missing(spec, raw, f"no .jpg in {image_at}")
     return [(f"{folder}_{stem}", images[stem], masks[stem]) for stem in stems]

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from imjax.data.readers import base as raw_files
+from imjax.data import image_io
+from imjax.data.readers import base
 from imjax.data.readers.base import Sample
 from imjax.data.spec import VOID, DatasetSpec
 from imjax.errors import UserError
@@ -66,14 +67,14 @@ class Suim:
         for folder in PARTS.values():
             for kind in ("images", "masks"):
                 if not (raw / folder / kind).is_dir():
-                    raise raw_files.missing(self.spec, raw, f"folder {raw / folder / kind} not found")
+                    raise base.missing(self.spec, raw, f"folder {raw / folder / kind} not found")
         return {part: _pairs(self.spec, raw, folder) for part, folder in PARTS.items()}
 
     def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         """See `raw.Reader`: image uint8 `[h, w, 3]` RGB, label uint8 `[h, w]` in 1..8 or VOID."""
         assert sample.image and sample.mask
-        image, colors = raw_files.read_image(sample.image), raw_files.read_image(sample.mask)
-        raw_files.check_same_size(image, colors, sample)
+        image, colors = image_io.read_image(sample.image), image_io.read_image(sample.mask)
+        base.check_same_size(image, colors, sample)
         return image, decode(colors, sample.mask)
 
 
@@ -102,8 +103,8 @@ def _pairs(spec: DatasetSpec, raw: Path, folder: str) -> list[Sample]:
     images = {p.stem: p for p in (raw / folder / "images").iterdir() if p.suffix.lower() == ".jpg"}
     masks = {p.stem: p for p in (raw / folder / "masks").iterdir() if p.suffix.lower() == ".bmp"}
     if not images:
-        raise raw_files.missing(spec, raw, f"no .jpg in {raw / folder / 'images'}")
-    stems = raw_files.check_pairs(images, masks, "images/{}.jpg", "masks/{}.bmp")
+        raise base.missing(spec, raw, f"no .jpg in {raw / folder / 'images'}")
+    stems = base.check_pairs(images, masks, "images/{}.jpg", "masks/{}.bmp")
     samples = [Sample(stem, stem, images[stem], masks[stem]) for stem in stems]
     usable = [sample for sample in samples if sample.name not in UNEQUAL or _equal(sample)]
     if len(usable) < len(samples):
@@ -117,4 +118,4 @@ def _pairs(spec: DatasetSpec, raw: Path, folder: str) -> list[Sample]:
 
 def _equal(sample: Sample) -> bool:
     assert sample.image and sample.mask
-    return raw_files.read_image(sample.image).shape == raw_files.read_image(sample.mask).shape
+    return image_io.read_image(sample.image).shape == image_io.read_image(sample.mask).shape

@@ -12,8 +12,8 @@ from PIL import Image
 from imjax import prepare
 from imjax.data.folder import check, contact_sheet
 from imjax.data.folder.reader import Folder
+from imjax.data.image_io import read_photo
 from imjax.data.options import DataOptions
-from imjax.data.readers.base import read_photo
 from imjax.data.spec import VOID, DatasetSpec
 from imjax.errors import UserError
 

@@ -15,9 +15,9 @@ from PIL import Image
 
 from imjax.data import pack
 from imjax.data.folder.reader import SPEC, Folder
+from imjax.data.image_io import read_photo
 from imjax.data.options import DataOptions
 from imjax.data.readers import registry
-from imjax.data.readers.base import read_photo
 from imjax.data.spec import VOID
 from imjax.data.synthetic import writers
 from imjax.errors import UserError

@@ -13,9 +13,9 @@ import pytest
 from complaints import complaint
 
 from imjax.data import pack
+from imjax.data.image_io import read_image
 from imjax.data.options import DataOptions
 from imjax.data.readers import neu_seg
-from imjax.data.readers.base import read_image
 from imjax.data.splits import overlaps
 
 READER = neu_seg.NeuSeg()
