@@ -38,7 +38,7 @@ def scenes(count: int, size: int) -> tuple[np.ndarray, np.ndarray]:
     from imjax.data.synthetic import scenes
 
     draw = np.random.default_rng(0)
-    pairs = [scenes.scene(draw, (size, size)) for _ in range(min(count, 32))]
+    pairs = [scenes.draw_scene(draw, (size, size)) for _ in range(min(count, 32))]
     images, labels = (np.stack(part) for part in zip(*pairs, strict=True))
     chosen = np.arange(count) % len(pairs)
     return images[chosen], labels[chosen]

@@ -182,7 +182,7 @@ def prepared(changes: dict[str, Any], cache: Path) -> tuple[Any, Any]:
     values = get_config(CONFIG.partition(":")[2])
     values.update_from_flattened_dict(changes)
     config = freeze(values.to_dict())
-    return config, pack.load(pack.prepare(DataOptions.of(config.data), cache))
+    return config, pack.load_packed(pack.prepare_dataset(DataOptions.of(config.data), cache))
 
 
 def write_png(packed: Any, folder: Path) -> None:

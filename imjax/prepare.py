@@ -85,7 +85,7 @@ def main(arguments: list[str]) -> None:
         _check(options)
         return
     out = Path(FLAGS.out) if FLAGS.out else pack.default_cache()
-    packed = pack.load(root := pack.prepare(options, out))
+    packed = pack.load_packed(root := pack.prepare_dataset(options, out))
     print(summary(packed))
     print(f"folder: {root}")
 
@@ -93,7 +93,7 @@ def main(arguments: list[str]) -> None:
 def _check(options: DataOptions) -> None:
     if options.dataset != "folder":
         raise UserError(f"--check with --dataset={options.dataset}, expected folder; packing checks others")
-    text, problems = check.check(options, Path(FLAGS.sheet), progress=_show)
+    text, problems = check.check_folder(options, Path(FLAGS.sheet), progress=_show)
     print(text)
     if problems:
         raise UserError(f"{options.dir}: {len(problems)} problems, listed above; mend them and check again")

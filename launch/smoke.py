@@ -138,7 +138,9 @@ def judge(point: SweepRun) -> Verdict:
     without a background, of which such nets find the largest, the pixel accuracy.
     """
     data = point.config.data
-    packed = pack.load(pack.prepare(DataOptions.of(data), Path(data.cache or pack.default_cache())))
+    packed = pack.load_packed(
+        pack.prepare_dataset(DataOptions.of(data), Path(data.cache or pack.default_cache()))
+    )
     spec, test = packed.spec, packed.splits["test"]
     truth = test.labels
     channels = truth.shape[1 + spec.dims :]

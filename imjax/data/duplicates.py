@@ -21,7 +21,7 @@ most 0.51 apart, and images of different scenes at least 2.61. It tells nothing 
 """
 
 
-def joined(count: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
+def merge_groups(count: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
     """Group 0..count-1 so that both of each pair are in one group: per item the smallest of its group."""
     first = list(range(count))
 
@@ -36,8 +36,8 @@ def joined(count: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
     return [root(i) for i in range(count)]
 
 
-def scenes(paths: Sequence[Path]) -> list[int]:
-    """Group images that are equal up to rotation by right angles and mirroring, as `joined` does.
+def group_scenes(paths: Sequence[Path]) -> list[int]:
+    """Group images that are equal up to rotation by right angles and mirroring, as `merge_groups` does.
 
     Takes about two seconds for 4 000 images of 200 x 200 pixels.
 
@@ -47,7 +47,7 @@ def scenes(paths: Sequence[Path]) -> list[int]:
     if not paths:
         return []
     arrays = np.stack([_means(image_io.read_gray(path)) for path in paths])
-    return joined(len(paths), _copies(arrays))
+    return merge_groups(len(paths), _copies(arrays))
 
 
 def _means(image: np.ndarray) -> np.ndarray:

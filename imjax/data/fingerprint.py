@@ -11,12 +11,12 @@ Stamps = Mapping[Path, tuple[int, int]]
 """Size in bytes and time of the last change in ns, by file."""
 
 
-def take(paths: Iterable[Path]) -> Stamps:
+def take_fingerprints(paths: Iterable[Path]) -> Stamps:
     """Stamps of files; OSError where one is missing."""
     return {path: ((stat := path.stat()).st_size, stat.st_mtime_ns) for path in paths}
 
 
-def check(stamps: Stamps) -> None:
+def check_unchanged(stamps: Stamps) -> None:
     """Make sure that files are as they were.
 
     Args:
@@ -27,7 +27,7 @@ def check(stamps: Stamps) -> None:
     """
     for path, before in stamps.items():
         try:
-            same = take([path])[path] == before
+            same = take_fingerprints([path])[path] == before
         except OSError:
             same = False
         if not same:

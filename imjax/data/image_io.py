@@ -140,8 +140,8 @@ def read_gray(path: Path) -> np.ndarray:
 def read_photo(path: Path) -> np.ndarray:
     """Decode whatever picture to RGB uint8 `[h, w, 3]`: gray is repeated, and alpha dropped.
 
-    What is not 8-bit is scaled, see `intensity.stretch`: of a microscope's 12 bits in a 16-bit file, a fixed
-    scale would leave black.
+    What is not 8-bit is scaled, see `intensity.percentile_normalize`: of a microscope's 12 bits in a 16-bit
+    file, a fixed scale would leave black.
 
     Raises:
         UserError: missing or damaged, several pages, or channels or values that are no picture's.
@@ -177,7 +177,7 @@ def _eight_bits(array: np.ndarray, path: Path) -> np.ndarray:
     values = array.astype(np.float32)
     if not np.isfinite(values).all():
         raise UserError(f"{path}: a value is nan or infinite, expected numbers; correct the image")
-    return intensity.stretch(values)
+    return intensity.percentile_normalize(values)
 
 
 def read_index(path: Path) -> np.ndarray:

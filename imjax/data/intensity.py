@@ -12,7 +12,7 @@ UNLIKE = 0.75
 """Images differ in brightness if the 10th percentile of their whites is below this share of the 90th."""
 
 
-def stretch(image: np.ndarray) -> np.ndarray:
+def percentile_normalize(image: np.ndarray) -> np.ndarray:
     """Scale values so that their 0.5th percentile becomes 0 and their 99.5th 255, beyond them the same.
 
     All channels, and all slices of a 3-D volume, by one factor: what differs between them stays. What is
@@ -26,19 +26,19 @@ def stretch(image: np.ndarray) -> np.ndarray:
         uint8 of that shape; of one value only 0, as nothing is brighter than anything.
     """
     values = np.asarray(image, np.float32)
-    low, high = limits(values)
+    low, high = percentile_limits(values)
     if low == high:
         low, high = values.min(), values.max()
     return np.clip(255 * (values - low) / max(high - low, 1e-9), 0, 255).round().astype(np.uint8)
 
 
-def limits(image: np.ndarray) -> tuple[float, float]:
+def percentile_limits(image: np.ndarray) -> tuple[float, float]:
     """What becomes black and what white, in the image's own units."""
     low, high = np.percentile(image, PERCENTILES)
     return float(low), float(high)
 
 
-def remarks(highs: Sequence[float]) -> list[str]:
+def brightness_warnings(highs: Sequence[float]) -> list[str]:
     """That images differ in brightness, if they do.
 
     Args:

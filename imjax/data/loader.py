@@ -13,7 +13,7 @@ from imjax import rng
 
 
 @dataclasses.dataclass(frozen=True)
-class Order:
+class ShuffledOrder:
     """Endless shuffled order over `n` images: every pass over them is a fresh permutation."""
 
     seed: int
@@ -43,7 +43,7 @@ class Order:
         return out.reshape(steps, self.batch)
 
 
-def stream(
+def stream_batches(
     examples: dict[str, np.ndarray],
     indices: Callable[[int], np.ndarray],
     steps: range,

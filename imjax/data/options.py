@@ -9,7 +9,7 @@ from imjax.config.schema import Data
 
 @dataclasses.dataclass(frozen=True)
 class DataOptions:
-    """Everything that changes what `pack.prepare` writes."""
+    """Everything that changes what `pack.prepare_dataset` writes."""
 
     dataset: str
     """A name of `readers.names()`."""

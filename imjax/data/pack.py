@@ -25,12 +25,12 @@ from imjax import __version__
 from imjax.config.schema import FITS
 from imjax.data import fingerprint, intensity, volume_box
 from imjax.data.options import DataOptions
-from imjax.data.preprocess import cut, pieces, slices
+from imjax.data.preprocess import count_crops, cut_crops, iterate_slices
 from imjax.data.readers import registry
 from imjax.data.readers.base import Reader, Sample
 from imjax.data.spec import DatasetSpec
 from imjax.data.split_writer import SplitWriter
-from imjax.data.splits import SPLITS, assign, overlaps, seen
+from imjax.data.splits import SPLITS, count_common_sources, count_leaked_test_images, split_samples
 from imjax.errors import UserError
 from imjax.log import logger
 
@@ -69,14 +69,14 @@ def default_cache() -> Path:
     return Path(base) / "imjax"
 
 
-def show(items: list[tuple[str, Sample]], what: str) -> Iterator[tuple[str, Sample]]:
+def show_progress(items: list[tuple[str, Sample]], what: str) -> Iterator[tuple[str, Sample]]:
     """Pass `items` through with a progress bar, or one log line when stderr is no terminal."""
     if not sys.stderr.isatty():
         logger.info("%s: %d images", what, len(items))
     yield from tqdm(items, desc=what, unit="image", disable=None)
 
 
-def prepare(options: DataOptions, cache: Path, progress: Progress = show) -> Path:
+def prepare_dataset(options: DataOptions, cache: Path, progress: Progress = show_progress) -> Path:
     """Pack a dataset, or find it packed already (Vorndran & Roeck 2024, data preparation).
 
     Every file is read and checked here, once; nothing is left behind if one of them is bad.
@@ -87,7 +87,7 @@ def prepare(options: DataOptions, cache: Path, progress: Progress = show) -> Pat
         progress: wraps the images while they are packed.
 
     Returns:
-        The packed folder, for `load`.
+        The packed folder, for `load_packed`.
 
     Raises:
         UserError: option out of range, missing, bad or changing file, too few images, or no room or right to
@@ -95,10 +95,10 @@ def prepare(options: DataOptions, cache: Path, progress: Progress = show) -> Pat
     """
     _check(options, cache)
     reader, raw = registry.make(options), Path(options.dir)
-    volume_box.check(options, reader.spec)
+    volume_box.check_box(options, reader.spec)
     parts = reader.scan(raw)
-    chosen = assign(options, parts)
-    if torn := seen(chosen):
+    chosen = split_samples(options, parts)
+    if torn := count_leaked_test_images(chosen):
         _warn(reader.spec, options, torn, len(chosen["test"]))
     digest = _digest(options, raw, parts)
     target = cache / f"{options.dataset}-{digest[:12]}"
@@ -121,11 +121,11 @@ def prepare(options: DataOptions, cache: Path, progress: Progress = show) -> Pat
     return target
 
 
-def load(root: Path, verify: bool = True) -> PackedDataset:
+def load_packed(root: Path, verify: bool = True) -> PackedDataset:
     """Open a packed set.
 
     Args:
-        root: what `prepare` returned.
+        root: what `prepare_dataset` returned.
         verify: compare every array with its checksum (about a second per GB).
 
     Raises:
@@ -137,7 +137,7 @@ def load(root: Path, verify: bool = True) -> PackedDataset:
         spec, entries = DatasetSpec.of(manifest["spec"]), manifest["splits"]
         files = [root / name / f"{kind}.npy" for name in SPLITS for kind in entries[name]["sha256"]]
         # Before they are compared: what changes in between is noticed either way.
-        taken = fingerprint.take(files)
+        taken = fingerprint.take_fingerprints(files)
         splits = {name: _open(root / name, entries[name], verify) for name in SPLITS}
     except (OSError, ValueError, KeyError, TypeError) as error:
         where = getattr(error, "filename", None) or path
@@ -213,19 +213,21 @@ def _write(
     try:
         todo = [(name, sample) for name, samples in chosen.items() for sample in samples]
         for name, sample in progress(todo, f"preparing {options.dataset}"):
-            for title, image, label in slices(*reader.load(sample), sample.name, reader.spec.dims):
+            for title, image, label in iterate_slices(*reader.load(sample), sample.name, reader.spec.dims):
                 key = sample.source + "/" + title
-                image = intensity.stretch(image) if options.stretch else image
-                parts = cut(image, label, key, options, reader.spec.label_resize, reader.spec.image_resize)
+                image = intensity.percentile_normalize(image) if options.stretch else image
+                parts = cut_crops(
+                    image, label, key, options, reader.spec.label_resize, reader.spec.image_resize
+                )
                 writers[name].add(title, sample.source, parts)
-                if reader.spec.dims == 3 and volume_box.cut_off(label, options.box):
+                if reader.spec.dims == 3 and volume_box.cropped_foreground_voxels(label, options.box):
                     smaller.append(title)
         for writer in writers.values():
             writer.finish()
     finally:
         for writer in writers.values():
             writer.close()
-    volume_box.warn_of(smaller, len(todo), options.box)
+    volume_box.warn_of_cropped_volumes(smaller, len(todo), options.box)
     manifest = {
         "format": FORMAT,
         "imjax": __version__,
@@ -233,8 +235,10 @@ def _write(
         "options": dataclasses.asdict(options),
         "spec": dataclasses.asdict(reader.spec),
         "splits": {name: writer.facts() for name, writer in writers.items()},
-        "test_images_seen_in_training": seen(chosen),
-        "common_sources": overlaps({name: [s.source for s in samples] for name, samples in chosen.items()}),
+        "test_images_seen_in_training": count_leaked_test_images(chosen),
+        "common_sources": count_common_sources(
+            {name: [s.source for s in samples] for name, samples in chosen.items()}
+        ),
     }
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1))
 
@@ -281,6 +285,6 @@ def _bytes(options: DataOptions, reader: Reader, chosen: dict[str, list[Sample]]
         if options.grid or spec.volumes:
             *stack, height, width, _ = reader.load(samples[0])[0].shape
             depth, shape = stack[0] if stack else 1, (height, width)
-        images += len(samples) * depth * pieces(shape, options)
+        images += len(samples) * depth * count_crops(shape, options)
     planes = spec.channels + (len(spec.classes) if spec.kind == "multilabel" else 1)
     return images * math.prod(options.box) * planes

@@ -18,7 +18,7 @@ BACKGROUND: Color = (70, 70, 70)
 """Of class 0 where that is what is no object; dark gray, so that black stays for void."""
 
 
-def objects(count: int) -> tuple[Color, ...]:
+def object_colors(count: int) -> tuple[Color, ...]:
     """Colors of as many objects: `OBJECTS`, then darker and darker ones of the same hue."""
     return tuple(
         (round(r * 0.7 ** (i // 7)), round(g * 0.7 ** (i // 7)), round(b * 0.7 ** (i // 7)))

@@ -21,7 +21,7 @@ Window = tuple[int, int, int]
 """Top row, left column and side of a square."""
 
 
-def slices(
+def iterate_slices(
     image: np.ndarray, label: np.ndarray, name: str, dims: int = 2
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """What a reader loads as pairs of `dims` axes: as it is or, of a stack of images, slice by slice.
@@ -42,7 +42,7 @@ def slices(
             yield slice_name(name, i), *pair
 
 
-def cut(
+def cut_crops(
     image: np.ndarray,
     label: np.ndarray,
     name: str,
@@ -64,36 +64,40 @@ def cut(
         row by row. A volume fills `options.box`, see `boxes.fit`.
     """
     if image.ndim == 4:
-        yield volume_box.fit(image, label, options.box)
+        yield volume_box.pad_or_crop(image, label, options.box)
         return
     resize = RESIZES[label_resize]
     if not options.cropped:
         if options.fit == "pad":
-            yield pad(image, label, options.size, label_resize, image_resize)
+            yield pad_pair(image, label, options.size, label_resize, image_resize)
         else:
             yield resize_image(image, options.size, image_resize), resize(label, options.size)
         return
     shape = label.shape[:2]
     side = min(options.size)
-    windows = tiles(shape, options.overlap, side) if options.grid else _random(shape, name, options)
+    windows = tile_corners(shape, options.overlap, side) if options.grid else _random(shape, name, options)
     for top, left, side in windows:
         area = np.s_[top : top + side, left : left + side]
         yield resize_image(image[area], options.size, image_resize), resize(label[area], options.size)
 
 
-def pieces(shape: tuple[int, int], options: DataOptions) -> int:
-    """How many pairs `cut` makes of one of this height and width."""
-    return len(tiles(shape, options.overlap, min(options.size))) if options.grid else max(options.crops, 1)
+def count_crops(shape: tuple[int, int], options: DataOptions) -> int:
+    """How many pairs `cut_crops` makes of one of this height and width."""
+    return (
+        len(tile_corners(shape, options.overlap, min(options.size)))
+        if options.grid
+        else max(options.crops, 1)
+    )
 
 
-def pad(
+def pad_pair(
     image: np.ndarray,
     label: np.ndarray,
     size: tuple[int, int],
     label_resize: str = "nearest",
     image_resize: str = "area",
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Put a whole pair where `inset` says; around it the image is mirrored and the label is VOID.
+    """Put a pair where `centered_placement` says; around it the image is mirrored and the label is VOID.
 
     A black border would be a border of the objects too, which a net learns; mirrored pixels are more of the
     same, and their pseudo-labels harm nothing.
@@ -104,24 +108,24 @@ def pad(
         label_resize: a key of `RESIZES`.
         image_resize: see `resize_image`.
     """
-    truth = RESIZES[label_resize](label, inset(label.shape[:2], size)[2:])
+    truth = RESIZES[label_resize](label, centered_placement(label.shape[:2], size)[2:])
     border = _border(label.shape[:2], size) + ((0, 0),) * (label.ndim - 2)
     return pad_image(image, size, image_resize), np.pad(truth, border, constant_values=VOID)
 
 
 def pad_image(image: np.ndarray, size: tuple[int, int], how: str = "area") -> np.ndarray:
-    """The image's part of `pad`: uint8 `[h, w, c]` to `[*size, c]`, shrunk as `resize_image` says."""
-    small = resize_image(image, inset(image.shape[:2], size)[2:], how)
+    """The image's part of `pad_pair`: uint8 `[h, w, c]` to `[*size, c]`, shrunk as `resize_image` says."""
+    small = resize_image(image, centered_placement(image.shape[:2], size)[2:], how)
     return np.pad(small, (*_border(image.shape[:2], size), (0, 0)), mode="symmetric")
 
 
 def _border(shape: tuple[int, int], size: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Rows above and below, and columns left and right of what `inset` says."""
-    top, left, height, width = inset(shape, size)
+    """Rows above and below, and columns left and right of what `centered_placement` says."""
+    top, left, height, width = centered_placement(shape, size)
     return (top, size[0] - top - height), (left, size[1] - left - width)
 
 
-def inset(shape: tuple[int, int], size: tuple[int, int]) -> tuple[int, int, int, int]:
+def centered_placement(shape: tuple[int, int], size: tuple[int, int]) -> tuple[int, int, int, int]:
     """Top row, left column, height and width of an image of `shape` in the middle of `size`.
 
     It keeps its scale, which in microscopy is a length, and is shrunk only if it does not fit.
@@ -131,19 +135,19 @@ def inset(shape: tuple[int, int], size: tuple[int, int]) -> tuple[int, int, int,
     return (size[0] - height) // 2, (size[1] - width) // 2, height, width
 
 
-def tiles(shape: tuple[int, int], overlap: float, side: int) -> list[Window]:
+def tile_corners(shape: tuple[int, int], overlap: float, side: int) -> list[Window]:
     """A grid of squares that covers an image (Vorndran & Roeck 2024, HeLa).
 
     Sides are `side`, the packed size, so that nothing is resized (discs of cells keep their radius); in a
     smaller image they are the largest that fits, and the crop is enlarged.
-    Where they begin: see `starts`.
+    Where they begin: see `window_starts`.
     """
     side = min(side, *shape)
-    tops, lefts = (starts(length, side, overlap) for length in shape)
+    tops, lefts = (window_starts(length, side, overlap) for length in shape)
     return [(top, left, side) for top in tops for left in lefts]
 
 
-def starts(length: int, side: int, overlap: float) -> list[int]:
+def window_starts(length: int, side: int, overlap: float) -> list[int]:
     """Where windows along one axis begin: they cover it, and the last ends with it.
 
     Args:

@@ -22,7 +22,9 @@ class StratifiedSampler:
     seed: int
     strata: Mapping[str, str]
 
-    def draw(self, names: list[str], share: float, stream: str, keep: int = 0) -> tuple[list[str], list[str]]:
+    def sample(
+        self, names: list[str], share: float, stream: str, keep: int = 0
+    ) -> tuple[list[str], list[str]]:
         """Sorted (drawn, rest): about `share` names, at least one, and at least `keep` in the rest."""
         count = min(max(1, round(share)), len(names) - keep)
         order = self._order(names, stream)
@@ -40,7 +42,7 @@ class StratifiedSampler:
         return [drawn[i] for i in sorted(range(len(drawn)), key=places.__getitem__)]
 
 
-def split(
+def split_parts(
     parts: Mapping[str, Iterable[str]],
     label_fraction: float,
     val_fraction: float,
@@ -73,15 +75,15 @@ def split(
     if not 0 < label_fraction <= 1:
         raise UserError(f"label_fraction = {label_fraction}, expected more than 0 and at most 1")
     names = {part: sorted(set(members)) for part, members in parts.items()}
-    deck = StratifiedSampler(seed, strata or {})
-    train, val, test = _divide(names, val_fraction, test_fraction, deck)
+    sampler = StratifiedSampler(seed, strata or {})
+    train, val, test = _divide(names, val_fraction, test_fraction, sampler)
     extra = names.get("unlabeled", [])
     keep = 0 if label_fraction == 1 or "unlabeled" in names else 1
-    labeled, rest = _label(train, names.get("labeled"), label_fraction, deck, keep)
+    labeled, rest = _label(train, names.get("labeled"), label_fraction, sampler, keep)
     _check_enough("validation", val, 1)
     _check_enough("test", test, 1)
     out = {"labeled": labeled, "unlabeled": sorted({*rest, *extra}), "val": val, "test": test}
-    for pair, common in overlaps(out).items():
+    for pair, common in count_common_sources(out).items():
         if common:
             raise UserError(
                 f"source image {common[0]!r} is in {pair}, expected in one only; remove one of them"
@@ -89,30 +91,30 @@ def split(
     return out
 
 
-def allot(options: DataOptions, parts: Mapping[str, Sequence[Sample]]) -> dict[str, list[str]]:
-    """`split` of a reader's samples, by their sources and strata, as the options say."""
+def split_sources(options: DataOptions, parts: Mapping[str, Sequence[Sample]]) -> dict[str, list[str]]:
+    """`split_parts` of a reader's samples, by their sources and strata, as the options say."""
     sources = {part: [s.source for s in samples] for part, samples in parts.items()}
     strata = {s.source: s.stratum for s in itertools.chain(*parts.values())}
     shares = options.label_fraction, options.val_fraction, options.split_seed, options.test_fraction
-    return split(sources, *shares, strata)
+    return split_parts(sources, *shares, strata)
 
 
-def assign(options: DataOptions, parts: Mapping[str, Sequence[Sample]]) -> dict[str, list[Sample]]:
-    """Samples by split, in the order of their names; UserError as for `split`."""
-    where = {source: name for name, members in allot(options, parts).items() for source in members}
+def split_samples(options: DataOptions, parts: Mapping[str, Sequence[Sample]]) -> dict[str, list[Sample]]:
+    """Samples by split, in the order of their names; UserError as for `split_parts`."""
+    where = {source: name for name, members in split_sources(options, parts).items() for source in members}
     out: dict[str, list[Sample]] = {name: [] for name in SPLITS}
     for sample in sorted(itertools.chain(*parts.values()), key=lambda s: s.name):
         out[where[sample.source]].append(sample)
     return out
 
 
-def seen(chosen: Mapping[str, Sequence[Sample]]) -> int:
+def count_leaked_test_images(chosen: Mapping[str, Sequence[Sample]]) -> int:
     """How many test images show what an image of another split shows too."""
     others = {s.scene or s.source for name, samples in chosen.items() if name != "test" for s in samples}
     return sum((s.scene or s.source) in others for s in chosen["test"])
 
 
-def overlaps(splits: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
+def count_common_sources(splits: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
     """Sources common to each pair of splits, `"a & b" -> sorted names`; all empty is the proof."""
     return {
         f"{a} & {b}": sorted(set(splits[a]) & set(splits[b])) for a, b in itertools.combinations(splits, 2)
@@ -120,28 +122,28 @@ def overlaps(splits: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
 
 
 def _divide(
-    names: dict[str, list[str]], val_fraction: float, test_fraction: float, deck: StratifiedSampler
+    names: dict[str, list[str]], val_fraction: float, test_fraction: float, sampler: StratifiedSampler
 ) -> tuple[list[str], list[str], list[str]]:
     """Sorted sources for training, validation and test, from whatever parts the original has."""
     if "train_val_test" in names:
         _check_fractions(val_fraction=val_fraction, test_fraction=test_fraction)
         pool = names["train_val_test"]
         # The test set first, so that it stays the same whatever is held out for validation.
-        test, rest = deck.draw(pool, test_fraction * len(pool), "split/test")
-        val, train = deck.draw(rest, val_fraction * len(pool), "split/val")
+        test, rest = sampler.sample(pool, test_fraction * len(pool), "split/test")
+        val, train = sampler.sample(rest, val_fraction * len(pool), "split/val")
         return train, val, test
     if "val_test" in names:
-        val, test = deck.draw(names["val_test"], len(names["val_test"]) / 2, "split/val_test")
+        val, test = sampler.sample(names["val_test"], len(names["val_test"]) / 2, "split/val_test")
         return names["train"], val, test
     if "train_val" in names:
         _check_fractions(val_fraction=val_fraction)
-        val, train = deck.draw(names["train_val"], val_fraction * len(names["train_val"]), "split/val")
+        val, train = sampler.sample(names["train_val"], val_fraction * len(names["train_val"]), "split/val")
         return train, val, names["test"]
     return names["train"], names["val"], names["test"]
 
 
 def _label(
-    train: list[str], chosen: list[str] | None, fraction: float, deck: StratifiedSampler, keep: int
+    train: list[str], chosen: list[str] | None, fraction: float, sampler: StratifiedSampler, keep: int
 ) -> tuple[list[str], list[str]]:
     """Training sources with labels and without, at least `keep` of the latter; drawn unless chosen."""
     if chosen is not None:
@@ -150,7 +152,7 @@ def _label(
         return chosen, train
     _check_enough("training", train, 1 + keep)
     # The name of a random stream: spelled otherwise it would draw another split.
-    return deck.draw(train, fraction * len(train), "split/labelled", keep)
+    return sampler.sample(train, fraction * len(train), "split/labelled", keep)
 
 
 def _check_enough(what: str, names: list[str], least: int) -> None:

@@ -12,7 +12,7 @@ from imjax.errors import UserError
 from imjax.log import logger
 
 
-def check(options: DataOptions, spec: DatasetSpec) -> None:
+def check_box(options: DataOptions, spec: DatasetSpec) -> None:
     """Make sure that volumes have a box, and images none; UserError names the option."""
     if spec.dims == 2 and options.depth:
         raise UserError(f"depth = {options.depth}, expected 0: {spec.title} has images, not volumes")
@@ -24,8 +24,8 @@ def check(options: DataOptions, spec: DatasetSpec) -> None:
         )
 
 
-def warn_of(names: Sequence[str], count: int, box: tuple[int, ...]) -> None:
-    """Say that these volumes of so many lose a part of their objects by `fit`, if there are any."""
+def warn_of_cropped_volumes(names: Sequence[str], count: int, box: tuple[int, ...]) -> None:
+    """Say that these volumes of so many lose a part of their objects by `pad_or_crop`, if there are any."""
     if names:
         logger.warning(
             f"{len(names)} of {count} volumes, {names[0]} among them, have labeled objects outside of their "
@@ -34,7 +34,7 @@ def warn_of(names: Sequence[str], count: int, box: tuple[int, ...]) -> None:
         )
 
 
-def fit(image: np.ndarray, label: np.ndarray, box: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+def pad_or_crop(image: np.ndarray, label: np.ndarray, box: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """A volume in a box of another size.
 
     Along each axis what is missing is added at both ends and what is too much is taken off both ends; of an
@@ -50,8 +50,8 @@ def fit(image: np.ndarray, label: np.ndarray, box: tuple[int, ...]) -> tuple[np.
     return _centerd(image, box, 0), _centerd(label, box, VOID)
 
 
-def cut_off(label: np.ndarray, box: tuple[int, ...]) -> int:
-    """Voxels of objects (neither 0 nor void) of a label `[d, h, w]` or `[d, h, w, k]` that `fit` cuts off."""
+def cropped_foreground_voxels(label: np.ndarray, box: tuple[int, ...]) -> int:
+    """Object voxels (neither 0 nor void) of a label `[d, h, w(, k)]` that `pad_or_crop` cuts off."""
     inside = _centerd(label, box, VOID)
     return int(_objects(label) - _objects(inside))
 

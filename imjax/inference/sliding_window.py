@@ -81,7 +81,7 @@ class Tiler:
     def canvas(self, shape: Size) -> Size:
         """Size at which the nets see an image of this height and width."""
         if self.padded:
-            return preprocess.inset(shape, self.size)[2:]
+            return preprocess.centered_placement(shape, self.size)[2:]
         if not self.tile:
             return self.size
         return max(1, round(shape[0] * self.scale)), max(1, round(shape[1] * self.scale))
@@ -89,7 +89,7 @@ class Tiler:
     def corners(self, shape: Size) -> list[tuple[int, int]]:
         """Top row and left column of each piece of such an image, on its canvas, row by row."""
         tops, lefts = (
-            preprocess.starts(max(length, side), side, self.overlap)
+            preprocess.window_starts(max(length, side), side, self.overlap)
             for length, side in zip(self.canvas(shape), self.size, strict=True)
         )
         return [(top, left) for top in tops for left in lefts]
@@ -104,7 +104,7 @@ class Tiler:
         """
         height, width = self.size
         if self.stretch:
-            image = intensity.stretch(image)
+            image = intensity.percentile_normalize(image)
         if self.padded:
             shown = preprocess.pad_image(image, self.size, self.image_resize)
         else:
@@ -126,7 +126,7 @@ class Tiler:
             float32 `[member, *canvas, k]`.
         """
         if self.padded:
-            top, left, height, width = preprocess.inset(shape, self.size)
+            top, left, height, width = preprocess.centered_placement(shape, self.size)
             return self._mean(said)[:, top : top + height, left : left + width]
         canvas = self.canvas(shape)
         parts = ((corner, self._mean(said)) for corner in self.corners(shape))

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from tqdm import tqdm
 
-from imjax.data.preprocess import starts
+from imjax.data.preprocess import window_starts
 from imjax.training import apply_nets
 from imjax.training.data_loader import EnsembleLoader
 from imjax.training.ensemble_parallel import Chunks, Members
@@ -24,7 +24,7 @@ Place = tuple[slice, ...]
 
 def places(shape: tuple[int, ...], sides: tuple[int, ...], overlap: float) -> list[Place]:
     """The windows of a volume of that shape, see `crops.starts`."""
-    axes = [starts(length, side, overlap) for length, side in zip(shape, sides, strict=True)]
+    axes = [window_starts(length, side, overlap) for length, side in zip(shape, sides, strict=True)]
     return [
         tuple(slice(start, start + side) for start, side in zip(corner, sides, strict=True))
         for corner in itertools.product(*axes)

@@ -91,7 +91,8 @@ def _watched(stage: JointStage, context: Context) -> training_sets.Pairs:
     if not stage.joint.patch:
         return val
     parts = [
-        volume_box.fit(*pair, stage.joint.patch) for pair in zip(val["image"], val["label"], strict=True)
+        volume_box.pad_or_crop(*pair, stage.joint.patch)
+        for pair in zip(val["image"], val["label"], strict=True)
     ]
     return dict(zip(("image", "label"), map(np.stack, zip(*parts, strict=True)), strict=True))
 

@@ -74,7 +74,7 @@ def run_training(
         Stopped: `stopping` asked for it; everything is saved.
     """
     cache = Path(config.data.cache or pack.default_cache())
-    packed = pack.load(pack.prepare(DataOptions.of(config.data), cache))
+    packed = pack.load_packed(pack.prepare_dataset(DataOptions.of(config.data), cache))
     check_data.check_spec(config.method, packed.spec)
     check_data.check_truth(config, packed)
     # Both must precede the first use of a device.

@@ -92,7 +92,7 @@ def _one(stage: Stage, context: Context, monitor: Monitor, writer: Writer) -> No
         writer.rewind(stage.name, -1)
     with memory.explained(f"stage {stage.name}", ADVICE):
         facts = RUN[type(stage)](stage, context, folder, monitor)
-    fingerprint.check(context.packed.stamps)
+    fingerprint.check_unchanged(context.packed.stamps)
     facts |= monitor.facts | {"seconds": round(time.monotonic() - start, 1)}
     # Figures first: a stage that is there may be taken over by another run at once, with all its figures.
     writer.flush()

@@ -47,7 +47,7 @@ class EnsembleLoader:
             for step in steps:
                 yield self._gather(self._resident, self._members.spread(indices(step)))
         else:
-            for batch in loader.stream(self._examples, indices, steps):
+            for batch in loader.stream_batches(self._examples, indices, steps):
                 yield self._members.spread(batch)
 
     def shuffled(self, seed: int, stream: str, batch: int) -> Callable[[int], np.ndarray]:
@@ -55,7 +55,9 @@ class EnsembleLoader:
 
         Epochs of ⌊n/batch⌋ steps need not end where a pass ends: the remainder comes first in the next.
         """
-        orders = [loader.Order(seed, stream, self.count, batch, (m,)) for m in range(self._members.count)]
+        orders = [
+            loader.ShuffledOrder(seed, stream, self.count, batch, (m,)) for m in range(self._members.count)
+        ]
         return lambda step: np.stack([order.indices(step) for order in orders])
 
     def in_order(self, batch: int) -> tuple[Callable[[int], np.ndarray], range]:

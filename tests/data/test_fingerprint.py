@@ -22,7 +22,7 @@ def test_files_that_change_while_they_are_read(suim_raw, tmp_path):
             change(next((suim_raw / "TEST" / "images").iterdir()))
 
         with pytest.raises(UserError, match="files changed while they were read"):
-            pack.prepare(options, tmp_path / "cache", progress)
+            pack.prepare_dataset(options, tmp_path / "cache", progress)
         assert list((tmp_path / "cache").iterdir()) == []
 
     while_it_reads(lambda path: os.utime(path, (0, 0)))
@@ -30,12 +30,12 @@ def test_files_that_change_while_they_are_read(suim_raw, tmp_path):
 
 
 def test_arrays_that_change_under_a_run(tmp_path):
-    packed = pack.load(pack.prepare(SMALL, tmp_path))
-    fingerprint.check(packed.stamps)
+    packed = pack.load_packed(pack.prepare_dataset(SMALL, tmp_path))
+    fingerprint.check_unchanged(packed.stamps)
     path = max(packed.stamps)
     os.utime(path, (0, 0))
     with pytest.raises(UserError, match=f"{path}: changed while the run used it.*delete the folder"):
-        fingerprint.check(packed.stamps)
+        fingerprint.check_unchanged(packed.stamps)
     path.unlink()
     with pytest.raises(UserError, match="changed while the run used it"):
-        fingerprint.check(packed.stamps)
+        fingerprint.check_unchanged(packed.stamps)

@@ -177,7 +177,7 @@ def test_names_with_spaces_and_letters_of_all_kinds(tmp_path):
     options = DataOptions(
         "folder", str(root), (16, 32), label_fraction=0.5, val_fraction=0.25, test_fraction=0.25
     )
-    packed = pack.load(pack.prepare(options, tmp_path / "Zwischen ablage ü"))
+    packed = pack.load_packed(pack.prepare_dataset(options, tmp_path / "Zwischen ablage ü"))
     found = {name for split in packed.splits.values() for name in split.names}
     assert found == {*names, "bare0", "mit Leerzeichen"}
     read = [image_io.read_with_channels(path, 3).shape for path in image_io.find_images(root / "images")]

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from imjax.data.loader import Order, stream
+from imjax.data.loader import ShuffledOrder, stream_batches
 
-ORDER = Order(seed=0, stream="batches", n=10, batch=4, ids=(2, 1))
+ORDER = ShuffledOrder(seed=0, stream="batches", n=10, batch=4, ids=(2, 1))
 
 
 def test_every_pass_holds_every_image_once():
@@ -24,7 +24,7 @@ def test_a_step_does_not_depend_on_where_one_starts():
 
 
 def test_batch_may_exceed_the_set():
-    order = Order(seed=0, stream="s", n=3, batch=8)
+    order = ShuffledOrder(seed=0, stream="s", n=3, batch=8)
     counts = np.bincount(order.indices(0), minlength=3)
     assert counts.sum() == 8 and counts.min() >= 2
 
@@ -32,12 +32,12 @@ def test_batch_may_exceed_the_set():
 @pytest.mark.parametrize("other", [{"seed": 1}, {"stream": "x"}, {"ids": (2, 0)}, {"ids": (1, 2)}])
 def test_orders_differ(other):
     fields = {"seed": 0, "stream": "batches", "n": 10, "batch": 4, "ids": (2, 1)}
-    assert (Order(**{**fields, **other}).block(0, 5) != ORDER.block(0, 5)).any()
+    assert (ShuffledOrder(**{**fields, **other}).block(0, 5) != ORDER.block(0, 5)).any()
 
 
 def test_empty_set_is_refused():
     with pytest.raises(ValueError, match="n = 0"):
-        Order(seed=0, stream="s", n=0, batch=4)
+        ShuffledOrder(seed=0, stream="s", n=0, batch=4)
 
 
 @pytest.mark.parametrize("threads", [0, 2])
@@ -47,7 +47,7 @@ def test_stream_equals_gather(tmp_path, threads, start):
     images, labels = np.load(tmp_path / "images.npy", mmap_mode="r"), np.arange(10, dtype=np.uint8)
     examples = {"image": images, "label": labels}
     steps = range(start, start + 6)
-    batches = list(stream(examples, ORDER.indices, steps, threads=threads))
+    batches = list(stream_batches(examples, ORDER.indices, steps, threads=threads))
     assert len(batches) == 6
     for step, batch in zip(steps, batches, strict=True):
         assert type(batch["image"]) is np.ndarray and batch["counted"].all()
@@ -57,13 +57,13 @@ def test_stream_equals_gather(tmp_path, threads, start):
 
 def test_stream_pads_and_takes_indices_per_member():
     chosen = np.array([[0, 9, -1], [3, 3, 2]])
-    (batch,) = stream({"label": np.arange(10)}, lambda step: chosen + step - 5, range(5, 6))
+    (batch,) = stream_batches({"label": np.arange(10)}, lambda step: chosen + step - 5, range(5, 6))
     np.testing.assert_array_equal(batch["counted"], [[True, True, False], [True, True, True]])
     np.testing.assert_array_equal(batch["label"][batch["counted"]], [0, 9, 3, 3, 2])
 
 
 def test_stream_can_be_left_early_and_be_empty():
-    batches = stream({"label": np.arange(10)}, ORDER.indices, range(100))
+    batches = stream_batches({"label": np.arange(10)}, ORDER.indices, range(100))
     next(batches)
     batches.close()
-    assert list(stream({"label": np.arange(10)}, ORDER.indices, range(0))) == []
+    assert list(stream_batches({"label": np.arange(10)}, ORDER.indices, range(0))) == []

@@ -24,14 +24,14 @@ def suim(raw, **changes) -> DataOptions:
 def fails(options: DataOptions, cache) -> str:
     """The error's text; nothing that looks complete may remain."""
     with pytest.raises(UserError) as info:
-        pack.prepare(options, cache)
+        pack.prepare_dataset(options, cache)
     assert not cache.exists() or list(cache.iterdir()) == []
     return str(info.value)
 
 
 def test_round_trip(tmp_path):
-    root = pack.prepare(SMALL, tmp_path)
-    packed = pack.load(root)
+    root = pack.prepare_dataset(SMALL, tmp_path)
+    packed = pack.load_packed(root)
     assert packed.spec == registry.spec("synthetic") and root.name.startswith("synthetic-")
     assert {name: len(s.images) for name, s in packed.splits.items()} == {
         "labeled": 1,
@@ -52,7 +52,7 @@ def test_round_trip(tmp_path):
 
 
 def test_manifest(tmp_path):
-    packed = pack.load(pack.prepare(SMALL, tmp_path))
+    packed = pack.load_packed(pack.prepare_dataset(SMALL, tmp_path))
     entry, split = packed.manifest["splits"]["unlabeled"], packed.splits["unlabeled"]
     assert entry["pixels"]["background"] == (split.labels == 1).sum()
     assert sum(entry["pixels"].values()) == split.labels.size and sum(
@@ -64,7 +64,7 @@ def test_manifest(tmp_path):
 
 
 def test_crops_of_one_source_stay_together(originals, tmp_path):
-    packed = pack.load(pack.prepare(suim(originals / "suim"), tmp_path))
+    packed = pack.load_packed(pack.prepare_dataset(suim(originals / "suim"), tmp_path))
     sources = {name: set(split.sources) for name, split in packed.splits.items()}
     assert sum(map(len, sources.values())) == len(set().union(*sources.values())) == 8
     for split in packed.splits.values():
@@ -74,7 +74,7 @@ def test_crops_of_one_source_stay_together(originals, tmp_path):
 
 
 def test_real_suim(real, tmp_path):
-    packed = pack.load(pack.prepare(suim(real / "suim", size=(64, 64)), tmp_path))
+    packed = pack.load_packed(pack.prepare_dataset(suim(real / "suim", size=(64, 64)), tmp_path))
     assert {n: len(s.images) for n, s in packed.splits.items()} == {
         "labeled": 2,
         "unlabeled": 4,
@@ -85,26 +85,31 @@ def test_real_suim(real, tmp_path):
 
 def test_void_is_counted_and_kept(originals, tmp_path):
     options = DataOptions("camvid", str(originals / "camvid"), size=(96, 128))
-    packed = pack.load(pack.prepare(options, tmp_path))
+    packed = pack.load_packed(pack.prepare_dataset(options, tmp_path))
     # The fixture's frame: 4 pixels on each side of 96 x 128.
     assert (packed.splits["test"].labels[0] == VOID).sum() == 96 * 128 - 88 * 120
     assert packed.manifest["splits"]["test"]["pixels"]["void"] == 2 * (96 * 128 - 88 * 120)
 
 
 def test_same_again_is_reused_and_bit_equal(tmp_path):
-    root = pack.prepare(SMALL, tmp_path)
+    root = pack.prepare_dataset(SMALL, tmp_path)
     stamp = (root / "manifest.json").stat().st_mtime_ns
-    assert pack.prepare(SMALL, tmp_path) == root and (root / "manifest.json").stat().st_mtime_ns == stamp
-    other = pack.prepare(SMALL, tmp_path / "elsewhere")
+    assert (
+        pack.prepare_dataset(SMALL, tmp_path) == root and (root / "manifest.json").stat().st_mtime_ns == stamp
+    )
+    other = pack.prepare_dataset(SMALL, tmp_path / "elsewhere")
     for file in root.rglob("*.*"):
         assert file.read_bytes() == (other / file.relative_to(root)).read_bytes()
 
 
 def test_folder_changes_with_options_and_files(suim_raw, tmp_path):
     cache = tmp_path / "cache"
-    roots = [pack.prepare(suim(suim_raw), cache), pack.prepare(suim(suim_raw, split_seed=1), cache)]
+    roots = [
+        pack.prepare_dataset(suim(suim_raw), cache),
+        pack.prepare_dataset(suim(suim_raw, split_seed=1), cache),
+    ]
     os.utime(next((suim_raw / "TEST" / "images").iterdir()), (0, 0))
-    roots.append(pack.prepare(suim(suim_raw), cache))
+    roots.append(pack.prepare_dataset(suim(suim_raw), cache))
     assert len(set(roots)) == 3
 
 
@@ -120,7 +125,7 @@ def test_interrupt_leaves_nothing(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        pack.prepare(SMALL, tmp_path, progress=stop)
+        pack.prepare_dataset(SMALL, tmp_path, progress=stop)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -134,10 +139,10 @@ def test_full_disk_is_one_line(tmp_path, monkeypatch):
 
 
 def test_incomplete_folder_is_made_anew(tmp_path):
-    root = pack.prepare(SMALL, tmp_path)
+    root = pack.prepare_dataset(SMALL, tmp_path)
     (root / "manifest.json").unlink()
-    assert pack.prepare(SMALL, tmp_path) == root
-    pack.load(root)
+    assert pack.prepare_dataset(SMALL, tmp_path) == root
+    pack.load_packed(root)
 
 
 @pytest.mark.parametrize(
@@ -167,25 +172,25 @@ def damage(root, file: str) -> str:
     data[-1] ^= 1
     path.write_bytes(data)
     with pytest.raises(UserError) as info:
-        pack.load(root)
+        pack.load_packed(root)
     return str(info.value)
 
 
 def test_damaged_array(tmp_path):
-    root = pack.prepare(SMALL, tmp_path)
+    root = pack.prepare_dataset(SMALL, tmp_path)
     line = damage(root, "val/labels.npy")
     assert "val/labels.npy" in line and f"delete the folder {root}" in line and "\n" not in line
 
 
 def test_missing_array_and_cut_manifest(tmp_path):
-    root = pack.prepare(SMALL, tmp_path)
+    root = pack.prepare_dataset(SMALL, tmp_path)
     (root / "test" / "images.npy").unlink()
     with pytest.raises(UserError, match=r"test/images\.npy.*delete the folder"):
-        pack.load(root)
+        pack.load_packed(root)
     path = root / "manifest.json"
     path.write_text(path.read_text()[:100])
     with pytest.raises(UserError, match=r"manifest\.json.*delete the folder"):
-        pack.load(root)
+        pack.load_packed(root)
     with pytest.raises(json.JSONDecodeError):
         json.loads(path.read_text())
 
@@ -196,10 +201,12 @@ def test_crops_are_squares_of_the_stated_sides():
     image = np.zeros((height, width, 3), np.uint8)
     label = np.broadcast_to((np.arange(width) // 4).astype(np.uint8), (height, width)).copy()
     options = DataOptions("suim", size=(256, 256), crops=40)
-    spans = [4 * (int(y.max()) - int(y.min()) + 1) for _, y in preprocess.cut(image, label, "a", options)]
+    spans = [
+        4 * (int(y.max()) - int(y.min()) + 1) for _, y in preprocess.cut_crops(image, label, "a", options)
+    ]
     assert min(spans) >= 256 - 4 and max(spans) <= 512 + 8 and max(spans) - min(spans) > 150
     small = image[:100, :300], label[:100, :300]
-    for _, y in preprocess.cut(*small, "a", options):
+    for _, y in preprocess.cut_crops(*small, "a", options):
         assert 100 - 4 <= 4 * (int(y.max()) - int(y.min()) + 1) <= 100 + 8
 
 
@@ -216,14 +223,18 @@ def test_crops_are_squares_of_the_stated_sides():
     ],
 )
 def test_grid_of_crops(shape, overlap, tops, lefts, side):
-    assert preprocess.tiles(shape, overlap, 256) == [(top, left, side) for top in tops for left in lefts]
+    assert preprocess.tile_corners(shape, overlap, 256) == [
+        (top, left, side) for top in tops for left in lefts
+    ]
     covered = np.zeros(shape, bool)
-    for top, left, _ in preprocess.tiles(shape, overlap, 256):
+    for top, left, _ in preprocess.tile_corners(shape, overlap, 256):
         covered[top : top + side, left : left + side] = True
     assert covered.all()
     options = DataOptions("hela", size=(32, 32), overlap=overlap)
     image = np.zeros((*shape, 1), np.uint8)
-    assert preprocess.pieces(shape, options) == len([*preprocess.cut(image, image[..., 0], "a", options)])
+    assert preprocess.count_crops(shape, options) == len(
+        [*preprocess.cut_crops(image, image[..., 0], "a", options)]
+    )
 
 
 def test_resizing_mixes_no_labels_and_stays_aligned():
@@ -266,19 +277,19 @@ def test_the_label_rule_is_the_dataset_s():
     dots = np.zeros((64, 64), np.uint8)
     dots[2::4, 2::4] = 1
     image, options = np.zeros((64, 64, 3), np.uint8), DataOptions("isic2018", size=(16, 16))
-    ((_, nearest),) = preprocess.cut(image, dots, "a", options)
-    ((_, mean),) = preprocess.cut(image, dots, "a", options, "bilinear")
+    ((_, nearest),) = preprocess.cut_crops(image, dots, "a", options)
+    ((_, mean),) = preprocess.cut_crops(image, dots, "a", options, "bilinear")
     assert nearest.all() and not mean.any()
 
 
 def test_a_stack_is_its_slices():
     image = np.arange(12 * 16 * 16, dtype=np.uint16).astype(np.uint8).reshape(12, 16, 16, 1)
     label = image[..., 0] // 64
-    found = list(preprocess.slices(image, label, "p"))
+    found = list(preprocess.iterate_slices(image, label, "p"))
     # Padded: "p#010" comes after "p#009", as in the stack.
     assert [name for name, _, _ in found] == sorted(f"p#{i:03d}" for i in range(12))
     assert all((found[i][1] == image[i]).all() and (found[i][2] == label[i]).all() for i in range(12))
-    ((name, one, truth),) = preprocess.slices(image[0], label[0], "p")
+    ((name, one, truth),) = preprocess.iterate_slices(image[0], label[0], "p")
     assert name == "p" and (one == image[0]).all() and (truth == label[0]).all()
 
 

@@ -29,7 +29,7 @@ OPTIONS = DataOptions("folder", size=(16, 32))
     ],
 )
 def test_where_a_padded_image_lies(shape, where):
-    assert preprocess.inset(shape, (16, 32)) == where
+    assert preprocess.centered_placement(shape, (16, 32)) == where
 
 
 @pytest.mark.parametrize("planes", [(), (2,)])
@@ -38,7 +38,7 @@ def test_padding_mirrors_the_image_and_voids_the_label(planes):
     image = draw.integers(0, 256, (7, 10, 3), dtype=np.uint8)
     label = draw.integers(0, 2, (7, 10, *planes), dtype=np.uint8)
     options = dataclasses.replace(OPTIONS, fit="pad")
-    ((wide, truth),) = preprocess.cut(image, label, "a", options)
+    ((wide, truth),) = preprocess.cut_crops(image, label, "a", options)
     assert wide.shape == (16, 32, 3) and truth.shape == (16, 32, *planes)
 
     # A slow twin: rows count down to the border, and its pixel comes twice.
@@ -58,8 +58,8 @@ def test_padding_mirrors_the_image_and_voids_the_label(planes):
 def test_a_grid_without_overlap_is_every_pixel_once():
     image = np.arange(32 * 48, dtype=np.uint16).astype(np.uint8).reshape(32, 48, 1).repeat(3, -1)
     options = DataOptions("folder", size=(16, 16), fit="crop")
-    found = list(preprocess.cut(image, image[..., 0], "a", options))
-    assert len(found) == preprocess.pieces((32, 48), options) == 6
+    found = list(preprocess.cut_crops(image, image[..., 0], "a", options))
+    assert len(found) == preprocess.count_crops((32, 48), options) == 6
     rows = [np.concatenate([label for _, label in found[i : i + 3]], axis=1) for i in (0, 3)]
     assert (np.concatenate(rows) == image[..., 0]).all()
 
@@ -67,7 +67,7 @@ def test_a_grid_without_overlap_is_every_pixel_once():
 def test_drawn_crops_come_before_the_grid():
     options = DataOptions("folder", size=(16, 16), fit="crop", crops=3)
     image = np.zeros((40, 40, 3), np.uint8)
-    assert len(list(preprocess.cut(image, image[..., 0], "a", options))) == 3 and not options.grid
+    assert len(list(preprocess.cut_crops(image, image[..., 0], "a", options))) == 3 and not options.grid
 
 
 @pytest.mark.parametrize(
@@ -79,4 +79,4 @@ def test_drawn_crops_come_before_the_grid():
 )
 def test_bad_fits(changes, says, tmp_path):
     with pytest.raises(UserError, match=says):
-        pack.prepare(dataclasses.replace(OPTIONS, **changes), tmp_path)
+        pack.prepare_dataset(dataclasses.replace(OPTIONS, **changes), tmp_path)

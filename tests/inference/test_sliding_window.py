@@ -55,7 +55,7 @@ def test_pixels_come_back_where_they_were(shape, views):
 def test_gray_levels_are_those_of_the_whole_image_in_every_tile():
     picture = image(21, 30) // 3
     found = as_it_is(Tiler((8, 8), tile=True, stretch=True), picture)
-    np.testing.assert_allclose(found[0], intensity.stretch(picture), rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(found[0], intensity.percentile_normalize(picture), rtol=1e-5, atol=1e-4)
 
 
 def test_a_model_resizes_as_its_nets_were_trained(tmp_path):
@@ -69,10 +69,10 @@ def test_a_model_resizes_as_its_nets_were_trained(tmp_path):
 def test_resized_as_in_training(how, fit):
     picture = np.random.default_rng(0).integers(0, 256, (21, 30, 2), dtype=np.uint8)
     options, label = DataOptions("", size=(8, 8), fit=fit), np.zeros((21, 30), np.uint8)
-    ((packed, _),) = preprocess.cut(picture, label, "a", options, "nearest", how)
+    ((packed, _),) = preprocess.cut_crops(picture, label, "a", options, "nearest", how)
     (shown,) = Tiler((8, 8), pad=fit == "pad", image_resize=how).pieces(picture)
     np.testing.assert_array_equal(shown, packed)
-    ((other, _),) = preprocess.cut(
+    ((other, _),) = preprocess.cut_crops(
         picture, label, "a", options, "nearest", {"area": "bilinear"}.get(how, "area")
     )
     assert (packed != other).any()
@@ -84,11 +84,11 @@ def test_padded_as_in_training(shape):
     cutting = Tiler((8, 8), ALL, pad=True)
     options = DataOptions("", size=(8, 8), fit="pad")
     label = np.zeros(shape, np.uint8)
-    ((packed, _),) = preprocess.cut(picture, label, "a", options)
+    ((packed, _),) = preprocess.cut_crops(picture, label, "a", options)
     views = list(cutting.pieces(picture))
     np.testing.assert_array_equal(views[0], packed)
     # Back comes the image without what is around it, shrunk where it was larger.
-    small = preprocess.resize_image(picture, preprocess.inset(shape, (8, 8))[2:])
+    small = preprocess.resize_image(picture, preprocess.centered_placement(shape, (8, 8))[2:])
     found = as_it_is(cutting, picture)
     assert cutting.canvas(shape) == small.shape[:2]
     np.testing.assert_allclose(found[0], small, atol=1e-4)

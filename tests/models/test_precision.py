@@ -32,7 +32,7 @@ NETS = {
 @functools.cache
 def scenes():
     draw = np.random.default_rng(0)
-    images, labels = zip(*(synthetic.scene(draw, (32, 32)) for _ in range(8)), strict=True)
+    images, labels = zip(*(synthetic.draw_scene(draw, (32, 32)) for _ in range(8)), strict=True)
     return {"image": np.stack(images), "label": np.stack(labels) % CLASSES}
 
 

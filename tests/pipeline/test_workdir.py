@@ -16,7 +16,7 @@ from imjax.pipeline.workdir import open_workdir
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory):
     options = DataOptions("synthetic", size=(16, 16), synthetic_train=4, synthetic_val=1, synthetic_test=1)
-    return pack.load(pack.prepare(options, tmp_path_factory.mktemp("cache")))
+    return pack.load_packed(pack.prepare_dataset(options, tmp_path_factory.mktemp("cache")))
 
 
 def refusal(workdir, config, packed):

@@ -13,12 +13,12 @@ import numpy as np
 
 from imjax.data import intensity
 from imjax.data.folder import contact_sheet, object_sizes
-from imjax.data.folder.reader import Folder, Parts, described
+from imjax.data.folder.reader import Folder, Parts, describe_encoding
 from imjax.data.options import DataOptions
 from imjax.data.readers.base import Sample
 from imjax.data.spec import VOID, DatasetSpec
 from imjax.data.split_writer import label_counts, label_names
-from imjax.data.splits import allot
+from imjax.data.splits import split_sources
 from imjax.errors import UserError
 
 TILES = 48
@@ -55,7 +55,7 @@ class FolderReport:
         self.problems[problem] = None
 
 
-def check(options: DataOptions, page: Path, progress: Progress) -> tuple[str, list[str]]:
+def check_folder(options: DataOptions, page: Path, progress: Progress) -> tuple[str, list[str]]:
     """Read everything in `options.dir`, write the contact sheet, and say how the folder is.
 
     Args:
@@ -81,14 +81,14 @@ def check(options: DataOptions, page: Path, progress: Progress) -> tuple[str, li
     found.notes += reader.files.notes
     lines = [_counts(options, reader), _sizes(options, found)]
     if coding:
-        lines.append(f"labels: {described(coding)} ({coding.why})")
+        lines.append(f"labels: {describe_encoding(coding)} ({coding.why})")
     if spec:
         lines += [*_shares(spec, found), _split(options, parts, found)]
-        found.notes += object_sizes.remarks(found.things, spec, options)
-    found.notes += intensity.remarks(found.highs)
+        found.notes += object_sizes.size_warnings(found.things, spec, options)
+    found.notes += intensity.brightness_warnings(found.highs)
     _remark(found)
     if found.tiles:
-        contact_sheet.save(found.tiles, page)
+        contact_sheet.save_contact_sheet(found.tiles, page)
         lines.append(f"contact sheet: {page} ({len(found.tiles)} of {len(samples)} images)")
     lines += _listed("note", found.notes) + _listed("problem", list(found.problems))
     return "\n".join(lines), list(found.problems)
@@ -114,22 +114,24 @@ def _look(
             return
     found.sizes[image.shape[0], image.shape[1]] += 1
     if not options.stretch:
-        found.highs.append(intensity.limits(image)[1])
+        found.highs.append(intensity.percentile_limits(image)[1])
     found.same[(image.shape, zlib.crc32(image.tobytes()))].append(sample.name)
     if spec and (label != VOID).any():
         counts = label_counts(label, spec)
         found.counts += counts
         found.pixels += label.shape[0] * label.shape[1]
         # Of random crops, each of another scale, no size can be told.
-        parts = {} if options.crops else object_sizes.measure(label, spec, options)
+        parts = {} if options.crops else object_sizes.measure_objects(label, spec, options)
         for value, areas in parts.items():
             found.things[value].append(areas)
         planes = np.moveaxis(label, -1, 0) if spec.kind == "multilabel" else [label]
         if all(len(np.setdiff1d(np.unique(plane), [VOID])) < 2 for plane in planes):
             found.empty.append(sample.name)
     if show:
-        image = intensity.stretch(image) if options.stretch else image
-        found.tiles.append(contact_sheet.tile(sample.name, *contact_sheet.thumbnail(image, label), spec))
+        image = intensity.percentile_normalize(image) if options.stretch else image
+        found.tiles.append(
+            contact_sheet.arrange_tiles(sample.name, *contact_sheet.make_thumbnail(image, label), spec)
+        )
 
 
 def _counts(options: DataOptions, reader: Folder) -> str:
@@ -165,7 +167,7 @@ def _shares(spec: DatasetSpec, found: FolderReport) -> list[str]:
 
 def _split(options: DataOptions, parts: Parts, found: FolderReport) -> str:
     try:
-        counts = {name: len(members) for name, members in allot(options, parts).items()}
+        counts = {name: len(members) for name, members in split_sources(options, parts).items()}
     except UserError as error:
         # What splits.csv lacks has been said already, with its lines.
         if "labeled" not in parts:

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from imjax.data.preprocess import inset, resize_image, resize_label
+from imjax.data.preprocess import centered_placement, resize_image, resize_label
 from imjax.data.spec import VOID, DatasetSpec
 from imjax.errors import UserError
 
@@ -20,7 +20,7 @@ STRENGTH = 0.55
 """Share of the color where a label is painted on."""
 
 
-def overlay(image: np.ndarray, label: np.ndarray, spec: DatasetSpec) -> np.ndarray:
+def draw_overlay(image: np.ndarray, label: np.ndarray, spec: DatasetSpec) -> np.ndarray:
     """Paint a label on its image in the dataset's colors; VOID is white.
 
     Binary and multilabel: what is of no label stays as it is.
@@ -44,17 +44,17 @@ def overlay(image: np.ndarray, label: np.ndarray, spec: DatasetSpec) -> np.ndarr
     return np.where(where[..., None], mixed.round(), image).astype(np.uint8)
 
 
-def thumbnail(image: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def make_thumbnail(image: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Image uint8 `[h, w, 3]` and label, shrunk alike so that the longer side is at most `SIDE`."""
-    size = inset(image.shape[:2], (SIDE, SIDE))[2:]
+    size = centered_placement(image.shape[:2], (SIDE, SIDE))[2:]
     return resize_image(image, size), resize_label(label, size)
 
 
-def tile(title: str, image: np.ndarray, label: np.ndarray, spec: DatasetSpec | None) -> np.ndarray:
+def arrange_tiles(title: str, image: np.ndarray, label: np.ndarray, spec: DatasetSpec | None) -> np.ndarray:
     """One sample: its title above the image and, where there is a label and a spec, the overlay.
 
     Args:
-        image, label: of `thumbnail`.
+        image, label: of `make_thumbnail`.
 
     Returns:
         uint8 `[CAPTION + SIDE, 2 * SIDE, 3]` RGB.
@@ -62,14 +62,14 @@ def tile(title: str, image: np.ndarray, label: np.ndarray, spec: DatasetSpec | N
     canvas = np.full((CAPTION + SIDE, 2 * SIDE, 3), PAPER, np.uint8)
     _place(canvas, image, 0)
     if spec is not None and (label != VOID).any():
-        _place(canvas, overlay(image, label, spec), SIDE)
+        _place(canvas, draw_overlay(image, label, spec), SIDE)
     else:
         _write(canvas, "no mask", SIDE + 50, CAPTION + SIDE // 2)
     _write(canvas, title if len(title) <= 44 else title[:41] + "...", 2, CAPTION - 6)
     return canvas
 
 
-def save(tiles: Sequence[np.ndarray], path: Path) -> None:
+def save_contact_sheet(tiles: Sequence[np.ndarray], path: Path) -> None:
     """Write tiles row by row as a PNG.
 
     Raises:
@@ -89,7 +89,7 @@ def save(tiles: Sequence[np.ndarray], path: Path) -> None:
 
 
 def _place(canvas: np.ndarray, image: np.ndarray, left: int) -> None:
-    top, offset, height, width = inset(image.shape[:2], (SIDE, SIDE))
+    top, offset, height, width = centered_placement(image.shape[:2], (SIDE, SIDE))
     left += offset
     canvas[CAPTION + top : CAPTION + top + height, left : left + width] = image
 

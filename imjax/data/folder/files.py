@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from imjax.data.folder.tables import Complain, closest
+from imjax.data.folder.tables import Complain, suggest_closest
 from imjax.data.image_io import ENDINGS as IMAGE_ENDINGS
 
 IMAGES, MASKS = "images", "masks"
@@ -53,7 +53,7 @@ def find_files(raw: Path, complain: Complain) -> Files:
     if images and not masks:
         complain(f"{raw / MASKS}: no mask in it, expected one for some of the images; draw and add some")
     for stem in sorted(masks.keys() - images.keys()):
-        near = closest(stem, images)
+        near = suggest_closest(stem, images)
         complain(f"{masks[stem][0]}: mask without image of the stem {stem!r}{near}; rename or remove it")
     paired = {stem: masks[stem] for stem in images if stem in masks}
     return Files(images, paired, tuple(path.name for path in labels), tuple(notes))

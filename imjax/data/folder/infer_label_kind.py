@@ -6,16 +6,24 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from imjax.data.folder.files import MASKS, Files
-from imjax.data.folder.masks import UNNAMED, WHITE, LabelEncoding, Seen, look, pack_color, wrong
+from imjax.data.folder.masks import (
+    UNNAMED,
+    WHITE,
+    LabelEncoding,
+    MaskStats,
+    find_wrong_values,
+    inspect_mask,
+    pack_color,
+)
 from imjax.data.folder.tables import CLASSES, ClassTable, Complain
-from imjax.data.palette import BACKGROUND, OBJECTS, objects
+from imjax.data.palette import BACKGROUND, OBJECTS, object_colors
 from imjax.data.spec import VOID
 
 HALF = 127
 """Largest gray value that counts as background where edges are soft."""
 
 
-def infer(
+def infer_encoding(
     raw: Path, files: Files, table: ClassTable | None, wanted: str, complain: Complain
 ) -> LabelEncoding | None:
     """Decide how masks are read, from all of them together, and complain of each that does not fit.
@@ -29,7 +37,7 @@ def infer(
     Returns:
         None where nothing can be decided, after a complaint.
     """
-    seen = look(files, table, complain)
+    seen = inspect_mask(files, table, complain)
     if not seen:
         return None
     if files.labels:
@@ -45,12 +53,14 @@ def infer(
     else:
         coding = _of_values(raw, seen, table, wanted, complain)
     if coding is not None and coding.values is not None:
-        for message in filter(None, (wrong(one.path, one.packed(coding), coding) for one in seen)):
+        for message in filter(
+            None, (find_wrong_values(one.path, one.packed(coding), coding) for one in seen)
+        ):
             complain(message)
     return coding
 
 
-def _soft(seen: Sequence[Seen], table: ClassTable | None) -> bool:
+def _soft(seen: Sequence[MaskStats], table: ClassTable | None) -> bool:
     """Whether gray values in between are the edges of a foreground that is 255, as resizing leaves them.
 
     Class indices without names end at UNNAMED, and of numbers of objects 255 is one among many.
@@ -63,14 +73,14 @@ def _soft(seen: Sequence[Seen], table: ClassTable | None) -> bool:
 
 
 def _per_label(
-    files: Files, table: ClassTable | None, seen: Sequence[Seen], wanted: str, complain: Complain
+    files: Files, table: ClassTable | None, seen: Sequence[MaskStats], wanted: str, complain: Complain
 ) -> LabelEncoding | None:
     names = files.labels
     folder = seen[0].path.parent.parent
     if wanted not in ("auto", "multilabel"):
         complain(f"{folder}: a folder per label, which is multilabel and not data.label_kind = {wanted!r}")
         return None
-    colors = objects(len(names))
+    colors = object_colors(len(names))
     if table is not None and table.colors:
         given = dict(zip(table.names, table.colors, strict=True))
         lacking = [name for name in names if name not in given]
@@ -85,7 +95,7 @@ def _per_label(
 
 
 def _of_values(
-    raw: Path, seen: Sequence[Seen], table: ClassTable | None, wanted: str, complain: Complain
+    raw: Path, seen: Sequence[MaskStats], table: ClassTable | None, wanted: str, complain: Complain
 ) -> LabelEncoding | None:
     """Kind of masks in single files."""
     grays = set().union(*(one.values for one in seen if not one.colored))
@@ -123,7 +133,7 @@ def _colored(table: ClassTable) -> LabelEncoding:
 
 
 def _two_values(
-    seen: Sequence[Seen], grays: set[int], table: ClassTable | None, complain: Complain
+    seen: Sequence[MaskStats], grays: set[int], table: ClassTable | None, complain: Complain
 ) -> LabelEncoding | None:
     """Binary, with 1 or 255 as the foreground, or with 1 as the foreground and 255 as void."""
     if grays == {0}:
@@ -158,7 +168,7 @@ def _indexed(
         count = max(v for v in indices if v < UNNAMED) + 1 if min(indices) < UNNAMED else 1
         names = tuple(f"class {i}" for i in range(count))
         source = f"no {CLASSES} to name them; if they number objects: data.label_kind=binary"
-    colors = table.colors if table and table.colors else (BACKGROUND, *objects(len(names) - 1))
+    colors = table.colors if table and table.colors else (BACKGROUND, *object_colors(len(names) - 1))
     values = {i: i + 1 for i in range(len(names))} | {WHITE: VOID}
     why = f"masks of class indices 0 to {max(v for v in values if v != WHITE)}, {source}"
     return LabelEncoding("multiclass", names, colors, why, values)

@@ -43,7 +43,7 @@ class LabelEncoding:
 
 
 @dataclasses.dataclass(frozen=True)
-class Seen:
+class MaskStats:
     """What is in one mask file."""
 
     path: Path
@@ -115,7 +115,7 @@ def pack_colors(colors: np.ndarray) -> np.ndarray:
     return red << 16 | green << 8 | blue
 
 
-def look(files: Files, table: ClassTable | None, complain: Complain) -> list[Seen]:
+def inspect_mask(files: Files, table: ClassTable | None, complain: Complain) -> list[MaskStats]:
     """The values of every mask file; files that cannot be read are complained about and left out."""
     found = []
     paths = [path for masks in files.masks.values() for path in masks]
@@ -128,11 +128,13 @@ def look(files: Files, table: ClassTable | None, complain: Complain) -> list[See
             colored = mask.ndim == 3
             values, counts = np.unique(pack_colors(mask) if colored else mask, return_counts=True)
             filled, white = (int(counts[which].sum()) for which in (values != 0, values == WHITE))
-            found.append(Seen(path, colored, frozenset(values.tolist()), filled, 0 if colored else white))
+            found.append(
+                MaskStats(path, colored, frozenset(values.tolist()), filled, 0 if colored else white)
+            )
     return found
 
 
-def decode(mask: np.ndarray, path: Path, coding: LabelEncoding) -> np.ndarray:
+def decode_mask(mask: np.ndarray, path: Path, coding: LabelEncoding) -> np.ndarray:
     """Labels uint8 `[h, w]` of what `read_mask` gives.
 
     Returns:
@@ -148,13 +150,13 @@ def decode(mask: np.ndarray, path: Path, coding: LabelEncoding) -> np.ndarray:
     if coding.colored:
         packed = pack_colors(mask if mask.ndim == 3 else np.repeat(mask[..., None], 3, -1)).astype(np.int64)
     values, where = np.unique(packed, return_inverse=True)
-    if message := wrong(path, values.tolist(), coding):
+    if message := find_wrong_values(path, values.tolist(), coding):
         raise UserError(message)
     labels = np.array([coding.values[value] for value in values.tolist()], np.uint8)
     return labels[where].reshape(packed.shape)
 
 
-def wrong(path: Path, values: Sequence[int], coding: LabelEncoding) -> str:
+def find_wrong_values(path: Path, values: Sequence[int], coding: LabelEncoding) -> str:
     """The complaint about the values of a file that are no class; empty if all are."""
     assert coding.values is not None
     others = sorted(set(values) - set(coding.values))

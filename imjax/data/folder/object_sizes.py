@@ -15,7 +15,7 @@ SMALL = 16
 """Pixels, 4×4: of a thing that is smaller hardly anything is left for a net to find."""
 
 
-def measure(label: np.ndarray, spec: DatasetSpec, options: DataOptions) -> dict[int, np.ndarray]:
+def measure_objects(label: np.ndarray, spec: DatasetSpec, options: DataOptions) -> dict[int, np.ndarray]:
     """The connected parts of each class in a mask.
 
     Args:
@@ -50,14 +50,16 @@ def _shrinking(shape: tuple[int, ...], options: DataOptions) -> float:
     return height * width
 
 
-def remarks(found: Mapping[int, list[np.ndarray]], spec: DatasetSpec, options: DataOptions) -> list[str]:
+def size_warnings(
+    found: Mapping[int, list[np.ndarray]], spec: DatasetSpec, options: DataOptions
+) -> list[str]:
     """A line for each class whose things are too small at the packed size, with what to do about it.
 
     Args:
-        found: areas that `measure` found, by class. The class with most pixels is taken for the background,
-            whose small gaps are nobody's aim; labels that may overlap have none.
+        found: areas that `measure_objects` found, by class. The class with most pixels is taken for the
+            background, whose small gaps are nobody's aim; labels that may overlap have none.
         spec: of the folder.
-        options: as for `measure`.
+        options: as for `measure_objects`.
     """
     areas = {value: np.concatenate(each) for value, each in sorted(found.items())}
     areas = {value: each for value, each in areas.items() if len(each)}

@@ -10,8 +10,8 @@ import numpy as np
 
 from imjax.data import image_io, palette
 from imjax.data.folder.files import IMAGES, MASKS, Files, find_files
-from imjax.data.folder.infer_label_kind import infer
-from imjax.data.folder.masks import LabelEncoding, decode, read_mask
+from imjax.data.folder.infer_label_kind import infer_encoding
+from imjax.data.folder.masks import LabelEncoding, decode_mask, read_mask
 from imjax.data.folder.tables import (
     CLASSES,
     SPLIT_TABLE,
@@ -32,7 +32,7 @@ SPEC = DatasetSpec(
     title="a folder of your own",
     kind="binary",
     classes=("foreground",),
-    palette=palette.objects(1),
+    palette=palette.object_colors(1),
     rotation_invariant=True,
     label_resize="bilinear",
     monitor="hard_iou",
@@ -78,7 +78,7 @@ class Folder:
             coding = self.read_kinds(problems.append)
             self._raise(problems)
             assert coding is not None
-            logger.info("%s: %s (%s)", self._raw, described(coding), coding.why)
+            logger.info("%s: %s (%s)", self._raw, describe_encoding(coding), coding.why)
         return _spec(self._raw, self.coding, self._rotation_invariant)
 
     @property
@@ -124,7 +124,7 @@ class Folder:
 
     def read_kinds(self, complain: Complain) -> LabelEncoding | None:
         """Look at the masks of the scanned folder; None where they do not tell what they are."""
-        self._coding = infer(self._raw, self.files, self._table, self._label_kind, complain)
+        self._coding = infer_encoding(self._raw, self.files, self._table, self._label_kind, complain)
         return self._coding
 
     def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
@@ -138,7 +138,7 @@ class Folder:
         for path in self.files.masks[sample.name]:
             mask = read_mask(path, self._table.known if self._table else ())
             base.check_same_size(image, mask, Sample(sample.name, sample.name, sample.image, path))
-            labels.append(decode(mask, path, self.coding))
+            labels.append(decode_mask(mask, path, self.coding))
         return image, np.stack(labels, axis=-1) if spec.kind == "multilabel" else labels[0]
 
     def _sample(self, stem: str) -> Sample:
@@ -154,7 +154,7 @@ class Folder:
             raise UserError(problems[0] + more)
 
 
-def described(coding: LabelEncoding) -> str:
+def describe_encoding(coding: LabelEncoding) -> str:
     """`multiclass, 3 classes: a, b, c`."""
     count, noun = len(coding.names), "label" if coding.kind == "multilabel" else "class"
     plural = "" if count == 1 else "es" if noun == "class" else "s"
@@ -162,7 +162,7 @@ def described(coding: LabelEncoding) -> str:
 
 
 def _chosen(path: Path, samples: dict[str, Sample], chosen: dict[str, str], complain: Complain) -> Parts:
-    """Parts as `splits.csv` has them, for `splits.split`: `train` is empty, as nothing is drawn."""
+    """Parts as `splits.csv` has them, for `splits.split_parts`: `train` is empty, as nothing is drawn."""
     parts: Parts = {name: [] for name in (*SPLITS, "train")}
     for stem, sample in samples.items():
         split = chosen.get(stem, "labeled" if sample.mask else "unlabeled")

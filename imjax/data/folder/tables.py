@@ -45,7 +45,7 @@ class ClassTable:
         return self.colors if self.void is None else (*self.colors, self.void)
 
 
-def closest(name: str, names: Iterable[str]) -> str:
+def suggest_closest(name: str, names: Iterable[str]) -> str:
     """` (nearest: x)` for messages; empty where nothing is near."""
     close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.4)
     return f" (nearest: {close[0]})" if close else ""
@@ -116,7 +116,7 @@ def read_splits(path: Path, images: Mapping[str, Path], complain: Complain) -> d
         name, split = row["image"], row["split"].lower().replace("labelled", "labeled")
         stem = name if name in images else Path(name).stem
         if stem not in images or name not in (stem, images[stem].name):
-            near = closest(name, (image.name for image in images.values()))
+            near = suggest_closest(name, (image.name for image in images.values()))
             complain(f"{path}: line {line}: no image {name!r}{near}; correct or remove the line")
         elif split not in SPLITS:
             complain(f"{path}: line {line}: split {row['split']!r}, expected one of {', '.join(SPLITS)}")

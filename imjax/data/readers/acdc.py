@@ -22,7 +22,7 @@ SPEC = DatasetSpec(
     title="ACDC",
     kind="multiclass",
     classes=("background", "right ventricle", "myocardium", "left ventricle"),
-    palette=(palette.BACKGROUND, *palette.objects(3)),
+    palette=(palette.BACKGROUND, *palette.object_colors(3)),
     channels=1,
     background=True,
     volumes=True,
@@ -55,7 +55,7 @@ class Acdc:
         """See `raw.Reader`: parts `labeled`, `train`, and, their samples being stacks, `val` and `test`."""
         for path in (raw / SLICES, raw / "data" / "slices", *(raw / name for name in VOLUMES.values())):
             if not path.exists():
-                raise base.missing(self.spec, raw, f"{path} not found")
+                raise base.missing_data_error(self.spec, raw, f"{path} not found")
         slices = _listed(self.spec, raw, SLICES, "data/slices", r"(patient\d+)_frame\d+_slice_\d+")
         patients = list(dict.fromkeys(sample.source for sample in slices))
         most = len(patients) - (self.label_fraction < 1)
@@ -110,5 +110,5 @@ def _listed(spec: DatasetSpec, raw: Path, name: str, folder: str, pattern: str) 
         title = base.slice_name(volume, int(index)) if index else volume
         samples[title] = Sample(title, match[1], path)
     if not samples:
-        raise base.missing(spec, raw, f"{raw / name} lists no file")
+        raise base.missing_data_error(spec, raw, f"{raw / name} lists no file")
     return list(samples.values())

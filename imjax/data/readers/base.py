@@ -44,7 +44,7 @@ class Reader(Protocol):
         ...
 
     def scan(self, raw: Path) -> dict[str, list[Sample]]:
-        """Samples by part (names and choice of parts: see `splits.split`), sorted by name.
+        """Samples by part (names and choice of parts: see `splits.split_parts`), sorted by name.
 
         Raises:
             UserError: folder or layout missing, empty folder, image without mask or the reverse.
@@ -103,7 +103,7 @@ def check_same_size(image: np.ndarray, mask: np.ndarray, sample: Sample) -> None
         )
 
 
-def missing(spec: DatasetSpec, raw: Path, what: str) -> UserError:
+def missing_data_error(spec: DatasetSpec, raw: Path, what: str) -> UserError:
     """The error for data that is not where it should be: what, whence, layout and commands."""
     layout = "\n".join("    " + line for line in spec.layout.splitlines())
     return UserError(

@@ -102,13 +102,15 @@ def _pairs(raw: Path, part: str) -> list[Sample]:
     for kind, ending in (("leftImg8bit", IMAGES), ("gtFine", MASKS)):
         folder = raw / kind / part
         if not folder.is_dir():
-            raise base.missing(SPEC, raw, f"folder {folder} not found")
+            raise base.missing_data_error(SPEC, raw, f"folder {folder} not found")
         found.append(
             {p.relative_to(folder).as_posix().removesuffix(ending): p for p in folder.glob(f"*/*{ending}")}
         )
     images, masks = found
     if not images:
-        raise base.missing(SPEC, raw, f"no *{IMAGES} in the folders of {raw / 'leftImg8bit' / part}")
+        raise base.missing_data_error(
+            SPEC, raw, f"no *{IMAGES} in the folders of {raw / 'leftImg8bit' / part}"
+        )
     at = (f"leftImg8bit/{part}/{{}}{IMAGES}", f"gtFine/{part}/{{}}{MASKS}")
     names = base.check_pairs(images, masks, *at)
     # The file's name starts with the city, so it is unique by itself.

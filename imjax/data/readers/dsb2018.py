@@ -21,7 +21,7 @@ SPEC = DatasetSpec(
     title="Data Science Bowl 2018",
     kind="binary",
     classes=("nucleus",),
-    palette=palette.objects(1),
+    palette=palette.object_colors(1),
     rotation_invariant=True,
     label_resize="bilinear",
     monitor="hard_iou",
@@ -43,10 +43,10 @@ class Dsb2018:
     def scan(self, raw: Path) -> dict[str, list[Sample]]:
         """See `raw.Reader`: the part `train_val_test`, one sample per folder."""
         if not (raw / FOLDER).is_dir():
-            raise base.missing(self.spec, raw, f"folder {raw / FOLDER} not found")
+            raise base.missing_data_error(self.spec, raw, f"folder {raw / FOLDER} not found")
         samples = [_sample(path) for path in sorted((raw / FOLDER).iterdir()) if path.is_dir()]
         if not samples:
-            raise base.missing(self.spec, raw, f"no folder in {raw / FOLDER}")
+            raise base.missing_data_error(self.spec, raw, f"no folder in {raw / FOLDER}")
         return {"train_val_test": samples}
 
     def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:

@@ -27,7 +27,7 @@ SPEC = DatasetSpec(
     title="HeLa",
     kind="multilabel",
     classes=cell_count.CLASSES,
-    palette=palette.objects(3),
+    palette=palette.object_colors(3),
     channels=1,
     rotation_invariant=True,
     target_scale=(1.0, 1.0, 3.0),
@@ -52,7 +52,7 @@ class Hela:
         for part in PARTS.values():
             for folder in FOLDERS:
                 if not (raw / part / folder).is_dir():
-                    raise base.missing(self.spec, raw, f"folder {raw / part / folder} not found")
+                    raise base.missing_data_error(self.spec, raw, f"folder {raw / part / folder} not found")
         return {part: _samples(self.spec, raw / folder) for part, folder in PARTS.items()}
 
     def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
@@ -87,7 +87,7 @@ def _samples(spec: DatasetSpec, part: Path) -> list[Sample]:
                 f"{part / lack[0] / (stem + '.png')}; add it or remove the others"
             )
     if not found[IMAGES]:
-        raise base.missing(spec, part.parent, f"no .png in {part / IMAGES}")
+        raise base.missing_data_error(spec, part.parent, f"no .png in {part / IMAGES}")
     return [
         Sample(stem, stem, found[IMAGES][stem], masks[0], tuple(masks[1:]))
         for stem in sorted(found[IMAGES])

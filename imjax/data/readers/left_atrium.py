@@ -31,7 +31,7 @@ SPEC = DatasetSpec(
     title="LA heart",
     kind="multiclass",
     classes=("background", "atrium"),
-    palette=(palette.BACKGROUND, *palette.objects(1)),
+    palette=(palette.BACKGROUND, *palette.object_colors(1)),
     channels=1,
     dims=3,
     background=True,
@@ -65,7 +65,7 @@ class La:
         """See `raw.Reader`: parts `labeled`, `unlabeled`, `val`, `test`, and a `train` that is empty."""
         for path in (raw / FOLDER, *(raw / name for name in LISTS.values())):
             if not path.exists():
-                raise base.missing(self.spec, raw, f"{path} not found")
+                raise base.missing_data_error(self.spec, raw, f"{path} not found")
         cases, test = (_listed(self.spec, raw, name) for name in LISTS.values())
         val = max(1, round(self.val_fraction * len(cases)))
         labeled = min(max(1, round(self.label_fraction * len(cases))), len(cases) - val)
@@ -126,5 +126,5 @@ def _listed(spec: DatasetSpec, raw: Path, name: str) -> list[Sample]:
             raise UserError(f"{raw / name} line {number}: {path} not found; put it back or remove the line")
         samples[case] = Sample(case, case, path)
     if not samples:
-        raise base.missing(spec, raw, f"{raw / name} lists no case")
+        raise base.missing_data_error(spec, raw, f"{raw / name} lists no case")
     return list(samples.values())

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from imjax.data import image_io, palette
-from imjax.data.duplicates import joined
+from imjax.data.duplicates import merge_groups
 from imjax.data.readers import base
 from imjax.data.readers.base import Sample
 from imjax.data.spec import DatasetSpec
@@ -41,7 +41,7 @@ SPEC = DatasetSpec(
     title="Magnetic tiles",
     kind="multiclass",
     classes=("background", *(name.lower() for name in TYPES[1:])),
-    palette=(palette.BACKGROUND, *palette.objects(5)),
+    palette=(palette.BACKGROUND, *palette.object_colors(5)),
     channels=1,
     background=True,
     splits=("regions", "photographs"),
@@ -77,15 +77,15 @@ class MagneticTiles:
         for kind in TYPES:
             folder = raw / f"MT_{kind}" / "Imgs"
             if not folder.is_dir():
-                raise base.missing(self.spec, raw, f"folder {folder} not found")
+                raise base.missing_data_error(self.spec, raw, f"folder {folder} not found")
             samples += _samples(folder)
         if not samples:
-            raise base.missing(self.spec, raw, f"no .jpg in {raw}/MT_*/Imgs")
+            raise base.missing_data_error(self.spec, raw, f"no .jpg in {raw}/MT_*/Imgs")
         frames = [(*_frame(sample), i) for i, sample in enumerate(samples)]
         pairs = _neighbors(frames, NEAR)
         for kind in TYPES[1:]:
             pairs += _neighbors([f for f in frames if f[1] == kind], NEAR_SAME_DEFECT)
-        groups = joined(len(frames), pairs)
+        groups = merge_groups(len(frames), pairs)
         out = []
         for sample, group, stratum in zip(samples, groups, self._strata(samples, groups), strict=True):
             region = samples[group].name

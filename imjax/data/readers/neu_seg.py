@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from imjax.data import image_io, palette
-from imjax.data.duplicates import scenes
+from imjax.data.duplicates import group_scenes
 from imjax.data.readers import base
 from imjax.data.readers.base import Sample
 from imjax.data.spec import DatasetSpec
@@ -21,7 +21,7 @@ SPEC = DatasetSpec(
     title="NEU-Seg",
     kind="multiclass",
     classes=("background", "inclusion", "patches", "scratches"),
-    palette=(palette.BACKGROUND, *palette.objects(3)),
+    palette=(palette.BACKGROUND, *palette.object_colors(3)),
     channels=1,
     background=True,
     splits=("published", "scenes"),
@@ -57,10 +57,10 @@ class NeuSeg:
         for folder in PARTS.values():
             for path in (raw / "images" / folder, raw / "annotations" / folder):
                 if not path.is_dir():
-                    raise base.missing(self.spec, raw, f"folder {path} not found")
+                    raise base.missing_data_error(self.spec, raw, f"folder {path} not found")
         parts = {part: _pairs(self.spec, raw, folder) for part, folder in PARTS.items()}
         listed = [(part, *pair) for part, pairs in parts.items() for pair in pairs]
-        groups = scenes([image for _, _, image, _ in listed])
+        groups = group_scenes([image for _, _, image, _ in listed])
         published = self.split == "published"
         out: dict[str, list[Sample]] = {part: [] for part in (PARTS if published else ("train_val_test",))}
         first: dict[tuple[str, int], str] = {}
@@ -92,5 +92,5 @@ def _pairs(spec: DatasetSpec, raw: Path, folder: str) -> list[tuple[str, Path, P
     masks = {path.stem: path for path in mask_at.glob("*.png")}
     stems = base.check_pairs(images, masks, f"{image_at}/{{}}.jpg", f"{mask_at}/{{}}.png")
     if not stems:
-        raise base.missing(spec, raw, f"no .jpg in {image_at}")
+        raise base.missing_data_error(spec, raw, f"no .jpg in {image_at}")
     return [(f"{folder}_{stem}", images[stem], masks[stem]) for stem in stems]

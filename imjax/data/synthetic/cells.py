@@ -15,7 +15,7 @@ PIXELS_PER_TRY = 500
 """Area of the image per attempt to place a cell; cells that would touch another are not placed."""
 
 
-def scene(draw: np.random.Generator, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+def draw_cells(draw: np.random.Generator, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """One scene: image uint8 `[h, w]`, label uint8 `[h, w, 3]` 0/1: alive, dead, dots at the centers."""
     image = 128 + 14 * _noise(draw, size, cells=3)
     label = np.zeros((*size, 3), np.uint8)

@@ -29,7 +29,7 @@ SPEC = DatasetSpec(
         "dotted ellipse",
         "box",
     ),
-    palette=((255, 255, 255), palette.BACKGROUND, *palette.objects(3)),
+    palette=((255, 255, 255), palette.BACKGROUND, *palette.object_colors(3)),
     reserved=True,
     monitor="soft_miou",
     headline="miou",
@@ -68,10 +68,10 @@ class Synthetic:
 
     def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         """Draw one scene, a function of seed, size and name: uint8 `[h, w, 3]` RGB, label uint8 `[h, w]`."""
-        return scene(rng.numpy(self.seed, "synthetic/" + sample.name), self.size)
+        return draw_scene(rng.numpy(self.seed, "synthetic/" + sample.name), self.size)
 
 
-def scene(draw: np.random.Generator, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+def draw_scene(draw: np.random.Generator, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """One scene: image uint8 `[h, w, 3]` RGB, label uint8 `[h, w]` in 1..4."""
     canvas = _background(draw, size)
     label = np.full(size, BACKGROUND, np.uint8)

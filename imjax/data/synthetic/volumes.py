@@ -10,7 +10,7 @@ LEVELS = 60
 """Values that an intensity may have, as few as in volumes of 8 bits."""
 
 
-def scene(rng: np.random.Generator, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+def draw_volume(rng: np.random.Generator, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """One volume.
 
     Args:

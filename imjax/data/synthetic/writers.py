@@ -231,30 +231,32 @@ def _write(path: Path, array: np.ndarray) -> None:
 
 
 @dataclasses.dataclass(frozen=True)
-class Writer:
+class LayoutWriter:
     """How scenes become files of one dataset."""
 
     write: Callable[[Path, str, Scenes], None]
     """Writes one part: folder, part, scenes."""
     parts: Iterable[str]
-    scene: Callable[[np.random.Generator, tuple[int, int]], tuple[np.ndarray, np.ndarray]] = synthetic.scene
+    scene: Callable[[np.random.Generator, tuple[int, int]], tuple[np.ndarray, np.ndarray]] = (
+        synthetic.draw_scene
+    )
     size: tuple[int, int] = (240, 320)
     """Height and width of the files unless told."""
 
 
 WRITERS = {
-    "acdc": Writer(_acdc, ACDC_FIRST),
-    "camvid": Writer(_camvid, camvid.PARTS),
-    "cityscapes": Writer(_cityscapes, cityscapes.PARTS),
-    "dagm": Writer(_dagm, ("train_val", "test")),
-    "dsb2018": Writer(_dsb2018, dsb2018.PARTS),
-    "folder": Writer(_folder, ("train_val_test",)),
+    "acdc": LayoutWriter(_acdc, ACDC_FIRST),
+    "camvid": LayoutWriter(_camvid, camvid.PARTS),
+    "cityscapes": LayoutWriter(_cityscapes, cityscapes.PARTS),
+    "dagm": LayoutWriter(_dagm, ("train_val", "test")),
+    "dsb2018": LayoutWriter(_dsb2018, dsb2018.PARTS),
+    "folder": LayoutWriter(_folder, ("train_val_test",)),
     # More than one of the set's crops, so that preparing cuts them.
-    "hela": Writer(_hela, hela.PARTS, cells.scene, (320, 400)),
-    "isic2018": Writer(_isic2018, isic2018.PARTS),
-    "la": Writer(_la, left_atrium.LISTS, volumes.scene, (64, 80)),
-    "mt": Writer(_mt, ("train_val_test",)),
+    "hela": LayoutWriter(_hela, hela.PARTS, cells.draw_cells, (320, 400)),
+    "isic2018": LayoutWriter(_isic2018, isic2018.PARTS),
+    "la": LayoutWriter(_la, left_atrium.LISTS, volumes.draw_volume, (64, 80)),
+    "mt": LayoutWriter(_mt, ("train_val_test",)),
     # Square, as the original: right angles turn them into themselves.
-    "neu_seg": Writer(_neu_seg, neu_seg.PARTS, size=(200, 200)),
-    "suim": Writer(_suim, suim.PARTS),
+    "neu_seg": LayoutWriter(_neu_seg, neu_seg.PARTS, size=(200, 200)),
+    "suim": LayoutWriter(_suim, suim.PARTS),
 }

@@ -189,7 +189,7 @@ def test_label_folders(tmp_path):
 
 def checked(raw, page, **changes):
     options = DataOptions("folder", str(raw), (16, 32), label_fraction=1.0, val_fraction=0.2, **changes)
-    return check.check(options, page, lambda samples, what: samples)
+    return check.check_folder(options, page, lambda samples, what: samples)
 
 
 def test_report_of_a_sound_folder(raw, tmp_path):
@@ -268,7 +268,7 @@ def test_overlay():
     spec = DatasetSpec("x", "x", "binary", ("cell",), ((200, 100, 0),))
     image = np.full((1, 3, 3), 100, np.uint8)
     # 0.45 · 100 + 0.55 · (200, 100, 0), and of white for void.
-    found = contact_sheet.overlay(image, np.array([[0, 1, VOID]], np.uint8), spec)
+    found = contact_sheet.draw_overlay(image, np.array([[0, 1, VOID]], np.uint8), spec)
     assert found.tolist() == [[[100, 100, 100], [155, 100, 45], [185, 185, 185]]]
 
 

@@ -200,7 +200,7 @@ def test_the_example_packs(fit, originals, tmp_path):
     raw = originals / "folder"
     sizes = {read_photo(path).shape for path in (raw / "images").iterdir()}
     options = DataOptions("folder", str(raw), (32, 32), fit=fit, label_fraction=1.0, val_fraction=0.2)
-    packed = pack.load(pack.prepare(options, tmp_path))
+    packed = pack.load_packed(pack.prepare_dataset(options, tmp_path))
     sources = {name: len(set(split.sources)) for name, split in packed.splits.items()}
     # Of 8 images 4 have a mask: round(0.8) of them for the test, the same for val.
     assert sources == {"labeled": 2, "unlabeled": 4, "val": 1, "test": 1} and len(sizes) > 3
@@ -215,13 +215,13 @@ def test_a_change_of_the_table_is_a_change_of_the_data(tmp_path):
     raw = folder(tmp_path / "raw", {s: values(0, 1, 2) for s in "abc"})
     (raw / "classes.csv").write_text("name\nx\ny\nz\n")
     options = DataOptions("folder", str(raw), (16, 16), label_fraction=1.0)
-    before = pack.prepare(options, tmp_path / "cache")
-    assert pack.prepare(options, tmp_path / "cache") == before
+    before = pack.prepare_dataset(options, tmp_path / "cache")
+    assert pack.prepare_dataset(options, tmp_path / "cache") == before
     (raw / "classes.csv").write_text("name\nx\ny\nother\n")
-    after = pack.prepare(options, tmp_path / "cache")
-    assert after != before and pack.load(after).spec.classes[-1] == "other"
+    after = pack.prepare_dataset(options, tmp_path / "cache")
+    assert after != before and pack.load_packed(after).spec.classes[-1] == "other"
     other = dataclasses.replace(options, label_kind="binary")
-    assert pack.load(pack.prepare(other, tmp_path / "cache")).spec.kind == "binary"
+    assert pack.load_packed(pack.prepare_dataset(other, tmp_path / "cache")).spec.kind == "binary"
 
 
 def parts_of(raw, lines):
@@ -236,7 +236,7 @@ def test_a_split_of_one_s_own(tmp_path, caplog):
     assert parts == {"labeled": ["d"], "unlabeled": ["bare0", "bare1", "c"], "val": ["a"], "test": ["b"]}
     assert "1 images with a mask are not listed" in caplog.text
     options = DataOptions("folder", str(raw), (16, 16), label_fraction=1.0)
-    split = pack.load(pack.prepare(options, tmp_path / "cache")).splits["unlabeled"]
+    split = pack.load_packed(pack.prepare_dataset(options, tmp_path / "cache")).splits["unlabeled"]
     # A mask of an unlabeled image is its truth, to measure with.
     assert [bool((label == VOID).all()) for label in split.labels] == [True, True, False]
 
@@ -244,7 +244,7 @@ def test_a_split_of_one_s_own(tmp_path, caplog):
 def test_everything_labeled(tmp_path):
     raw = folder(tmp_path / "raw", {s: values(0, 255) for s in "abcdefghij"}, bare=0)
     options = DataOptions("folder", str(raw), (16, 16), label_fraction=1.0, val_fraction=0.2)
-    splits = pack.load(pack.prepare(options, tmp_path / "cache")).splits
+    splits = pack.load_packed(pack.prepare_dataset(options, tmp_path / "cache")).splits
     assert {name: len(s.names) for name, s in splits.items()} == {
         "labeled": 6, "unlabeled": 0, "val": 2, "test": 2,
     }  # fmt: skip
@@ -275,12 +275,14 @@ def test_the_first_of_several_problems_tells_how_to_see_all(tmp_path):
 def test_reading_a_packed_folder_again_looks_at_no_mask(tmp_path, monkeypatch):
     raw = folder(tmp_path / "raw", {s: values(0, 255) for s in "abc"})
     options = DataOptions("folder", str(raw), (16, 16), label_fraction=1.0)
-    root = pack.prepare(options, tmp_path / "cache")
-    monkeypatch.setattr("imjax.data.folder.reader.infer", lambda *_: pytest.fail("masks were read"))
-    assert pack.prepare(options, tmp_path / "cache") == root
+    root = pack.prepare_dataset(options, tmp_path / "cache")
+    monkeypatch.setattr("imjax.data.folder.reader.infer_encoding", lambda *_: pytest.fail("masks were read"))
+    assert pack.prepare_dataset(options, tmp_path / "cache") == root
 
 
 def test_an_empty_labeled_set(tmp_path):
     raw = folder(tmp_path / "raw", {s: values(0, 255) for s in "ab"})
     with pytest.raises(UserError, match="0 source images left for training, expected at least 1"):
-        pack.prepare(DataOptions("folder", str(raw), (16, 16), label_fraction=1.0), tmp_path / "cache")
+        pack.prepare_dataset(
+            DataOptions("folder", str(raw), (16, 16), label_fraction=1.0), tmp_path / "cache"
+        )

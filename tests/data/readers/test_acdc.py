@@ -91,7 +91,7 @@ def test_stacks_are_packed_as_their_slices(raw, tmp_path):
     image = np.broadcast_to(np.arange(11, dtype=np.float32)[:, None, None] / 255, (11, 40, 50))
     write(raw / "data" / "patient901_frame01.h5", image, np.full(image.shape, 2, np.uint8))
     options = DataOptions("acdc", str(raw), size=(32, 48))
-    splits = pack.load(pack.prepare(options, tmp_path / "cache")).splits
+    splits = pack.load_packed(pack.prepare_dataset(options, tmp_path / "cache")).splits
     assert splits["test"].names == tuple(f"patient901_frame01#{i:03d}" for i in range(11))
     assert splits["test"].images[:, 0, 0, 0].tolist() == list(range(11))
     assert splits["test"].labels.shape == (11, 32, 48) and (splits["test"].labels == 2).all()
@@ -100,14 +100,14 @@ def test_stacks_are_packed_as_their_slices(raw, tmp_path):
     assert splits["labeled"].names == ("patient001_frame01#001", "patient001_frame01#002")
     reader = registry.make(options)
     pair = reader.load(reader.scan(raw)["val"][0])
-    for i, (_, *one) in enumerate(preprocess.slices(*pair, "")):
-        ((image, label),) = preprocess.cut(*one, "", options)
+    for i, (_, *one) in enumerate(preprocess.iterate_slices(*pair, "")):
+        ((image, label),) = preprocess.cut_crops(*one, "", options)
         assert (splits["val"].images[i] == image).all() and (splits["val"].labels[i] == label).all()
 
 
 def test_crops_of_slices_are_numbered(raw, tmp_path):
     options = DataOptions("acdc", str(raw), size=(32, 32), crops=2)
-    splits = pack.load(pack.prepare(options, tmp_path / "cache")).splits
+    splits = pack.load_packed(pack.prepare_dataset(options, tmp_path / "cache")).splits
     volume = "patient801_frame01"
     assert splits["val"].names == tuple(f"{volume}#{z:03d}#{i}" for z in range(2) for i in range(2))
     # Each slice has crops of its own.
@@ -121,7 +121,7 @@ def test_room_needed_counts_slices(raw, tmp_path, monkeypatch):
     monkeypatch.setattr("imjax.data.split_writer.ArrayWriter.add", full)
     with pytest.raises(UserError, match=r"room for 4 MiB"):
         # 4 slices and twice 2 in volumes, image and label of 512 x 512 bytes each: 8 · 2 · 1/4 MiB.
-        pack.prepare(DataOptions("acdc", str(raw), size=(512, 512)), tmp_path / "cache")
+        pack.prepare_dataset(DataOptions("acdc", str(raw), size=(512, 512)), tmp_path / "cache")
 
 
 def test_real_sample(real):
@@ -151,7 +151,7 @@ def test_bad_line(raw):
 def test_patient_on_two_sides(raw, tmp_path):
     (raw / "test.list").write_text("patient801_frame01\n")
     with pytest.raises(UserError, match="'patient801' is in val & test"):
-        pack.prepare(DataOptions("acdc", str(raw), size=(32, 32)), tmp_path / "cache")
+        pack.prepare_dataset(DataOptions("acdc", str(raw), size=(32, 32)), tmp_path / "cache")
 
 
 def test_label_that_is_no_class(raw):

@@ -56,7 +56,7 @@ def test_other_files_are_ignored(raw):
 
 def test_val_is_cut_in_half(raw, tmp_path):
     options = DataOptions("cityscapes", str(raw), size=(32, 64))
-    splits = pack.load(pack.prepare(options, tmp_path / "cache")).splits
+    splits = pack.load_packed(pack.prepare_dataset(options, tmp_path / "cache")).splits
     assert {n: len(s.images) for n, s in splits.items()} == {
         "labeled": 1,
         "unlabeled": 3,

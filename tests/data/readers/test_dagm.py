@@ -56,7 +56,7 @@ def test_without_test_it_is_one_pool(raw, tmp_path):
     (samples,) = READER.scan(raw).values()
     assert len(samples) == 6 and list(READER.scan(raw)) == ["train_val_test"]
     options = DataOptions("dagm", str(raw), (32, 32), val_fraction=0.2, test_fraction=0.4)
-    splits = pack.load(pack.prepare(options, tmp_path / "cache")).splits
+    splits = pack.load_packed(pack.prepare_dataset(options, tmp_path / "cache")).splits
     counts = {name: len(split.images) for name, split in splits.items()}
     # Of 6: round(2.4) for the test, round(1.2) for val, at least one of the other three labeled.
     assert counts == {"labeled": 1, "unlabeled": 2, "val": 1, "test": 2}

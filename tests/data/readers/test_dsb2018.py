@@ -64,7 +64,7 @@ def test_real_sample(real, tmp_path):
     image, label = READER.load(samples[0])
     assert image.shape == (*label.shape, 3) and 0 < label.mean() < 0.5
     options = DataOptions("dsb2018", str(real / "dsb2018"), size=(64, 64))
-    splits = pack.load(pack.prepare(options, tmp_path)).splits
+    splits = pack.load_packed(pack.prepare_dataset(options, tmp_path)).splits
     # 524 images: round(104.8) test, round(52.4) val, and a tenth of the other 367 labeled.
     counts = {name: len(split.images) for name, split in splits.items()}
     assert counts == {"labeled": 37, "unlabeled": 330, "val": 52, "test": 105}
@@ -72,7 +72,7 @@ def test_real_sample(real, tmp_path):
 
 def test_shares_of_the_pool(raw, tmp_path):
     options = DataOptions("dsb2018", str(raw), (32, 32), val_fraction=0.25, test_fraction=0.5)
-    splits = pack.load(pack.prepare(options, tmp_path / "cache")).splits
+    splits = pack.load_packed(pack.prepare_dataset(options, tmp_path / "cache")).splits
     counts = {name: len(split.images) for name, split in splits.items()}
     assert counts == {"labeled": 1, "unlabeled": 1, "val": 2, "test": 4}
 

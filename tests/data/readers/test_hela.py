@@ -143,8 +143,8 @@ def options(raw, **changes) -> DataOptions:
 
 
 def test_pack_and_load_with_overlap(large, tmp_path):
-    root = pack.prepare(options(large), tmp_path)
-    packed = pack.load(root)
+    root = pack.prepare_dataset(options(large), tmp_path)
+    packed = pack.load_packed(root)
     # Step 102. 300 rows: 0, 44; 420 columns: 0, 102, 164; 256 rows: 0; 300 columns: 0, 44.
     assert {name: len(s.images) for name, s in packed.splits.items()} == {
         "labeled": 6, "unlabeled": 12, "val": 6, "test": 2,
@@ -154,7 +154,7 @@ def test_pack_and_load_with_overlap(large, tmp_path):
             (split,) = [s for s in packed.splits.values() if sample.source in s.sources]
             rows = [i for i, source in enumerate(split.sources) if source == sample.source]
             image, label = READER.load(sample)
-            windows = preprocess.tiles(image.shape[:2], 0.6, 256)
+            windows = preprocess.tile_corners(image.shape[:2], 0.6, 256)
             assert [split.names[i] for i in rows] == [f"{sample.name}#{j}" for j in range(len(windows))], part
             for i, (top, left, side) in zip(rows, windows, strict=True):
                 area = np.s_[top : top + side, left : left + side]
@@ -165,13 +165,13 @@ def test_pack_and_load_with_overlap(large, tmp_path):
     sources = [set(s.sources) for s in packed.splits.values()]
     assert sum(map(len, sources)) == len(set().union(*sources)) == 5
     assert not any(manifest["common_sources"].values())
-    other = pack.prepare(options(large), tmp_path / "elsewhere")
+    other = pack.prepare_dataset(options(large), tmp_path / "elsewhere")
     for file in root.rglob("*.*"):
         assert file.read_bytes() == (other / file.relative_to(root)).read_bytes()
 
 
 def test_crops_have_the_packed_size_and_nothing_is_resized(large, tmp_path):
-    packed = pack.load(pack.prepare(options(large, size=(64, 64)), tmp_path))
+    packed = pack.load_packed(pack.prepare_dataset(options(large, size=(64, 64)), tmp_path))
     # Step 26. 300 rows: 0, 26 … 234, 236; 420 columns: 0, 26 … 338, 356.
     assert packed.splits["val"].images.shape == (11 * 15, 64, 64, 1)
     image, _ = READER.load(READER.scan(large)["val"][0])
@@ -180,15 +180,15 @@ def test_crops_have_the_packed_size_and_nothing_is_resized(large, tmp_path):
 
 
 def test_whole_images_without_overlap(hela_raw, tmp_path):
-    packed = pack.load(pack.prepare(options(hela_raw, size=(96, 128), overlap=0.0), tmp_path))
+    packed = pack.load_packed(pack.prepare_dataset(options(hela_raw, size=(96, 128), overlap=0.0), tmp_path))
     assert packed.splits["val"].names == ("val_00000", "val_00001")
 
 
 def test_a_changed_mask_is_packed_anew(hela_raw, tmp_path):
-    roots = [pack.prepare(options(hela_raw), tmp_path / "cache")]
+    roots = [pack.prepare_dataset(options(hela_raw), tmp_path / "cache")]
     path = hela_raw / "val" / "position" / "val_00000.png"
     cv2.imwrite(str(path), np.zeros((96, 128), np.uint8))
-    roots.append(pack.prepare(options(hela_raw), tmp_path / "cache"))
+    roots.append(pack.prepare_dataset(options(hela_raw), tmp_path / "cache"))
     assert roots[0] != roots[1]
 
 
@@ -197,7 +197,7 @@ def test_one_name_on_two_sides(hela_raw, tmp_path):
         there = hela_raw / "test" / folder
         shutil.copy(hela_raw / "val" / folder / "val_00000.png", there)
     with pytest.raises(UserError, match="'val_00000' is in val & test"):
-        pack.prepare(options(hela_raw), tmp_path / "cache")
+        pack.prepare_dataset(options(hela_raw), tmp_path / "cache")
 
 
 @pytest.mark.parametrize("method", ["add", "finish"])
@@ -208,7 +208,7 @@ def test_full_disk_is_one_line(large, tmp_path, monkeypatch, method):
     monkeypatch.setattr(f"imjax.data.split_writer.ArrayWriter.{method}", full)
     cache = tmp_path / "cache"
     with pytest.raises(UserError) as info:
-        pack.prepare(options(large), cache)
+        pack.prepare_dataset(options(large), cache)
     # As if all of a split were like its first: 4 images of 6 crops and one of 2, of 256² with an image and
     # 3 maps.
     line = str(info.value)

@@ -109,7 +109,7 @@ def test_val_is_drawn_by_the_seed(raw):
 def test_packed_is_what_was_written(originals, tmp_path, caplog):
     raw = originals / "la"
     options = DataOptions("la", str(raw), size=(112, 128), depth=32, label_fraction=0.25, val_fraction=0.25)
-    packed = pack.load(pack.prepare(options, tmp_path))
+    packed = pack.load_packed(pack.prepare_dataset(options, tmp_path))
     assert packed.spec == left_atrium.SPEC and packed.spec.dims == 3
     counts = {name: len(split.images) for name, split in packed.splits.items()}
     assert counts == {"labeled": 1, "unlabeled": 2, "val": 1, "test": 2}
@@ -130,13 +130,13 @@ def test_packed_is_what_was_written(originals, tmp_path, caplog):
 
 def test_a_box_too_small_is_said(originals, tmp_path, caplog):
     options = DataOptions("la", str(originals / "la"), size=(32, 32), depth=16)
-    packed = pack.load(pack.prepare(options, tmp_path))
+    packed = pack.load_packed(pack.prepare_dataset(options, tmp_path))
     assert packed.splits["test"].labels.shape[1:] == (16, 32, 32)
     assert "6 of 6 volumes, train_" in caplog.text and "enlarge data.depth" in caplog.text
 
 
 def test_written_volumes_are_as_the_real_ones():
-    image, label = volumes.scene(np.random.default_rng(0), (64, 80))
+    image, label = volumes.draw_volume(np.random.default_rng(0), (64, 80))
     assert image.shape == label.shape == (volumes.DEPTH, 64, 80)
     assert image.dtype == np.float32 and set(np.unique(label)) == {0, 1}
     assert abs(image.mean()) < 1e-4 and image.std() == pytest.approx(1, abs=1e-4)
@@ -159,7 +159,7 @@ def test_real_sample(real, tmp_path):
         levels = len(np.unique(file["image"]))
     assert len(np.unique(image)) == levels == 54
     default = registry.DEFAULTS["la"]
-    assert volume_box.cut_off(label, (default["depth"], *default["size"])) == 0
+    assert volume_box.cropped_foreground_voxels(label, (default["depth"], *default["size"])) == 0
 
 
 def test_listed_case_missing(raw):
@@ -177,7 +177,7 @@ def test_too_few_cases(raw):
 def test_case_on_two_sides(raw, tmp_path):
     listed(raw, "train_00000", name="test.list")
     with pytest.raises(UserError, match="'train_00000' is in labeled & test"):
-        pack.prepare(DataOptions("la", str(raw), size=(32, 32), depth=16), tmp_path / "cache")
+        pack.prepare_dataset(DataOptions("la", str(raw), size=(32, 32), depth=16), tmp_path / "cache")
 
 
 def test_label_that_is_no_class(raw):

@@ -16,7 +16,7 @@ from imjax.data import pack
 from imjax.data.image_io import read_image
 from imjax.data.options import DataOptions
 from imjax.data.readers import neu_seg
-from imjax.data.splits import overlaps
+from imjax.data.splits import count_common_sources
 
 READER = neu_seg.NeuSeg()
 
@@ -73,12 +73,12 @@ def test_what_the_published_split_shares_is_told(raw, tmp_path, caplog):
     leak(raw)
     options = DataOptions("neu_seg", str(raw), size=(32, 32))
     with caplog.at_level(logging.WARNING, logger="imjax"):
-        root = pack.prepare(options, tmp_path / "cache")
-        assert pack.prepare(options, tmp_path / "cache") == root
+        root = pack.prepare_dataset(options, tmp_path / "cache")
+        assert pack.prepare_dataset(options, tmp_path / "cache") == root
     # Also when the packed set is found: each run says it.
     assert len(caplog.messages) == 2 and len(set(caplog.messages)) == 1
     assert "'published': 1 of 3 test images" in caplog.text and "another split: scenes" in caplog.text
-    packed = pack.load(root)
+    packed = pack.load_packed(root)
     assert packed.manifest["test_images_seen_in_training"] == 1
     parts = READER.scan(raw)
     (scene,) = scenes_on_both_sides(parts)
@@ -99,7 +99,7 @@ def test_split_by_scenes_shares_nothing(raw, tmp_path, caplog):
         ("test_000000", 2), ("training_000000", 2), ("training_000002", 3), ("training_000004", 2),
     ]  # fmt: skip
     options = DataOptions("neu_seg", str(raw), size=(32, 32), split="scenes")
-    packed = pack.load(pack.prepare(options, tmp_path / "cache"))
+    packed = pack.load_packed(pack.prepare_dataset(options, tmp_path / "cache"))
     assert not [r for r in caplog.records if r.levelname == "WARNING"]
     assert packed.manifest["test_images_seen_in_training"] == 0
     assert sum(len(s.images) for s in packed.splits.values()) == 9
@@ -117,7 +117,7 @@ def test_real_sample(real):
     assert sum(s.scene in scenes_on_both_sides(parts) for s in parts["test"]) == 810
     image, label = READER.load(parts["train_val"][0])
     assert image.shape == (200, 200, 1) and set(np.unique(label)) <= set(range(4))
-    assert not any(overlaps({k: [s.source for s in v] for k, v in parts.items()}).values())
+    assert not any(count_common_sources({k: [s.source for s in v] for k, v in parts.items()}).values())
 
 
 def test_half_a_pair(raw):

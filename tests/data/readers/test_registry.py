@@ -25,7 +25,7 @@ def options_of(dataset, **chosen):
 def test_packed_is_what_was_written(dataset, originals, tmp_path):
     raw = originals / dataset
     options = options_of(dataset, dir=str(raw), size=(32, 48), label_fraction=0.5)
-    packed = pack.load(pack.prepare(options, tmp_path))
+    packed = pack.load_packed(pack.prepare_dataset(options, tmp_path))
     assert packed.spec == registry.spec(dataset)
     sources = [source for split in packed.splits.values() for source in set(split.sources)]
     assert len(sources) == len(set(sources)) and not any(packed.manifest["common_sources"].values())
@@ -37,7 +37,7 @@ def test_packed_is_what_was_written(dataset, originals, tmp_path):
         assert len(split.images) >= 1, name
         for i, title in enumerate(zip(split.sources, split.names, strict=True)):
             pair = reader.load(written[title])
-            ((image, label),) = preprocess.cut(*pair, split.names[i], options, *rules)
+            ((image, label),) = preprocess.cut_crops(*pair, split.names[i], options, *rules)
             assert (split.images[i] == image).all() and (split.labels[i] == label).all()
 
 
@@ -76,10 +76,10 @@ def test_every_dataset_has_defaults_and_every_downloaded_one_a_writer():
 def test_a_changed_mask_file_is_noticed(copied, tmp_path):
     raw, cache = copied("dsb2018"), tmp_path / "cache"
     options = DataOptions("dsb2018", str(raw), size=(32, 32))
-    before = pack.prepare(options, cache)
+    before = pack.prepare_dataset(options, cache)
     mask = next(Path(raw).glob("stage1_train/*/masks/*.png"))
     mask.write_bytes(mask.read_bytes() + b"\0")
-    assert pack.prepare(options, cache) != before
+    assert pack.prepare_dataset(options, cache) != before
 
 
 @pytest.mark.parametrize("name", sorted(set(registry.READERS) - {"suim", "camvid", "cityscapes"}))
