@@ -7,21 +7,17 @@ close it. The same command goes on where a stopped run was. A preset follows the
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from absl import flags
 from ml_collections import config_flags
 
 from imjax import cli, log
 from imjax.config.constraints import check
-from imjax.config.schema import Config, flatten, freeze
+from imjax.config.schema import Config, freeze
 from imjax.errors import UserError
-
-if TYPE_CHECKING:
-    from imjax.data.pack import PackedDataset
 
 FLAGS = flags.FLAGS
 
@@ -66,76 +62,21 @@ def _config_values() -> dict:
 
 
 def run(config: Config, stages: tuple, workdir: Path, reuse: Sequence[Path] = (), pod: bool = False) -> None:
-    """One run, from data to report.
+    """One run, from data to report, which SIGTERM stops and saves; prints its table.
 
-    Args:
-        config: checked.
-        stages: its plan.
-        workdir: the run's folder.
-        reuse: folders of other runs, whose finished stages are copied where they are the same.
-        pod: join the other hosts of a TPU pod.
-
-    Raises:
-        UserError: the data or a folder do not fit, another run is in the folder, it cannot be written, or
-            other processes are not to be found.
+    Args and errors: see `imjax.api.run_with_report`.
     """
-    from imjax.data import pack
-    from imjax.data.options import DataOptions
-    from imjax.methods import check_data
+    from imjax import api
     from imjax.training import devices
 
     log.show()
-    stopping = devices.stop_on_sigterm()
-    cache = Path(config.data.cache or pack.default_cache())
-    packed_root = pack.prepare_dataset(DataOptions.of(config.data), cache)
-    packed = pack.load_packed(packed_root)
-    check_data.check_spec(config.method, packed.spec)
-    check_data.check_truth(config, packed)
-    devices.configure(cache, max(config.candidates, config.num_baseline_nets, config.evalnet.candidates))
-
-    from imjax.pipeline import lock
-    from imjax.training import disk, distributed
-
-    distributed.start(pod)
-    with disk.explained(workdir), distributed.folder(workdir) as folder, lock.held(folder):
-        _run(config, stages, packed, folder, reuse, distributed.synchronized_flag(stopping))
-        # The first process has more to do at the end; the others must be there until then.
-        distributed.barrier()
-
-
-def _run(
-    config: Config,
-    stages: tuple,
-    packed: PackedDataset,
-    workdir: Path,
-    reuse: Sequence[Path],
-    stopping: Callable[[], bool],
-) -> None:
-    """The part of `run` that needs JAX."""
-    from imjax.pipeline import results, runner
-    from imjax.pipeline import workdir as workdirs
-    from imjax.pipeline.artifacts import ArtifactStore, shared_inputs
-    from imjax.pipeline.context import Context
-    from imjax.report import write_report
-    from imjax.training import distributed
-    from imjax.training.metric_writer import Writer
-
-    distributed.assert_equal_across_processes("settings, data or code", workdirs.digest(config, packed))
-    workdirs.open_workdir(workdir, config, packed)
-    reusable = workdirs.reusable_runs(reuse, workdir)
-    writer = Writer(workdir, events=distributed.is_first())
-    writer.hparams(flatten(dataclasses.asdict(config)))
-    try:
-        store = ArtifactStore(workdir, stages, shared_inputs(config, packed.manifest["hash"]), reusable)
-        rows = runner.run(stages, Context(config, packed, store), writer, stopping)
-    finally:
-        writer.close()
-    if not distributed.is_first():
-        return
-    results.write(workdir, rows)
-    write_report([workdir], workdir / "report.html")
-    print(results.table(rows, packed.spec.primary_metric, config.top))
-    print(f"\nresults: {workdir / 'results.csv'}\nreport:  {workdir / 'report.html'}")
+    run = api.run_with_report(
+        config, stages, workdir, reuse, pod=pod, stopping=devices.stop_on_sigterm(),
+        command=["python", "-m", "imjax.main", *sys.argv[1:]],
+    )  # fmt: skip
+    if run is not None:
+        print(run.table)
+        print(f"\nresults: {run.workdir / 'results.csv'}\nreport:  {run.report}")
 
 
 if __name__ == "__main__":

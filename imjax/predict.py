@@ -12,12 +12,17 @@ first the images that are worth labeling next. Large images: --tile. One file fo
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from absl import flags
 
 from imjax import cli, log
 from imjax.errors import PartialFailure, UserError
 from imjax.log import logger
+
+if TYPE_CHECKING:
+    from imjax.inference.sliding_window import Tiler
+    from imjax.inference.trained_model import TrainedModel
 
 FLAGS = flags.FLAGS
 
@@ -57,28 +62,28 @@ def main(_: list[str]) -> None:
     _check()
     # What imports JAX comes after the flags, so that --help and slips take no time.
     from imjax.data import pack
-    from imjax.inference import export, load_run, predict_folder
+    from imjax.inference.load_run import load_model
     from imjax.training import devices, memory
 
-    stage = load_run.open_stage(Path(FLAGS.workdir), FLAGS.stage, FLAGS.batch)
-    asked = predict_folder.members(stage, FLAGS.nets)
+    model = load_model(Path(FLAGS.workdir), FLAGS.stage, FLAGS.batch)
+    asked = model.count_asked(FLAGS.nets)
     files = _files()
     devices.configure(pack.default_cache(), asked)
-    logger.info("%s: %s of %d nets", stage.folder, _best(FLAGS.nets), len(stage.ranked))
+    logger.info("%s: %s of %d nets", model.folder, _best(FLAGS.nets), len(model.ranked))
     if FLAGS.export:
-        export.write(stage, FLAGS.nets, Path(FLAGS.export))
-        print(f"exported: {FLAGS.export}; images for it as docs/predict.md says: {_needs(stage)}")
+        model.export(FLAGS.export, FLAGS.nets)
+        print(f"exported: {FLAGS.export}; images for it as docs/predict.md says: {_needs(model)}")
     if files:
         advice = "give the same command with a lower --batch, or with fewer --nets"
         with memory.explained("prediction", advice):
-            _predict(predict_folder.Run(stage, FLAGS.nets, _cutting(stage)), files)
+            _predict(model, files)
 
 
-def _needs(stage) -> str:
+def _needs(model: TrainedModel) -> str:
     """What images for the exported nets must be."""
-    height, width = stage.size
-    first = "gray levels stretched, then " if stage.data.stretch else ""
-    how = "tiles" if stage.data.grid else "padded" if stage.data.fit == "pad" else "resized"
+    height, width = model.size
+    first = "gray levels stretched, then " if model.data.stretch else ""
+    how = "tiles" if model.data.grid else "padded" if model.data.fit == "pad" else "resized"
     return f"uint8, {first}{how}, {width}x{height} (w x h)"
 
 
@@ -109,33 +114,30 @@ def _files() -> list[Path]:
     return files
 
 
-def _cutting(stage):
-    from imjax.inference import sliding_window
-
-    views = sliding_window.symmetries(stage.spec, stage.size) if FLAGS.flips else sliding_window.AS_IT_IS
-    height, width = stage.size
-    tile, pad = stage.data.grid if FLAGS.tile is None else FLAGS.tile, stage.data.fit == "pad"
+def _make_tiler(model: TrainedModel) -> Tiler:
+    height, width = model.size
+    tile = model.data.grid if FLAGS.tile is None else FLAGS.tile
     if not tile and FLAGS.scale != 1:
         raise UserError(f"--scale={FLAGS.scale} is for tiles; add --tile, or leave it out")
     if tile:
         logger.info("tiles of %dx%d (w x h) pixels at scale %g", width, height, FLAGS.scale)
-    elif pad:
+    elif model.data.fit == "pad":
         logger.info("images are put into the middle of %dx%d (w x h), shrunk if larger", width, height)
     else:
         logger.info("images are resized to %dx%d (w x h) and the result back", width, height)
-        if stage.data.cropped:
+        if model.data.cropped:
             logger.info("the nets were trained on crops: --tile may suit them better")
-    if stage.data.stretch:
+    if model.data.stretch:
         logger.info("gray levels of each image are brought to one range first, as in training")
-    return sliding_window.Tiler(
-        stage.size, views, tile, FLAGS.overlap, FLAGS.scale,
-        stretch=stage.data.stretch, pad=pad, image_resize=stage.spec.image_resize,
-    )  # fmt: skip
+    return model.make_tiler(tile, FLAGS.overlap, FLAGS.scale, FLAGS.flips)
 
 
-def _predict(run, files: list[Path]) -> None:
+def _predict(model: TrainedModel, files: list[Path]) -> None:
+    from imjax.inference.predict_folder import FolderPrediction
+
     out = Path(FLAGS.out)
-    if len(run.stage.ranked) == 1:
+    run = FolderPrediction(model, FLAGS.nets, _make_tiler(model))
+    if len(model.ranked) == 1:
         logger.info("the stage has a single net: nothing disagrees with it, inconsistency masks are empty")
     logger.info("predicting %d images", len(files))
     run(files, out)

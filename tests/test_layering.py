@@ -18,6 +18,7 @@ LAYERS = (
     ("imjax.inference",),
     ("imjax.pipeline",),
     ("imjax.report",),
+    ("imjax.api",),
     ("imjax.cli", "imjax.main", "imjax.prepare", "imjax.predict", "imjax.report.__main__"),
     ("imjax",),
 )

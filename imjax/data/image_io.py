@@ -82,6 +82,46 @@ def read_with_channels(path: Path, channels: int) -> np.ndarray:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
 
 
+def convert_array(pixels: np.ndarray, channels: int) -> np.ndarray:
+    """An image in memory as `read_with_channels` gives one of a file.
+
+    Color becomes gray and gray color as needed, and alpha is dropped. Other types than uint8 are refused
+    rather than scaled: their range is not known.
+
+    Args:
+        pixels: uint8 `[h, w]`, or `[h, w, c]` with one (gray), three (RGB) or four (RGBA) channels.
+        channels: 1 (gray) or 3 (RGB), `DatasetSpec.channels`.
+
+    Returns:
+        uint8 `[h, w, channels]`.
+
+    Raises:
+        UserError: another shape or type.
+    """
+    if not isinstance(pixels, np.ndarray):
+        kind = type(pixels).__name__
+        raise UserError(f"image is a {kind}; expected a numpy array (np.asarray) or the path of a file")
+    if pixels.dtype != np.uint8:
+        raise UserError(
+            f"image has type {pixels.dtype}; expected uint8, 0 to 255: scale it first, values of 0 to 1 with "
+            "(255 * image).round().astype(np.uint8)"
+        )
+    image = pixels[..., None] if pixels.ndim == 2 else pixels
+    if image.ndim != 3 or image.shape[-1] not in (1, 3, 4) or not image.size:
+        raise UserError(
+            f"image has shape {pixels.shape}; expected [h, w] or [h, w, c] with 1, 3 or 4 channels, not empty"
+        )
+    image = np.ascontiguousarray(image[..., :3])
+    if image.shape[-1] == channels:
+        return image
+    if channels == 3:
+        return np.repeat(image, 3, -1)
+    # By way of a PNG file's bytes: its decoder rounds otherwise than cvtColor, and a net shall see the same
+    # pixels whether it is given a file or what the file holds.
+    data = cv2.imencode(".png", image[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 0])[1]
+    return cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)[..., None]
+
+
 def read_image(path: Path) -> np.ndarray:
     """Decode an image file to RGB uint8 `[h, w, 3]`; UserError as for `decode`."""
     # Masks are drawn on the pixels as stored, hence no turning by the EXIF flag.

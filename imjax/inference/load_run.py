@@ -5,70 +5,18 @@ Only `config.json` and the stage's folder are read, and of the configuration onl
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from pathlib import Path
 from typing import Any
-
-import jax
-import numpy as np
-from flax import linen as nn
 
 from imjax.config.schema import Mask, Model, freeze
 from imjax.data.options import DataOptions
 from imjax.data.spec import DatasetSpec
 from imjax.errors import UserError
 from imjax.inference.predictor import Predictor
+from imjax.inference.trained_model import TrainedModel
 from imjax.json_io import read_json
 from imjax.methods.registry import GENERATIONAL_METHODS, JOINT_METHODS
-from imjax.training.checkpoints import load_nets
-
-
-@dataclasses.dataclass(frozen=True)
-class LoadedRun:
-    """A training stage that is done, and what its nets need to predict."""
-
-    folder: Path
-    """Of the stage."""
-    name: str
-    predictor: Predictor
-    data: DataOptions
-    """How images came to the nets, as far as it matters to new ones: size, crops, overlap, fit, stretch."""
-    alpha: float
-    auxiliaries: int
-    """See `Predictor.unet`."""
-    ranked: tuple[int, ...]
-    """Members, best on val first."""
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width of the images it was trained on."""
-        return self.data.size
-
-    @property
-    def spec(self) -> DatasetSpec:
-        """What the labels mean."""
-        return self.predictor.spec
-
-    @property
-    def net(self) -> nn.Module:
-        """The module."""
-        return self.predictor.unet(self.alpha, self.auxiliaries)
-
-    def nets(self, count: int) -> Any:
-        """Variables of the best `count` nets, numpy leaves `[count, ...]`.
-
-        Raises:
-            UserError: they cannot be read.
-        """
-        chosen = np.array(self.ranked[:count])
-        try:
-            return jax.tree.map(lambda leaf: leaf[chosen], load_nets(self.folder / "nets"))
-        except (OSError, ValueError, KeyError, IndexError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise UserError(
-                f"{self.folder / 'nets'}: no nets can be read ({reason}); copy it again"
-            ) from error
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -88,8 +36,8 @@ def read_record(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: not a config.json of imjax ({error}); name another folder") from error
 
 
-def open_stage(workdir: Path, stage: str | None = None, batch: int | None = None) -> LoadedRun:
-    """A finished training stage of a run.
+def load_model(workdir: Path, stage: str | None = None, batch: int | None = None) -> TrainedModel:
+    """The nets of a finished training stage of a run.
 
     Args:
         workdir: of the run.
@@ -124,7 +72,7 @@ def open_stage(workdir: Path, stage: str | None = None, batch: int | None = None
     folder = _choose(workdir, method, stage)
     name = _name(folder)
     alpha, auxiliaries = _shape(predictor.model, method, name)
-    return LoadedRun(folder, name, predictor, options, alpha, auxiliaries, _ranked(folder))
+    return TrainedModel(folder, name, predictor, options, alpha, auxiliaries, _ranked(folder))
 
 
 def _choose(workdir: Path, method: str, stage: str | None) -> Path:
@@ -137,12 +85,12 @@ def _choose(workdir: Path, method: str, stage: str | None) -> Path:
     if stage is not None:
         if stage not in names:
             found = ", ".join(names) or "none"
-            raise UserError(f"--stage={stage}: no finished training stage of {workdir}; those are: {found}")
+            raise UserError(f"stage={stage}: no finished training stage of {workdir}; those are: {found}")
         return done[names.index(stage)]
     own = [path for path in done if _belongs(_name(path), method)]
     if own:
         return own[-1]
-    hint = f"; --stage={names[-1]} takes a baseline's" if names else ""
+    hint = f"; stage={names[-1]} takes a baseline's" if names else ""
     raise UserError(
         f"{workdir / 'stages'}: no training stage of method {method!r} is finished, expected a folder "
         f"NN_train_* with a DONE.json; go on with the run first{hint}"

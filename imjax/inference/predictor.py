@@ -20,8 +20,6 @@ from imjax.config.schema import Mask, Model
 from imjax.data.spec import DatasetSpec, LabelKind
 from imjax.inference import volume_windows
 from imjax.methods.generational.inconsistency_masks import consensus
-from imjax.models.unet import UNet
-from imjax.models.unet_dropout import UNetDropout
 from imjax.ops import ensemble
 from imjax.ops.batched_map import map_images
 from imjax.training import apply_nets, memory
@@ -68,16 +66,6 @@ class Predictor:
     def source(self, examples: dict[str, np.ndarray], members: Members) -> EnsembleLoader:
         """Examples for members, resident where they fit."""
         return EnsembleLoader(examples, members, self.max_device_dataset_mib)
-
-    def unet(self, alpha: float, auxiliaries: int = 0) -> nn.Module:
-        """The backbone at that width, with so many auxiliary decoders."""
-        m, outputs = self.model, self.spec.outputs
-        shared = {"auxiliaries": auxiliaries, "momentum": m.momentum, "dtype": compute_type(m.dtype)}
-        shared["convolution"] = m.convolution
-        if m.backbone == "benchmark":
-            features = tuple(int(base * alpha) for base in m.features)
-            return UNetDropout(outputs, features, m.dropouts, self.spec.dims, **shared)
-        return UNet(outputs, alpha, m.dropout, **shared)
 
     def labels(self, net: nn.Module, variables: Any, images: np.ndarray) -> np.ndarray:
         """Labels that nets give to images.
@@ -192,10 +180,3 @@ def _mean(net: nn.Module, kind: LabelKind, systems: Sequence[Any], batch: dict[s
 
 def _size(labels: jax.Array, *, spec: DatasetSpec, mask: Mask) -> jax.Array:
     return consensus(spec, mask, labels).size
-
-
-def compute_type(name: str) -> Any:
-    """`auto` → bfloat16 on accelerators, float32 on CPU; else the named type."""
-    if name == "auto":
-        name = "float32" if jax.default_backend() == "cpu" else "bfloat16"
-    return jnp.dtype(name)

@@ -6,7 +6,7 @@ import csv
 import os
 import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,19 +14,9 @@ import numpy as np
 from imjax.data.palette import VOID_COLOR, paint_labels, to_rgb
 from imjax.data.spec import DatasetSpec
 from imjax.errors import UserError
+from imjax.inference.prediction import Prediction
 
 FOLDERS = ("masks", "colour", "overlay", "inconsistency")
-
-
-class Prediction(NamedTuple):
-    """What is predicted for one image, at its own size."""
-
-    label: np.ndarray
-    """uint8 `[h, w]`, the net's output or 0/1; multilabel `[h, w, k]`."""
-    inconsistent: np.ndarray
-    """bool `[h, w]`, where the nets disagree."""
-    confidence: float
-    """Mean over pixels (and channels) of the probability of what was chosen, 0..1."""
 
 
 def class_table(spec: DatasetSpec) -> list[dict[str, Any]]:
@@ -65,27 +55,29 @@ def make_folders(spec: DatasetSpec, out: Path) -> None:
     write_table(out / "classes.csv", class_table(spec))
 
 
-def write(spec: DatasetSpec, image: np.ndarray, answer: Prediction, out: Path, stem: str) -> None:
+def write(image: np.ndarray, prediction: Prediction, out: Path, stem: str) -> None:
     """Write an image's four pictures (multilabel: a mask per label).
 
     Args:
         image: uint8 `[h, w, c]`.
-        answer: of the same height and width.
+        prediction: of the same height and width.
         out: with the folders made.
         stem: of the files.
 
     Raises:
         UserError: a file cannot be written.
     """
+    spec, mask = prediction.spec, prediction.mask
     if spec.kind == "multilabel":
         for channel, name in enumerate(spec.classes):
-            _write_png(out / "masks" / folder_name(name) / f"{stem}.png", answer.label[..., channel])
+            _write_png(out / "masks" / folder_name(name) / f"{stem}.png", mask[..., channel])
     else:
-        _write_png(out / "masks" / f"{stem}.png", answer.label - np.uint8(spec.reserved))
-    color = paint_labels(spec, answer.label)
+        _write_png(out / "masks" / f"{stem}.png", mask)
+    color = paint_labels(spec, prediction.output)
     _write_png(out / "colour" / f"{stem}.png", color)
-    _write_png(out / "overlay" / f"{stem}.png", overlay(spec, image, answer.label, color))
-    _write_png(out / "inconsistency" / f"{stem}.png", np.where(answer.inconsistent, 255, 0).astype(np.uint8))
+    _write_png(out / "overlay" / f"{stem}.png", overlay(spec, image, prediction.output, color))
+    inconsistent = np.where(prediction.inconsistency, 255, 0).astype(np.uint8)
+    _write_png(out / "inconsistency" / f"{stem}.png", inconsistent)
 
 
 def overlay(spec: DatasetSpec, image: np.ndarray, label: np.ndarray, color: np.ndarray) -> np.ndarray:
@@ -102,20 +94,20 @@ def overlay(spec: DatasetSpec, image: np.ndarray, label: np.ndarray, color: np.n
     return np.where(objects[..., None], mixed, base).astype(np.uint8)
 
 
-def row(spec: DatasetSpec, file: str, answer: Prediction) -> dict[str, Any]:
+def row(file: str, prediction: Prediction) -> dict[str, Any]:
     """An image's line of predictions.csv: shares of the pixels, 0..1."""
-    if spec.kind == "multilabel":
-        shares = answer.label.mean((0, 1))
+    names, mask = prediction.classes, prediction.mask
+    if prediction.spec.kind == "multilabel":
+        shares = mask.mean((0, 1))
     else:
-        first = 1 if spec.kind == "binary" else int(spec.reserved)
-        counts = np.bincount(answer.label.ravel(), minlength=first + len(spec.classes))
-        shares = counts[first:] / answer.label.size
-    names = spec.classes[int(spec.reserved) :]
+        first = 1 if prediction.spec.kind == "binary" else 0
+        counts = np.bincount(mask.ravel(), minlength=first + len(names))
+        shares = counts[first:] / mask.size
     return {
         "file": file,
-        "inconsistent_share": round(float(answer.inconsistent.mean()), 6),
-        "confidence": round(answer.confidence, 6),
-        **{f"share_{name}": round(float(share), 6) for name, share in zip(names, shares, strict=False)},
+        "inconsistent_share": round(float(prediction.inconsistency.mean()), 6),
+        "confidence": round(prediction.confidence, 6),
+        **{f"share_{name}": round(float(share), 6) for name, share in zip(names, shares, strict=True)},
     }
 
 

@@ -13,10 +13,11 @@ from flax import linen as nn
 
 from imjax.config.schema import Config
 from imjax.data.pack import PackedDataset
-from imjax.inference.predictor import Predictor, compute_type
+from imjax.inference.predictor import Predictor
 from imjax.json_io import read_json
 from imjax.methods.generational.base import PseudoLabeler
 from imjax.models.evalnet import EvalNet
+from imjax.models.factory import create_backbone, create_evalnet
 from imjax.pipeline.artifacts import ArtifactStore
 from imjax.training import apply_nets, memory
 from imjax.training.checkpoints import load_nets
@@ -50,13 +51,12 @@ class Context:
         return self.predictor.source(examples, members)
 
     def unet(self, alpha: float, auxiliaries: int = 0) -> nn.Module:
-        """See `Predictor.unet`."""
-        return self.predictor.unet(alpha, auxiliaries)
+        """The backbone at that width, see `factory.create_backbone`."""
+        return create_backbone(self.config.model, self.packed.spec, alpha, auxiliaries)
 
     def evalnet(self, alpha: float) -> EvalNet:
         """The scoring net of that width."""
-        m, spec = self.config.model, self.packed.spec
-        return EvalNet(spec.kind, spec.outputs, alpha, m.momentum, compute_type(m.dtype), m.convolution)
+        return create_evalnet(self.config.model, self.packed.spec, alpha)
 
     def ranked(self, stage: str) -> list[int]:
         """Members of a finished training stage, best on val first, without those that were dropped."""

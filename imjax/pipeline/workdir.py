@@ -7,7 +7,6 @@ import hashlib
 import json
 import platform
 import subprocess
-import sys
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -28,8 +27,13 @@ from imjax.pipeline.source_digest import source_digest
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "clu")
 
 
-def open_workdir(workdir: Path, config: Config, packed: PackedDataset) -> None:
+def open_workdir(workdir: Path, config: Config, packed: PackedDataset, command: Sequence[str] = ()) -> None:
     """Make the folder and write `config.json`, or check that the run there has the same configuration.
+
+    Args:
+        workdir: of the run.
+        config, packed: what it is run with.
+        command: words of the command line; none where the run was started from Python.
 
     Raises:
         UserError: it has another, with the keys that differ; or the folder cannot be made.
@@ -41,10 +45,10 @@ def open_workdir(workdir: Path, config: Config, packed: PackedDataset) -> None:
     path = workdir / "config.json"
     if path.exists():
         _check_same_run(path, config, packed)
-    write_json(path, record(config, packed))
+    write_json(path, record(config, packed, command))
 
 
-def record(config: Config, packed: PackedDataset) -> dict[str, Any]:
+def record(config: Config, packed: PackedDataset, command: Sequence[str]) -> dict[str, Any]:
     """Contents of config.json: configuration, its hash, dataset, versions, device, code, command."""
     values = dataclasses.asdict(config)
     devices = jax.devices()
@@ -62,7 +66,7 @@ def record(config: Config, packed: PackedDataset) -> dict[str, Any]:
         "device": f"{len(devices)} × {devices[0].device_kind}",
         "commit": _commit(),
         "code": source_digest(),
-        "command": ["python", "-m", "imjax.main", *sys.argv[1:]],
+        "command": list(command),
     }
 
 

@@ -11,18 +11,17 @@ import pytest
 from handmade import SPECS, make_run
 
 from imjax.errors import UserError
-from imjax.inference import export
-from imjax.inference.load_run import open_stage
+from imjax.inference.load_run import load_model
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_the_example_of_the_docs(tmp_path):
     spec, size = SPECS["reserved"], (8, 16)
-    stage = open_stage(make_run(tmp_path / "run", spec, ("train_g0",), size))
+    stage = load_model(make_run(tmp_path / "run", spec, ("train_g0",), size))
     images = np.random.default_rng(0).integers(0, 256, (5, *size, 3), np.uint8)
     np.save(tmp_path / "images.npy", images)
-    export.write(stage, 2, tmp_path / "net.stablehlo")
+    stage.export(tmp_path / "net.stablehlo", 2)
     example = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "predict.md").read_text(), re.DOTALL)[1]
     assert len(example.splitlines()) <= 15
     example += "import sys\nassert not any(name.startswith('imjax') for name in sys.modules)\n"
@@ -40,7 +39,7 @@ def test_the_example_of_the_docs(tmp_path):
 
 
 def test_no_place_for_it(tmp_path):
-    stage = open_stage(make_run(tmp_path / "run", SPECS["binary"], ("train_g0",), nets=1))
+    stage = load_model(make_run(tmp_path / "run", SPECS["binary"], ("train_g0",), nets=1))
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="--export=.*cannot be written"):
-        export.write(stage, 1, tmp_path / "file" / "net.stablehlo")
+    with pytest.raises(UserError, match="net.stablehlo: the exported net cannot be written"):
+        stage.export(tmp_path / "file" / "net.stablehlo")

@@ -7,7 +7,7 @@ import pytest
 from handmade import SPECS, make_run
 
 from imjax.errors import UserError
-from imjax.inference.load_run import open_stage
+from imjax.inference.load_run import load_model
 from imjax.training.checkpoints import load_nets
 
 STAGES = ("train_fdt", "train_ldt", "train_g0", "train_g1")
@@ -47,24 +47,24 @@ def unfinished(run):
 
 
 def test_the_last_stage_of_the_method(run, unfinished):
-    found = open_stage(run)
+    found = load_model(run)
     # IM+ grows: the second generation is the second width. Ranks are those of train.json.
     assert (found.name, found.alpha, found.ranked, found.size) == ("train_g1", 2.0, (1, 0), (8, 8))
     unfinished("train_g1")
-    assert open_stage(run).alpha == 1.0
+    assert load_model(run).alpha == 1.0
     unfinished("train_g0")
-    assert open_stage(run).name == "train_ldt"
+    assert load_model(run).name == "train_ldt"
     unfinished("train_ldt")
     # What is left is a baseline's.
-    with pytest.raises(UserError, match="no training stage of method 'im_p' is finished.*--stage=train_fdt"):
-        open_stage(run)
-    assert open_stage(run, "train_fdt").name == "train_fdt"
-    usual = open_stage(run, "train_fdt").predictor.batch
-    assert open_stage(run, "train_fdt", usual + 1).predictor.batch == usual + 1
+    with pytest.raises(UserError, match="no training stage of method 'im_p' is finished.*stage=train_fdt"):
+        load_model(run)
+    assert load_model(run, "train_fdt").name == "train_fdt"
+    usual = load_model(run, "train_fdt").predictor.batch
+    assert load_model(run, "train_fdt", usual + 1).predictor.batch == usual + 1
 
 
 def test_best_nets_come_first(run):
-    stage = open_stage(run, "train_ldt")
+    stage = load_model(run, "train_ldt")
     leaf = lambda tree: next(iter(np.asarray(x) for x in tree["params"]["Stage_0"]["Conv_0"].values()))  # noqa: E731
     saved = leaf(load_nets(stage.folder / "nets"))
     np.testing.assert_array_equal(leaf(stage.nets(2)), saved[::-1])
@@ -72,27 +72,27 @@ def test_best_nets_come_first(run):
 
 
 def test_unknown_stage(run):
-    with pytest.raises(UserError, match="--stage=train_g7.*those are: train_fdt, train_ldt, train_g0"):
-        open_stage(run, "train_g7")
+    with pytest.raises(UserError, match="stage=train_g7.*those are: train_fdt, train_ldt, train_g0"):
+        load_model(run, "train_g7")
 
 
 def test_other_runs_are_refused_in_one_line(run, record, tmp_path):
     record(lambda values: values["config"]["mask"].update(shape="round"))
     with pytest.raises(UserError, match="another version of imjax, commit unknown.*'mask.shape' is unknown"):
-        open_stage(run)
+        load_model(run)
     record(lambda values: values["config"].update(method="magic"))
     with pytest.raises(UserError, match="config.json.*magic"):
-        open_stage(run)
+        load_model(run)
     with pytest.raises(UserError, match="config.json: No such file.*expected the folder of a run"):
-        open_stage(tmp_path)
+        load_model(tmp_path)
 
 
 def test_damaged_nets_and_ranking(tmp_path):
     run = make_run(tmp_path / "run", SPECS["binary"], ("train_ldt",), nets=1)
-    stage = open_stage(run)
+    stage = load_model(run)
     (stage.folder / "nets").rename(tmp_path / "nets")
     with pytest.raises(UserError, match="00_train_ldt/nets: no nets can be read"):
         stage.nets(1)
     (stage.folder / "train.json").write_text("{}")
     with pytest.raises(UserError, match="train.json: no ranking"):
-        open_stage(run)
+        load_model(run)

@@ -16,8 +16,8 @@ from handmade import MASK, SPECS, make_run, net, variables
 from imjax.config.schema import Mask
 from imjax.data import image_io, preprocess
 from imjax.errors import UserError
-from imjax.inference import predict_folder, sliding_window, writers
-from imjax.inference.load_run import open_stage
+from imjax.inference import predict_folder, prediction, sliding_window, writers
+from imjax.inference.load_run import load_model
 from imjax.inference.sliding_window import Tiler
 from imjax.ops import ensemble
 
@@ -45,8 +45,8 @@ def runs(tmp_path_factory):
 
 
 def predict(workdir, folder, out, nets=1, **cutting):
-    stage = open_stage(workdir)
-    run = predict_folder.Run(stage, nets, Tiler(stage.size, **cutting))
+    stage = load_model(workdir)
+    run = predict_folder.FolderPrediction(stage, nets, Tiler(stage.size, **cutting))
     run(image_io.find_images(folder), out)
     return run
 
@@ -130,17 +130,17 @@ def test_classes_are_the_datasets_own():
 def test_the_reserved_class_is_no_answer():
     # .5 and .8 for the reserved class: of the others the second has most, .3, and the third, .15.
     probabilities = np.array([[[0.5, 0.1, 0.3, 0.1], [0.8, 0.0, 0.05, 0.15]]], np.float32)
-    label, confidence = predict_folder.decide(SPECS["reserved"], probabilities, (1, 2))
+    label, confidence = prediction.decide_output(SPECS["reserved"], probabilities, (1, 2))
     assert label.tolist() == [[2, 3]] and confidence == pytest.approx((0.3 + 0.15) / 2)
 
 
 def test_decisions_and_confidence_by_hand():
     # Binary: .5 is no foreground; sure by .5, .9 and .8. Multilabel: .5 is.
     binary = np.array([0.5, 0.9, 0.2], np.float32).reshape(1, 3, 1)
-    label, confidence = predict_folder.decide(SPECS["binary"], binary, (1, 3))
+    label, confidence = prediction.decide_output(SPECS["binary"], binary, (1, 3))
     assert label.tolist() == [[0, 1, 0]] and confidence == pytest.approx(2.2 / 3)
     both = np.array([[[0.5, 0.1]]], np.float32)
-    label, confidence = predict_folder.decide(SPECS["multilabel"], both, (1, 1))
+    label, confidence = prediction.decide_output(SPECS["multilabel"], both, (1, 1))
     assert label.tolist() == [[[1, 0]]] and confidence == pytest.approx(0.7)
 
 
@@ -150,13 +150,13 @@ def test_inconsistency_by_hand():
     two = [[0.2, 0.8, 0, 0], [0.1, 0.0, 0.9, 0], [0.6, 0.4, 0, 0]]
     probabilities = np.array([one, two], np.float32)[:, None]
     settings = SPECS["reserved"], Mask(**MASK)
-    mask = predict_folder.inconsistent(*settings, probabilities, (1, 6))
+    mask = prediction.inconsistency_mask(*settings, probabilities, (1, 6))
     assert mask.tolist() == [[False, False, True, True, True, True]]
     # One net disagrees with nobody.
-    assert not predict_folder.inconsistent(*settings, probabilities[:1], (1, 6)).any()
+    assert not prediction.inconsistency_mask(*settings, probabilities[:1], (1, 6)).any()
     # The run's own kernels: dilated by 3, the first pixel is in it.
     wide = Mask(**MASK | {"dilate": 3})
-    assert predict_folder.inconsistent(settings[0], wide, probabilities, (1, 6)).all()
+    assert prediction.inconsistency_mask(settings[0], wide, probabilities, (1, 6)).all()
 
 
 def test_what_to_label_next_comes_first():
@@ -197,7 +197,7 @@ def test_tiles_cover_every_image(runs, folder, tmp_path):
 
 
 def test_with_flips_a_turned_image_has_a_turned_answer(runs):
-    stage = open_stage(runs["multilabel"])
+    stage = load_model(runs["multilabel"])
     cutting = Tiler(stage.size, sliding_window.symmetries(stage.spec, stage.size))
     image = np.random.default_rng(2).integers(0, 256, (8, 8, 3), np.uint8)
     turned = np.rot90(image[:, ::-1])
@@ -211,13 +211,13 @@ def test_with_flips_a_turned_image_has_a_turned_answer(runs):
 
 
 def test_number_of_nets(runs, tmp_path):
-    stage = open_stage(runs["binary"])
-    assert (predict_folder.members(stage, 1), predict_folder.members(stage, 2)) == (2, 2)
+    stage = load_model(runs["binary"])
+    assert (stage.count_asked(1), stage.count_asked(2)) == (2, 2)
     for nets in (0, 3):
-        with pytest.raises(UserError, match=f"--nets={nets}: stage train_g0 has 2 nets; expected 1 to 2"):
-            predict_folder.members(stage, nets)
+        with pytest.raises(UserError, match=f"nets={nets}: stage train_g0 has 2 nets; expected 1 to 2"):
+            stage.count_asked(nets)
     single = make_run(tmp_path / "single", SPECS["binary"], ("train_g0",), nets=1)
-    assert predict_folder.members(open_stage(single), 1) == 1
+    assert load_model(single).count_asked(1) == 1
 
 
 def test_results_stay_out_of_the_images(tmp_path):
@@ -266,7 +266,7 @@ def test_nets_of_crops_get_tiles(runs, tmp_path):
         record = json.loads((copy / "config.json").read_text())
         record["config"]["data"] |= data
         (copy / "config.json").write_text(json.dumps(record))
-        stage = open_stage(copy)
+        stage = load_model(copy)
         assert (stage.data.grid, stage.data.cropped) == (tiled, bool(data))
 
 

@@ -1,16 +1,15 @@
 """Cutting images into inputs and joining what nets say of them."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
+from handmade import make_run
 
-from imjax import predict
 from imjax.data import intensity, preprocess
 from imjax.data.options import DataOptions
 from imjax.data.readers import isic2018, suim
 from imjax.data.spec import DatasetSpec
 from imjax.inference import sliding_window
+from imjax.inference.load_run import load_model
 from imjax.inference.sliding_window import Symmetry, Tiler
 
 ALL = tuple(Symmetry(turns, mirrored) for turns in range(4) for mirrored in (False, True))
@@ -59,12 +58,10 @@ def test_gray_levels_are_those_of_the_whole_image_in_every_tile():
     np.testing.assert_allclose(found[0], intensity.percentile_normalize(picture), rtol=1e-5, atol=1e-4)
 
 
-def test_predict_resizes_as_the_nets_were_trained(monkeypatch):
-    flags = SimpleNamespace(flips=False, tile=None, scale=1.0, overlap=0.25)
-    monkeypatch.setattr(predict, "FLAGS", flags)
+def test_a_model_resizes_as_its_nets_were_trained(tmp_path):
     for spec in (isic2018.SPEC, suim.SPEC):
-        stage = SimpleNamespace(spec=spec, size=(8, 8), data=DataOptions("", size=(8, 8)))
-        assert predict._cutting(stage).image_resize == spec.image_resize
+        model = load_model(make_run(tmp_path / spec.name, spec))
+        assert model.make_tiler().image_resize == spec.image_resize
 
 
 @pytest.mark.parametrize("fit", ["resize", "pad"])

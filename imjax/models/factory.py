@@ -1,0 +1,82 @@
+"""Nets from a configuration: the one place that knows the backbones by name.
+
+A new backbone is a module of `imjax.models` and a line in `BACKBONES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from imjax.config.schema import Model
+from imjax.data.spec import DatasetSpec
+from imjax.errors import UserError
+from imjax.models.evalnet import EvalNet
+from imjax.models.unet import UNet
+from imjax.models.unet_dropout import UNetDropout
+
+
+def create_backbone(model: Model, spec: DatasetSpec, alpha: float, auxiliaries: int = 0) -> nn.Module:
+    """The segmentation net of a configuration, without weights.
+
+    It maps uint8 images `[b, h, w, c]`, of volumes `[b, d, h, w, c]`, to float32 logits with
+    `spec.outputs` channels.
+
+    Args:
+        model: backbone, dropout, precision and the like.
+        spec: number of outputs and of spatial axes.
+        alpha: factor on the number of channels. It differs from `model.alpha` where nets grow from generation
+            to generation.
+        auxiliaries: decoders beside the main one, for training (CCT, SimEPS); 0 in all other methods.
+
+    Raises:
+        UserError: unknown backbone.
+    """
+    if model.backbone not in BACKBONES:
+        known = " or ".join(map(repr, BACKBONES))
+        raise UserError(f"config key 'model.backbone' is {model.backbone!r}; expected {known}")
+    shared = {
+        "auxiliaries": auxiliaries, "momentum": model.momentum, "dtype": resolve_dtype(model.dtype),
+        "convolution": model.convolution,
+    }  # fmt: skip
+    return BACKBONES[model.backbone](model, spec, alpha, shared)
+
+
+def create_evalnet(model: Model, spec: DatasetSpec, alpha: float) -> EvalNet:
+    """The net that scores pairs of image and mask (method.md 1.6), without weights.
+
+    Args:
+        model: precision and the like; EvalNet is the same for every backbone.
+        spec: kind and number of the masks' classes.
+        alpha: factor on the number of channels.
+    """
+    dtype = resolve_dtype(model.dtype)
+    return EvalNet(spec.kind, spec.outputs, alpha, model.momentum, dtype, model.convolution)
+
+
+def resolve_dtype(name: str) -> Any:
+    """`auto` → bfloat16 on accelerators, float32 on CPU; else the named type."""
+    if name == "auto":
+        name = "float32" if jax.default_backend() == "cpu" else "bfloat16"
+    return jnp.dtype(name)
+
+
+def _create_unet(model: Model, spec: DatasetSpec, alpha: float, shared: dict[str, Any]) -> nn.Module:
+    return UNet(spec.outputs, alpha, model.dropout, **shared)
+
+
+def _create_unet_dropout(model: Model, spec: DatasetSpec, alpha: float, shared: dict[str, Any]) -> nn.Module:
+    # Only this backbone has 3-D layers: `constraints` refuses volumes with the other one.
+    features = tuple(int(base * alpha) for base in model.features)
+    return UNetDropout(spec.outputs, features, model.dropouts, spec.dims, **shared)
+
+
+BACKBONES: dict[str, Callable[[Model, DatasetSpec, float, dict[str, Any]], nn.Module]] = {
+    "study": _create_unet,
+    "benchmark": _create_unet_dropout,
+}
+"""Name of `config.model.backbone` → how to make it; the last argument is what all of them take."""

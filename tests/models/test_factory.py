@@ -1,0 +1,37 @@
+"""Backbones by name."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import pytest
+
+from imjax.data.spec import DatasetSpec
+from imjax.errors import UserError
+from imjax.models.factory import BACKBONES, create_backbone, create_evalnet, resolve_dtype
+from imjax.models.unet import UNet
+from imjax.models.unet_dropout import UNetDropout
+
+SPEC = DatasetSpec("toy", "Toy", "multiclass", ("a", "b", "c"), ((0, 0, 0),) * 3)
+
+
+def test_every_backbone_takes_the_settings_of_the_configuration(demo_config):
+    made = {
+        name: create_backbone(dataclasses.replace(demo_config.model, backbone=name), SPEC, 0.5, 2)
+        for name in BACKBONES
+    }
+    assert isinstance(made["study"], UNet) and made["study"].alpha == 0.5
+    assert isinstance(made["benchmark"], UNetDropout)
+    assert made["benchmark"].features == tuple(int(n * 0.5) for n in demo_config.model.features)
+    for net in made.values():
+        assert net.outputs == 3 and net.auxiliaries == 2 and net.momentum == demo_config.model.momentum
+
+
+def test_unknown_backbones_are_named_with_the_known_ones(demo_config):
+    with pytest.raises(UserError, match="'model.backbone' is 'resnet'; expected 'study' or 'benchmark'"):
+        create_backbone(dataclasses.replace(demo_config.model, backbone="resnet"), SPEC, 1.0)
+
+
+def test_evalnet_is_of_the_dataset_and_the_precision(demo_config):
+    net = create_evalnet(dataclasses.replace(demo_config.model, dtype="bfloat16"), SPEC, 2.0)
+    assert (net.kind, net.outputs, net.alpha, net.dtype) == ("multiclass", 3, 2.0, jnp.bfloat16)
+    assert resolve_dtype("float32") == jnp.float32
