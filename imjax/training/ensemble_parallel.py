@@ -17,12 +17,15 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from imjax.training import distributed
 
 Tree = Any
 Chunks = list[Tree]
 """One tree per chunk; leaves `[device, member, ...]`."""
+DEVICE_AXIS = "device"
+"""Name of the axis that `pmap` maps."""
 
 
 class Members:
@@ -53,9 +56,10 @@ class Members:
         self.per_device = min(per_chunk or default, share)
         self.width = len(self.devices) * self.per_device
         self.chunks = -(-own // self.width)
-        # The sharding that pmap gives its results. With one that differs only in its axis's name, the first
-        # step (of arrays placed here) and the second (of the first's results) would be compiled separately.
-        self._sharding = jax.pmap(lambda x: x, devices=self.devices)(np.zeros(len(self.devices))).sharding
+        # The same sharding as that of pmap's results, down to the name of the axis: otherwise the first step,
+        # on placed arrays, and the second, on the first one's results, would be compiled separately.
+        mesh = Mesh(np.array(self.devices), (DEVICE_AXIS,))
+        self._sharding = NamedSharding(mesh, PartitionSpec(DEVICE_AXIS))
 
     def map(self, function: Callable, shared: Sequence[int] = (), donate: Sequence[int] = ()) -> Callable:
         """Lift a function of one member to all of them.
@@ -75,7 +79,7 @@ class Members:
         else:
             axes = lambda n: [None if i in shared else 0 for i in range(n)]  # noqa: E731
             inner = lambda *args: jax.vmap(function, in_axes=axes(len(args)))(*args)  # noqa: E731
-        mapped = jax.pmap(inner, devices=self.devices, donate_argnums=tuple(donate))
+        mapped = jax.pmap(inner, DEVICE_AXIS, devices=self.devices, donate_argnums=tuple(donate))
 
         def run_chunks(*args):
             return [

@@ -62,3 +62,23 @@ def test_sequential_members_keep_their_convolutions_ungrouped():
         return "feature_group_count=4" in str(program)
 
     assert groups(sequential=False) and not groups(sequential=True)
+
+
+@pytest.mark.parametrize("per_chunk", [1, 2])
+def test_the_first_and_the_second_step_share_one_program(per_chunk):
+    """The first step gets placed arrays, the second one the results of the first."""
+    compiled = []
+
+    def count(event, seconds, **_):
+        if event.endswith("backend_compile_duration"):
+            compiled.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(count)
+    members = Members(4, per_chunk)
+    step, state = members.map(lambda state: state * 2 + 1), members.spread(np.arange(4.0))
+    compiled.clear()
+    state = step(state)
+    assert len(compiled) == 1
+    state = step(state)
+    assert len(compiled) == 1
+    np.testing.assert_array_equal(members.collect(state), np.arange(4.0) * 4 + 3)
