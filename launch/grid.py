@@ -13,9 +13,9 @@ from typing import Any
 from absl import flags
 from ml_collections import config_flags
 
-from configs.base.sweeps import KEYS, SWEEPS
 from imjax.config.constraints import check
 from imjax.config.schema import Config, freeze
+from imjax.config.sweeps import KEYS, SWEEPS
 from imjax.errors import UserError
 from imjax.pipeline.plan import make_plan
 
@@ -39,7 +39,7 @@ def make_points(
 
     Args:
         configs: configuration files, a preset after a colon.
-        sweeps: `name` of a sweep in configs/base/sweeps.py, or `key:value,value`.
+        sweeps: `name` of a sweep in imjax/config/sweeps.py, or `key:value,value`.
         settings: `key=value` for all runs.
         root: folder of the runs' folders.
 

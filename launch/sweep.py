@@ -5,7 +5,7 @@
   python -m launch.sweep --config='configs/dsb2018_*.py:small' --sweep=labels --dry_run
   python -m launch.sweep --config=configs/suim_im.py --sweep=seed:0,1,2 --executor=slurm --slurm=time=240
 
-A sweep is a name from configs/base/sweeps.py (seed, n, views, level, labels, block, morphology,
+A sweep is a name from imjax/config/sweeps.py (seed, n, views, level, labels, block, morphology,
 pair_filter) or any key with values; several are combined. Stages that several runs have in common, such as
 LDT's nets, are made once. The same command goes on where it was stopped: finished runs are skipped, failed
 ones are tried again.
