@@ -25,6 +25,9 @@ from ml_collections import config_flags
 from imjax.config import keys, named, protocols
 from imjax.errors import PartialFailure, Stopped, TrainingError, UserError
 
+# `--config`, declared here for several commands, is listed by --help of the one that runs.
+flags.disclaim_key_flags()
+
 
 @dataclasses.dataclass(frozen=True)
 class Command:

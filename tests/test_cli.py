@@ -63,9 +63,15 @@ def test_runs_are_planned_outside_of_the_checkout(imjax):
 
 
 def test_commands_list_their_flags(imjax):
-    for command, flag in (("train", "--workdir"), ("prepare", "--raw"), ("sweep", "--dry_run")):
+    for command, flag in (("train", "--config:"), ("prepare", "--raw"), ("sweep", "--dry_run")):
         code, out, err = imjax(command, "--help")
         assert code == 0 and flag in out and "--[no]debug" in out, err
+
+
+def test_the_module_lists_the_configuration_as_well(command_environment):
+    line = [sys.executable, "-m", "imjax.main", "--help"]
+    done = subprocess.run(line, cwd=ROOT, env=command_environment, capture_output=True, text=True)
+    assert done.returncode == 0 and "--config:" in done.stdout and "--workdir:" in done.stdout
 
 
 def test_slips_get_one_line_and_code_2(imjax):
