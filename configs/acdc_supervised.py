@@ -1,5 +1,18 @@
-from configs.base.joint_datasets import acdc
+"""The supervised baseline of the joint-training methods on ACDC.
+
+The heart in slices of MRI, 7 of 70 patients labeled, 30 000 steps.
+
+python -m imjax.main --config=configs/acdc_supervised.py --config.data.dir=ACDC --workdir=runs/acdc_supervised
+
+Cost: `:tiny` takes one to three minutes, `:small` minutes to an hour on two cores; the full protocol has not
+been timed.
+
+Measured at `:small` on five patients, of whom one is test, two seeds: test Dice 0.411 ± 0.096 over all nets.
+See docs/results.md.
+"""
+
+from imjax import config
 
 
 def get_config(preset: str | None = None):
-    return acdc("supervised", preset)
+    return config.get_config("acdc", "supervised", preset)

@@ -1,5 +1,15 @@
-from configs.base.joint_datasets import dagm
+"""CCT on DAGM 2007 (Ouali et al. 2020, arXiv 2003.09005).
+
+Defects on textures, binary, a tenth labeled, simEps's protocol.
+
+python -m imjax.main --config=configs/dagm_cct.py --config.data.dir=DAGM2007 --workdir=runs/dagm_cct
+
+Cost: `:tiny` takes one to three minutes, `:small` minutes to an hour on two cores; the full protocol has not
+been timed.
+"""
+
+from imjax import config
 
 
 def get_config(preset: str | None = None):
-    return dagm("cct", preset)
+    return config.get_config("dagm", "cct", preset)

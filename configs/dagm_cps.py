@@ -1,5 +1,15 @@
-from configs.base.joint_datasets import dagm
+"""CPS on DAGM 2007 (Chen et al. 2021, arXiv 2106.01226).
+
+Defects on textures, binary, a tenth labeled, simEps's protocol.
+
+python -m imjax.main --config=configs/dagm_cps.py --config.data.dir=DAGM2007 --workdir=runs/dagm_cps
+
+Cost: `:tiny` takes one to three minutes, `:small` minutes to an hour on two cores; the full protocol has not
+been timed.
+"""
+
+from imjax import config
 
 
 def get_config(preset: str | None = None):
-    return dagm("cps", preset)
+    return config.get_config("dagm", "cps", preset)

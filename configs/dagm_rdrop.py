@@ -1,5 +1,15 @@
-from configs.base.joint_datasets import dagm
+"""R-Drop on DAGM 2007 (Wu et al. 2021, arXiv 2106.14448).
+
+Defects on textures, binary, a tenth labeled, simEps's protocol.
+
+python -m imjax.main --config=configs/dagm_rdrop.py --config.data.dir=DAGM2007 --workdir=runs/dagm_rdrop
+
+Cost: `:tiny` takes one to three minutes, `:small` minutes to an hour on two cores; the full protocol has not
+been timed.
+"""
+
+from imjax import config
 
 
 def get_config(preset: str | None = None):
-    return dagm("rdrop", preset)
+    return config.get_config("dagm", "rdrop", preset)

@@ -1,10 +1,12 @@
-"""AIM++ on synthetic scenes, with LDT as its baseline: six to eight minutes on two cores, no download.
+"""AIM++ on synthetic scenes, with LDT as its baseline: no download (Vorndran & Roeck 2024, arXiv 2401.14387).
 
 python -m imjax.main --config=configs/demo.py --workdir=runs/demo
+
+Cost: six to eight minutes on two cores, `:tiny` one or two.
 """
 
-from configs.base.datasets import synthetic
+from imjax import config
 
 
 def get_config(preset: str | None = None):
-    return synthetic("aim_pp", preset)
+    return config.get_config("synthetic", "aim_pp", preset)

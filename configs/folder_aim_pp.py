@@ -1,5 +1,15 @@
-from configs.base.own_data import folder
+"""AIM++ on images of your own (Vorndran & Roeck 2024, arXiv 2401.14387).
+
+Masks for a few of them, no code (docs/own_data.md).
+
+python -m imjax.main --config=configs/folder_aim_pp.py --config.data.dir=my_data --workdir=runs/folder_aim_pp
+
+Cost: `:tiny` takes one to three minutes, `:small` minutes to an hour on two cores; the full protocol has not
+been timed.
+"""
+
+from imjax import config
 
 
 def get_config(preset: str | None = None):
-    return folder("aim_pp", preset)
+    return config.get_config("folder", "aim_pp", preset)

@@ -1,5 +1,15 @@
-from configs.base.datasets import hela
+"""LDT (the labeled images only: the lower bound) on HeLa (Vorndran & Roeck 2024, arXiv 2401.14387).
+
+Alive and dead cells and their positions, multilabel, overlapping gray 256² crops, a tenth labeled.
+
+python -m imjax.main --config=configs/hela_ldt.py --config.data.dir=HeLa --workdir=runs/hela_ldt
+
+Cost: `:tiny` takes one to three minutes, `:small` minutes to an hour on two cores; the full protocol has not
+been timed.
+"""
+
+from imjax import config
 
 
 def get_config(preset: str | None = None):
-    return hela("ldt", preset)
+    return config.get_config("hela", "ldt", preset)

@@ -1,5 +1,15 @@
-from configs.base.datasets import isic2018
+"""IM (Inconsistency Masks) on ISIC 2018 Task 1 (Vorndran & Roeck 2024, arXiv 2401.14387).
+
+Skin lesions, binary, 256², a tenth labeled.
+
+python -m imjax.main --config=configs/isic2018_im.py --config.data.dir=ISIC2018 --workdir=runs/isic2018_im
+
+Cost: `:tiny` takes one to three minutes, `:small` minutes to an hour on two cores; the full protocol has not
+been timed.
+"""
+
+from imjax import config
 
 
 def get_config(preset: str | None = None):
-    return isic2018("im", preset)
+    return config.get_config("isic2018", "im", preset)

@@ -1,5 +1,16 @@
-from configs.base.datasets import isic2018
+"""Input Ensemble on ISIC 2018 Task 1 (Vorndran & Roeck 2024, arXiv 2401.14387).
+
+Skin lesions, binary, 256², a tenth labeled.
+
+python -m imjax.main --config=configs/isic2018_input_ensemble.py --config.data.dir=ISIC2018 \
+  --workdir=runs/isic2018_input_ensemble
+
+Cost: `:tiny` takes one to three minutes, `:small` minutes to an hour on two cores; the full protocol has not
+been timed.
+"""
+
+from imjax import config
 
 
 def get_config(preset: str | None = None):
-    return isic2018("input_ensemble", preset)
+    return config.get_config("isic2018", "input_ensemble", preset)

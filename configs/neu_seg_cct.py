@@ -1,5 +1,15 @@
-from configs.base.joint_datasets import neu_seg
+"""CCT on NEU-Seg (Ouali et al. 2020, arXiv 2003.09005).
+
+Three kinds of defects on steel strips, a tenth labeled, simEps's protocol.
+
+python -m imjax.main --config=configs/neu_seg_cct.py --config.data.dir=NEU_Seg --workdir=runs/neu_seg_cct
+
+Cost: `:tiny` takes one to three minutes, `:small` minutes to an hour on two cores; the full protocol has not
+been timed.
+"""
+
+from imjax import config
 
 
 def get_config(preset: str | None = None):
-    return neu_seg("cct", preset)
+    return config.get_config("neu_seg", "cct", preset)

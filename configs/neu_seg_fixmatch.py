@@ -1,5 +1,16 @@
-from configs.base.joint_datasets import neu_seg
+"""FixMatch on NEU-Seg (Sohn et al. 2020, arXiv 2001.07685).
+
+Three kinds of defects on steel strips, a tenth labeled, simEps's protocol.
+
+python -m imjax.main --config=configs/neu_seg_fixmatch.py --config.data.dir=NEU_Seg \
+  --workdir=runs/neu_seg_fixmatch
+
+Cost: `:tiny` takes one to three minutes, `:small` minutes to an hour on two cores; the full protocol has not
+been timed.
+"""
+
+from imjax import config
 
 
 def get_config(preset: str | None = None):
-    return neu_seg("fixmatch", preset)
+    return config.get_config("neu_seg", "fixmatch", preset)

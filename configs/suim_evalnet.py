@@ -1,5 +1,15 @@
-from configs.base.datasets import suim
+"""EvalNet on SUIM (Vorndran & Roeck 2024, arXiv 2401.14387).
+
+8 classes under water, two 256² crops per image, a tenth labeled.
+
+python -m imjax.main --config=configs/suim_evalnet.py --config.data.dir=SUIM --workdir=runs/suim_evalnet
+
+Cost: `:tiny` takes one to three minutes, `:small` minutes to an hour on two cores; the full protocol has not
+been timed.
+"""
+
+from imjax import config
 
 
 def get_config(preset: str | None = None):
-    return suim("evalnet", preset)
+    return config.get_config("suim", "evalnet", preset)

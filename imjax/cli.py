@@ -1,18 +1,165 @@
-"""What every command shares: flags in, clear errors out.
+"""The console script, and what every command shares: flags in, clear errors out.
+
+  imjax train --config=suim_aim_pp:small --config.data.dir=SUIM --workdir=runs/suim_aim_pp
+  imjax --help
 
 Exit codes: 0 done (or stopped on request, to be resumed), 2 something the user can mend, 1 anything else, of
-which inputs that were left out.
+which inputs that were left out; 130 after Ctrl-C.
 """
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import difflib
+import importlib
+import re
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 
 from absl import app, flags
+from ml_collections import config_flags
 
+from imjax.config import keys, named, protocols
 from imjax.errors import PartialFailure, Stopped, TrainingError, UserError
+
+# `--config`, declared here for several commands, is listed by --help of the one that runs.
+flags.disclaim_key_flags()
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """One command of the console script."""
+
+    module: str
+    """Has `define_flags` and `main`; `python -m` runs it as well."""
+    summary: str
+    positional: bool = False
+    """Whether it takes arguments that are no flags; others are refused, since they are slips."""
+    computes: bool = False
+    """Whether nets are run, for which malloc is set up first."""
+
+
+COMMANDS = {
+    "train": Command("imjax.main", "a whole run: data, every stage, table and report", computes=True),
+    "prepare": Command("imjax.prepare", "check and pack a dataset beforehand"),
+    "check": Command("imjax.prepare", "imjax check DIR: what is wrong with a folder of your own images"),
+    "predict": Command("imjax.predict", "masks for new images from a run's nets; export", computes=True),
+    "report": Command("imjax.report.__main__", "one page on one or several runs", positional=True),
+    "sweep": Command("launch.sweep", "many runs, on this machine or on a cluster", positional=True),
+    "keys": Command("imjax.config.keys", "every key of the configuration: type, default, meaning"),
+}
+
+
+def main() -> None:
+    """Run the command that the first argument names; exits with one of the codes above."""
+    name, *arguments = sys.argv[1:] or ["--help"]
+    if name in ("--help", "-h", "-help", "help"):
+        print(usage())
+        sys.exit(0)
+    if name == "--version":
+        from imjax import __version__
+
+        print(f"imjax {__version__}")
+        sys.exit(0)
+    if name not in COMMANDS:
+        close = difflib.get_close_matches(name, COMMANDS, n=2) or list(COMMANDS)
+        sys.exit(_complain(f"no command {name!r}: did you mean {' or '.join(close)}? See imjax --help", 2))
+    if name == "keys":
+        sys.exit(guarded(print_keys, arguments, positional=True))
+    command = COMMANDS[name]
+    if command.computes:
+        # First: it starts the process anew, with the arguments as they still are.
+        from imjax.training.devices import keep_memory
+
+        keep_memory()
+    if name == "check":
+        arguments = check_arguments(arguments)
+    sys.argv[:] = [f"imjax {name}", *arguments]
+    module = importlib.import_module(command.module)
+    # absl's --help shows the docstring of `__main__`, and the flags of the module that argv[0] names.
+    sys.modules["__main__"].__doc__ = module.__doc__
+    before = set(flags.FLAGS)
+    module.define_flags()
+    for flag in set(flags.FLAGS) - before:
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[flag])
+    run(module.main, command.positional)
+
+
+def usage() -> str:
+    """What `imjax --help` prints."""
+    lines = [f"  {name:9}{command.summary}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            "imjax COMMAND [--flag=value …]; imjax COMMAND --help lists the flags",
+            "",
+            *lines,
+            "",
+            "First: imjax train --config=demo:tiny --workdir=runs/demo",
+        ]
+    )
+
+
+def print_keys(arguments: list[str]) -> None:
+    """`imjax keys [WORD]`: every key, or those with the word in their name or meaning."""
+    if len(arguments) > 1 or (arguments and arguments[0].startswith("-")):
+        raise UserError("imjax keys: expected no flags and at most one word to look for")
+    text = keys.describe(*arguments)
+    if not text:
+        slip = arguments[0]
+        raise UserError(f"imjax keys: no key has {slip!r} in its name or meaning{keys.suggest(slip)}")
+    print(text)
+
+
+def check_arguments(arguments: list[str]) -> list[str]:
+    """`imjax check DIR …` as flags of `imjax.prepare`."""
+    folder = [f"--raw={arguments[0]}"] if arguments and not arguments[0].startswith("-") else []
+    return ["--dataset=folder", "--check", *folder, *arguments[len(folder) :]]
+
+
+def define_config(**options) -> None:
+    """Declare `--config`: a file, or the name of one of the package's configurations.
+
+    Args:
+        options: of `config_flags.DEFINE_config_file`: `flag_values`, `sys_argv`.
+    """
+    text = "Configuration: a name (suim_aim_pp:small, demo:tiny) or a file (configs/suim_aim_pp.py:small)."
+    config_flags.DEFINE_config_file("config", None, text, **options)
+    flag = options.get("flag_values", flags.FLAGS)["config"]
+    flag.parser = _ConfigParser(flag.parser)
+
+
+class _ConfigParser(flags.ArgumentParser):
+    """Turns names into files, and leaves the files to ml_collections."""
+
+    def __init__(self, files: flags.ArgumentParser):
+        self._files = files
+
+    def parse(self, argument: str):
+        """`NAME[:preset]` or `PATH[:preset]` → configuration; UserError if there is no such thing."""
+        path = argument.partition(":")[0]
+        if is_name(path):
+            return self._files.parse(f"{named.__file__}:{argument}")
+        if not Path(path).is_file():
+            close = difflib.get_close_matches(Path(path).stem, protocols.list_names(), n=3)
+            hint = (
+                f"did you mean {' or '.join(close)}?"
+                if close
+                else "expected a file, or a name as of configs/"
+            )
+            raise UserError(f"--config={argument}: no such file; {hint}")
+        return self._files.parse(argument)
+
+    def flag_type(self) -> str:
+        """For --help."""
+        return "configuration"
+
+
+def is_name(path: str) -> bool:
+    """Whether a value of `--config`, without its preset, is a name and not a file."""
+    return not path.endswith(".py") and not re.search(r"[/\\]", path)
 
 
 def run(main: Callable[[list[str]], None], positional: bool = False) -> None:
@@ -50,23 +197,38 @@ def guarded(main: Callable[[list[str]], None], arguments: list[str], positional:
 def _parse(argv: list[str]) -> list[str]:
     try:
         return flags.FLAGS(argv)
+    except SystemExit:
+        # absl's --help, which ends with 1.
+        sys.exit(0)
+    except UserError as error:
+        sys.exit(_complain(error, 2))
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
         if "--debug" in argv:
             raise
-        sys.exit(_complain(_reason(error) + "; see --help", 2))
+        sys.exit(_complain(flag_error(error, argv) + "; see --help", 2))
 
 
-def _reason(error: Exception) -> str:
-    """The one line of a flag error that says what is wrong."""
+def flag_error(error: Exception, argv: list[str]) -> str:
+    """The one line of an error of the flags that says what is wrong.
+
+    Args:
+        error: what absl or ml_collections raised.
+        argv: the command line, in which a misspelled key of the configuration is looked for.
+    """
+    for argument in argv:
+        found = re.match(r"--?(?:no)?config\.([\w.]+)", argument)
+        if found and isinstance(error, AttributeError | KeyError | flags.UnrecognizedFlagError):
+            with contextlib.suppress(KeyError):
+                keys.find(found[1])
+                continue
+            return f"config key {found[1]!r} is unknown{keys.suggest(found[1])}"
     lines = [
         line.strip() for line in str(error.args[0] if error.args else error).splitlines() if line.strip()
     ]
-    if isinstance(error, KeyError):
-        return "unknown key in a --config.… flag: " + " ".join(lines)
     if any(line.startswith("Traceback") for line in lines):
         # A configuration file raised: ml_collections hands its whole traceback over as text.
         return f"{lines[0].split(': ')[0]}: {lines[-1].split(': ', 1)[-1]}"
-    return lines[0]
+    return lines[0] if lines else type(error).__name__
 
 
 def _complain(message: object, code: int) -> int:
@@ -74,3 +236,7 @@ def _complain(message: object, code: int) -> int:
         traceback.print_exc()
     print(f"imjax: {message}", file=sys.stderr)
     return code
+
+
+if __name__ == "__main__":
+    main()

@@ -1,8 +1,9 @@
-"""The whole run: `python -m imjax.main --config=configs/suim_aim_pp.py --workdir=runs/suim_aim_pp`.
+"""The whole run: `imjax train --config=suim_aim_pp --workdir=runs/suim_aim_pp`, or `python -m imjax.main …`.
 
 Data are prepared if they are not yet, every stage that is not done is run, and a table and `report.html`
-close it. The same command goes on where a stopped run was. A preset follows the config after a colon
-(`configs/suim_aim_pp.py:tiny`), and any key can be set: `--config.data.dir=/data/suim`.
+close it. The same command goes on where a stopped run was. `--config` is a name or a file
+(`configs/suim_aim_pp.py`); a preset follows it after a colon (`suim_aim_pp:tiny`). Any key can be set:
+`--config.data.dir=/data/suim`; `--help_config` lists the keys.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from absl import flags
-from ml_collections import config_flags
 
 from imjax import cli, log
+from imjax.config import keys
 from imjax.config.constraints import check
 from imjax.config.schema import Config, freeze
 from imjax.errors import UserError
@@ -24,7 +25,8 @@ FLAGS = flags.FLAGS
 
 def define_flags() -> None:
     """Declare this command's flags, once, when it runs and not when it is imported."""
-    config_flags.DEFINE_config_file("config", None, "Configuration file, e.g. configs/demo.py:tiny.")
+    cli.define_config()
+    flags.DEFINE_bool("help_config", False, "List every key of the configuration and stop.")
     flags.DEFINE_string("workdir", None, "Folder of the run: results, figures, nets. Made if missing.")
     flags.DEFINE_multi_string(
         "reuse",
@@ -37,8 +39,13 @@ def define_flags() -> None:
 
 
 def main(_: list[str]) -> None:
-    """Read the flags and run, or print the plan."""
-    config = check(freeze(_config_values()))
+    """Read the flags and run, or print the keys or the plan."""
+    if FLAGS.help_config:
+        print(keys.describe())
+        return
+    if FLAGS.config is None:
+        raise UserError("--config is missing; try --config=demo --workdir=runs/demo")
+    config = check(freeze(FLAGS.config.to_dict()))
     from imjax.pipeline import plan
 
     stages = plan.make_plan(config)
@@ -48,17 +55,6 @@ def main(_: list[str]) -> None:
     if FLAGS.workdir is None:
         raise UserError("--workdir is missing; name the folder that the run may write to")
     run(config, stages, Path(FLAGS.workdir), [Path(folder) for folder in FLAGS.reuse], FLAGS.pod)
-
-
-def _config_values() -> dict:
-    try:
-        if FLAGS.config is None:
-            raise UserError("--config is missing; try --config=configs/demo.py --workdir=runs/demo")
-        return FLAGS.config.to_dict()
-    except OSError as error:
-        raise UserError(
-            f"--config: {str(error).splitlines()[-1].strip()}; see configs/ for what there is"
-        ) from error
 
 
 def run(config: Config, stages: tuple, workdir: Path, reuse: Sequence[Path] = (), pod: bool = False) -> None:

@@ -11,6 +11,8 @@ Without data, --write_synthetic makes a stand-in in the original layout:
 A folder of your own (docs/own_data.md) is looked over by --check, which lists all that is wrong with it:
 
   python -m imjax.prepare --dataset=folder --raw=my_data --check
+
+The same commands are `imjax prepare …` and `imjax check my_data`.
 """
 
 from __future__ import annotations

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from absl import flags
-from ml_collections import config_flags
 
-from configs.base.sweeps import KEYS, SWEEPS
+from imjax import cli
 from imjax.config.constraints import check
 from imjax.config.schema import Config, freeze
+from imjax.config.sweeps import KEYS, SWEEPS
 from imjax.errors import UserError
 from imjax.pipeline.plan import make_plan
 
@@ -38,8 +38,8 @@ def make_points(
     """Every configuration with every combination of the sweeps' values.
 
     Args:
-        configs: configuration files, a preset after a colon.
-        sweeps: `name` of a sweep in configs/base/sweeps.py, or `key:value,value`.
+        configs: names or files of configurations, a preset after a colon.
+        sweeps: `name` of a sweep in imjax/config/sweeps.py, or `key:value,value`.
         settings: `key=value` for all runs.
         root: folder of the runs' folders.
 
@@ -99,12 +99,13 @@ def _point(config: str, values: Sequence[Value], fixed: Sequence[tuple[str, str]
 def _parse(arguments: Sequence[str], name: str) -> Config:
     """The configuration as `imjax.main` would read it from these flags."""
     values, argv = flags.FlagValues(), ["imjax.main", *arguments]
-    config_flags.DEFINE_config_file("config", None, flag_values=values, sys_argv=argv)
+    cli.define_config(flag_values=values, sys_argv=argv)
     try:
         values(argv)
         config = check(freeze(values.config.to_dict()))
         make_plan(config)
         return config
-    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError, UserError) as error:
-        reason = str(error.args[0] if error.args else error).strip().splitlines()[-1].strip()
-        raise UserError(f"{name}: {reason}") from error
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from error
+    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+        raise UserError(f"{name}: {cli.flag_error(error, argv)}") from error

@@ -1,11 +1,11 @@
 """Many runs from one command, each in a folder of its own, on this machine or on a cluster.
 
-  python -m launch.sweep --config=configs/camvid_im_pp.py:small --sweep=seed --set=data.dir=CamVid
+  imjax sweep --config=camvid_im_pp:small --sweep=seed --set=data.dir=CamVid
   python -m launch.sweep --config=configs/suim_im.py configs/suim_im_pp.py --sweep=n:2,3,4 --sweep=seed:0,1
   python -m launch.sweep --config='configs/dsb2018_*.py:small' --sweep=labels --dry_run
   python -m launch.sweep --config=configs/suim_im.py --sweep=seed:0,1,2 --executor=slurm --slurm=time=240
 
-A sweep is a name from configs/base/sweeps.py (seed, n, views, level, labels, block, morphology,
+A sweep is a name from imjax/config/sweeps.py (seed, n, views, level, labels, block, morphology,
 pair_filter) or any key with values; several are combined. Stages that several runs have in common, such as
 LDT's nets, are made once. The same command goes on where it was stopped: finished runs are skipped, failed
 ones are tried again.
@@ -13,6 +13,7 @@ ones are tried again.
 
 from __future__ import annotations
 
+import fnmatch
 import glob
 import signal
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from pathlib import Path
 from absl import flags
 
 from imjax import cli
+from imjax.config import protocols
 from imjax.errors import TrainingError, UserError
 from launch import run_status
 from launch.executors import local
@@ -34,8 +36,8 @@ def define_flags() -> None:
     flags.DEFINE_multi_string(
         "config",
         [],
-        "Configuration file, e.g. configs/suim_im.py:small; for more, repeat the flag, name them after it, "
-        "or give a pattern with *.",
+        "Configuration, e.g. suim_im:small or configs/suim_im.py; for more, repeat the flag, name them after "
+        "it, or give a pattern with *.",
     )
     flags.DEFINE_multi_string("sweep", [], "Name of a sweep, or key:value,value. May be repeated.")
     flags.DEFINE_multi_string("set", [], "key=value for all runs, e.g. data.dir=CamVid. May be repeated.")
@@ -57,7 +59,7 @@ def main(arguments: list[str]) -> None:
     """Run every point that is not finished; UserError for what the caller can mend."""
     configs = [path for text in (*FLAGS.config, *arguments) for path in _matching(text)]
     if not configs:
-        raise UserError("--config is missing; try --config=configs/demo.py:tiny --sweep=seed --dry_run")
+        raise UserError("--config is missing; try --config=demo:tiny --sweep=seed --dry_run")
     points = make_points(configs, FLAGS.sweep, FLAGS.set, Path(FLAGS.root))
     if FLAGS.dry_run:
         print(
@@ -96,9 +98,12 @@ def _matching(text: str) -> list[str]:
     pattern, colon, preset = text.partition(":")
     if not glob.has_magic(pattern):
         return [text]
-    found = sorted(glob.glob(pattern))
+    if cli.is_name(pattern):
+        found = fnmatch.filter(protocols.list_names(), pattern)
+    else:
+        found = sorted(glob.glob(pattern))
     if not found:
-        raise UserError(f"--config={text}: no file matches this pattern")
+        raise UserError(f"--config={text}: no configuration matches this pattern")
     return [path + colon + preset for path in found]
 
 

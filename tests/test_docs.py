@@ -26,12 +26,13 @@ import numpy as np
 import pytest
 from absl import flags
 from documents import ALL, PAGES, ROOT, Block, Shell, copied, linked, of
-from ml_collections import config_flags
 
+from imjax import cli
 from imjax.config.constraints import check
 from imjax.config.schema import freeze
 from imjax.data.folder import tables
 from imjax.data.readers import registry
+from imjax.errors import UserError
 from imjax.pipeline.plan import make_plan
 from launch import sweep
 from launch.grid import make_points
@@ -102,8 +103,8 @@ def parsed(module: str, words: list[str], monkeypatch) -> tuple[flags.FlagValues
         for kind in KINDS:
             define = functools.partial(getattr(flags, f"DEFINE_{kind}"), flag_values=values)
             patch.setattr(flags, f"DEFINE_{kind}", define)
-        file = functools.partial(config_flags.DEFINE_config_file, flag_values=values, sys_argv=argv)
-        patch.setattr(config_flags, "DEFINE_config_file", file)
+        config = functools.partial(cli.define_config, flag_values=values, sys_argv=argv)
+        patch.setattr(cli, "define_config", config)
         package = importlib.util.find_spec(module).submodule_search_locations
         importlib.import_module(f"{module}.__main__" if package else module).define_flags()
     return values, values(argv)[1:]
@@ -112,7 +113,7 @@ def parsed(module: str, words: list[str], monkeypatch) -> tuple[flags.FlagValues
 @pytest.mark.parametrize(
     ("module", "words", "error"),
     [
-        ("imjax.main", ["--config=configs/nothing.py", "--workdir=x"], OSError),
+        ("imjax.main", ["--config=configs/nothing.py", "--workdir=x"], UserError),
         ("imjax.main", ["--config=configs/demo.py", "--config.nothing=1", "--plan"], AttributeError),
         ("imjax.main", ["--config=configs/demo.py", "--nothing"], flags.UnrecognizedFlagError),
         ("imjax.main", ["--config=configs/demo.py"], AssertionError),

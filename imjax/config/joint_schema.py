@@ -4,95 +4,113 @@ from __future__ import annotations
 
 import dataclasses
 
+from imjax.config.key import Constraint, at_least, below, between, group, key, one_of, some_of
+
 WEIGHTINGS = ("none", "inconsistency", "csl", "metassl")
 """What may weigh the pixels of a joint method (method.md 2.2, 2.3)."""
 
 TAPS = ("encoder", "decoder", "output")
 """Where a backbone's features can be had."""
 
+REGIONS = Constraint(lambda v: len(v) in (0, 4), "four weights, of UC, US, DC, DS, or none")
+CHANCE = between(0, 1)
+
 
 @dataclasses.dataclass(frozen=True)
 class View:
     """Photometry of one kind of view, drawn anew at each step: strengths (method.md 1.8) and chances."""
 
-    blur: int
-    noise: int
-    """Standard deviation of Gaussian noise, in gray levels."""
-    gain: float
-    offset: float
-    contrast_prob: float
-    blur_prob: float
-    noise_prob: float
+    blur: int = key(0, "Largest radius of the blur, in pixels, from 0 to 3.", between(0, 3))
+    noise: int = key(0, "Standard deviation of Gaussian noise, in gray levels.", at_least(0))
+    gain: float = key(0.0, "Contrast: the factor is drawn from 1 ± gain.")
+    offset: float = key(0.0, "Brightness: gray levels that are added, drawn from ± offset.")
+    contrast_prob: float = key(0.0, "Chance of gain and offset.", CHANCE)
+    blur_prob: float = key(0.0, "Chance of blur.", CHANCE)
+    noise_prob: float = key(0.0, "Chance of noise.", CHANCE)
+
+
+STRONG = View(blur=3, noise=12, gain=0.5, offset=25.0, contrast_prob=0.8, blur_prob=0.5, noise_prob=0.5)
 
 
 @dataclasses.dataclass(frozen=True)
 class Ramp:
     """How consistency comes in: `peak · exp(−5(1 − t/T)²)`, method.md 2."""
 
-    peak: float
-    steps: int
-    """T."""
-    unit: int
-    """t is counted in units of so many steps."""
+    peak: float = key(0.1, "Weight of consistency at the end of the ramp-up.", at_least(0))
+    steps: int = key(30_000, "T: steps of the ramp-up.", at_least(1))
+    unit: int = key(150, "t is counted in units of so many steps.", at_least(1))
 
 
 @dataclasses.dataclass(frozen=True)
 class SimEps:
     """simEps, method.md 2.1."""
 
-    nets: int
-    combine: str
-    """How the other nets make a net's pseudo-label: `max` or `mean` of their probabilities."""
-    kappa: float
-    """Weight of the similarity loss."""
-    stages: tuple[str, ...]
-    """Where similarity is asked for: some of `encoder`, `decoder`, `output`."""
+    nets: int = key(
+        3, "Nets that learn from one another.", Constraint(lambda v: v >= 2, "at least 2 (published: 3 or 4)")
+    )
+    combine: str = key(
+        "max",
+        "How the other nets make a net's pseudo-label: `max` or `mean` of their probabilities.",
+        one_of(("max", "mean")),
+    )
+    kappa: float = key(50.0, "Weight of the similarity loss.", at_least(0))
+    stages: tuple[str, ...] = key(
+        ("output",), "Where similarity is asked for: some of `encoder`, `decoder`, `output`.", some_of(TAPS)
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class MetaSSL:
     """MetaSSL, method.md 2.2."""
 
-    unlabeled: tuple[float, ...]
-    """Weights of the regions UC, US, DC, DS of unlabeled pixels; empty: those of the method."""
-    labeled: tuple[float, ...]
-    """The same of labeled ones."""
-    threshold: float
-    """Of confidence, at the start, for every class."""
-    momentum: float
-    """Of the thresholds' moving average."""
+    unlabeled: tuple[float, ...] = key(
+        (), "Weights of the regions UC, US, DC, DS of unlabeled pixels; empty: those of the method.", REGIONS
+    )
+    labeled: tuple[float, ...] = key((), "The same of labeled ones.", REGIONS)
+    threshold: float = key(0.9, "Confidence threshold at the start, for every class.")
+    momentum: float = key(0.5, "Of the thresholds' moving average.", CHANCE)
 
 
 @dataclasses.dataclass(frozen=True)
 class Joint:
     """Methods that see labeled and unlabeled images in every batch, method.md 2."""
 
-    patch: tuple[int, ...]
-    """Depth, height and width of the random part of a volume that a step sees, and of the windows that nets
-    predict through; empty: the whole."""
-    predict_overlap: float
-    """Share of its side that a window has in common with the next, along each axis of a volume."""
-    weighting: str
-    """What weighs the unlabeled pixels: `none`, `inconsistency` (pixels on which the two predictions
-    disagree are out), `csl`, or `metassl`."""
-    ramp: Ramp
-    ema_decay: float
-    """Largest decay of Mean Teacher's moving average."""
-    teacher_noise: float
-    """Standard deviation of the noise on the teacher's images, of 1, cut at twice as much."""
-    confidence: float
-    """FixMatch, UniMatch: least probability of a pseudo-label."""
-    cps_labeled: bool
-    """CPS: the nets learn each other's class of labeled images as well."""
-    cutmix: float
-    """Chance that an unlabeled strong view has a box of another image."""
-    feature_dropout: float
-    """UniMatch."""
-    flip: float
-    """Weak views: chance of each of the two mirrorings; of one where up and down matter."""
-    turn: float
-    """Weak views: chance of a turn by right angles, where up and down do not matter."""
-    weak: View
-    strong: View
-    simeps: SimEps
-    metassl: MetaSSL
+    patch: tuple[int, ...] = key(
+        (),
+        "Depth, height and width of the random part of a volume that a step sees, and of the windows that "
+        "nets predict through; empty: the whole.",
+    )
+    predict_overlap: float = key(
+        0.5,
+        "Share of its side that a window has in common with the next, along each axis of a volume.",
+        below(1),
+    )
+    weighting: str = key(
+        "none",
+        "What weighs the unlabeled pixels: `none`, `inconsistency` (pixels on which the two predictions "
+        "disagree are out), `csl`, or `metassl`.",
+        one_of(WEIGHTINGS),
+    )
+    ramp: Ramp = group(Ramp())
+    ema_decay: float = key(0.99, "Largest decay of Mean Teacher's moving average.", CHANCE)
+    teacher_noise: float = key(
+        0.1,
+        "Standard deviation of the noise on the teacher's images, of 1, cut at twice as much.",
+        at_least(0),
+    )
+    confidence: float = key(0.95, "FixMatch, UniMatch: least probability of a pseudo-label.", CHANCE)
+    cps_labeled: bool = key(False, "CPS: the nets learn each other's class of labeled images as well.")
+    cutmix: float = key(0.5, "Chance that an unlabeled strong view has a box of another image.", CHANCE)
+    feature_dropout: float = key(
+        0.5, "UniMatch: share of the features that its third stream drops.", below(1)
+    )
+    flip: float = key(
+        0.5, "Weak views: chance of each of the two mirrorings; of one where up and down matter.", CHANCE
+    )
+    turn: float = key(
+        0.5, "Weak views: chance of a turn by right angles, where up and down do not matter.", CHANCE
+    )
+    weak: View = group(View(), "Photometry of weak views.")
+    strong: View = group(STRONG, "Photometry of strong views.")
+    simeps: SimEps = group(SimEps())
+    metassl: MetaSSL = group(MetaSSL())

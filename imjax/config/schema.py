@@ -1,18 +1,30 @@
 """The run's configuration: ml_collections at the door, frozen dataclasses behind it.
 
-Each field is read somewhere in `imjax/` (a test holds this), so that a key that does nothing is an
-unknown key, and unknown keys fail with the nearest valid names.
+A field says a key's type, default, meaning and constraint (`imjax.config.key`); rules between keys are in
+`imjax.config.constraints`. Each is read somewhere in `imjax/` (a test holds this), so that a key that does
+nothing is an unknown key, and unknown keys fail with the closest valid names.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import typing
 from collections.abc import Mapping
 from typing import Any
 
 from imjax.config.joint_schema import Joint
+from imjax.config.key import (
+    KERNEL,
+    MULTIPLE_OF_16,
+    Constraint,
+    at_least,
+    below,
+    group,
+    key,
+    more_than,
+    one_of,
+    some_of,
+)
 from imjax.errors import UserError
 
 KERNELS = (0, 3, 5)
@@ -29,6 +41,10 @@ LABEL_KINDS = ("auto", "binary", "multiclass", "multilabel")
 PLACES = frozenset({"data.dir", "data.cache", "nets_per_device", "max_device_dataset_mib", "on_nan"})
 """Keys that change where and how fast a run runs, and whether it comes to its end, not what it gives."""
 
+SCHEDULES = ("constant", "poly", "plateau")
+"""Of the learning rate."""
+SHARE = Constraint(lambda v: 0 < v < 1, "more than 0, less than 1")
+
 LEVELS = ("low", "mid", "high")
 """Strengths of the consistency loss's views, in the order of its schedules (method.md 1.7)."""
 
@@ -37,226 +53,285 @@ LEVELS = ("low", "mid", "high")
 class Data:
     """The dataset and how it is cut."""
 
-    dataset: str
-    """Name of a reader (`imjax.data.readers.registry`)."""
-    dir: str
-    """The data as the user has it."""
-    cache: str
-    """Where packed arrays go; empty: the user's cache folder."""
-    depth: int
-    """Slices that volumes are padded or cut to; 0: the dataset has images."""
-    height: int
-    """Images are resized to these two, volumes padded or cut."""
-    width: int
-    crops: int
-    """Random crops per image, for datasets that are cropped."""
-    overlap: float
-    """Share of its side that a 256x256 crop has in common with the next, for datasets that are cut into
-    a grid of crops; 0 = off."""
-    fit: str
-    """How an image comes to that size: `resize`, all of it; `crop`, squares of its own pixels, in a grid
-    unless `crops` are drawn; `pad`, in the middle, shrunk where it is larger."""
-    stretch: bool
-    """Each image's 0.5th percentile of gray levels becomes 0 and its 99.5th 255, before it is cut."""
-    label_fraction: float
-    """Share of the training images whose labels are used."""
-    val_fraction: float
-    """Share of the training images that becomes val, where the dataset brings none; of the whole pool,
-    where it brings no test either."""
-    test_fraction: float
-    """Share of the images that becomes test, where the dataset is one pool of images."""
-    split: str
-    """Division into training, validation and test: `published`, or another of the dataset's (`scenes`)."""
-    split_seed: int
-    label_kind: str
-    """Of a folder of one's own (`folder`): `auto` reads it off the masks, or another of LABEL_KINDS."""
-    rotation_invariant: bool
-    """Of a folder of one's own: up and down do not matter, so that copies are turned upside down too."""
-    synthetic_train: int
-    """Numbers of scenes of the synthetic dataset."""
-    synthetic_val: int
-    synthetic_test: int
+    dataset: str = key("", "Name of a reader (`imjax.data.readers.registry`).")
+    dir: str = key("", "The data as the user has it.")
+    cache: str = key("", "Where packed arrays go; empty: the user's cache folder.")
+    depth: int = key(
+        0,
+        "Slices that volumes are padded or cut to; 0: the dataset has images.",
+        Constraint(lambda v: v >= 0 and v % 16 == 0, "0 (images) or a multiple of 16"),
+    )
+    height: int = key(256, "Images are resized to this height, volumes padded or cut.", MULTIPLE_OF_16)
+    width: int = key(256, "The same for the width.", MULTIPLE_OF_16)
+    crops: int = key(0, "Random crops per image, for datasets that are cropped.", at_least(0))
+    overlap: float = key(
+        0.0,
+        "Share of its side that a 256x256 crop has in common with the next, for datasets that are cut "
+        "into a grid of crops; 0: off.",
+        below(1),
+    )
+    fit: str = key(
+        "resize",
+        "How an image comes to that size: `resize`, all of it; `crop`, squares of its own pixels, in a "
+        "grid unless `crops` are drawn; `pad`, in the middle, shrunk where it is larger.",
+        one_of(FITS),
+    )
+    stretch: bool = key(
+        False, "Each image's 0.5th percentile of gray levels becomes 0 and its 99.5th 255, before it is cut."
+    )
+    label_fraction: float = key(
+        0.1,
+        "Share of the training images whose labels are used.",
+        Constraint(lambda v: 0 < v <= 1, "more than 0, at most 1"),
+    )
+    val_fraction: float = key(
+        0.1,
+        "Share of the training images that becomes val, where the dataset brings none; of the whole pool, "
+        "where it brings no test either.",
+        SHARE,
+    )
+    test_fraction: float = key(
+        0.2, "Share of the images that becomes test, where the dataset is one pool of images.", SHARE
+    )
+    split: str = key(
+        "published",
+        "Division into training, validation and test: `published`, or another of the dataset's (`scenes`).",
+    )
+    split_seed: int = key(0, "Seed of the division and of random crops.")
+    label_kind: str = key(
+        "auto",
+        "Of a folder of your own (`folder`): `auto` infers it from the masks, or what they are.",
+        one_of(LABEL_KINDS),
+    )
+    rotation_invariant: bool = key(
+        True, "Of a folder of your own: up and down do not matter, so that copies are turned upside down too."
+    )
+    synthetic_train: int = key(400, "Training images of the synthetic dataset.")
+    synthetic_val: int = key(80, "Its val images.")
+    synthetic_test: int = key(80, "Its test images.")
 
 
 @dataclasses.dataclass(frozen=True)
 class Model:
     """The backbone: U-Net(α), method.md 1.4, or the benchmark's U-Net, method.md 2."""
 
-    backbone: str
-    """`study` or `benchmark`."""
-    alpha: float
-    """Width of nets that do not grow."""
-    width_per_generation: tuple[float, ...]
-    """Width per generation of the methods that grow."""
-    dropout: float
-    """Of `study`, the same in every block."""
-    features: tuple[int, ...]
-    """Of `benchmark`, from the shallowest stage to the deepest; α multiplies them."""
-    dropouts: tuple[float, ...]
-    """Of `benchmark`, on the way down."""
-    momentum: float
-    """Of batch normalization's running statistics."""
-    dtype: str
-    """Compute type: `auto` (bfloat16 on accelerators, float32 on CPU), `float32` or `bfloat16`."""
-    convolution: str
-    """How k×k convolutions are computed: `auto` (by the platform), `products`, `split_products`, `direct`."""
+    backbone: str = key("study", "`study` or `benchmark`.", one_of(("study", "benchmark")))
+    alpha: float = key(1.0, "Width of nets that do not grow.", more_than(0))
+    width_per_generation: tuple[float, ...] = key(
+        (1.0, 1.25, 1.5, 1.75, 2.0), "Width per generation of the methods that grow."
+    )
+    dropout: float = key(0.0, "Of `study`, the same in every block.")
+    features: tuple[int, ...] = key(
+        (16, 32, 64, 128, 256), "Of `benchmark`, from the shallowest stage to the deepest; α multiplies them."
+    )
+    dropouts: tuple[float, ...] = key((0.05, 0.1, 0.2, 0.3, 0.5), "Of `benchmark`, on the way down.")
+    momentum: float = key(0.99, "Of batch normalization's running statistics.")
+    dtype: str = key(
+        "auto",
+        "Compute type: `auto` (bfloat16 on accelerators, float32 on CPU), `float32` or `bfloat16`.",
+        one_of(("auto", "float32", "bfloat16")),
+    )
+    convolution: str = key(
+        "auto",
+        "How k×k convolutions are computed: `auto` (by the platform), `products`, `split_products`, "
+        "`direct`.",
+        one_of(CONVOLUTIONS),
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class Train:
-    """One training stage, method.md 1.5."""
+    """One training stage, method.md 1.5: AdamW at a constant rate, as published."""
 
-    epochs: int
-    steps_per_epoch: int
-    """0: the published rule, ⌊images / batch_size⌋."""
-    batch_size: int
-    optimizer: str
-    """`adamw`, `adam` or `sgd`."""
-    schedule: str
-    """Of the learning rate: `constant`; `poly` down to 0 at the end; `plateau` a tenth of it at a time."""
-    learning_rate: float
-    momentum: float
-    """Of `sgd`."""
-    weight_decay: float
-    """`adamw`: taken off the weights as it is at each step, not times the learning rate; `sgd`: of the
-    squared weights; `adam` has none."""
-    adam_epsilon: float
-    patience: int
-    """Epochs without a better training loss (of joint methods: on the labels) until `plateau` acts."""
+    epochs: int = key(50, "Passes over the training set.", at_least(1))
+    steps_per_epoch: int = key(
+        0, "Optimizer steps of an epoch; 0: the published rule, ⌊images / batch_size⌋."
+    )
+    batch_size: int = key(32, "Images of a step; of joint methods half of them are labeled.", at_least(1))
+    optimizer: str = key("adamw", "`adamw`, `adam` or `sgd`.", one_of(("adamw", "adam", "sgd")))
+    schedule: str = key(
+        "constant",
+        "Of the learning rate: `constant`; `poly` down to 0 at the end; `plateau` a tenth of it at a time.",
+        one_of(SCHEDULES),
+    )
+    learning_rate: float = key(0.003, "Learning rate at the start.", more_than(0))
+    momentum: float = key(0.9, "Of `sgd`.")
+    weight_decay: float = key(
+        1e-4,
+        "`adamw`: taken off the weights as it is at each step, not times the learning rate; `sgd`: of the "
+        "squared weights; `adam` has none.",
+    )
+    adam_epsilon: float = key(1e-7, "`adamw`, `adam`: added to the root of the second moment.")
+    patience: int = key(
+        50,
+        "Epochs without a better training loss (of joint methods: on the labels) until `plateau` acts.",
+        at_least(1),
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class Augment:
     """Strength per generation, method.md 1.7."""
 
-    blur: tuple[int, ...]
-    noise: tuple[int, ...]
-    gain: tuple[float, ...]
-    offset: tuple[float, ...]
+    blur: tuple[int, ...] = key(..., "Largest radius of the blur, in pixels, from 0 to 3.")
+    noise: tuple[int, ...] = key(
+        ..., "Uniform noise: largest change of a pixel, in gray levels, at most 255."
+    )
+    gain: tuple[float, ...] = key(..., "Contrast: the factor is drawn from 1 ± gain.")
+    offset: tuple[float, ...] = key(..., "Brightness: gray levels that are added, drawn from ± offset.")
 
 
 @dataclasses.dataclass(frozen=True)
 class AugmentStrength:
     """Of photometry, method.md 1.8."""
 
-    blur: int
-    noise: int
-    gain: float
-    offset: float
+    blur: int = key(..., "Largest radius of the blur, in pixels, from 0 to 3.")
+    noise: int = key(..., "Uniform noise: largest change of a pixel, in gray levels, at most 255.")
+    gain: float = key(..., "Contrast: the factor is drawn from 1 ± gain.")
+    offset: float = key(..., "Brightness: gray levels that are added, drawn from ± offset.")
 
 
 @dataclasses.dataclass(frozen=True)
 class Aldt(AugmentStrength):
     """The augmented labeled set, made once."""
 
-    copies: int
+    copies: int = key(9, "Augmented copies of every labeled pair.", at_least(0))
 
 
 @dataclasses.dataclass(frozen=True)
 class Ensemble(AugmentStrength):
     """Who labels: several nets, or several views of one net. The strength is the views'."""
 
-    members: int
-    """Nets: the best n of the last generation, and of EvalNets the best n (method.md 1.2)."""
-    views: int
-    """Of Input Ensemble."""
+    members: int = key(
+        2, "Nets: the best n of the last generation, and of EvalNets the best n (method.md 1.2).", at_least(1)
+    )
+    views: int = key(3, "Views of Input Ensemble.", at_least(1))
 
 
 @dataclasses.dataclass(frozen=True)
 class Consistency(Augment):
     """Consistency loss, method.md 1.2 and 1.7: strengths low, mid, high of the two views."""
 
-    level: str
-    """`low`, `mid` or `high`."""
-    epochs: int
+    level: str = key("mid", "Strength of the views: `low`, `mid` or `high`.", one_of(LEVELS))
+    epochs: int = key(100, "Epochs, each over the labeled and the unlabeled batches.", at_least(1))
 
 
 @dataclasses.dataclass(frozen=True)
 class Mask:
     """Inconsistency mask, method.md 1.3."""
 
-    erode: int
-    dilate: int
-    """Sizes of the square kernels; 0 = off."""
-    zero_image: bool
-    zero_label: bool
-    require_same_classes: bool
-    """Drop an image when the members' sets of predicted classes differ."""
+    erode: int = key(0, "Size of the square kernel that erodes the mask; 0: off.", KERNEL)
+    dilate: int = key(0, "Size of the square kernel that dilates it afterwards; 0: off.", KERNEL)
+    zero_image: bool = key(True, 'Inconsistent pixels of the image become 0 ("block input").')
+    zero_label: bool = key(True, 'Inconsistent pixels of the label become 0 ("block output").')
+    require_same_classes: bool = key(
+        False, "Drop an image when the members' sets of predicted classes differ."
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class EvalNetData(AugmentStrength):
     """The pairs that EvalNets learn from, method.md 1.6; the strength is that of every other pair."""
 
-    passes: int
-    val_passes: int
-    fewest: int
-    """Candidates drawn per pair: from `fewest` to `most`."""
-    most: int
-    kernels: tuple[int, ...]
-    """Sizes that erosion and dilation are drawn from."""
-    val_candidates: int
-    """Method `evalnet`: nets of each start stage whose masks of val images are scored."""
+    passes: int = key(10, "Passes over the labeled images.", at_least(1))
+    val_passes: int = key(3, "Passes over the val images.", at_least(1))
+    fewest: int = key(2, "Candidates drawn per pair: at least so many.")
+    most: int = key(4, "Candidates drawn per pair: at most so many.")
+    kernels: tuple[int, ...] = key(
+        KERNELS,
+        "Sizes that erosion and dilation are drawn from.",
+        Constraint(lambda v: bool(v) and set(v) <= set(KERNELS), f"sizes of {KERNELS}"),
+    )
+    val_candidates: int = key(
+        3, "Method `evalnet`: nets of each start stage whose masks of val images are scored.", at_least(1)
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class EvalNet:
-    """EvalNets and their use, method.md 1.4 to 1.6."""
+    """EvalNets and their use, method.md 1.4 to 1.6; the thresholds are SUIM's."""
 
-    alpha: float
-    candidates: int
-    """EvalNets that are trained; the best `ensemble.members` of them score."""
-    lowest: float
-    """MIN of the copy counts: pairs up to this score get one copy."""
-    highest: float
-    """MAX: pairs above it get five."""
-    threshold: float
-    """Method `evalnet` keeps masks from this score on."""
-    pairs: EvalNetData
-    train: Train
+    alpha: float = key(2.0, "Width of EvalNets.", more_than(0))
+    candidates: int = key(
+        5, "EvalNets that are trained; the best `ensemble.members` of them score.", at_least(1)
+    )
+    lowest: float = key(0.43, "MIN of the copy counts: pairs up to this score get one copy.")
+    highest: float = key(0.51, "MAX: pairs above it get five.")
+    threshold: float = key(0.51, "Method `evalnet` keeps masks from this score on.")
+    pairs: EvalNetData = group(EvalNetData(blur=1, noise=10, gain=0.2, offset=10.0))
+    train: Train = group(Train(), "Training of EvalNets.")
+
+
+GROWING = Augment(
+    blur=(0, 1, 1, 2, 3),
+    noise=(5, 10, 15, 20, 25),
+    gain=(0.1, 0.2, 0.3, 0.4, 0.5),
+    offset=(5.0, 10.0, 15.0, 20.0, 25.0),
+)
+LOW_MID_HIGH = Consistency(
+    blur=(1, 2, 3), noise=(10, 17, 25), gain=(0.15, 0.3, 0.5), offset=(10.0, 17.0, 25.0)
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """A whole run."""
+    """A whole run; the defaults are the published protocol (Vorndran & Roeck, arXiv 2401.14387)."""
 
-    method: str
-    """Name in `imjax.methods.registry`."""
-    seed: int
-    generations: int
-    num_baseline_nets: int
-    """Nets trained from different seeds for LDT, ALDT and FDT."""
-    candidates: int
-    """The same per generation."""
-    top: int
-    """Candidates, best on val first, whose mean is reported."""
-    baselines: tuple[str, ...]
-    """Start methods to train beside the method, for comparison: `ldt`, `aldt`, `fdt`."""
-    nets_per_device: int
-    """Most members that a device holds at once; 0: on a CPU one, elsewhere as many as fit its memory."""
-    member_execution: str
-    """How the members of a device run: `batched` (`vmap`), `sequential` (one after another inside one
-    program), or `auto`."""
-    max_device_dataset_mib: int
-    """Sets up to this size stay on the device; larger ones stream from the host."""
-    eval_batch_size: int
-    on_nan: str
-    """When a candidate's loss is not finite: `stop` the run, or `drop` the candidate, which then is ranked
-    last and in no ensemble. May be changed in a run's folder, to go on after a stop."""
-    select_on_test: bool
-    """Rank candidates on test instead of val, as the published HeLa code does: for replication only."""
-    data: Data
-    model: Model
-    train: Train
-    augment: Augment
-    aldt: Aldt
-    ensemble: Ensemble
-    consistency: Consistency
-    mask: Mask
-    evalnet: EvalNet
-    metassl: bool
-    """Short for `joint.weighting=metassl`."""
-    joint: Joint
+    method: str = key("aim_pp", "Name in `imjax.methods.registry`.")
+    seed: int = key(
+        0,
+        "Of all that is drawn, but for the division of the data (`data.split_seed`).",
+        Constraint(lambda v: 0 <= v < 2**63, "at least 0, less than 2^63"),
+    )
+    generations: int = key(
+        5, "Times that the unlabeled images are labeled and new nets trained.", at_least(0)
+    )
+    num_baseline_nets: int = key(10, "Nets trained from different seeds for LDT, ALDT and FDT.", at_least(1))
+    candidates: int = key(5, "Nets trained from different seeds per generation.", at_least(1))
+    top: int = key(4, "Candidates, best on val first, whose mean is reported.", at_least(1))
+    baselines: tuple[str, ...] = key(
+        (),
+        "Start methods to train beside the method, for comparison: `ldt`, `aldt`, `fdt`.",
+        some_of(("ldt", "aldt", "fdt")),
+    )
+    nets_per_device: int = key(
+        0,
+        "Most members that a device holds at once; 0: on a CPU one, elsewhere as many as fit its memory.",
+        at_least(0),
+    )
+    member_execution: str = key(
+        "auto",
+        "How the members of a device run: `batched` (`vmap`), `sequential` (one after another inside one "
+        "program), or `auto`.",
+        one_of(EXECUTIONS),
+    )
+    max_device_dataset_mib: int = key(
+        4096, "Sets up to this size stay on the device; larger ones stream from the host.", at_least(0)
+    )
+    eval_batch_size: int = key(
+        32, "Images per call where nets predict: val, test, pseudo-labels.", at_least(1)
+    )
+    on_nan: str = key(
+        "stop",
+        "When a candidate's loss is not finite: `stop` the run, or `drop` the candidate, which then is "
+        "ranked last and in no ensemble. May be changed in a run's folder, to go on after a stop.",
+        one_of(("stop", "drop")),
+    )
+    select_on_test: bool = key(
+        False,
+        "Rank candidates on test instead of val, as the published HeLa code does: for replication only.",
+    )
+    data: Data = group(Data())
+    model: Model = group(Model())
+    train: Train = group(Train())
+    augment: Augment = group(GROWING)
+    aldt: Aldt = group(Aldt(blur=3, noise=25, gain=0.5, offset=25.0))
+    ensemble: Ensemble = group(Ensemble(blur=2, noise=17, gain=0.3, offset=17.0))
+    consistency: Consistency = group(LOW_MID_HIGH)
+    mask: Mask = group(Mask())
+    evalnet: EvalNet = group(EvalNet())
+    metassl: bool = key(False, "Short for `joint.weighting=metassl`.")
+    joint: Joint = group(Joint())
 
 
 def freeze(values: Mapping[str, Any], cls: type = Config, path: str = "") -> Any:
@@ -264,23 +339,25 @@ def freeze(values: Mapping[str, Any], cls: type = Config, path: str = "") -> Any
 
     Raises:
         UserError: an unknown or missing key or a wrong type, with the full path of the key, the value,
-            and the nearest valid names.
+            and the closest valid names.
     """
     hints = typing.get_type_hints(cls)
-    for key in values:
-        if key not in hints:
-            raise UserError(f"config key {path + key!r} is unknown{_nearest(key, hints)}")
-    for key in hints:
-        if key not in values:
+    for name in values:
+        if name not in hints:
+            raise UserError(f"config key {path + name!r} is unknown{_suggest(path + name)}")
+    for name in hints:
+        if name not in values:
             raise UserError(
-                f"config key {path + key!r} is missing; see imjax/config/schema.py for what it means"
+                f"config key {path + name!r} is missing; `imjax keys {path + name}` says what it means"
             )
-    return cls(**{key: _convert(values[key], hint, path + key) for key, hint in hints.items()})
+    return cls(**{name: _convert(values[name], hint, path + name) for name, hint in hints.items()})
 
 
-def _nearest(key: str, names: Mapping[str, Any]) -> str:
-    close = difflib.get_close_matches(key, names, n=3, cutoff=0.5)
-    return f": did you mean {' or '.join(close)}?" if close else f"; valid here: {', '.join(names)}"
+def _suggest(name: str) -> str:
+    # Here, since it reads this module.
+    from imjax.config import keys
+
+    return keys.suggest(name)
 
 
 def _convert(value: Any, hint: Any, path: str) -> Any:
@@ -305,7 +382,7 @@ def _convert(value: Any, hint: Any, path: str) -> Any:
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested configuration → one level with dotted keys."""
     flat: dict[str, Any] = {}
-    for key, value in values.items():
-        name = prefix + key
+    for part, value in values.items():
+        name = prefix + part
         flat |= flatten(value, name + ".") if isinstance(value, Mapping) else {name: value}
     return flat

@@ -30,7 +30,9 @@ def define_flags() -> None:
         "Folder of a run; for more, repeat the flag, name them after it, separate them by commas, or give a "
         "pattern with * that stands for all runs that match it.",
     )
-    flags.DEFINE_string("out", None, "The html file to write.")
+    flags.DEFINE_string(
+        "out", None, "The html file to write; default: report.html, of one run in its folder."
+    )
 
 
 def main(arguments: list[str]) -> None:
@@ -38,12 +40,13 @@ def main(arguments: list[str]) -> None:
     workdirs = folders([*FLAGS.workdir, *arguments])
     if not workdirs:
         raise UserError("--workdir is missing, expected the folder of a run, e.g. --workdir=runs/demo")
-    if FLAGS.out is None:
-        raise UserError("--out is missing, expected the html file to write, e.g. --out=report.html")
+    # One run has its page in its folder; one on several belongs to none of them.
+    default = workdirs[0] / "report.html" if len(workdirs) == 1 else Path("report.html")
+    out = Path(FLAGS.out) if FLAGS.out else default
     from imjax.report.page import write_report
 
-    write_report(workdirs, Path(FLAGS.out))
-    print(f"report: {FLAGS.out}")
+    write_report(workdirs, out)
+    print(f"report: {out}")
 
 
 def folders(values: Sequence[str]) -> list[Path]:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs.base.sweeps import SWEEPS
+from imjax.config.sweeps import SWEEPS
 from imjax.errors import UserError
 from imjax.ops import inconsistency
 from launch.grid import make_points

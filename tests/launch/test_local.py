@@ -132,11 +132,11 @@ def test_stopping_the_sweep_lets_its_runs_save_themselves(tmp_path, name):
         signal.signal(signal.SIGINT, signal.default_int_handler)
         sys.path.insert(0, {str(FAKE.parent)!r})
         from test_local import fake_command
-        from imjax import door
-        from launch import runs, sweep
-        runs.command = fake_command({{0: "slow", 1: "slow"}})
+        from imjax import cli
+        from launch import run_status, sweep
+        run_status.command = fake_command({{0: "slow", 1: "slow"}})
         sweep.define_flags()
-        door.run(sweep.main, positional=True)
+        cli.run(sweep.main, positional=True)
     """)
     arguments = [f"--config={CONFIG}", "--sweep=seed:0,1,2", "--jobs=2", f"--root={tmp_path}"]
     sweep = subprocess.Popen(

@@ -32,7 +32,7 @@ SPEC = DatasetSpec("toy", "Toy", "multiclass", ("background", "a", "b"), ((0, 0,
 
 @pytest.fixture(scope="module")
 def joint():
-    from configs.base.common import common
+    from imjax.config.defaults import common
 
     settings = freeze(common().to_dict()["joint"], Joint)
     return dataclasses.replace(settings, confidence=0.4, cutmix=1.0)

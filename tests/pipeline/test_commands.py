@@ -65,7 +65,7 @@ def test_bad_files_are_named_before_any_training(damage, command, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "part"),
     [
-        (("--config.trian.epochs=1",), 'Did you mean "train"'),
+        (("--config.trian.epochs=1",), "did you mean train.epochs"),
         (("--config.train.epochs=many",), "--config.train.epochs=many"),
         (("--config.data.height=50",), "multiple of 16"),
         (("positional",), "positional"),

@@ -62,13 +62,13 @@ def test_saves_take_a_tenth_of_the_time_at_most(tmp_path, monkeypatch):
     now = [100.0]
     monkeypatch.setattr(checkpoints.time, "monotonic", lambda: now[0])
     members, state = Members(2), MEMBERS.shard(STATE)
-    collect = members.gather
+    gather = members.gather
 
     def slowly(chunks):
         now[0] += 0.5
-        return collect(chunks)
+        return gather(chunks)
 
-    monkeypatch.setattr(members, "collect", slowly)
+    monkeypatch.setattr(members, "gather", slowly)
     saved, taken = Checkpoints(tmp_path), []
     # The first takes from 100 to 100.5: the next is taken 5 seconds after that, and not before.
     for step, moment in ((1, 100.0), (2, 105.4), (3, 105.5), (4, 110.9)):
@@ -106,7 +106,7 @@ from imjax.training.ensemble_parallel import Members
 members, checkpoints = Members(2), Checkpoints(Path(sys.argv[1]))
 for step in (3, 6):
     state = {"w": np.full((2, 2000, 1000), step, np.float32), "n": np.full(2, step, np.int32)}
-    checkpoints.save(step, members, members.spread(state), wait=step == 3)
+    checkpoints.save(step, members, members.shard(state), wait=step == 3)
 time.sleep(float(sys.argv[2]))
 os.kill(os.getpid(), signal.SIGKILL)
 """

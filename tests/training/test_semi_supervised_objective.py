@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from configs.base.common import common
+from imjax.config.defaults import common
 from imjax.config.joint_schema import Joint
 from imjax.config.schema import Train, freeze
 from imjax.data.spec import DatasetSpec

@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import pytest
 
-from configs.base.common import common
+from imjax.config.defaults import common
 from imjax.config.joint_schema import Joint
 from imjax.config.schema import freeze
 from imjax.data.spec import DatasetSpec

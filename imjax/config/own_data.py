@@ -2,8 +2,8 @@
 
 from ml_collections import ConfigDict
 
-from configs.base import joint_datasets, presets
-from configs.base.common import common
+from imjax.config import joint_datasets, presets
+from imjax.config.defaults import common
 
 DATA = dict(dataset="folder", dir="my_data", label_fraction=1.0, val_fraction=0.2)
 """Every mask that is not held out for val or test is a labeled image, and of few masks a tenth is no val."""

@@ -2,8 +2,8 @@
 
 from ml_collections import ConfigDict
 
-from configs.base import presets
-from configs.base.common import common
+from imjax.config import presets
+from imjax.config.defaults import common
 
 
 def _of_files(method: str, dataset: str, **data) -> ConfigDict:

@@ -2,6 +2,8 @@
 
 from ml_collections import ConfigDict
 
+from imjax.errors import UserError
+
 
 def apply(config: ConfigDict, preset: str, presets: dict) -> ConfigDict:
     """Apply a preset of the dataset to its configuration.
@@ -12,11 +14,11 @@ def apply(config: ConfigDict, preset: str, presets: dict) -> ConfigDict:
         presets: name → function that changes a configuration.
 
     Raises:
-        ValueError: no such preset, with the ones there are.
+        UserError: no such preset, with the ones there are.
     """
     if preset:
         if preset not in presets:
-            raise ValueError(f"preset {preset!r} is unknown; there are: {', '.join(presets)}")
+            raise UserError(f"preset {preset!r} is unknown; there are: {', '.join(presets)}")
         presets[preset](config)
     return config
 

@@ -1,0 +1,112 @@
+"""The console script: its commands, names of configurations, and slips."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from absl import flags
+
+from imjax import cli
+from imjax.config import keys
+from imjax.errors import UserError
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def imjax(command_environment, tmp_path):
+    """The console script in an empty folder: exit code, stdout, stderr."""
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+    def call(*words):
+        line = [sys.executable, "-m", "imjax.cli", *words]
+        environment = dict(command_environment, PYTHONPATH=path)
+        done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        return done.returncode, done.stdout, done.stderr
+
+    return call
+
+
+def parsed(*words):
+    values, argv = flags.FlagValues(), ["imjax train", *words]
+    cli.define_config(flag_values=values, sys_argv=argv)
+    values(argv)
+    return values.config
+
+
+def test_a_name_and_a_file_are_the_same_configuration():
+    named = parsed("--config=suim_aim_pp:small", "--config.seed=3")
+    assert named == parsed(f"--config={ROOT}/configs/suim_aim_pp.py:small", "--config.seed=3")
+    assert named.seed == 3 and named != parsed("--config=suim_aim_pp")
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("suim_aim_ppp", "did you mean aim_pp"),
+        ("configs/demoo.py", "no such file; did you mean demo"),
+        ("demo:huge", "there are: tiny"),
+    ],
+)
+def test_slips_in_the_configuration(word, message):
+    with pytest.raises(UserError, match=message):
+        parsed(f"--config={word}")
+
+
+def test_runs_are_planned_outside_of_the_checkout(imjax):
+    code, out, err = imjax("train", "--config=suim_aim_pp:small", "--plan")
+    assert code == 0 and "08_train_g2" in out, err
+    code, out, err = imjax("sweep", "--config=demo:tiny", "--sweep=seed:0,1", "--dry_run")
+    assert code == 0 and out.count("--config=demo:tiny") == 2, err
+
+
+def test_commands_list_their_flags(imjax):
+    for command, flag in (("train", "--config:"), ("prepare", "--raw"), ("sweep", "--dry_run")):
+        code, out, err = imjax(command, "--help")
+        assert code == 0 and flag in out and "--[no]debug" in out, err
+
+
+def test_the_module_lists_the_configuration_as_well(command_environment):
+    line = [sys.executable, "-m", "imjax.main", "--help"]
+    done = subprocess.run(line, cwd=ROOT, env=command_environment, capture_output=True, text=True)
+    assert done.returncode == 0 and "--config:" in done.stdout and "--workdir:" in done.stdout
+
+
+def test_slips_get_one_line_and_code_2(imjax):
+    for words, part in (
+        (["trian"], "did you mean train"),
+        (["train"], "--config is missing"),
+        (["train", "--config=demo", "--config.lr=1"], "did you mean train.learning_rate"),
+        (["check"], "--raw is missing"),
+        (["keys", "nosuchkey"], "no key"),
+    ):
+        code, out, err = imjax(*words)
+        assert code == 2 and not out and part in err and len(err.splitlines()) == 1, err
+
+
+def test_check_takes_the_folder_as_it_is():
+    words = ["--dataset=folder", "--check", "--raw=mine", "--sheet=s.png"]
+    assert cli.check_arguments(["mine", "--sheet=s.png"]) == words
+    assert cli.check_arguments(["--raw=mine"]) == ["--dataset=folder", "--check", "--raw=mine"]
+
+
+@pytest.mark.parametrize("key", keys.list_keys(), ids=lambda key: key.name)
+def test_every_key_has_a_meaning_and_is_listed(key):
+    assert key.meaning and key.name in keys.describe()
+
+
+@pytest.mark.parametrize(
+    ("slip", "right"),
+    [
+        ("lr", "train.learning_rate"),
+        ("epochs", "train.epochs"),
+        ("batchsize", "train.batch_size"),
+        ("trian.epochs", "train.epochs"),
+        ("label_frac", "data.label_fraction"),
+        ("members", "ensemble.members"),
+    ],
+)
+def test_the_closest_keys_of_all_groups(slip, right):
+    assert right in keys.suggest(slip)
