@@ -14,6 +14,7 @@ from importlib import resources
 import pandas as pd
 
 from imjax.config.schema import PLACES, flatten
+from imjax.data.spec import DatasetSpec
 from imjax.report import names
 from imjax.report.load import RunRecord, to_generation
 
@@ -57,7 +58,7 @@ class Entry:
     method: str
     generation: int | None
     results: pd.DataFrame
-    """Rows of `collect_results`."""
+    """Columns of `RunRecord.results`, and each row's `run` (a number), `top` and `select_on_test`."""
 
     @property
     def num_seeds(self) -> int:
@@ -95,12 +96,55 @@ class Entry:
         return self.results[(self.results["metric"] == metric) & (self.results["class_name"] == "")]
 
 
-def collect_results(runs: Sequence[RunRecord]) -> pd.DataFrame:
-    """Test results of one dataset's runs, with each seed of a method and generation once.
+@dataclasses.dataclass(frozen=True, eq=False)
+class DatasetResults:
+    """Test results of all runs of one dataset."""
 
-    Returns:
-        The columns of `RunRecord.results`, and each row's `run` (a number), `top` and `select_on_test`.
-    """
+    runs: Sequence[RunRecord]
+    entries: tuple[Entry, ...]
+    """In the order of the page."""
+    published: Published
+
+    @property
+    def spec(self) -> DatasetSpec:
+        """Spec of the dataset."""
+        return self.runs[0].spec
+
+    @property
+    def metric(self) -> str:
+        """The dataset's primary metric."""
+        return self.spec.headline
+
+    @property
+    def metric_title(self) -> str:
+        """Title of the primary metric."""
+        return names.metric_title(self.metric)
+
+    @property
+    def metrics(self) -> list[str]:
+        """Metrics that have a mean over classes, the primary one first."""
+        means = (
+            entry.results[entry.results["class_name"] == ""]["metric"].unique() for entry in self.entries
+        )
+        metrics = dict.fromkeys(itertools.chain.from_iterable(means))
+        return sorted(metrics, key=lambda metric: metric != self.metric)
+
+    @property
+    def top(self) -> str:
+        """How many candidates `Entry.top_mean` averages: `2`, or `2/3` where the runs differ."""
+        return "/".join(sorted({str(run.config.get("top", 1)) for run in self.runs}, key=int))
+
+    def published_value(self, method: str, generation: int | None, metric: str | None = None) -> float | None:
+        """Test value in the paper; without `metric` that of the primary metric."""
+        return self.published.get((self.spec.name, method, generation, metric or self.metric))
+
+    def gap(self, method: str, generation: int | None, reference: str) -> Spread | None:
+        """`compute_gap` of the primary metric."""
+        return compute_gap(self.runs, method, generation, reference, self.metric)
+
+
+def _concat_results(runs: Sequence[RunRecord]) -> pd.DataFrame:
+    """Test results of the runs, with each seed of a method and generation once, and columns of their runs."""
     tables = [
         run.test_results.assign(run=i, top=run.config.get("top", 1), select_on_test=run.select_on_test)
         for i, run in enumerate(runs)
@@ -110,16 +154,22 @@ def collect_results(runs: Sequence[RunRecord]) -> pd.DataFrame:
     return results[results["run"] == first_run]
 
 
-def collect_entries(runs: Sequence[RunRecord]) -> tuple[Entry, ...]:
-    """Entries of one dataset's runs in the order of the page."""
-    entries = [Entry(*key, rows) for key, rows in group_by_entry(collect_results(runs))]
+def collect_results(runs: Sequence[RunRecord], published: Published | None = None) -> DatasetResults:
+    """Results of one dataset's runs.
+
+    Args:
+        runs: of one dataset.
+        published: values to show next to them; by default those of `read_published`.
+    """
+    entries = [Entry(*key, rows) for key, rows in group_by_entry(_concat_results(runs))]
     appearance = list(dict.fromkeys(entry.method for entry in entries))
 
     def position(entry: Entry) -> tuple[int, int, int]:
         generation = -1 if entry.generation is None else entry.generation
         return names.method_order(entry.method), appearance.index(entry.method), generation
 
-    return tuple(sorted(entries, key=position))
+    published = read_published(runs) if published is None else published
+    return DatasetResults(runs, tuple(sorted(entries, key=position)), published)
 
 
 def group_by_entry(results: pd.DataFrame) -> Iterator[tuple[tuple[str, int | None], pd.DataFrame]]:
@@ -134,13 +184,6 @@ def group_by_method(runs: Iterable[RunRecord]) -> dict[str, list[RunRecord]]:
     for run in runs:
         groups.setdefault(run.method, []).append(run)
     return groups
-
-
-def list_metrics(entries: Sequence[Entry], primary_metric: str) -> list[str]:
-    """Metrics that have a mean over classes, the primary one first."""
-    means = (entry.results[entry.results["class_name"] == ""]["metric"].unique() for entry in entries)
-    metrics = dict.fromkeys(itertools.chain.from_iterable(means))
-    return sorted(metrics, key=lambda metric: metric != primary_metric)
 
 
 def find_baselines(runs: Sequence[RunRecord], method: str) -> list[str]:

@@ -92,9 +92,8 @@ def _select_illustrated(runs: Sequence[RunRecord]) -> list[RunRecord]:
 
 def _describe_dataset(runs: Sequence[RunRecord]) -> dict[str, Any]:
     """What the page shows of all runs of one dataset together."""
-    spec, published = runs[0].spec, aggregate.read_published(runs)
-    entries = aggregate.collect_entries(runs)
-    top = "/".join(sorted({str(run.config.get("top", 1)) for run in runs}, key=int))
+    spec, results = runs[0].spec, aggregate.collect_results(runs)
+    entries = results.entries
     in_rows = _has_row_per_method(entries)
     plot = plots.plot_methods if in_rows else plots.plot_generations
     return {
@@ -102,19 +101,19 @@ def _describe_dataset(runs: Sequence[RunRecord]) -> dict[str, Any]:
         "alarms": run_warnings.warn_ranked_on_test(runs)
         + run_warnings.warn_dropped_candidates(runs)
         + pseudo_labels.warn_useless_labels(runs),
-        "sentences": summary.write_sentences(spec, entries, runs, published, top),
+        "sentences": summary.write_sentences(results),
         "notes": run_warnings.note_small_samples(entries, runs),
         "cautions": run_warnings.warn_unfinished(runs)
         + run_warnings.warn_leaking_splits(runs)
         + run_warnings.warn_conflicting_results(runs)
         + run_warnings.warn_differing_configs(runs),
-        "results": tables.tabulate_results(spec, entries, published, top) if entries else None,
-        "gaps": tables.tabulate_gaps(spec, entries, runs, published),
-        "chart": plot(spec, entries, published) if entries else None,
+        "results": tables.tabulate_results(results) if entries else None,
+        "gaps": tables.tabulate_gaps(results),
+        "chart": plot(results) if entries else None,
         "chart_caption": plots.METHODS_CAPTION if in_rows else plots.GENERATIONS_CAPTION,
         "label_chart": plots.plot_pseudo_labels(spec, runs),
         "labels": _describe_pseudo_labels(spec, runs),
-        "classes": tables.tabulate_classes(spec, entries),
+        "classes": tables.tabulate_classes(results),
         "legend": _list_colors(spec),
         # One run's own strips show as much.
         "comparison": images.compare_methods(runs, MAX_IMAGES) if len(runs) > 1 else [],

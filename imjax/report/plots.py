@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 
 from imjax.data.spec import DatasetSpec
 from imjax.report import names, pseudo_labels
-from imjax.report.aggregate import Entry, Published, group_by_method, summarize_seeds
+from imjax.report.aggregate import DatasetResults, Entry, group_by_method, summarize_seeds
 from imjax.report.load import RunRecord, ScalarRecord, StageRecord
 from imjax.report.pseudo_labels import SPLITS, MaskSizes
 
@@ -137,14 +137,9 @@ def _shorten_tag(tag: str) -> str:
     return re.sub(r"\s+", " ", tag)
 
 
-def plot_generations(spec: DatasetSpec, entries: Sequence[Entry], published: Published) -> Chart:
-    """Primary metric of every method of one dataset, with generations on the x axis.
-
-    Args:
-        spec: of the dataset.
-        entries: of that dataset.
-        published: values of the papers, drawn hollow.
-    """
+def plot_generations(results: DatasetResults) -> Chart:
+    """Primary metric of every method, with generations on the x axis; published values are hollow."""
+    entries = results.entries
     methods = list(dict.fromkeys(entry.method for entry in entries))
     styles = assign_line_styles(methods)
     curves = {m: [e for e in entries if e.method == m and e.generation is not None] for m in methods}
@@ -155,27 +150,27 @@ def plot_generations(spec: DatasetSpec, entries: Sequence[Entry], published: Pub
         axes = figure.subplots()
         drawn = []
         for entry, offset in zip(levels, dodge_offsets(len(levels), 0.12), strict=True):
-            _draw_level(axes, spec, entry, published, styles[entry.method], NO_GENERATION_X + offset)
+            _draw_level(axes, results, entry, styles[entry.method], NO_GENERATION_X + offset)
             drawn.append(([entry], NO_GENERATION_X + offset))
         for group, offset in zip(curves.values(), dodge_offsets(len(curves), 0.05), strict=True):
-            _draw_curve(axes, spec, group, published, styles[group[0].method], offset)
+            _draw_curve(axes, results, group, styles[group[0].method], offset)
             drawn.append((group, offset))
         # Of several methods the candidates would hide the lines.
         if len(curves) <= 1:
             for group, x in drawn:
-                _draw_candidates(axes, group, spec.headline, styles[group[0].method], x)
-        _finish_generations(figure, axes, spec, curves)
-        alt = f"Test {names.metric_title(spec.headline)} over generations on {spec.title}"
-        return Chart(encode_svg(figure), alt, spec.title)
+                _draw_candidates(axes, group, results.metric, styles[group[0].method], x)
+        _finish_generations(figure, axes, results.metric_title, curves)
+        title = results.spec.title
+        return Chart(encode_svg(figure), f"Test {results.metric_title} over generations on {title}", title)
 
 
-def _finish_generations(figure: Figure, axes: Any, spec: DatasetSpec, curves: dict[str, list[Entry]]) -> None:
+def _finish_generations(figure: Figure, axes: Any, metric: str, curves: dict[str, list[Entry]]) -> None:
     """Axes and legend."""
     last = max((entry.generation for group in curves.values() for entry in group), default=0)
     axes.set_xticks([NO_GENERATION_X, *range(last + 1)], ["no gen.", *map(str, range(last + 1))])
     axes.set_xlim(NO_GENERATION_X - 0.35, last + 0.35)
     axes.set_xlabel("generation")
-    axes.set_ylabel(f"test {names.metric_title(spec.headline)}")
+    axes.set_ylabel(f"test {metric}")
     handles, labels = axes.get_legend_handles_labels()
     if any(line.get_markerfacecolor() == "none" for line in axes.lines):
         hollow = {"marker": "o", "color": "#777777", "markerfacecolor": "none", "linestyle": ""}
@@ -184,40 +179,30 @@ def _finish_generations(figure: Figure, axes: Any, spec: DatasetSpec, curves: di
     figure.legend(handles, labels, **WIDE_LEGEND)
 
 
-def _draw_level(
-    axes: Any, spec: DatasetSpec, entry: Entry, published: Published, style: LineStyle, x: float
-) -> None:
+def _draw_level(axes: Any, results: DatasetResults, entry: Entry, style: LineStyle, x: float) -> None:
     """A method without generations: a horizontal line."""
-    if best := entry.best(spec.headline):
+    if best := entry.best(results.metric):
         line = {"color": style.color, "linestyle": style.dash, "linewidth": style.width}
         axes.axhline(best.mean, label=_label_method([entry]), **line)
         if best.sd is not None:
             axes.errorbar([x], [best.mean], [best.sd], color=style.color, capsize=3, elinewidth=1.2)
-    reference = published.get((spec.name, entry.method, None, spec.headline))
+    reference = results.published_value(entry.method, None)
     if reference is not None:
         axes.plot([x], [reference], **style.hollow)
 
 
 def _draw_curve(
-    axes: Any,
-    spec: DatasetSpec,
-    entries: Sequence[Entry],
-    published: Published,
-    style: LineStyle,
-    offset: float,
+    axes: Any, results: DatasetResults, entries: Sequence[Entry], style: LineStyle, offset: float
 ) -> None:
     """A method with generations: a line through them."""
-    known = [(e.generation + offset, best) for e in entries if (best := e.best(spec.headline))]
+    known = [(e.generation + offset, best) for e in entries if (best := e.best(results.metric))]
     x, y = [x for x, _ in known], [best.mean for _, best in known]
     axes.plot(x, y, label=_label_method(entries), **style.line)
     if any(best.sd is not None for _, best in known):
         bars = [best.sd or 0 for _, best in known]
         axes.errorbar(x, y, bars, color=style.color, fmt="none", capsize=2, elinewidth=1)
     # Only the generations there are: a run of two need not show the paper's five.
-    references = {
-        e.generation + offset: published.get((spec.name, e.method, e.generation, spec.headline))
-        for e in entries
-    }
+    references = {e.generation + offset: results.published_value(e.method, e.generation) for e in entries}
     references = {x: value for x, value in references.items() if value is not None}
     if references:
         axes.plot(list(references), list(references.values()), **style.hollow)
@@ -237,15 +222,9 @@ def _draw_candidates(
         axes.scatter([x] * len(values), values, color=style.color, marker=style.marker, **CANDIDATE_POINTS)
 
 
-def plot_methods(spec: DatasetSpec, entries: Sequence[Entry], published: Published) -> Chart:
-    """Primary metric of methods without generations, one row each.
-
-    Args:
-        spec: of the dataset.
-        entries: of that dataset, none with generations.
-        published: values of the papers, drawn hollow.
-    """
-    metric = spec.headline
+def plot_methods(results: DatasetResults) -> Chart:
+    """Primary metric of methods without generations, one row each; published values are hollow."""
+    entries, metric = results.entries, results.metric
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(4.5, 1.1 + 0.32 * len(entries)), layout="constrained")
         axes = figure.subplots()
@@ -255,15 +234,15 @@ def plot_methods(spec: DatasetSpec, entries: Sequence[Entry], published: Publish
             if best := entry.best(metric):
                 bars = {"xerr": [best.sd or 0], "fmt": "o", "markersize": 6, "capsize": 3}
                 axes.errorbar([best.mean], [row], color=BLUE, **bars)
-            reference = published.get((spec.name, entry.method, None, metric))
+            reference = results.published_value(entry.method, None)
             if reference is not None:
                 axes.plot([reference], [row], "o", color="#777777", markerfacecolor="none", markersize=7)
         axes.set_yticks(range(len(entries)), [names.method_title(entry.method) for entry in entries])
         axes.set_ylim(len(entries) - 0.5, -0.5)
-        axes.set_xlabel(f"test {names.metric_title(metric)}")
+        axes.set_xlabel(f"test {results.metric_title}")
         axes.grid(axis="x", color="#dddddd", linewidth=0.8)
-        alt = f"Test {names.metric_title(metric)} of the methods on {spec.title}"
-        return Chart(encode_svg(figure), alt, spec.title)
+        title = results.spec.title
+        return Chart(encode_svg(figure), f"Test {results.metric_title} of the methods on {title}", title)
 
 
 def plot_mask_sizes(title: str, sizes: Sequence[MaskSizes]) -> Chart:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from imjax.data.spec import DatasetSpec
-from imjax.report import aggregate, names
-from imjax.report.aggregate import Entry, Published
-from imjax.report.load import RunRecord
+from imjax.report import names
+from imjax.report.aggregate import DatasetResults, Entry, find_baselines
 from imjax.report.tables import format_delta, format_mean, format_metric
 
 FEW = 2
@@ -17,21 +15,12 @@ BOUNDS = names.ORACLES | {ALL_LABELS}
 """Methods that see more labels than there are: never named the best method."""
 
 
-def write_sentences(
-    spec: DatasetSpec, entries: Sequence[Entry], runs: Sequence[RunRecord], published: Published, top: str
-) -> list[str]:
-    """The primary metric of every method in words; of more than `FEW` methods, that of the best.
-
-    Args:
-        spec: of the dataset.
-        entries: of `runs`.
-        runs: of the dataset.
-        published: values of the papers.
-        top: how many candidates the mean takes, as text.
-    """
-    last = {entry.method: entry for entry in entries if entry.best(spec.headline)}
+def write_sentences(results: DatasetResults) -> list[str]:
+    """The primary metric of every method in words; of more than `FEW` methods, that of the best."""
+    metric = results.metric
+    last = {entry.method: entry for entry in results.entries if entry.best(metric)}
     if not last:
-        return [f"No test {names.metric_title(spec.headline)} yet."]
+        return [f"No test {results.metric_title} yet."]
     plain = [entry for entry in last.values() if entry.generation is None]
     generational = [entry for entry in last.values() if entry.generation is not None]
     fair = [e for e in last.values() if not e.ranked_on_test and names.base_name(e.method) not in BOUNDS]
@@ -39,47 +28,39 @@ def write_sentences(
     methods = {names.method_title(entry.method).removesuffix(", ensemble") for entry in fair}
     if len(methods) <= FEW or 0 < len(generational) <= FEW:
         if not generational:
-            return [f"{_describe_entry(spec, entry, published, top)}." for entry in plain]
-        return [_compare_entry(spec, entry, plain, runs, published, top) for entry in generational]
-    select = min if spec.headline in names.DESCENDING else max
-    best = select(fair, key=lambda entry: entry.best(spec.headline).mean)
-    references = {ALL_LABELS, *aggregate.find_baselines(runs, best.method)}
+            return [f"{_describe_entry(results, entry)}." for entry in plain]
+        return [_compare_entry(results, entry, plain) for entry in generational]
+    select = min if metric in names.DESCENDING else max
+    best = select(fair, key=lambda entry: entry.best(metric).mean)
+    references = {ALL_LABELS, *find_baselines(results.runs, best.method)}
     compared = [e for e in plain if names.base_name(e.method) in references or e.method in references]
-    sentence = _compare_entry(spec, best, compared, runs, published, top)
-    return [f"Best of {len(methods)} methods: {sentence}"]
+    return [f"Best of {len(methods)} methods: {_compare_entry(results, best, compared)}"]
 
 
-def _compare_entry(
-    spec: DatasetSpec,
-    entry: Entry,
-    references: Sequence[Entry],
-    runs: Sequence[RunRecord],
-    published: Published,
-    top: str,
-) -> str:
+def _compare_entry(results: DatasetResults, entry: Entry, references: Sequence[Entry]) -> str:
     """An entry's metric, and its gaps to reference methods without generations."""
-    parts = [_describe_entry(spec, entry, published, top)]
+    parts = [_describe_entry(results, entry)]
     if entry.generation is not None:
         parts[0] += f" after generation {entry.generation}"
-    baselines = aggregate.find_baselines(runs, entry.method)
+    baselines = find_baselines(results.runs, entry.method)
     for reference in references:
-        gap = aggregate.compute_gap(runs, entry.method, entry.generation, reference.method, spec.headline)
+        gap = results.gap(entry.method, entry.generation, reference.method)
         if gap and reference.method != entry.method:
             title = names.method_title(reference.method)
             title += ", its baseline" if baselines == [reference.method] else ""
             title += ", all labels" if names.base_name(reference.method) == ALL_LABELS else ""
-            value = format_metric(reference.best(spec.headline).mean, 3)
+            value = format_metric(reference.best(results.metric).mean, 3)
             parts.append(f"{format_delta(gap.mean)} against {title} ({value})")
     return "; ".join(parts) + "."
 
 
-def _describe_entry(spec: DatasetSpec, entry: Entry, published: Published, top: str) -> str:
-    paper = published.get((spec.name, entry.method, entry.generation, spec.headline))
-    best = entry.best(spec.headline)
+def _describe_entry(results: DatasetResults, entry: Entry) -> str:
+    best = entry.best(results.metric)
     seeds = f"over {best.n} seeds" if best and best.n > 1 else "with one seed"
-    reference = f"; published {paper:.3f}" if paper is not None else ""
+    published = results.published_value(entry.method, entry.generation)
+    reference = f"; published {published:.3f}" if published is not None else ""
+    top_mean = format_mean(entry.top_mean(results.metric))
     return (
-        f"{names.method_title(entry.method)} reaches a test {names.metric_title(spec.headline)} of "
-        f"{format_mean(best)} {seeds} "
-        f"(mean of the best {top} candidates {format_mean(entry.top_mean(spec.headline))}{reference})"
+        f"{names.method_title(entry.method)} reaches a test {results.metric_title} of {format_mean(best)} "
+        f"{seeds} (mean of the best {results.top} candidates {top_mean}{reference})"
     )

@@ -5,10 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from imjax.data.spec import DatasetSpec
-from imjax.report import aggregate, names
-from imjax.report.aggregate import Entry, Published, Spread
-from imjax.report.load import RunRecord
+from imjax.report import names
+from imjax.report.aggregate import DatasetResults, Entry, Spread, find_baselines
 
 NONE = "–"
 ON_TEST = " (ranked on TEST)"
@@ -58,42 +56,34 @@ def format_delta(value: Spread | float | None, digits: int = 3) -> str:
     return f"{value:+.{digits}f}".replace("-", "−") if round(value, digits) else f"{0:.{digits}f}"
 
 
-def find_published_metric(spec: DatasetSpec, entries: Sequence[Entry], published: Published) -> str | None:
+def find_published_metric(results: DatasetResults) -> str | None:
     """The metric for which there are published values of these entries, the primary one first."""
-    for metric in aggregate.list_metrics(entries, spec.headline):
-        if any((spec.name, e.method, e.generation, metric) in published for e in entries):
+    for metric in results.metrics:
+        if any(results.published_value(e.method, e.generation, metric) is not None for e in results.entries):
             return metric
     return None
 
 
-def tabulate_results(spec: DatasetSpec, entries: Sequence[Entry], published: Published, top: str) -> Table:
-    """Test metrics, one line per method and generation.
-
-    Args:
-        spec: of the dataset.
-        entries: of that dataset.
-        published: values of the papers.
-        top: how many candidates the mean column takes, as text.
-    """
-    metrics = aggregate.list_metrics(entries, spec.headline)
-    published_metric = find_published_metric(spec, entries, published)
+def tabulate_results(results: DatasetResults) -> Table:
+    """Test metrics, one line per method and generation."""
+    entries, metrics, published_metric = results.entries, results.metrics, find_published_metric(results)
     head = [names.metric_title(metric) for metric in metrics]
-    head.insert(1, f"{names.metric_title(spec.headline)}, mean of best {top}")
+    head.insert(1, f"{results.metric_title}, mean of best {results.top}")
     if published_metric:
         head[2:2] = [f"published {names.metric_title(published_metric)}", "measured − published"]
     rows = []
     for entry in entries:
         cells = [format_metric(entry.best(metric)) for metric in metrics]
-        cells.insert(1, format_metric(entry.top_mean(spec.headline)))
+        cells.insert(1, format_metric(entry.top_mean(results.metric)))
         if published_metric:
-            reference = published.get((spec.name, entry.method, entry.generation, published_metric))
+            reference = results.published_value(entry.method, entry.generation, published_metric)
             delta = _format_difference(entry.best(published_metric), reference)
             cells[2:2] = [format_metric(reference, 3), delta]
         title = names.entry_title(entry.method, entry.generation)
         rows.append((title + ON_TEST if entry.ranked_on_test else title, *cells))
     caption = (
         f"Test split. Each value is that of the candidate that is {_describe_ranking(entries)}; next to the "
-        f"{names.metric_title(spec.headline)} is its mean over the best {top} candidates. "
+        f"{results.metric_title} is its mean over the best {results.top} candidates. "
         f"{_describe_direction(metrics)}{_describe_seeds(entries)}"
     )
     if published_metric:
@@ -119,34 +109,19 @@ def _find_breaks(entries: Sequence[Entry]) -> frozenset[int]:
     return frozenset(i for i in range(1, len(groups)) if groups[i] != groups[i - 1])
 
 
-def tabulate_gaps(
-    spec: DatasetSpec, entries: Sequence[Entry], runs: Sequence[RunRecord], published: Published
-) -> Table | None:
-    """Gain of every method over its baseline; None if no method has one.
-
-    Args:
-        spec: of the dataset.
-        entries: of `runs`.
-        runs: of the dataset.
-        published: values of the papers.
-    """
-    generations = sorted({entry.generation for entry in entries if entry.generation is not None})
-    pairs = [
-        (m, b) for m in dict.fromkeys(e.method for e in entries) for b in aggregate.find_baselines(runs, m)
-    ]
+def tabulate_gaps(results: DatasetResults) -> Table | None:
+    """Gain of every method over its baseline; None if no method has one."""
+    methods = dict.fromkeys(entry.method for entry in results.entries)
+    generations = sorted({entry.generation for entry in results.entries if entry.generation is not None})
     rows = []
-    for method, baseline in pairs:
-        gaps = {
-            generation: aggregate.compute_gap(runs, method, generation, baseline, spec.headline)
-            for generation in (None, *generations)
-        }
+    for method, baseline in [(m, b) for m in methods for b in find_baselines(results.runs, m)]:
+        gaps = {generation: results.gap(method, generation, baseline) for generation in (None, *generations)}
         if any(gaps.values()):
             last = [generation for generation, gap in gaps.items() if gap][-1]
-            upper = published.get((spec.name, method, last, spec.headline))
-            lower = published.get((spec.name, baseline, None, spec.headline))
+            upper, lower = results.published_value(method, last), results.published_value(baseline, None)
             reference = None if upper is None or lower is None else upper - lower
             title = f"{names.method_title(baseline)} → {names.entry_title(method, last)}"
-            title += ON_TEST if any(e.ranked_on_test for e in entries if e.method == method) else ""
+            title += ON_TEST if any(e.ranked_on_test for e in results.entries if e.method == method) else ""
             delta = _format_difference(gaps[last], reference)
             cells = [format_delta(gaps[last]), format_delta(reference), delta, str(gaps[last].n)]
             rows.append((title, *cells, *(format_delta(gaps[generation]) for generation in generations)))
@@ -154,20 +129,15 @@ def tabulate_gaps(
         return None
     head = ["baseline → method", "gap", "published gap", "measured − published", "seeds"]
     head += [f"gap, gen. {generation}" for generation in generations]
+    labels = " (of ALDT and FDT: LDT)" if generations else ""
+    order = ": first after the last generation there is, on the right after each" if generations else ""
+    spread = " (mean ± their standard deviation)" if _describe_seeds(results.entries) else ""
+    caption = (
+        f"Test {results.metric_title} of each method minus that of its baseline{labels}{order}. "
+        f"Differences are taken seed by seed{spread}. {_describe_direction([results.metric])}"
+    )
     # Without published values two columns would be empty.
-    return drop_empty_columns(
-        Table(tuple(head), tuple(rows), _caption_gaps(spec, entries, bool(generations)))
-    )
-
-
-def _caption_gaps(spec: DatasetSpec, entries: Sequence[Entry], has_generations: bool) -> str:
-    labels = " (of ALDT and FDT: LDT)" if has_generations else ""
-    order = ": first after the last generation there is, on the right after each" if has_generations else ""
-    spread = " (mean ± their standard deviation)" if _describe_seeds(entries) else ""
-    return (
-        f"Test {names.metric_title(spec.headline)} of each method minus that of its baseline{labels}{order}. "
-        f"Differences are taken seed by seed{spread}. {_describe_direction([spec.headline])}"
-    )
+    return drop_empty_columns(Table(tuple(head), tuple(rows), caption))
 
 
 def _format_difference(value: Spread | None, reference: float | None) -> str:
@@ -190,12 +160,13 @@ def _find_best(values: Sequence[Spread | None], metric: str) -> list[int]:
     return [i for i, value in enumerate(values) if value and value.mean == best]
 
 
-def tabulate_classes(spec: DatasetSpec, entries: Sequence[Entry]) -> Table | None:
+def tabulate_classes(results: DatasetResults) -> Table | None:
     """IoU of each class over all test images together; None where there are no values per class."""
+    spec, entries = results.spec, results.entries
     rows, colors, best = [], [], set()
     if len({entry.method for entry in entries if entry.generation is not None}) > 1:
         # Every generation of several methods would make dozens of columns.
-        entries = list({entry.method: entry for entry in entries}.values())
+        entries = tuple({entry.method: entry for entry in entries}.values())
     for name, rgb in zip(spec.classes, spec.palette, strict=True):
         values = [entry.best("iou_dataset", name) for entry in entries]
         if any(values):

@@ -40,10 +40,8 @@ def joint(tmp_path, make_run):
     ]
 
 
-def write_sentences(runs, top="1"):
-    return summary.write_sentences(
-        runs[0].spec, aggregate.collect_entries(runs), runs, aggregate.read_published(), top
-    )
+def write_sentences(runs):
+    return summary.write_sentences(aggregate.collect_results(runs, aggregate.read_published()))
 
 
 def test_the_best_of_several_methods_without_generations(joint):
@@ -67,10 +65,10 @@ def test_fdt_is_a_bound_and_not_the_best(tmp_path, make_run):
 def test_one_seed_is_no_order(tmp_path, joint):
     assert page(joint, tmp_path / "report.html")[0].count("One seed each") == 1
     run = read_run(joint[0])
-    (few,) = run_warnings.note_small_samples(aggregate.collect_entries([run]), [run])
+    (few,) = run_warnings.note_small_samples(aggregate.collect_results([run]).entries, [run])
     assert few.startswith("The test set has 3 images")
     many = dataclasses.replace(run, record=run.record | {"counts": {"test": run_warnings.MIN_TEST_IMAGES}})
-    assert run_warnings.note_small_samples(aggregate.collect_entries([run]), [many]) == []
+    assert run_warnings.note_small_samples(aggregate.collect_results([run]).entries, [many]) == []
 
 
 def add_metadata(folder, stage, **more):

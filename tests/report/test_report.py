@@ -166,7 +166,7 @@ def test_a_page_of_many_runs_stays_small(tmp_path, make_run):
 def test_charts_keep_every_digit_of_their_labels(tmp_path, make_run):
     # Equal figures but for the fourth digit, so that the axis needs four.
     run = read_run(make_run(tmp_path / "run", {("ldt", None): [0.5251, 0.5257]}, method="ldt"))
-    chart = plots.plot_generations(run.spec, aggregate.collect_entries([run]), {})
+    chart = plots.plot_generations(aggregate.collect_results([run], {}))
     svg = svg_of(chart.src)
     assert re.search(r">0\.525[1-7]<", svg) and "published" not in svg
 
@@ -176,10 +176,8 @@ def test_charts_leave_matplotlib_as_it_was(tmp_path, make_run):
 
     before = dict(matplotlib.rcParams)
     run = read_run(make_run(tmp_path / "run", WHOLE))
-    first = plots.plot_generations(run.spec, aggregate.collect_entries([run]), aggregate.read_published())
-    assert first == plots.plot_generations(
-        run.spec, aggregate.collect_entries([run]), aggregate.read_published()
-    )
+    first = plots.plot_generations(aggregate.collect_results([run], aggregate.read_published()))
+    assert first == plots.plot_generations(aggregate.collect_results([run], aggregate.read_published()))
     assert dict(matplotlib.rcParams) == before
 
 

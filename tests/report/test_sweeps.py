@@ -101,7 +101,7 @@ def test_methods_stand_in_the_order_of_the_study(tmp_path, make_run):
             ("fdt", None),
         )
     ]
-    found = aggregate.collect_entries(read(made))
+    found = aggregate.collect_results(read(made)).entries
     assert [entry.method for entry in found] == ["fdt", "consistency", "im", "gt_im_pp", "mine"]
     text, parsed = page(made, tmp_path / "report.html")
     assert row(parsed, "Consistency Loss") and row(parsed, "GT-IM++ (oracle), gen. 0")
@@ -127,7 +127,7 @@ def test_less_is_better_for_cell_counts(tmp_path, make_run):
     ]
     text, _ = page(made, tmp_path / "report.html")
     assert "Best of 3 methods: IM+ reaches" in text
-    table = tables.tabulate_results(read_run(made[0]).spec, aggregate.collect_entries(read(made)), {}, "1")
+    table = tables.tabulate_results(aggregate.collect_results(read(made), {}))
     assert table.best == {(1, 1)} and "lower is for cell count error" in table.caption
 
 

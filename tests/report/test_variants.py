@@ -55,7 +55,7 @@ def test_baselines_that_differ_are_renamed_too(tmp_path, make_run):
 
 def test_a_chart_draws_every_setting_in_its_own_way(ablation):
     found = disambiguate_runs([read_run(folder) for folder in ablation])
-    chart = plots.plot_generations(found[0].spec, aggregate.collect_entries(found), {})
+    chart = plots.plot_generations(aggregate.collect_results(found, {}))
     assert "members 2" in svg_of(chart.src) and "members 3" in svg_of(chart.src)
     assert len(set(plots.OTHER_STYLES)) == 12
 
