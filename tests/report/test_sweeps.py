@@ -44,11 +44,11 @@ def read(folders):
 def test_mean_deviation_and_published(tmp_path, sweep):
     _, parsed = page(sweep, tmp_path / "report.html")
     # 0.70, 0.74, 0.72: mean 0.72, deviations −0.02, 0.02, 0, sd √(0.0008 / 2) = 0.02. Published: 0.710.
-    found = next(r for r in parsed.rows if r[0] == "IM, gen. 1" and len(r) > 2)
-    assert found[1] == "0.720 ± 0.020 (3)" and found[3:5] == ["0.710", "+0.010"]
+    cells = next(r for r in parsed.rows if r[0] == "IM, gen. 1" and len(r) > 2)
+    assert cells[1] == "0.720 ± 0.020 (3)" and cells[3:5] == ["0.710", "+0.010"]
     # 0.60, 0.66, 0.69: mean 0.65, deviations −0.05, 0.01, 0.04, sd √(0.0042 / 2) = 0.0458. Published: 0.655.
-    found = row(parsed, "LDT")
-    assert found[1] == "0.650 ± 0.046 (3)" and found[3:5] == ["0.655", "−0.005"]
+    cells = row(parsed, "LDT")
+    assert cells[1] == "0.650 ± 0.046 (3)" and cells[3:5] == ["0.655", "−0.005"]
 
 
 def test_gaps_are_taken_seed_by_seed(tmp_path, sweep):
@@ -83,14 +83,14 @@ def test_a_gap_needs_a_common_seed(tmp_path, make_run):
     gap = aggregate.compute_gap(read([im, *ldt]), "im", 0, "ldt", "iou")
     assert gap.mean == pytest.approx(0.1) and (gap.sd, gap.n) == (None, 1)
     assert aggregate.compute_gap(read([im, ldt[1]]), "im", 0, "ldt", "iou") is None
-    # A start of the same run counts before another run's of that seed.
+    # The baseline of the same run counts before another run's of that seed.
     own = make_run(
         tmp_path / "own", {("ldt", None): [0.5], ("im", 0): [0.7]}, method="im", spec=ISIC, generations=1
     )
     assert aggregate.compute_gap(read([ldt[0], own]), "im", 0, "ldt", "iou").mean == pytest.approx(0.2)
 
 
-def test_methods_stand_in_the_order_of_the_study(tmp_path, make_run):
+def test_methods_are_in_the_order_of_the_paper(tmp_path, make_run):
     made = [
         make_run(tmp_path / name, {(name, generation): [0.6]}, method=name, spec=ISIC, generations=1)
         for name, generation in (
@@ -101,8 +101,8 @@ def test_methods_stand_in_the_order_of_the_study(tmp_path, make_run):
             ("fdt", None),
         )
     ]
-    found = aggregate.collect_results(read(made)).entries
-    assert [entry.method for entry in found] == ["fdt", "consistency", "im", "gt_im_pp", "mine"]
+    entries = aggregate.collect_results(read(made)).entries
+    assert [entry.method for entry in entries] == ["fdt", "consistency", "im", "gt_im_pp", "mine"]
     text, parsed = page(made, tmp_path / "report.html")
     assert row(parsed, "Consistency Loss") and row(parsed, "GT-IM++ (oracle), gen. 0")
     assert "5 methods on ISIC 2018" in text
@@ -118,7 +118,7 @@ def test_the_oracle_is_never_the_best(tmp_path, make_run):
     assert "Best of 3 methods: IM+ reaches" in text
 
 
-def test_less_is_better_for_cell_counts(tmp_path, make_run):
+def test_lower_is_better_for_cell_counts(tmp_path, make_run):
     spec = ISIC | {"headline": "mcce"}
     values = {"im": 3.0, "im_p": 2.0, "im_pp": 4.0}
     made = [
@@ -171,7 +171,7 @@ def labeled(make_run, folder, seed=0, **changes):
     return make_run(folder, scores, method="im", seed=seed, spec=ISIC, generations=1, labeling=labeling)
 
 
-def test_what_the_pseudo_labels_are_like(tmp_path, make_run):
+def test_pseudo_label_statistics(tmp_path, make_run):
     made = [
         labeled(make_run, tmp_path / str(seed), seed, kept_share=kept)
         for seed, kept in enumerate((0.8, 0.9, 1.0))
@@ -186,7 +186,7 @@ def test_what_the_pseudo_labels_are_like(tmp_path, make_run):
     assert 'class="alarm"' not in text
 
 
-def test_figures_of_a_labeling_are_read_from_done_json_too(tmp_path, make_run):
+def test_label_metrics_are_read_from_done_json_too(tmp_path, make_run):
     folder = labeled(make_run, tmp_path / "run", kept_share=None)
     done = folder / "stages/02_label_g0/DONE.json"
     done.write_text(done.read_text().replace('"digest"', '"kept_share": 0.25, "digest"'))
@@ -195,7 +195,7 @@ def test_figures_of_a_labeling_are_read_from_done_json_too(tmp_path, make_run):
     assert read_run(folder).label_metric(1, "kept_share") is None
 
 
-def test_a_collapse_is_told_above_everything(tmp_path, make_run):
+def test_collapse_warning_is_at_the_top(tmp_path, make_run):
     made = [
         labeled(make_run, tmp_path / "0", 0),
         labeled(make_run, tmp_path / "1", 1, collapsed=1.0, pseudo_foreground=0.0),
@@ -209,7 +209,7 @@ def test_a_collapse_is_told_above_everything(tmp_path, make_run):
     assert "seeds" not in pseudo_labels.warn_useless_labels(read(made))[0]
 
 
-def test_nothing_kept_is_told_once(tmp_path, make_run):
+def test_nothing_kept_gives_one_warning(tmp_path, make_run):
     made = [labeled(make_run, tmp_path / str(s), s, kept_share=0.0, collapsed=1.0) for s in (0, 1)]
     text, _ = page(made, tmp_path / "report.html")
     assert text.count('class="alarm"') == 1 and "Nothing kept: IM, generation 0, seeds 0, 1:" in text
@@ -233,7 +233,7 @@ def test_ranking_on_test_is_flagged(tmp_path, make_run):
     assert "in every run here" in text and "that is best on TEST" in text and "best on val" not in text
 
 
-def test_masks_are_left_out_where_there_are_none(tmp_path, make_run):
+def test_mask_table_is_omitted_without_masks(tmp_path, make_run):
     folder = labeled(make_run, tmp_path / "run", inconsistent_pixels=None)
     lines = (folder / "metrics.jsonl").read_text().splitlines()
     (folder / "metrics.jsonl").write_text("\n".join(x for x in lines if "inconsistent_pixels" not in x))

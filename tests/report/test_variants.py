@@ -42,20 +42,20 @@ def test_baselines_that_differ_are_renamed_too(tmp_path, make_run):
         for share in (0.1, 0.3)
     ]  # fmt: skip
     folders.append(make_run(tmp_path / "fdt", {("fdt", None): [0.9]}, method="fdt"))
-    found = disambiguate_runs([read_run(folder) for folder in folders])
-    assert [run.method for run in found] == [
+    runs = disambiguate_runs([read_run(folder) for folder in folders])
+    assert [run.method for run in runs] == [
         "im_pp (label_fraction 0.1)",
         "im_pp (label_fraction 0.3)",
         "fdt",
     ]
-    assert found[0].baseline == "ldt (label_fraction 0.1)"
-    gap = aggregate.compute_gap(found, found[1].method, 0, found[1].baseline, "miou")
+    assert runs[0].baseline == "ldt (label_fraction 0.1)"
+    gap = aggregate.compute_gap(runs, runs[1].method, 0, runs[1].baseline, "miou")
     assert gap.mean == pytest.approx(0.3)
 
 
 def test_a_chart_draws_every_setting_in_its_own_way(ablation):
-    found = disambiguate_runs([read_run(folder) for folder in ablation])
-    chart = plots.plot_generations(aggregate.collect_results(found, {}))
+    runs = disambiguate_runs([read_run(folder) for folder in ablation])
+    chart = plots.plot_generations(aggregate.collect_results(runs, {}))
     assert "members 2" in svg_of(chart.src) and "members 3" in svg_of(chart.src)
     assert len(set(plots.OTHER_STYLES)) == 12
 
