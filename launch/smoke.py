@@ -28,7 +28,7 @@ from imjax.data.spec import DatasetSpec
 from imjax.data.synthetic import writers
 from imjax.errors import TrainingError, UserError
 from imjax.methods import validate
-from imjax.report import load as results
+from imjax.report.load import read_run
 from imjax.training import evaluate
 from launch import run_status
 from launch.executors import local
@@ -170,12 +170,14 @@ def constants(spec: DatasetSpec, shape: tuple[int, ...]) -> Iterator[np.ndarray]
 
 def last(workdir: Path, method: str) -> dict[tuple[str, str], float | None]:
     """(metric, class) → test figure, None if not finite, of the best candidate of a method's last stage."""
-    rows = [
-        row for row in results.read(workdir).rows if (row.method, row.split, row.rank) == (method, "test", 1)
-    ]
-    generations = [row.generation for row in rows if row.generation is not None]
-    latest = max(generations, default=None)
-    return {(row.metric, row.label): row.value for row in rows if row.generation == latest}
+    rows = read_run(workdir).results
+    rows = rows[(rows["method"] == method) & (rows["split"] == "test") & (rows["rank"] == 1)]
+    if rows["generation"].notna().any():
+        rows = rows[rows["generation"] == rows["generation"].max()]
+    values = zip(rows["metric"], rows["class_name"], rows["value"], strict=True)
+    return {
+        (metric, class_name): None if math.isnan(value) else value for metric, class_name, value in values
+    }
 
 
 if __name__ == "__main__":

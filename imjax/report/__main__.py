@@ -1,11 +1,11 @@
-"""One page on one or several runs, with the published figures beside them.
+"""One page on one or several runs, next to the published results.
 
   python -m imjax.report --workdir=runs/suim_aim_pp --out=report.html
   python -m imjax.report --workdir=runs/seed0 runs/seed1 runs/seed2 --out=report.html
   python -m imjax.report runs/* --out=report.html
 
 Runs of one dataset and method with different seeds are shown as mean ± standard deviation; several datasets
-get a panel each. A run that is still going is reported as far as it is.
+get a panel each. An unfinished run is reported as far as it has come.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def define_flags() -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Write the page; UserError for what the caller can mend."""
-    workdirs = folders([*FLAGS.workdir, *arguments])
+    """Write the page; UserError for mistakes in the command."""
+    workdirs = expand_workdirs([*FLAGS.workdir, *arguments])
     if not workdirs:
         raise UserError("--workdir is missing, expected the folder of a run, e.g. --workdir=runs/demo")
     # One run has its page in its folder; one on several belongs to none of them.
@@ -49,31 +49,30 @@ def main(arguments: list[str]) -> None:
     print(f"report: {out}")
 
 
-def folders(values: Sequence[str]) -> list[Path]:
+def expand_workdirs(values: Sequence[str]) -> list[Path]:
     """Folders named by the arguments, each once.
 
-    A value is split at commas, and a part with *, ? or [ is taken for a pattern, unless a folder has that
-    very name.
+    A value is split at commas, and a part with *, ? or [ is a pattern, unless a folder has that very name.
 
     Raises:
         UserError: no run matches a pattern.
     """
     parts = [[value] if Path(value).is_dir() else value.split(",") for value in values]
-    once: dict[Path, Path] = {}
-    for folder in (folder for group in parts for part in group if part for folder in _matching(part)):
+    folders: dict[Path, Path] = {}
+    for folder in (folder for group in parts for part in group if part for folder in _expand_pattern(part)):
         # `runs/a` and `runs/*` are often given together.
-        once.setdefault(folder.resolve(), folder)
-    return list(once.values())
+        folders.setdefault(folder.resolve(), folder)
+    return list(folders.values())
 
 
-def _matching(part: str) -> list[Path]:
+def _expand_pattern(part: str) -> list[Path]:
     if Path(part).exists() or not glob.has_magic(part):
         return [Path(part)]
-    # Logs and caches lie beside runs; a pattern does not mean those.
-    found = [path for path in map(Path, sorted(glob.glob(part))) if (path / "config.json").is_file()]
-    if not found:
+    # A pattern often matches logs and caches too.
+    runs = [path for path in map(Path, sorted(glob.glob(part))) if (path / "config.json").is_file()]
+    if not runs:
         raise UserError(f"--workdir={part}: no folder of a run (with a config.json) matches this pattern")
-    return found
+    return runs
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
-"""A run's folder as values; whatever is not there yet is empty."""
+"""Reads a run's folder. What the run has not written yet is empty."""
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import functools
 import json
@@ -13,29 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from imjax.data.spec import DatasetSpec
 from imjax.errors import UserError
 
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """One line of results.csv."""
-
-    method: str
-    seed: int
-    generation: int | None
-    member: int
-    rank: int
-    split: str
-    metric: str
-    label: str
-    """Class; empty for means."""
-    value: float | None
+RESULT_DTYPES = {
+    "method": "str", "seed": "int64", "generation": "Int64", "member": "int64", "rank": "int64",
+    "split": "str", "metric": "str", "class": "str", "value": "float64",
+}  # fmt: skip
+"""Columns of results.csv that the report uses."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Figure:
+class ScalarRecord:
     """One line of metrics.jsonl."""
 
     stage: str
@@ -48,41 +38,43 @@ class Figure:
 
 
 @dataclasses.dataclass(frozen=True)
-class Stage:
+class StageRecord:
     """One finished stage."""
 
     name: str
-    facts: dict[str, Any]
+    metadata: dict[str, Any]
     """Contents of DONE.json."""
-    fitted: dict[str, Any]
-    """Contents of train.json: `ranked`, `value`, `epoch`; empty for other stages."""
+    training: dict[str, Any]
+    """Contents of train.json: `ranked`, `value`, `epoch`; empty for stages that train nothing."""
     folder: Path
 
-    def panels(self, name: str = "panels") -> dict[str, np.ndarray]:
+    def load_panels(self, name: str = "panels") -> dict[str, np.ndarray]:
         """uint8 RGB images `[n, h, w, 3]` by title, from `name.npz`; empty where the stage has none."""
         try:
             with np.load(self.folder / f"{name}.npz") as file:
-                return {name: file[name] for name in file.files}
+                return {title: file[title] for title in file.files}
         except (OSError, ValueError, zipfile.BadZipFile):
             return {}
 
 
-@dataclasses.dataclass(frozen=True)
-class Run:
+# Compared by identity: tables have no single truth value for `==`.
+@dataclasses.dataclass(frozen=True, eq=False)
+class RunRecord:
     """One workdir."""
 
     workdir: Path
     record: dict[str, Any]
     """Contents of config.json."""
     spec: DatasetSpec
-    rows: tuple[Row, ...]
-    figures: tuple[Figure, ...]
-    stages: tuple[Stage, ...]
-    """In the order of the plan."""
-    titles: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """Methods of this run → what they are called beside runs with other settings."""
-    told_by: frozenset[str] = frozenset()
-    """Configuration keys that those names tell."""
+    results: pd.DataFrame
+    """Rows of results.csv with the columns of `RESULT_DTYPES`, `class` as `class_name` (empty for means)."""
+    scalars: tuple[ScalarRecord, ...]
+    stages: tuple[StageRecord, ...]
+    """In the order in which they ran."""
+    variant_names: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Methods of this run → their names beside runs with other settings."""
+    variant_keys: frozenset[str] = frozenset()
+    """Configuration keys that appear in those names."""
 
     @property
     def config(self) -> dict[str, Any]:
@@ -91,9 +83,15 @@ class Run:
 
     @property
     def method(self) -> str:
-        """Name of the method, as in the rows."""
+        """Name of the method, as in `results`."""
         name = self.record.get("method", self.config["method"])
-        return self.titles.get(name, name)
+        return self.variant_names.get(name, name)
+
+    @property
+    def baseline(self) -> str:
+        """Method whose nets label generation 0, as in `results`."""
+        name = self.record["start"]
+        return self.variant_names.get(name, name)
 
     @property
     def seed(self) -> int:
@@ -102,74 +100,75 @@ class Run:
 
     @property
     def generations(self) -> tuple[int, ...]:
-        """Generations whose nets are measured."""
-        return tuple(sorted({row.generation for row in self.rows if row.generation is not None}))
+        """Generations that have results."""
+        return tuple(sorted(map(int, self.results["generation"].dropna().unique())))
 
     @property
     def select_on_test(self) -> bool:
-        """Whether candidates were ranked on the test split; older runs, without the key, did so on val."""
+        """Whether candidates were ranked on the test split; older runs, without the key, ranked on val."""
         return bool(self.config.get("select_on_test", False))
 
-    @functools.cached_property
-    def best(self) -> dict[tuple[str, int | None, str], float]:
-        """(method, generation, metric) → test figure of the candidate that is ranked first."""
-        return {
-            (row.method, row.generation, row.metric): row.value
-            for row in self.rows
-            if row.split == "test" and row.rank == 1 and not row.label and row.value is not None
-        }
-
-    @functools.cached_property
-    def labelings(self) -> tuple[int, ...]:
-        """Generations for which unlabeled images have been labeled."""
-        found = [re.fullmatch(r"label_g(\d+)", stage.name) for stage in self.stages]
-        return tuple(sorted({int(match[1]) for match in found if match}))
-
-    def labeling(self, generation: int, name: str) -> float | None:
-        """A figure of a label stage, from metrics.jsonl or else from its DONE.json."""
-        label = f"label_g{generation}"
-        if (value := self.last(label, "unlabeled", name)) is not None:
-            return value
-        fact = next((stage.facts.get(name) for stage in self.stages if stage.name == label), None)
-        return None if fact is None else float(fact)
-
     @property
-    def start(self) -> str:
-        """Method whose nets label generation 0, as in the rows."""
-        name = self.record["start"]
-        return self.titles.get(name, name)
-
-    def last(self, stage: str, split: str, name: str) -> float | None:
-        """The last value of a stage's figure that is not one member's."""
-        return self._last.get((stage, split, name))
+    def test_results(self) -> pd.DataFrame:
+        """Rows of the test split."""
+        return self.results[self.results["split"] == "test"]
 
     @functools.cached_property
-    def _last(self) -> dict[tuple[str, str, str], float | None]:
-        return {(f.stage, f.split, f.name): f.value for f in self.figures if f.member is None}
+    def best_test_values(self) -> dict[tuple[str, int | None, str], float]:
+        """(method, generation, metric) → test value of the candidate ranked first, mean over classes."""
+        rows = self.test_results
+        rows = rows[(rows["rank"] == 1) & (rows["class_name"] == "") & rows["value"].notna()]
+        return {(r.method, to_generation(r.generation), r.metric): r.value for r in rows.itertuples()}
+
+    @functools.cached_property
+    def labeled_generations(self) -> tuple[int, ...]:
+        """Generations for which unlabeled images have been pseudo-labeled."""
+        matches = [re.fullmatch(r"label_g(\d+)", stage.name) for stage in self.stages]
+        return tuple(sorted({int(match[1]) for match in matches if match}))
+
+    def label_metric(self, generation: int, name: str) -> float | None:
+        """A metric of a label stage, from metrics.jsonl or else from its DONE.json."""
+        label = f"label_g{generation}"
+        if (value := self.last_value(label, "unlabeled", name)) is not None:
+            return value
+        value = next((stage.metadata.get(name) for stage in self.stages if stage.name == label), None)
+        return None if value is None else float(value)
+
+    def last_value(self, stage: str, split: str, name: str) -> float | None:
+        """The last value of a scalar of a stage that does not belong to a single member."""
+        return self._last_values.get((stage, split, name))
+
+    @functools.cached_property
+    def _last_values(self) -> dict[tuple[str, str, str], float | None]:
+        return {(s.stage, s.split, s.name): s.value for s in self.scalars if s.member is None}
 
 
-def read(workdir: Path) -> Run:
+def to_generation(value: Any) -> int | None:
+    """A cell of the column `generation`; None where it is missing."""
+    return None if pd.isna(value) else int(value)
+
+
+def read_run(workdir: Path) -> RunRecord:
     """Read a run's folder.
 
     Raises:
-        UserError: no config.json of imjax there, or a results.csv that is none.
+        UserError: the folder has no config.json of imjax, or a damaged results.csv.
     """
-    record = _record(workdir)
-    return Run(
+    record = _read_config(workdir / "config.json")
+    return RunRecord(
         workdir=workdir,
         record=record,
-        spec=_spec(record["spec"]),
-        rows=tuple(_rows(workdir / "results.csv")),
-        figures=tuple(_figures(workdir / "metrics.jsonl")),
-        stages=tuple(_stages(workdir / "stages")),
+        spec=_parse_spec(record["spec"]),
+        results=_read_results(workdir / "results.csv"),
+        scalars=tuple(_read_scalars(workdir / "metrics.jsonl")),
+        stages=tuple(_read_stages(workdir / "stages")),
     )
 
 
-def _record(workdir: Path) -> dict[str, Any]:
-    path = workdir / "config.json"
+def _read_config(path: Path) -> dict[str, Any]:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        _spec(record["spec"])
+        _parse_spec(record["spec"])
         if not {"method", "seed", "data"} <= set(record["config"]):
             raise KeyError("method, seed or data")
     except OSError as error:
@@ -179,36 +178,34 @@ def _record(workdir: Path) -> dict[str, Any]:
     return record
 
 
-def _spec(values: dict[str, Any]) -> DatasetSpec:
-    """The spec as written to json, where tuples are lists; keys of other versions are left out."""
-    known = {field.name for field in dataclasses.fields(DatasetSpec)}
-    return DatasetSpec.of({key: value for key, value in values.items() if key in known})
+def _parse_spec(values: dict[str, Any]) -> DatasetSpec:
+    """The spec as written to JSON, where tuples are lists; keys of other versions are left out."""
+    fields = {field.name for field in dataclasses.fields(DatasetSpec)}
+    return DatasetSpec.of({key: value for key, value in values.items() if key in fields})
 
 
-def _rows(path: Path) -> Iterator[Row]:
-    if not path.exists():
-        return
+def _read_results(path: Path) -> pd.DataFrame:
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            for line in csv.DictReader(file):
-                yield Row(
-                    method=line["method"],
-                    seed=int(line["seed"]),
-                    generation=int(line["generation"]) if line["generation"] else None,
-                    member=int(line["member"]),
-                    rank=int(line["rank"]),
-                    split=line["split"],
-                    metric=line["metric"],
-                    label=line["class"],
-                    value=float(line["value"]) if line["value"] else None,
-                )
-    except (OSError, KeyError, TypeError, ValueError) as error:
+        if path.exists():
+            results = pd.read_csv(
+                path,
+                usecols=list(RESULT_DTYPES),
+                dtype=RESULT_DTYPES,
+                # A class may be named "NA" or "None".
+                keep_default_na=False,
+                na_values={"generation": [""], "value": [""]},
+                float_precision="round_trip",
+            )
+        else:
+            results = pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in RESULT_DTYPES.items()})
+    except (OSError, ValueError) as error:
         raise UserError(
-            f"{path}: not a results.csv of imjax ({error}); start the run again to mend it"
+            f"{path}: not a results.csv of imjax ({error}); start the run again to repair it"
         ) from error
+    return results.rename(columns={"class": "class_name"})
 
 
-def _figures(path: Path) -> Iterator[Figure]:
+def _read_scalars(path: Path) -> Iterator[ScalarRecord]:
     if not path.exists():
         return
     for line in path.read_text(encoding="utf-8").splitlines():
@@ -216,20 +213,19 @@ def _figures(path: Path) -> Iterator[Figure]:
             values = json.loads(line)
             if values["value"] is not None:
                 values["value"] = float(values["value"])
-            yield Figure(**values)
+            yield ScalarRecord(**values)
         except (ValueError, TypeError, KeyError):
             # The line that is being written, or was when the run was killed.
             continue
 
 
-def _stages(folder: Path) -> Iterator[Stage]:
+def _read_stages(folder: Path) -> Iterator[StageRecord]:
     for path in sorted(folder.glob("[0-9]*_*")):
-        facts = _optional(path / "DONE.json")
-        if facts:
-            yield Stage(path.name.split("_", 1)[1], facts, _optional(path / "train.json"), path)
+        if metadata := _read_optional(path / "DONE.json"):
+            yield StageRecord(path.name.split("_", 1)[1], metadata, _read_optional(path / "train.json"), path)
 
 
-def _optional(path: Path) -> dict[str, Any]:
+def _read_optional(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""How methods, metrics and stages are called on the page."""
+"""Titles of methods, metrics and stages on the page."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ JOINT_METHODS = {
 
 WEIGHTINGS = {"": "", "_inconsistency": " + inconsistency mask", "_csl": " + CSL", "_metassl": " + MetaSSL"}
 
-# Joint methods alone and with each weighting of pixels, net by net and whole systems.
+# Joint methods with each pixel weighting, as single nets and as the ensemble of their nets.
 METHODS |= {
-    host + weighting + whole: JOINT_METHODS[host] + WEIGHTINGS[weighting] + (", ensemble" if whole else "")
-    for host in JOINT_METHODS
+    method + weighting + suffix: title + WEIGHTINGS[weighting] + (", ensemble" if suffix else "")
+    for method, title in JOINT_METHODS.items()
     for weighting in WEIGHTINGS
-    for whole in ("", "_ensemble")
+    for suffix in ("", "_ensemble")
 }
 """In the order of the page."""
 
 ORACLES = frozenset({"gt_im_pp"})
-"""Methods that see the truth of the unlabeled images: bounds, and never the best of all."""
+"""Methods that see the ground truth of the unlabeled images: upper bounds, never named the best method."""
 
 METRICS = {
     "iou": "IoU",
@@ -66,46 +66,46 @@ METRICS = {
 }
 
 DESCENDING = frozenset({"mcce", "hd95", "assd", "loss", "mae"})
-"""Metrics where less is better."""
+"""Metrics where lower is better."""
 
 
-def variant(name: str, label: str) -> str:
-    """Name of a method with settings that tell it from others of that name: `im (members 3)`."""
-    return f"{name} ({label})"
+def variant_name(name: str, settings: str) -> str:
+    """Name of a method together with the settings that distinguish it: `im (members 3)`."""
+    return f"{name} ({settings})"
 
 
-def base(name: str) -> str:
-    """Name of a method without the settings that tell it from others."""
+def base_name(name: str) -> str:
+    """Name of a method without distinguishing settings."""
     return name.partition(" (")[0]
 
 
-def position(name: str) -> int:
-    """Place of a method in the order of the page; unknown ones come last."""
-    return list(METHODS).index(base(name)) if base(name) in METHODS else len(METHODS)
+def method_order(name: str) -> int:
+    """Position of a method on the page; unknown ones come last."""
+    return list(METHODS).index(base_name(name)) if base_name(name) in METHODS else len(METHODS)
 
 
-def method(name: str) -> str:
+def method_title(name: str) -> str:
     """Title of a method."""
-    return METHODS.get(base(name), base(name)) + name.removeprefix(base(name))
+    return METHODS.get(base_name(name), base_name(name)) + name.removeprefix(base_name(name))
 
 
-def metric(name: str) -> str:
+def metric_title(name: str) -> str:
     """Title of a metric."""
     return METRICS.get(name, name)
 
 
-def entry(name: str, generation: int | None) -> str:
+def entry_title(name: str, generation: int | None) -> str:
     """Title of a method at a generation."""
-    return method(name) if generation is None else f"{method(name)}, gen. {generation}"
+    return method_title(name) if generation is None else f"{method_title(name)}, gen. {generation}"
 
 
-def seeds(numbers: Iterable[int]) -> str:
+def format_seeds(numbers: Iterable[int]) -> str:
     """`seed 0` or `seeds 0, 1, 2`."""
     texts = [str(number) for number in sorted(set(numbers))]
     return ("seed " if len(texts) == 1 else "seeds ") + ", ".join(texts)
 
 
-def stage(name: str) -> str:
+def stage_title(name: str) -> str:
     """Title of a stage: `train_g0` → `Generation 0, training`."""
     kinds = {
         "train": "training",
@@ -116,5 +116,10 @@ def stage(name: str) -> str:
     if match := re.fullmatch(rf"({'|'.join(kinds)})_g(\d+)", name):
         return f"Generation {match[2]}, {kinds[match[1]]}"
     if name.startswith("train_"):
-        return f"{method(name.removeprefix('train_'))}, training"
+        return f"{method_title(name.removeprefix('train_'))}, training"
     return kinds.get(name, name)
+
+
+def run_title(method: str, dataset_title: str, seed: int) -> str:
+    """`IM++ on SUIM, seed 0`."""
+    return f"{method_title(method)} on {dataset_title}, seed {seed}"

@@ -1,4 +1,4 @@
-"""Inconsistency masks and pseudo-labels of a method: tables, and warnings when they went wrong."""
+"""Inconsistency masks and pseudo-labels of a method: tables, and warnings when they are useless."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 from imjax.data.spec import DatasetSpec
-from imjax.report import names, scores
-from imjax.report.load import Run
-from imjax.report.scores import Spread
-from imjax.report.tables import NONE, Table, figure
+from imjax.report import names
+from imjax.report.aggregate import Spread, group_by_method, summarize_seeds
+from imjax.report.load import RunRecord
+from imjax.report.tables import NONE, Table, format_metric
 
 SPLITS = ("unlabeled", "val", "test")
 
 
 @dataclasses.dataclass(frozen=True)
-class Masks:
-    """Inconsistency masks of one set of nets: of the start or of a generation, means over seeds."""
+class MaskSizes:
+    """Inconsistency masks of the nets of one generation or of the baseline, means over seeds."""
 
     title: str
     pixels: dict[str, Spread | None]
@@ -25,183 +25,178 @@ class Masks:
     """The same as a share of the image."""
 
 
-def masks(runs: Sequence[Run]) -> tuple[Masks, ...]:
-    """Inconsistency masks of the runs of one dataset and method, by the nets that made them."""
-    done = sorted({generation for run in runs for generation in run.generations})
-    nets = [None, *done] if any(run.labelings for run in runs) else done
-    found = [_masks(runs, generation) for generation in nets]
-    return tuple(found) if any(any(masks.pixels.values()) for masks in found) else ()
+def measure_masks(runs: Sequence[RunRecord]) -> tuple[MaskSizes, ...]:
+    """Sizes of the inconsistency masks in the runs of one dataset and method, by the nets that made them."""
+    generations = sorted({generation for run in runs for generation in run.generations})
+    nets = [None, *generations] if any(run.labeled_generations for run in runs) else generations
+    sizes = [_measure_masks(runs, generation) for generation in nets]
+    return tuple(sizes) if any(any(size.pixels.values()) for size in sizes) else ()
 
 
-def _masks(runs: Sequence[Run], nets: int | None) -> Masks:
-    """Masks of the nets of a generation; None for those of the start."""
-    label = f"label_g{0 if nets is None else nets + 1}"
+def _measure_masks(runs: Sequence[RunRecord], generation: int | None) -> MaskSizes:
+    """Sizes for the nets of a generation; None for those of the baseline."""
+    label_stage = f"label_g{0 if generation is None else generation + 1}"
 
-    def mean(split: str, share: bool) -> Spread | None:
-        values = []
-        for run in runs:
-            trained = names.base(run.start) if nets is None else f"g{nets}"
-            stage = label if split == "unlabeled" else f"train_{trained}"
-            value = run.last(stage, split, "inconsistent_pixels")
-            # A multilabel size adds up the channels' masks.
-            values.append(value / _area(run) if share and value is not None else value)
-        return scores.spread(values)
+    def read_pixels(run: RunRecord, split: str) -> float | None:
+        nets = names.base_name(run.baseline) if generation is None else f"g{generation}"
+        stage = label_stage if split == "unlabeled" else f"train_{nets}"
+        return run.last_value(stage, split, "inconsistent_pixels")
 
-    return Masks(
-        title=_start(runs) if nets is None else f"generation {nets}",
-        pixels={split: mean(split, False) for split in SPLITS},
-        shares={split: mean(split, True) for split in SPLITS},
+    values = {split: [(read_pixels(run, split), _mask_area(run)) for run in runs] for split in SPLITS}
+    return MaskSizes(
+        title=_baseline_titles(runs) if generation is None else f"generation {generation}",
+        pixels={split: summarize_seeds(pixels for pixels, _ in pairs) for split, pairs in values.items()},
+        shares={
+            split: summarize_seeds(pixels / area for pixels, area in pairs if pixels is not None)
+            for split, pairs in values.items()
+        },
     )
 
 
-def inconsistent_share(run: Run, generation: int) -> float | None:
-    """Mean share of the image that the masks of a generation's labeling take, 0..1."""
-    if (share := run.labeling(generation, "inconsistent_share")) is not None:
+def inconsistent_share(run: RunRecord, generation: int) -> float | None:
+    """Mean share of the image that the masks of a generation's labeling cover, 0..1."""
+    if (share := run.label_metric(generation, "inconsistent_share")) is not None:
         return share
-    pixels = run.labeling(generation, "inconsistent_pixels")
-    return None if pixels is None else pixels / _area(run)
+    pixels = run.label_metric(generation, "inconsistent_pixels")
+    return None if pixels is None else pixels / _mask_area(run)
 
 
-def _start(runs: Sequence[Run]) -> str:
-    return " / ".join(dict.fromkeys(names.method(run.start) for run in runs if run.start)) or "start"
+def _baseline_titles(runs: Sequence[RunRecord]) -> str:
+    titles = dict.fromkeys(names.method_title(run.baseline) for run in runs if run.baseline)
+    return " / ".join(titles) or "baseline"
 
 
-def _area(run: Run) -> int:
-    """Mask pixels per image, of all channels for multilabel."""
+def _mask_area(run: RunRecord) -> int:
+    """Mask pixels per image; a multilabel size adds up the masks of all channels."""
     data = run.config["data"]
     return data["height"] * data["width"] * (run.spec.outputs if run.spec.kind == "multilabel" else 1)
 
 
-def mask_table(found: Sequence[Masks]) -> Table:
-    """`masks` as a table."""
-    rows = [(m.title, *(_size(m.pixels[split], m.shares[split]) for split in SPLITS)) for m in found]
-    caption = (
-        "Inconsistency masks (IM) by the nets that made them: mean size in pixels and as share of the image."
-    )
+def tabulate_masks(sizes: Sequence[MaskSizes]) -> Table:
+    """`measure_masks` as a table."""
+    rows = [(s.title, *(_format_size(s.pixels[split], s.shares[split]) for split in SPLITS)) for s in sizes]
+    caption = "Inconsistency masks (IM) by the nets that made them: mean size, pixels and share of the image."
     return Table(("nets", *(f"IM, {split}" for split in SPLITS)), tuple(rows), caption)
 
 
-def _size(pixels: Spread | None, share: Spread | None) -> str:
-    return NONE if pixels is None else f"{pixels.mean:,.0f} ({_percent(dataclasses.replace(share, sd=None))})"
+def _format_size(pixels: Spread | None, share: Spread | None) -> str:
+    return NONE if pixels is None else f"{pixels.mean:,.0f} ({100 * share.mean:.1f} %)"
 
 
-def _percent(value: Spread | None) -> str:
+def _format_percent(value: Spread | None) -> str:
     if value is None:
         return NONE
     sd = "" if value.sd is None else f" ± {100 * value.sd:.1f}"
     return f"{100 * value.mean:.1f}{sd} %"
 
 
-def _mean(digits: int) -> Callable[[Spread | None], str]:
-    return lambda value: figure(None if value is None else value.mean, digits)
-
-
-def label_table(spec: DatasetSpec, runs: Sequence[Run]) -> Table | None:
-    """What the pseudo-labels of one method are like, one line per generation; None where there are none.
+def tabulate_labels(spec: DatasetSpec, runs: Sequence[RunRecord]) -> Table | None:
+    """Statistics of the pseudo-labels of one method, one line per generation; None where there are none.
 
     Args:
         spec: of the dataset.
         runs: of one dataset and method.
     """
-    pseudo = f"pseudo_{spec.primary_metric}"
-    columns: dict[str, tuple[str, Callable[[Spread | None], str]]] = {
-        "kept_share": ("pairs kept", _percent),
-        "inconsistent_share": ("IM, share of the image", _percent),
-        "pseudo_foreground": ("foreground, pseudo-labels", _percent),
-        "labeled_foreground": ("foreground, labeled set", _percent),
-        "copies": ("copies per pair", _mean(2)),
-        "score": ("EvalNet score", _mean(3)),
-        pseudo: (f"pseudo-label {names.metric(spec.primary_metric)}", _mean(3)),
+    quality = f"pseudo_{spec.primary_metric}"
+    titles = {
+        "kept_share": "pairs kept",
+        "inconsistent_share": "IM, share of the image",
+        "pseudo_foreground": "foreground, pseudo-labels",
+        "labeled_foreground": "foreground, labeled set",
+        "copies": "copies per pair",
+        "score": "EvalNet score",
+        quality: f"pseudo-label {names.metric_title(spec.primary_metric)}",
     }
-    lines = {
-        generation: {name: _spread(runs, generation, name) for name in columns}
-        for generation in sorted({generation for run in runs for generation in run.labelings})
-    }
-    known = [name for name in columns if any(line[name] for line in lines.values())]
+    digits = {"copies": 2, "score": 3, quality: 3}
+    generations = sorted({generation for run in runs for generation in run.labeled_generations})
+    spreads = {(g, name): _summarize(runs, g, name) for g in generations for name in titles}
+    known = [name for name in titles if any(spreads[g, name] for g in generations)]
     if not known:
         return None
-    rows = [
-        (_labeling(runs, generation), *(columns[name][1](line[name]) for name in known))
-        for generation, line in lines.items()
-    ]
-    head = ("for generation", *(columns[name][0] for name in known))
-    return Table(head, tuple(rows), _caption(spec, known, len(runs)))
+
+    def format_cell(generation: int, name: str) -> str:
+        spread = spreads[generation, name]
+        return (
+            format_metric(spread and spread.mean, digits[name]) if name in digits else _format_percent(spread)
+        )
+
+    rows = [(_title_generation(runs, g), *(format_cell(g, name) for name in known)) for g in generations]
+    head = ("for generation", *(titles[name] for name in known))
+    return Table(head, tuple(rows), _caption_labels(spec, known, len(runs)))
 
 
-def _spread(runs: Sequence[Run], generation: int, name: str) -> Spread | None:
-    return scores.spread(run.labeling(generation, name) for run in runs)
+def _summarize(runs: Sequence[RunRecord], generation: int, name: str) -> Spread | None:
+    return summarize_seeds(run.label_metric(generation, name) for run in runs)
 
 
-def _labeling(runs: Sequence[Run], generation: int) -> str:
-    """Title of a line, with a sign where a warning stands above."""
-    wrong = any(_nothing_kept(run, generation) or _collapsed(run, generation) for run in runs)
-    nets = _start(runs) if generation == 0 else f"gen. {generation - 1}"
-    return f"{generation}, by {nets}{' ⚠' if wrong else ''}"
+def _title_generation(runs: Sequence[RunRecord], generation: int) -> str:
+    """Title of a row, with a sign where the page has a warning."""
+    bad = any(_nothing_kept(run, generation) or _collapsed(run, generation) for run in runs)
+    nets = _baseline_titles(runs) if generation == 0 else f"gen. {generation - 1}"
+    return f"{generation}, by {nets}{' ⚠' if bad else ''}"
 
 
-def _caption(spec: DatasetSpec, known: Sequence[str], runs: int) -> str:
+def _caption_labels(spec: DatasetSpec, known: Sequence[str], num_runs: int) -> str:
     caption = "Pseudo-labels by the generation that learns from them and the nets that made them"
-    caption += f", mean over {runs} runs (± standard deviation)." if runs > 1 else "."
+    caption += f", mean over {num_runs} runs (± standard deviation)." if num_runs > 1 else "."
     if "pseudo_foreground" in known:
-        caption += " Foreground: share of pixels that are not background; the two should be alike."
+        caption += " Foreground: share of pixels that are not background; the two should be similar."
     if f"pseudo_{spec.primary_metric}" in known:
         caption += (
-            f" Their {names.metric(spec.primary_metric)} counts only the pixels left after blocking; the "
-            "truth is "
-            "used for nothing else."
+            f" Their {names.metric_title(spec.primary_metric)} counts only the pixels left after blocking; the "
+            "ground truth is used for nothing else."
         )
     return caption
 
 
-def _nothing_kept(run: Run, generation: int) -> bool:
-    return run.labeling(generation, "kept_share") == 0
+def _nothing_kept(run: RunRecord, generation: int) -> bool:
+    return run.label_metric(generation, "kept_share") == 0
 
 
-def _collapsed(run: Run, generation: int) -> bool:
+def _collapsed(run: RunRecord, generation: int) -> bool:
     # With nothing kept there is no class at all, which has a warning of its own.
-    return run.labeling(generation, "collapsed") == 1 and not _nothing_kept(run, generation)
+    return run.label_metric(generation, "collapsed") == 1 and not _nothing_kept(run, generation)
 
 
-def warnings(runs: Sequence[Run]) -> list[str]:
+def warn_useless_labels(runs: Sequence[RunRecord]) -> list[str]:
     """A line per method and seeds whose pseudo-labels cannot teach anything; runs of one dataset."""
     lines = []
-    for method in dict.fromkeys(run.method for run in runs):
-        ours = [run for run in runs if run.method == method]
-        for found, generations in _together(ours, _nothing_kept):
+    for method, group in group_by_method(runs).items():
+        for affected, generations in _group_generations(group, _nothing_kept):
             learned = "the generation learned" if len(generations) == 1 else "these generations learned"
             lines.append(
-                f"Nothing kept: {_where(method, generations, found)}: not one pseudo-labeled pair was kept, "
-                f"so that {learned} from the labeled set alone."
+                f"Nothing kept: {_describe_place(method, generations, affected)}: no pseudo-labeled pair was "
+                f"kept, so {learned} from the labeled set alone."
             )
-        for found, generations in _together(ours, _collapsed):
-            alone = len(generations) == 1
-            which, it = ("this generation", "it") if alone else ("these generations", "them")
+        for affected, generations in _group_generations(group, _collapsed):
+            single = len(generations) == 1
+            these, after = ("this generation", "it") if single else ("these generations", "them")
             lines.append(
-                f"Pseudo-labels collapsed: {_where(method, generations, found)}: the kept ones have "
-                f"little or nothing but one class{_foregrounds(found, generations[0])}. The figures of "
-                f"{which} and of those after {it} say nothing about the method."
+                f"Pseudo-labels collapsed: {_describe_place(method, generations, affected)}: those kept have "
+                f"little or nothing but one class{_describe_foreground(affected, generations[0])}. The "
+                f"results of {these} and of those after {after} say nothing about the method."
             )
     return lines
 
 
-def _together(
-    runs: Sequence[Run], wrong: Callable[[Run, int], bool]
-) -> list[tuple[tuple[Run, ...], list[int]]]:
-    """Generations in which the same runs are wrong, each with these runs."""
-    found: dict[tuple[int, ...], list[int]] = {}
-    for generation in sorted({generation for run in runs for generation in run.labelings}):
-        if places := tuple(i for i, run in enumerate(runs) if wrong(run, generation)):
-            found.setdefault(places, []).append(generation)
-    return [(tuple(runs[i] for i in places), generations) for places, generations in found.items()]
+def _group_generations(
+    runs: Sequence[RunRecord], has_fault: Callable[[RunRecord, int], bool]
+) -> list[tuple[tuple[RunRecord, ...], list[int]]]:
+    """Runs that share a fault, with the generations in which exactly these have it."""
+    groups: dict[tuple[RunRecord, ...], list[int]] = {}
+    for generation in sorted({generation for run in runs for generation in run.labeled_generations}):
+        if affected := tuple(run for run in runs if has_fault(run, generation)):
+            groups.setdefault(affected, []).append(generation)
+    return list(groups.items())
 
 
-def _where(method: str, generations: Sequence[int], runs: Sequence[Run]) -> str:
-    counted = ("generation " if len(generations) == 1 else "generations ") + ", ".join(map(str, generations))
-    return f"{names.method(method)}, {counted}, {names.seeds(run.seed for run in runs)}"
+def _describe_place(method: str, generations: Sequence[int], runs: Sequence[RunRecord]) -> str:
+    numbers = ("generation " if len(generations) == 1 else "generations ") + ", ".join(map(str, generations))
+    return f"{names.method_title(method)}, {numbers}, {names.format_seeds(run.seed for run in runs)}"
 
 
-def _foregrounds(runs: Sequence[Run], generation: int) -> str:
-    ours, theirs = (_spread(runs, generation, name) for name in ("pseudo_foreground", "labeled_foreground"))
-    if ours is None or theirs is None:
+def _describe_foreground(runs: Sequence[RunRecord], generation: int) -> str:
+    pseudo, labeled = (_summarize(runs, generation, f"{kind}_foreground") for kind in ("pseudo", "labeled"))
+    if pseudo is None or labeled is None:
         return ""
-    return f" (foreground {100 * ours.mean:.1f} %, in the labeled set {100 * theirs.mean:.1f} %)"
+    return f" (foreground {100 * pseudo.mean:.1f} %, in the labeled set {100 * labeled.mean:.1f} %)"

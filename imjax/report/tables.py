@@ -1,21 +1,20 @@
-"""Tables of the page as text. Pure: values in, cells out."""
+"""Tables of results as text: values in, cells out."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
 
-from imjax.data.spec import DatasetSpec
-from imjax.report import names, scores
-from imjax.report.load import Run
-from imjax.report.scores import Entry, Published, Spread
+from imjax.report import names
+from imjax.report.aggregate import DatasetResults, Entry, Spread, find_baselines
 
 NONE = "–"
+ON_TEST = " (ranked on TEST)"
 
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """The first cell of a row is its title; `best` are (row, column) cells to emphasise."""
+    """The first cell of a row is its title; `best` are (row, column) cells to emphasize."""
 
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -24,12 +23,12 @@ class Table:
     colors: tuple[str, ...] = ()
     """CSS color of each row, if any."""
     breaks: frozenset[int] = frozenset()
-    """Rows with which something new begins."""
+    """Rows with which a new group begins."""
     text: bool = False
-    """Whether cells are words rather than figures."""
+    """Whether cells are words and not numbers."""
 
 
-def figure(value: Spread | float | None, digits: int = 4) -> str:
+def format_metric(value: Spread | float | None, digits: int = 4) -> str:
     """`0.5300`, or `0.530 ± 0.030 (3)` for several seeds: one digit less, and their number."""
     if value is None:
         return NONE
@@ -40,189 +39,159 @@ def figure(value: Spread | float | None, digits: int = 4) -> str:
     return f"{value.mean:.{digits - 1}f} ± {value.sd:.{digits - 1}f} ({value.n})"
 
 
-def brief(value: Spread | None) -> str:
-    """`figure` for a sentence, without the number of seeds."""
-    return figure(value).split(" (")[0]
+def format_mean(value: Spread | None) -> str:
+    """`format_metric` for a sentence, without the number of seeds."""
+    return format_metric(value).split(" (")[0]
 
 
-def signed(value: Spread | float | None, digits: int = 3) -> str:
+def format_delta(value: Spread | float | None, digits: int = 3) -> str:
     """`+0.012` or `−0.012`, with a minus sign as wide as the plus; `+0.012 ± 0.004` for several seeds."""
     if value is None:
         return NONE
     if isinstance(value, Spread):
-        return signed(value.mean, digits) + (f" ± {value.sd:.{digits}f}" if value.sd is not None else "")
-    # No sign of nothing: −0.0002 would read −0.000.
+        return format_delta(value.mean, digits) + (
+            f" ± {value.sd:.{digits}f}" if value.sd is not None else ""
+        )
+    # Zero has no sign: −0.0002 would read −0.000.
     return f"{value:+.{digits}f}".replace("-", "−") if round(value, digits) else f"{0:.{digits}f}"
 
 
-def published_metric(spec: DatasetSpec, found: Sequence[Entry], published: Published) -> str | None:
-    """The metric for which there are published values of these entries, the headline first."""
-    for metric in scores.metrics(found, spec.primary_metric):
-        if any((spec.name, e.method, e.generation, metric) in published for e in found):
+def find_published_metric(results: DatasetResults) -> str | None:
+    """The metric for which there are published values of these entries, the primary one first."""
+    for metric in results.metrics:
+        if any(results.published_value(e.method, e.generation, metric) is not None for e in results.entries):
             return metric
     return None
 
 
-def results(spec: DatasetSpec, found: Sequence[Entry], published: Published, top: str) -> Table:
-    """Test figures, one line per method and generation.
-
-    Args:
-        spec: of the dataset.
-        found: its entries.
-        published: figures of the paper.
-        top: how many candidates the mean column takes, as text.
-    """
-    metrics = scores.metrics(found, spec.primary_metric)
-    paper = published_metric(spec, found, published)
-    head = [names.metric(metric) for metric in metrics]
-    head.insert(1, f"{names.metric(spec.primary_metric)}, mean of best {top}")
-    if paper:
-        head[2:2] = [f"published {names.metric(paper)}", "ours − published"]
+def tabulate_results(results: DatasetResults) -> Table:
+    """Test metrics, one line per method and generation."""
+    entries, metrics, published_metric = results.entries, results.metrics, find_published_metric(results)
+    head = [names.metric_title(metric) for metric in metrics]
+    head.insert(1, f"{results.metric_title}, mean of best {results.top}")
+    if published_metric:
+        head[2:2] = [f"published {names.metric_title(published_metric)}", "measured − published"]
     rows = []
-    for entry in found:
-        cells = [figure(entry.best(metric)) for metric in metrics]
-        cells.insert(1, figure(entry.top(spec.primary_metric)))
-        if paper:
-            theirs = published.get((spec.name, entry.method, entry.generation, paper))
-            cells[2:2] = [figure(theirs, 3), _above(entry.best(paper), theirs)]
-        title = names.entry(entry.method, entry.generation)
-        rows.append((f"{title} (ranked on TEST)" if entry.on_test else title, *cells))
+    for entry in entries:
+        cells = [format_metric(entry.best(metric)) for metric in metrics]
+        cells.insert(1, format_metric(entry.top_mean(results.metric)))
+        if published_metric:
+            reference = results.published_value(entry.method, entry.generation, published_metric)
+            delta = _format_difference(entry.best(published_metric), reference)
+            cells[2:2] = [format_metric(reference, 3), delta]
+        title = names.entry_title(entry.method, entry.generation)
+        rows.append((title + ON_TEST if entry.ranked_on_test else title, *cells))
     caption = (
-        f"Test split. Each figure is that of the candidate that is {_ranking(found)}; beside the "
-        f"{names.metric(spec.primary_metric)} is its mean over the best {top} candidates. "
-        f"{_better(metrics)}{_several(found)}"
-    ) + (" Published values are the papers’; those of the study are means of 3 runs." if paper else "")
-    best = _best([[entry.best(metric) for entry in found] for metric in metrics[:1]], metrics[:1], offset=1)
-    return Table(("method", *head), tuple(rows), caption, best, breaks=_breaks(found))
+        f"Test split. Each value is that of the candidate that is {_describe_ranking(entries)}; next to the "
+        f"{results.metric_title} is its mean over the best {results.top} candidates. "
+        f"{_describe_direction(metrics)}{_describe_seeds(entries)}"
+    )
+    if published_metric:
+        caption += " Published values are from the papers; those of the IM paper are means of 3 runs."
+    best = {(row, 1) for m in metrics[:1] for row in _find_best([entry.best(m) for entry in entries], m)}
+    return Table(("method", *head), tuple(rows), caption, frozenset(best), breaks=_find_breaks(entries))
 
 
-def _ranking(found: Sequence[Entry]) -> str:
-    if all(entry.on_test for entry in found):
+def _describe_ranking(entries: Sequence[Entry]) -> str:
+    if all(entry.ranked_on_test for entry in entries):
         return "best on TEST, which is for replication only"
-    return "best on val" + (" (on TEST where it says so)" if any(entry.on_test for entry in found) else "")
+    return "best on val" + (" (on TEST where stated)" if any(e.ranked_on_test for e in entries) else "")
 
 
-def _several(found: Sequence[Entry]) -> str:
-    several = any(len(entry.seeds) > 1 for entry in found)
+def _describe_seeds(entries: Sequence[Entry]) -> str:
+    several = any(entry.num_seeds > 1 for entry in entries)
     return " Mean ± standard deviation over seeds (number of seeds)." if several else ""
 
 
-def _breaks(found: Sequence[Entry]) -> frozenset[int]:
-    """Where a method with generations begins, or ends."""
-    blocks = [entry.method if entry.generation is not None else None for entry in found]
-    return frozenset(i for i in range(1, len(blocks)) if blocks[i] != blocks[i - 1])
+def _find_breaks(entries: Sequence[Entry]) -> frozenset[int]:
+    """Rows where a method with generations begins, or ends."""
+    groups = [entry.method if entry.generation is not None else None for entry in entries]
+    return frozenset(i for i in range(1, len(groups)) if groups[i] != groups[i - 1])
 
 
-def gaps(
-    spec: DatasetSpec, found: Sequence[Entry], runs: Sequence[Run], published: Published
-) -> Table | None:
-    """What every method adds to the start that it grew from; None if there is no such method.
-
-    Args:
-        spec: of the dataset.
-        found: entries of `runs`.
-        runs: of the dataset.
-        published: figures of the paper.
-    """
-    generations = sorted({entry.generation for entry in found if entry.generation is not None})
+def tabulate_gaps(results: DatasetResults) -> Table | None:
+    """Gain of every method over its baseline; None if no method has one."""
+    methods = dict.fromkeys(entry.method for entry in results.entries)
+    generations = sorted({entry.generation for entry in results.entries if entry.generation is not None})
     rows = []
-    for method in dict.fromkeys(entry.method for entry in found):
-        for start in scores.origins(runs, method):
-            ours = {g: scores.gap(runs, method, g, start, spec.primary_metric) for g in (None, *generations)}
-            if any(ours.values()):
-                last = [generation for generation, gap in ours.items() if gap][-1]
-                theirs = _published_gap(spec, method, last, start, published)
-                title = f"{names.method(start)} → {names.entry(method, last)}"
-                title += " (ranked on TEST)" if any(e.on_test for e in found if e.method == method) else ""
-                cells = [signed(ours[last]), signed(theirs), _above(ours[last], theirs), str(ours[last].n)]
-                rows.append((title, *cells, *(signed(ours[generation]) for generation in generations)))
+    for method, baseline in [(m, b) for m in methods for b in find_baselines(results.runs, m)]:
+        gaps = {generation: results.gap(method, generation, baseline) for generation in (None, *generations)}
+        if any(gaps.values()):
+            last = [generation for generation, gap in gaps.items() if gap][-1]
+            upper, lower = results.published_value(method, last), results.published_value(baseline, None)
+            reference = None if upper is None or lower is None else upper - lower
+            title = f"{names.method_title(baseline)} → {names.entry_title(method, last)}"
+            title += ON_TEST if any(e.ranked_on_test for e in results.entries if e.method == method) else ""
+            delta = _format_difference(gaps[last], reference)
+            cells = [format_delta(gaps[last]), format_delta(reference), delta, str(gaps[last].n)]
+            rows.append((title, *cells, *(format_delta(gaps[generation]) for generation in generations)))
     if not rows:
         return None
-    head = ["from → to", "gap", "published gap", "ours − published", "seeds"]
+    head = ["baseline → method", "gap", "published gap", "measured − published", "seeds"]
     head += [f"gap, gen. {generation}" for generation in generations]
-    # Without published figures two columns would be empty.
-    return shown(Table(tuple(head), tuple(rows), _gaps_caption(spec, found, bool(generations))))
-
-
-def _gaps_caption(spec: DatasetSpec, found: Sequence[Entry], grown: bool) -> str:
-    labels = ", and what more or augmented labels add to LDT" if grown else ""
-    after = ": first after the last generation there is, on the right after each" if grown else ""
-    spread = " (mean ± their standard deviation)" if _several(found) else ""
-    return (
-        f"Test {names.metric(spec.primary_metric)} of each method less that of the start it grew from"
-        f"{labels}{after}. Differences are taken seed by seed{spread}. {_better([spec.primary_metric])}"
+    labels = " (of ALDT and FDT: LDT)" if generations else ""
+    order = ": first after the last generation there is, on the right after each" if generations else ""
+    spread = " (mean ± their standard deviation)" if _describe_seeds(results.entries) else ""
+    caption = (
+        f"Test {results.metric_title} of each method minus that of its baseline{labels}{order}. "
+        f"Differences are taken seed by seed{spread}. {_describe_direction([results.metric])}"
     )
+    # Without published values two columns would be empty.
+    return drop_empty_columns(Table(tuple(head), tuple(rows), caption))
 
 
-def _published_gap(
-    spec: DatasetSpec, method: str, generation: int | None, start: str, published: Published
-) -> float | None:
-    upper = published.get((spec.name, method, generation, spec.primary_metric))
-    lower = published.get((spec.name, start, None, spec.primary_metric))
-    return None if upper is None or lower is None else upper - lower
+def _format_difference(value: Spread | None, reference: float | None) -> str:
+    return NONE if value is None or reference is None else format_delta(value.mean - reference)
 
 
-def _above(ours: Spread | None, theirs: float | None) -> str:
-    return NONE if ours is None or theirs is None else signed(ours.mean - theirs)
+def _describe_direction(metrics: Sequence[str]) -> str:
+    descending = [names.metric_title(metric) for metric in metrics if metric in names.DESCENDING]
+    if len(descending) == len(metrics):
+        return "Lower is better."
+    return "Higher is better" + (f", but lower is for {', '.join(descending)}." if descending else ".")
 
 
-def _better(metrics: Sequence[str]) -> str:
-    less = [names.metric(metric) for metric in metrics if metric in names.DESCENDING]
-    if len(less) == len(metrics):
-        return "Less is better."
-    return "Higher is better" + (f", but less is for {', '.join(less)}." if less else ".")
+def _find_best(values: Sequence[Spread | None], metric: str) -> list[int]:
+    """Positions of the best value; none where all are equal."""
+    means = {value.mean for value in values if value}
+    if len(means) < 2:
+        return []
+    best = min(means) if metric in names.DESCENDING else max(means)
+    return [i for i, value in enumerate(values) if value and value.mean == best]
 
 
-def _best(
-    columns: Sequence[Sequence[Spread | None]], metrics: Sequence[str], offset: int
-) -> frozenset[tuple[int, int]]:
-    """(row, column) of the best value of each column that has at least two different ones."""
-    cells = set()
-    for number, (column, metric) in enumerate(zip(columns, metrics, strict=True)):
-        known = [(value.mean, row) for row, value in enumerate(column) if value]
-        # Where all are equal none is best.
-        if len({mean for mean, _ in known}) > 1:
-            choose = min if metric in names.DESCENDING else max
-            target = choose(known)[0]
-            cells |= {(row, number + offset) for mean, row in known if mean == target}
-    return frozenset(cells)
-
-
-def classes(spec: DatasetSpec, found: Sequence[Entry]) -> Table | None:
-    """IoU of each class over all test images together; None where there are no figures per class."""
+def tabulate_classes(results: DatasetResults) -> Table | None:
+    """IoU of each class over all test images together; None where there are no values per class."""
+    spec, entries = results.spec, results.entries
     rows, colors, best = [], [], set()
-    if len({entry.method for entry in found if entry.generation is not None}) > 1:
+    if len({entry.method for entry in entries if entry.generation is not None}) > 1:
         # Every generation of several methods would make dozens of columns.
-        found = list({entry.method: entry for entry in found}.values())
+        entries = tuple({entry.method: entry for entry in entries}.values())
     for name, rgb in zip(spec.classes, spec.palette, strict=True):
-        values = [entry.best("iou_dataset", name) for entry in found]
-        if not any(values):
-            continue
-        known = [value.mean for value in values if value]
-        if len(set(known)) > 1:
-            best |= {
-                (len(rows), i) for i, value in enumerate(values, 1) if value and value.mean == max(known)
-            }
-        rows.append((name, *(figure(Spread(v.mean, None, v.n) if v else None, 3) for v in values)))
-        colors.append(css(rgb))
+        values = [entry.best("iou_dataset", name) for entry in entries]
+        if any(values):
+            best |= {(len(rows), i + 1) for i in _find_best(values, "iou_dataset")}
+            rows.append((name, *(format_metric(value and value.mean, 3) for value in values)))
+            colors.append(format_color(rgb))
     if not rows:
         return None
     caption = (
-        f"IoU of each class over all test images together, of the candidate that is {_ranking(found)}"
-        + (", mean over seeds" if _several(found) else "")
-        + ". The best of a row is bold; – marks a class in neither truth nor prediction."
+        "IoU of each class over all test images together, of the candidate that is "
+        + _describe_ranking(entries)
+        + (", mean over seeds" if _describe_seeds(entries) else "")
+        + ". The best of a row is bold; – marks a class in neither ground truth nor prediction."
     )
-    head = ("class", *(names.entry(entry.method, entry.generation) for entry in found))
+    head = ("class", *(names.entry_title(entry.method, entry.generation) for entry in entries))
     return Table(head, tuple(rows), caption, frozenset(best), tuple(colors))
 
 
-def css(rgb: Sequence[int]) -> str:
+def format_color(rgb: Sequence[int]) -> str:
     """RGB → a CSS color."""
     return "#" + "".join(f"{value:02x}" for value in rgb)
 
 
-def shown(table: Table) -> Table:
-    """The table without columns in which nothing is known."""
-    kept = [i for i in range(len(table.head)) if any(row[i] not in (NONE, "") for row in table.rows)]
-    rows = tuple(tuple(row[i] for i in kept) for row in table.rows)
-    return dataclasses.replace(table, head=tuple(table.head[i] for i in kept), rows=rows)
+def drop_empty_columns(table: Table) -> Table:
+    """The table without columns that are empty in every row."""
+    columns = [i for i in range(len(table.head)) if any(row[i] not in (NONE, "") for row in table.rows)]
+    rows = tuple(tuple(row[i] for i in columns) for row in table.rows)
+    return dataclasses.replace(table, head=tuple(table.head[i] for i in columns), rows=rows)

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from imjax.data.spec import DatasetSpec
@@ -60,14 +61,15 @@ def test_constants_of_one_class_and_of_channels(spec, shape, wanted):
 
 
 def test_figures_are_those_of_the_last_stage_even_if_not_finite(monkeypatch):
-    def row(method="im", generation=1, rank=1, split="test", metric="miou", label="", value=0.5):
-        return SimpleNamespace(**locals())
+    def row(method="im", generation=1, rank=1, split="test", metric="miou", class_name="", value=0.5):
+        return dict(locals())
 
     rows = [
         row("ldt", None, value=0.1), row(generation=0, value=0.2), row(rank=2), row(split="val"),
-        row(value=None), row(metric="iou", label="sky", value=0.3),
+        row(value=None), row(metric="iou", class_name="sky", value=0.3),
     ]  # fmt: skip
-    monkeypatch.setattr(smoke.results, "read", lambda workdir: SimpleNamespace(rows=rows))
+    table = pd.DataFrame(rows).astype({"generation": "Int64", "value": "float64"})
+    monkeypatch.setattr(smoke, "read_run", lambda workdir: SimpleNamespace(results=table))
     assert smoke.last(Path("run"), "im") == {("miou", ""): None, ("iou", "sky"): 0.3}
     assert smoke.last(Path("run"), "ldt") == {("miou", ""): 0.1}
     assert smoke.last(Path("run"), "cps") == {}

@@ -1,4 +1,4 @@
-"""Folders of runs as imjax.main leaves them, with figures made to order."""
+"""Folders of runs as imjax.main leaves them, with given results."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def build(
     seen: int = 0,
     **config,
 ) -> Path:
-    """Write a run's folder; mPA is half the headline figure, the dataset's IoU of diver a quarter of it.
+    """Write a run's folder; mPA is half the primary metric, the dataset's IoU of diver a quarter of it.
 
-    `labeling`: further figures of the label stage of a generation. `share`: of labels. `seen`: test images
+    `labeling`: further scalars of the label stage of a generation. `share`: of labels. `seen`: test images
     with a copy in training.
     """
     folder.mkdir(parents=True)
@@ -51,19 +51,19 @@ def build(
     starts = [name for name, generation in scores if generation is None and name not in config["baselines"]]
     _record(folder, config, start or (starts[-1] if starts else "ldt"), spec, seen)
     _results(folder / "results.csv", scores, seed, spec)
-    figures = []
+    scalars = []
     for number, ((name, generation), values) in enumerate(scores.items()):
         if generation is not None:
             more = (labeling or {}).get(generation, {})
-            figures += _label(
+            scalars += _label(
                 folder / "stages" / f"{2 * number:02d}_label_g{generation}", generation, size, more
             )
         stage = f"train_{name if generation is None else f'g{generation}'}"
-        figures += _train(
+        scalars += _train(
             folder / "stages" / f"{2 * number + 1:02d}_{stage}", generation, values, size, epochs
         )
     (folder / "metrics.jsonl").write_text(
-        "".join(json.dumps(figure) + "\n" for figure in figures) + '{"step": 1, "st'
+        "".join(json.dumps(scalar) + "\n" for scalar in scalars) + '{"step": 1, "st'
     )
     return folder
 
@@ -98,7 +98,7 @@ def _results(path: Path, scores: Scores, seed: int, spec: Mapping) -> None:
 def _label(folder: Path, generation: int, size: int, more: Mapping[str, float | None]) -> list[dict]:
     names = ("image", "truth", "pseudo-label", "inconsistency mask")
     _done(folder, {"seconds": 3.8}, names, size)
-    figures = {
+    scalars = {
         "inconsistent_pixels": 16.0 - generation,
         "kept_share": 0.5,
         "copies": 2.5,
@@ -113,30 +113,30 @@ def _label(folder: Path, generation: int, size: int, more: Mapping[str, float | 
         "member": None,
         "split": "unlabeled",
     }
-    return [head | {"name": name, "value": value} for name, value in figures.items()]
+    return [head | {"name": name, "value": value} for name, value in scalars.items()]
 
 
 def _train(folder: Path, generation: int | None, values: list[float], size: int, epochs: int) -> list[dict]:
     _done(folder, {"pairs": 1234, "seconds": 125.0}, ("image", "truth", "prediction"), size)
     members = range(len(values))
-    fitted = {"ranked": list(members), "value": values, "epoch": [epochs] * len(values)}
-    (folder / "train.json").write_text(json.dumps(fitted))
+    training = {"ranked": list(members), "value": values, "epoch": [epochs] * len(values)}
+    (folder / "train.json").write_text(json.dumps(training))
     stage = {"stage": folder.name[3:], "generation": generation}
-    figures = []
+    scalars = []
     for epoch in range(1, epochs + 1):
         for split, name in (("train", "loss"), ("val", "loss"), ("val", "soft_miou")):
             for member in members:
                 value = 1 / (epoch + member) if name == "loss" else 1 - 1 / (epoch + member + 1)
-                figures.append(
+                scalars.append(
                     stage
                     | {"step": epoch * 10, "member": member, "split": split, "name": name, "value": value}
                 )
     masks = stage | {"step": 0, "member": None, "name": "inconsistent_pixels"}
-    return [*figures, masks | {"split": "val", "value": 8.0}, masks | {"split": "test", "value": 4.0}]
+    return [*scalars, masks | {"split": "val", "value": 8.0}, masks | {"split": "test", "value": 4.0}]
 
 
-def _done(folder: Path, facts: dict, panels: tuple[str, ...], size: int) -> None:
+def _done(folder: Path, metadata: dict, panels: tuple[str, ...], size: int) -> None:
     folder.mkdir(parents=True)
     images = np.random.default_rng(0).integers(0, 256, (4, size, size, 3), dtype=np.uint8)
     np.savez_compressed(folder / "panels.npz", **dict.fromkeys(panels, images))
-    (folder / "DONE.json").write_text(json.dumps({"digest": "d"} | facts))
+    (folder / "DONE.json").write_text(json.dumps({"digest": "d"} | metadata))

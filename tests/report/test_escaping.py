@@ -45,7 +45,7 @@ def test_a_pickle_among_a_run_s_files_is_not_opened(tmp_path):
             return Path.touch, (opened,)
 
     np.savez(tmp_path / "panels.npz", image=np.array([Trap()], object))
-    assert load.Stage("label_g0", {}, {}, tmp_path).panels() == {}
+    assert load.StageRecord("label_g0", {}, {}, tmp_path).load_panels() == {}
     assert not opened.exists()
     with pytest.raises(ValueError, match="allow_pickle"):
         np.load(tmp_path / "panels.npz")["image"]

@@ -6,7 +6,7 @@ import pytest
 
 from imjax import cli
 from imjax.errors import UserError
-from imjax.report.__main__ import folders
+from imjax.report.__main__ import expand_workdirs
 
 
 def test_folders(tmp_path, make_run, monkeypatch):
@@ -16,15 +16,15 @@ def test_folders(tmp_path, make_run, monkeypatch):
     (tmp_path / "log.txt").write_text("")
     monkeypatch.chdir(tmp_path)
 
-    def found(*values):
-        return [str(folder) for folder in folders(values)]
+    def names(*values):
+        return [str(folder) for folder in expand_workdirs(values)]
 
-    assert found("a,b", "c,d", "a", str(tmp_path / "b")) == ["a", "b", "c,d"]
-    assert found("b", "*") == ["b", "a", "c,d"]
-    assert found("[ab]") == ["a", "b"]
-    assert found("none") == ["none"]
+    assert names("a,b", "c,d", "a", str(tmp_path / "b")) == ["a", "b", "c,d"]
+    assert names("b", "*") == ["b", "a", "c,d"]
+    assert names("[ab]") == ["a", "b"]
+    assert names("none") == ["none"]
     with pytest.raises(UserError, match=r"--workdir=x\*: no folder of a run"):
-        folders(["x*"])
+        expand_workdirs(["x*"])
 
 
 def test_arguments_that_are_no_flags_are_for_those_who_take_them(capsys):

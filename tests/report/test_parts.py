@@ -1,4 +1,4 @@
-"""Parts of the page that compare runs: headline, times, differences, pictures, shares over generations."""
+"""Parts of the page that compare runs: summary, timing, differences, images, pseudo-labels."""
 
 from __future__ import annotations
 
@@ -9,8 +9,17 @@ import numpy as np
 import pytest
 from pages import page, row, svg_of
 
-from imjax.report import differences, headline, load, pseudo_labels, scores, shares, times
-from imjax.report import images as pictures
+from imjax.report import (
+    aggregate,
+    differences,
+    images,
+    plots,
+    pseudo_labels,
+    run_warnings,
+    summary,
+    timing,
+)
+from imjax.report.load import read_run
 
 ISIC = {
     "name": "isic2018", "title": "ISIC 2018", "kind": "binary", "classes": ["lesion"],
@@ -31,52 +40,52 @@ def joint(tmp_path, make_run):
     ]
 
 
-def sentences(found, top="1"):
-    return headline.sentences(found[0].spec, scores.entries(found), found, scores.published(), top)
+def write_sentences(runs):
+    return summary.write_sentences(aggregate.collect_results(runs, aggregate.read_published()))
 
 
 def test_the_best_of_several_methods_without_generations(joint):
-    (sentence,) = sentences([load.read(folder) for folder in joint])
+    (sentence,) = write_sentences([read_run(folder) for folder in joint])
     assert sentence.startswith("Best of 3 methods: CPS, ensemble reaches a test IoU of 0.7000 with one seed")
 
 
-def test_fdt_is_a_bound_and_not_the_best(tmp_path, make_run):
+def test_fdt_is_an_upper_bound_and_not_the_best(tmp_path, make_run):
     made = [
         make_run(tmp_path / name, {("ldt", None): [0.5], (name, 0): [value]}, method=name, spec=ISIC)
         for name, value in (("im", 0.6), ("im_p", 0.7), ("im_pp", 0.65))
     ]
     made.append(make_run(tmp_path / "fdt", {("fdt", None): [0.9]}, method="fdt", spec=ISIC))
-    (sentence,) = sentences([load.read(folder) for folder in made])
-    # LDT is one of the four; its gap is named, and FDT's.
+    (sentence,) = write_sentences([read_run(folder) for folder in made])
+    # LDT is one of the four; the sentence gives its gap, and that of FDT.
     assert sentence.startswith("Best of 4 methods: IM+ reaches")
-    assert "+0.200 against LDT, its start (0.500)" in sentence
+    assert "+0.200 against LDT, its baseline (0.500)" in sentence
     assert "−0.200 against FDT, all labels (0.900)" in sentence
 
 
-def test_one_seed_is_no_order(tmp_path, joint):
+def test_one_seed_does_not_rank_methods(tmp_path, joint):
     assert page(joint, tmp_path / "report.html")[0].count("One seed each") == 1
-    run = load.read(joint[0])
-    (few,) = headline.notes(scores.entries([run]), [run])
+    run = read_run(joint[0])
+    (few,) = run_warnings.note_small_samples(aggregate.collect_results([run]).entries, [run])
     assert few.startswith("The test set has 3 images")
-    many = dataclasses.replace(run, record=run.record | {"counts": {"test": headline.SCARCE}})
-    assert headline.notes(scores.entries([run]), [many]) == []
+    many = dataclasses.replace(run, record=run.record | {"counts": {"test": run_warnings.MIN_TEST_IMAGES}})
+    assert run_warnings.note_small_samples(aggregate.collect_results([run]).entries, [many]) == []
 
 
-def facts(folder, stage, **more):
+def add_metadata(folder, stage, **more):
     done = next(folder.glob(f"stages/*_{stage}")) / "DONE.json"
     done.write_text(json.dumps(json.loads(done.read_text()) | more))
 
 
 def test_times_and_throughput(tmp_path, make_run):
     folder = make_run(tmp_path / "a", {("ldt", None): [0.5], ("im", 0): [0.6]}, method="im", generations=1)
-    before = times.stages(load.read(folder))
-    assert before.head == ("stage", "pairs", "time", "epochs kept")
-    facts(folder, "train_ldt", steps=600, steps_before=0, images_per_second=412.4)
-    facts(folder, "train_g0", steps=600, steps_before=120, images_per_second=98.6)
-    table = times.stages(load.read(folder))
-    assert table.head == ("stage", "pairs", "time", "steps", "images/s", "epochs kept")
+    before = timing.tabulate_stages(read_run(folder))
+    assert before.head == ("stage", "pairs", "time", "best epochs")
+    add_metadata(folder, "train_ldt", steps=600, steps_before=0, images_per_second=412.4)
+    add_metadata(folder, "train_g0", steps=600, steps_before=120, images_per_second=98.6)
+    table = timing.tabulate_stages(read_run(folder))
+    assert table.head == ("stage", "pairs", "time", "steps", "images/s", "best epochs")
     assert table.rows[0] == ("LDT, training", "1,234", "2 min 05 s", "600", "412", "3")
-    # The process before took a time that nobody knows.
+    # How long the process before the resume took is unknown.
     assert table.rows[2][2:5] == ("2 min 05 s since step 120", "600", "99")
     other = make_run(tmp_path / "b", {("ldt", None): [0.5]}, method="ldt")
     _, parsed = page([folder, other], tmp_path / "report.html")
@@ -86,22 +95,22 @@ def test_times_and_throughput(tmp_path, make_run):
     assert ["LDT", "1", "2 min 05 s", "2 min 05 s", "–", "1 × cpu"] in parsed.rows
 
 
-def test_in_what_runs_differ(tmp_path, make_run):
+def test_differences_between_runs(tmp_path, make_run):
     made = [
         make_run(tmp_path / f"{name}{seed}", {(name, None): [0.5]}, method=name, seed=seed, top=top)
         for name, seed, top in (("ldt", 0, 2), ("ldt", 1, 3), ("fdt", 0, 2), ("aldt", 0, 2))
     ]
     path = made[2] / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"device": "8 × tpu"}))
-    found = differences.table([load.read(folder) for folder in made])
-    assert found.rows == (
+    table = differences.tabulate_differences([read_run(folder) for folder in made])
+    assert table.rows == (
         ("top", "3", "LDT seed 1"),
         ("", "2", "all others"),
         ("(device)", "8 × tpu", "FDT"),
         ("", "1 × cpu", "all others"),
     )
-    assert found.breaks == {2}
-    assert differences.table([load.read(made[0])]) is None
+    assert table.breaks == {2}
+    assert differences.tabulate_differences([read_run(made[0])]) is None
 
 
 def test_methods_side_by_side_on_the_same_images(tmp_path, make_run):
@@ -109,45 +118,45 @@ def test_methods_side_by_side_on_the_same_images(tmp_path, make_run):
     im = make_run(tmp_path / "im", scored, method="im")
     fdt = make_run(tmp_path / "fdt", {("fdt", None): [0.8]}, method="fdt")
     other = make_run(tmp_path / "other", {("aldt", None): [0.8]}, method="aldt", size=16)
-    found = [load.read(folder) for folder in (im, fdt, other)]
-    strips = pictures.side_by_side(found, 3)
+    runs = [read_run(folder) for folder in (im, fdt, other)]
+    strips = images.compare_methods(runs, 3)
     assert len(strips) == 3
-    # LDT is in the run of IM; ALDT's images are others.
+    # LDT is in the run of IM; ALDT has different images.
     titles = [[picture.title for picture in group] for group in strips[0].groups]
     assert titles == [["image", "truth"], ["FDT"], ["LDT"], ["IM"]]
-    assert pictures.side_by_side(found[1:2], 3) == []
+    assert images.compare_methods(runs[1:2], 3) == []
     text, _ = page([im, fdt], tmp_path / "report.html")
-    assert "Images side by side" in text
-    assert "Images side by side" not in page([im], tmp_path / "report.html")[0]
+    assert "Predictions side by side" in text
+    assert "Predictions side by side" not in page([im], tmp_path / "report.html")[0]
 
 
-def test_the_final_prediction_stands_beside_the_truth(tmp_path, make_run):
+def test_final_prediction_is_next_to_the_ground_truth(tmp_path, make_run):
     folder = make_run(
         tmp_path / "run", {("ldt", None): [0.5], ("im", 0): [0.6], ("im", 1): [0.7]}, method="im"
     )
-    strip = pictures.strips(load.read(folder), 1)[0][0]
+    strip = images.build_stage_strips(read_run(folder), 1)[0][0]
     pairs = [[f"gen. {g}: pseudo-label", f"gen. {g}: inconsistency mask"] for g in (0, 1)]
     assert [[picture.title for picture in group] for group in strip.groups] == [["image", "truth"], *pairs]
     for stage, value in (("train_g0", 50), ("train_g1", 200)):
-        images = np.full((4, 8, 8, 3), value, np.uint8)
-        np.savez(next(folder.glob(f"stages/*_{stage}")) / "unlabeled.npz", prediction=images)
-    first = pictures.strips(load.read(folder), 1)[0][0].groups[0]
+        prediction = np.full((4, 8, 8, 3), value, np.uint8)
+        np.savez(next(folder.glob(f"stages/*_{stage}")) / "unlabeled.npz", prediction=prediction)
+    first = images.build_stage_strips(read_run(folder), 1)[0][0].groups[0]
     assert [picture.title for picture in first] == ["image", "truth", "final prediction"]
-    assert first[2].src == pictures.picture(np.full((8, 8, 3), 200, np.uint8), "").src
+    assert first[2].src == images.encode_picture(np.full((8, 8, 3), 200, np.uint8), "").src
 
 
-def test_what_was_cut_and_kept_over_generations(tmp_path, make_run):
+def test_mask_sizes_and_kept_pairs_over_generations(tmp_path, make_run):
     made = [
         make_run(tmp_path / name, {("ldt", None): [0.5], (name, 0): [0.6], (name, 1): [0.6]}, method=name,
                  labeling={g: {"inconsistent_share": share} for g in (0, 1)})
         for name, share in (("im", 0.2), ("noisy_student", 0.0))
     ]  # fmt: skip
-    found = [load.read(folder) for folder in made]
-    chart = shares.over_generations(found[0].spec, found)
+    runs = [read_run(folder) for folder in made]
+    chart = plots.plot_pseudo_labels(runs[0].spec, runs)
     svg = svg_of(chart.src)
     assert all(f">{title}<" in svg for title in ("inconsistent, %", "pairs kept, %", "pseudo-label mIoU"))
     assert ">IM<" in svg and ">Noisy Student<" in svg
-    assert shares.over_generations(found[0].spec, [load.read(_plain(make_run, tmp_path))]) is None
+    assert plots.plot_pseudo_labels(runs[0].spec, [read_run(_plain(make_run, tmp_path))]) is None
 
 
 def _plain(make_run, tmp_path):
@@ -158,7 +167,7 @@ def test_generations_with_one_fault_are_one_line(tmp_path, make_run):
     scored = {("ldt", None): [0.5], ("im", 0): [0.6], ("im", 1): [0.6]}
     nothing = {"kept_share": 0.0}
     folder = make_run(tmp_path / "run", scored, method="im", labeling={0: nothing, 1: nothing})
-    (line,) = pseudo_labels.warnings([load.read(folder)])
+    (line,) = pseudo_labels.warn_useless_labels([read_run(folder)])
     assert "IM, generations 0, 1, seed 0" in line and "these generations learned" in line
 
 

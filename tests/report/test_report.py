@@ -11,7 +11,8 @@ import pytest
 from pages import page, row, svg_of
 
 from imjax.errors import UserError
-from imjax.report import curves, load, scores, tables, times, write_report
+from imjax.report import aggregate, plots, tables, timing, write_report
+from imjax.report.load import read_run
 
 ROOT = Path(__file__).resolve().parents[2]
 START = {("ldt", None): [0.40, 0.44, 0.30]}
@@ -19,37 +20,37 @@ FIRST = START | {("im_pp", 0): [0.50, 0.48]}
 WHOLE = FIRST | {("im_pp", 1): [0.55, 0.57]}
 
 
-def test_published_figures_are_those_of_as_many_labels(tmp_path, make_run):
-    """NEU-Seg is published at five shares (method.md 2.1), FDT has all labels anyway."""
+def test_published_values_are_those_of_the_same_label_share(tmp_path, make_run):
+    """NEU-Seg is published at five label shares (method.md 2.1); FDT always has all labels."""
     key = ("neu_seg", "simeps", None, "miou")
     for share, value in ((0.01, 0.704), (0.1, 0.7595), (0.5, 0.799), (0.2, None)):
-        found = [load.read(make_run(tmp_path / str(share), {("im_pp", 0): [0.5]}, share=share))]
-        paper = scores.published(found)
+        runs = [read_run(make_run(tmp_path / str(share), {("im_pp", 0): [0.5]}, share=share))]
+        paper = aggregate.read_published(runs)
         assert paper.get(key) == value and ("suim", "fdt", None, "miou") in paper
         assert (("suim", "im_pp", 1, "miou") in paper) is (share == 0.1)
 
 
-def test_a_split_that_leaks_says_so(tmp_path, make_run):
+def test_a_leaking_split_has_a_warning(tmp_path, make_run):
     text, _ = page([make_run(tmp_path / "leaks", {("im_pp", 0): [0.5]}, seen=2)], tmp_path / "leaks.html")
     assert "2 of 3 test images have a copy of their scene in training or val" in text
     text, _ = page([make_run(tmp_path / "tight", {("im_pp", 0): [0.5]})], tmp_path / "tight.html")
     assert "copy of their scene" not in text
 
 
-def test_table_has_the_figures_and_the_published_ones(tmp_path, make_run):
+def test_table_has_measured_and_published_values(tmp_path, make_run):
     text, parsed = page([make_run(tmp_path / "run", WHOLE)], tmp_path / "report.html")
     # suim,im_pp,1,miou is 0.461 in the paper; mean of the best 2 is (0.55 + 0.57) / 2.
-    paper = scores.published()["suim", "im_pp", 1, "miou"]
+    paper = aggregate.read_published()["suim", "im_pp", 1, "miou"]
     expected = ["IM++, gen. 1", "0.5500", "0.5600", f"{paper:.3f}", f"{0.55 - paper:+.3f}", "0.2750"]
     assert row(parsed, "IM++, gen. 1") == expected
     assert row(parsed, "LDT")[1:3] == ["0.4000", "0.4200"]
     assert row(parsed, "diver") == ["diver", "0.100", "0.125", "0.138"]
-    assert "+0.150 against LDT, its start (0.400)" in text
+    assert "+0.150 against LDT, its baseline (0.400)" in text
     assert "Generation 1, training" in text and "4 min 18 s" not in text
     assert row(parsed, "all stages")[2] == "6 min 23 s"  # 3 × 125.0 + 2 × 3.8
 
 
-def test_masks_stand_beside_the_nets_that_made_them(tmp_path, make_run):
+def test_masks_are_listed_with_the_nets_that_made_them(tmp_path, make_run):
     _, parsed = page([make_run(tmp_path / "run", WHOLE)], tmp_path / "report.html")
     # 16, 8 and 4 of 8 × 8 pixels.
     sizes = ["16 (25.0 %)", "8 (12.5 %)", "4 (6.2 %)"]
@@ -59,7 +60,7 @@ def test_masks_stand_beside_the_nets_that_made_them(tmp_path, make_run):
     assert table[3] == ["generation 1", "–", *sizes[1:]]
 
 
-def test_labels_stand_with_the_generation_that_learns_from_them(tmp_path, make_run):
+def test_labels_are_listed_with_the_generation_that_learns_from_them(tmp_path, make_run):
     _, parsed = page([make_run(tmp_path / "run", WHOLE)], tmp_path / "report.html")
     assert row(parsed, "for generation")[1:] == ["pairs kept", "copies per pair", "pseudo-label mIoU"]
     assert row(parsed, "0, by LDT")[1:] == ["50.0 %", "2.50", "0.750"]
@@ -83,27 +84,29 @@ def test_one_seed_twice_counts_once(tmp_path, make_run):
     a = make_run(tmp_path / "a", START, method="ldt")
     same = make_run(tmp_path / "b", FIRST, generations=1)
     text, parsed = page([a, same], tmp_path / "report.html")
-    assert row(parsed, "LDT")[1] == "0.4000" and "with other figures" not in text
+    assert row(parsed, "LDT")[1] == "0.4000" and "with other results" not in text
     other = make_run(tmp_path / "c", {("ldt", None): [0.1]}, method="ldt", top=1)
     text, parsed = page([a, other], tmp_path / "report.html")
     assert row(parsed, "LDT")[1] == "0.4000"
-    assert "with other figures" in text and "top (2 / 1)" in text
+    assert "with other results" in text and "top (2 / 1)" in text
 
 
-def test_candidates_that_training_went_on_without_are_told(tmp_path, make_run):
+def test_dropped_candidates_have_a_warning(tmp_path, make_run):
     folder = make_run(tmp_path / "a", FIRST, generations=1)
     assert "Candidates dropped" not in page([folder], tmp_path / "report.html")[0]
     path = folder / "stages" / "03_train_g0" / "train.json"
-    fitted = json.loads(path.read_text())
-    path.write_text(json.dumps(fitted | {"ranked": fitted["ranked"][:-1], "dropped": fitted["ranked"][-1:]}))
+    training = json.loads(path.read_text())
+    path.write_text(
+        json.dumps(training | {"ranked": training["ranked"][:-1], "dropped": training["ranked"][-1:]})
+    )
     metrics = folder / "metrics.jsonl"
-    # Its figures after that are none.
+    # A dropped candidate has no further values.
     metrics.write_text(metrics.read_text().replace('"value": 0.25}', '"value": null}'))
     text, _ = page([folder], tmp_path / "report.html")
-    assert "Candidates dropped: IM++, seed 0: 1 in " in text and "used in no ensemble" in text
+    assert "Candidates dropped: IM++, seed 0: 1 in " in text and "no ensemble used them" in text
 
 
-def test_runs_that_are_not_finished(tmp_path, make_run):
+def test_unfinished_runs(tmp_path, make_run):
     running = make_run(tmp_path / "running", FIRST)
     text, parsed = page([running], tmp_path / "report.html")
     assert "1 of 2 generations are finished" in text and row(parsed, "IM++, gen. 0")
@@ -146,11 +149,11 @@ def test_other_kinds_of_labels(tmp_path, make_run):
     assert "background" in text and "<h2>Classes</h2>" not in text
 
 
-def test_missing_figures_are_dashes():
-    assert tables.figure(None) == "–" and tables.signed(None) == "–"
-    assert scores.spread([None, None]) is None
-    assert scores.spread([None, 0.5]) == scores.Spread(0.5, None, 1)
-    assert times.duration(59.94) == "59.9 s" and times.duration(7500.0) == "2 h 05 min"
+def test_missing_values_are_dashes():
+    assert tables.format_metric(None) == "–" and tables.format_delta(None) == "–"
+    assert aggregate.summarize_seeds([None, None]) is None
+    assert aggregate.summarize_seeds([None, 0.5]) == aggregate.Spread(0.5, None, 1)
+    assert timing.format_duration(59.94) == "59.9 s" and timing.format_duration(7500.0) == "2 h 05 min"
 
 
 def test_a_page_of_many_runs_stays_small(tmp_path, make_run):
@@ -163,20 +166,20 @@ def test_a_page_of_many_runs_stays_small(tmp_path, make_run):
 
 
 def test_charts_keep_every_digit_of_their_labels(tmp_path, make_run):
-    # Equal figures but for the fourth digit, so that the axis needs four.
-    run = load.read(make_run(tmp_path / "run", {("ldt", None): [0.5251, 0.5257]}, method="ldt"))
-    chart = curves.over_generations(run.spec, scores.entries([run]), {})
+    # Equal values but for the fourth digit, so that the axis needs four.
+    run = read_run(make_run(tmp_path / "run", {("ldt", None): [0.5251, 0.5257]}, method="ldt"))
+    chart = plots.plot_generations(aggregate.collect_results([run], {}))
     svg = svg_of(chart.src)
     assert re.search(r">0\.525[1-7]<", svg) and "published" not in svg
 
 
-def test_charts_leave_matplotlib_as_it_was(tmp_path, make_run):
+def test_plots_do_not_change_matplotlib_settings(tmp_path, make_run):
     import matplotlib
 
     before = dict(matplotlib.rcParams)
-    run = load.read(make_run(tmp_path / "run", WHOLE))
-    first = curves.over_generations(run.spec, scores.entries([run]), scores.published())
-    assert first == curves.over_generations(run.spec, scores.entries([run]), scores.published())
+    run = read_run(make_run(tmp_path / "run", WHOLE))
+    first = plots.plot_generations(aggregate.collect_results([run], aggregate.read_published()))
+    assert first == plots.plot_generations(aggregate.collect_results([run], aggregate.read_published()))
     assert dict(matplotlib.rcParams) == before
 
 
@@ -209,7 +212,7 @@ def test_the_command(tmp_path, make_run):
     start = time.monotonic()
     done = command(f"--workdir={a},{b}", str(c), f"--out={out}")
     assert done.returncode == 0 and f"report: {out}" in done.stdout, done.stderr[-2000:]
-    assert not re.search(r"\| +(jax|imjax\.engine|matplotlib\.pyplot)$", done.stderr, re.M)
+    assert not re.search(r"\| +(jax|imjax\.training|matplotlib\.pyplot)$", done.stderr, re.M)
     assert time.monotonic() - start < 30
     assert "0.400 ± 0.000 (3)" in out.read_text()
     refused = command(f"--workdir={tmp_path / 'none'}", f"--out={out}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from pages import page, row, svg_of
 
-from imjax.report import charts, curves, load, pseudo_labels, scores, tables
+from imjax.report import aggregate, names, plots, pseudo_labels, tables
+from imjax.report.load import read_run
 
 ISIC = {
     "name": "isic2018", "title": "ISIC 2018", "kind": "binary", "classes": ["lesion"],
@@ -37,17 +38,17 @@ def sweep(tmp_path, make_run):
 
 
 def read(folders):
-    return [load.read(folder) for folder in folders]
+    return [read_run(folder) for folder in folders]
 
 
 def test_mean_deviation_and_published(tmp_path, sweep):
     _, parsed = page(sweep, tmp_path / "report.html")
     # 0.70, 0.74, 0.72: mean 0.72, deviations −0.02, 0.02, 0, sd √(0.0008 / 2) = 0.02. Published: 0.710.
-    found = next(r for r in parsed.rows if r[0] == "IM, gen. 1" and len(r) > 2)
-    assert found[1] == "0.720 ± 0.020 (3)" and found[3:5] == ["0.710", "+0.010"]
+    cells = next(r for r in parsed.rows if r[0] == "IM, gen. 1" and len(r) > 2)
+    assert cells[1] == "0.720 ± 0.020 (3)" and cells[3:5] == ["0.710", "+0.010"]
     # 0.60, 0.66, 0.69: mean 0.65, deviations −0.05, 0.01, 0.04, sd √(0.0042 / 2) = 0.0458. Published: 0.655.
-    found = row(parsed, "LDT")
-    assert found[1] == "0.650 ± 0.046 (3)" and found[3:5] == ["0.655", "−0.005"]
+    cells = row(parsed, "LDT")
+    assert cells[1] == "0.650 ± 0.046 (3)" and cells[3:5] == ["0.655", "−0.005"]
 
 
 def test_gaps_are_taken_seed_by_seed(tmp_path, sweep):
@@ -59,7 +60,7 @@ def test_gaps_are_taken_seed_by_seed(tmp_path, sweep):
     assert row(parsed, "LDT → IM, gen. 1")[1:] == last
     # 0.15, 0.09, 0.06: mean 0.10, sd √(0.0042 / 2) = 0.046. Published: 0.745 − 0.655 = 0.090.
     assert row(parsed, "LDT → FDT")[1:] == ["+0.100 ± 0.046", "+0.090", "+0.010", "3", "–", "–"]
-    assert "+0.070 against LDT, its start (0.650)" in text
+    assert "+0.070 against LDT, its baseline (0.650)" in text
     assert "−0.030 against FDT, all labels (0.750)" in text
 
 
@@ -68,7 +69,7 @@ def test_gaps_of_what_was_never_published(tmp_path, make_run):
     scores = {("ldt", None): [0.6], ("im", 0): [0.7]}
     folder = make_run(tmp_path / "run", scores, method="im", spec=spec, generations=1)
     _, parsed = page([folder], tmp_path / "report.html")
-    assert row(parsed, "from → to")[1:] == ["gap", "seeds", "gap, gen. 0"]
+    assert row(parsed, "baseline → method")[1:] == ["gap", "seeds", "gap, gen. 0"]
     assert row(parsed, "LDT → IM, gen. 0")[1:] == ["+0.100", "1", "+0.100"]
 
 
@@ -79,17 +80,17 @@ def test_a_gap_needs_a_common_seed(tmp_path, make_run):
         for seed, value in ((0, 0.6), (1, 0.1))
     ]
     # Seed 1 of LDT has no IM, and would make the gap larger.
-    gap = scores.gap(read([im, *ldt]), "im", 0, "ldt", "iou")
+    gap = aggregate.compute_gap(read([im, *ldt]), "im", 0, "ldt", "iou")
     assert gap.mean == pytest.approx(0.1) and (gap.sd, gap.n) == (None, 1)
-    assert scores.gap(read([im, ldt[1]]), "im", 0, "ldt", "iou") is None
-    # A start of the same run counts before another run's of that seed.
+    assert aggregate.compute_gap(read([im, ldt[1]]), "im", 0, "ldt", "iou") is None
+    # The baseline of the same run counts before another run's of that seed.
     own = make_run(
         tmp_path / "own", {("ldt", None): [0.5], ("im", 0): [0.7]}, method="im", spec=ISIC, generations=1
     )
-    assert scores.gap(read([ldt[0], own]), "im", 0, "ldt", "iou").mean == pytest.approx(0.2)
+    assert aggregate.compute_gap(read([ldt[0], own]), "im", 0, "ldt", "iou").mean == pytest.approx(0.2)
 
 
-def test_methods_stand_in_the_order_of_the_study(tmp_path, make_run):
+def test_methods_are_in_the_order_of_the_paper(tmp_path, make_run):
     made = [
         make_run(tmp_path / name, {(name, generation): [0.6]}, method=name, spec=ISIC, generations=1)
         for name, generation in (
@@ -100,8 +101,8 @@ def test_methods_stand_in_the_order_of_the_study(tmp_path, make_run):
             ("fdt", None),
         )
     ]
-    found = scores.entries(read(made))
-    assert [entry.method for entry in found] == ["fdt", "consistency", "im", "gt_im_pp", "mine"]
+    entries = aggregate.collect_results(read(made)).entries
+    assert [entry.method for entry in entries] == ["fdt", "consistency", "im", "gt_im_pp", "mine"]
     text, parsed = page(made, tmp_path / "report.html")
     assert row(parsed, "Consistency Loss") and row(parsed, "GT-IM++ (oracle), gen. 0")
     assert "5 methods on ISIC 2018" in text
@@ -117,7 +118,7 @@ def test_the_oracle_is_never_the_best(tmp_path, make_run):
     assert "Best of 3 methods: IM+ reaches" in text
 
 
-def test_less_is_better_for_cell_counts(tmp_path, make_run):
+def test_lower_is_better_for_cell_counts(tmp_path, make_run):
     spec = ISIC | {"primary_metric": "mcce"}
     values = {"im": 3.0, "im_p": 2.0, "im_pp": 4.0}
     made = [
@@ -126,8 +127,8 @@ def test_less_is_better_for_cell_counts(tmp_path, make_run):
     ]
     text, _ = page(made, tmp_path / "report.html")
     assert "Best of 3 methods: IM+ reaches" in text
-    table = tables.results(load.read(made[0]).spec, scores.entries(read(made)), {}, "1")
-    assert table.best == {(1, 1)} and "less is for cell count error" in table.caption
+    table = tables.tabulate_results(aggregate.collect_results(read(made), {}))
+    assert table.best == {(1, 1)} and "lower is for cell count error" in table.caption
 
 
 def test_one_panel_per_dataset_and_a_line_per_method(tmp_path, sweep, make_run):
@@ -139,12 +140,12 @@ def test_one_panel_per_dataset_and_a_line_per_method(tmp_path, sweep, make_run):
     assert ">IM++<" in panels[1] and ">hollow: published<" in panels[1]
 
 
-def test_methods_look_different_without_colors_too():
-    looks = [(look.marker, str(look.dash)) for look in curves.LOOKS.values()]
-    assert len(set(looks)) == len(looks)
+def test_methods_are_drawn_differently_without_colors_too():
+    styles = [(style.marker, str(style.dash)) for style in plots.LINE_STYLES.values()]
+    assert len(set(styles)) == len(styles)
     # Joint methods have no curves.
-    joint = {name for name in scores.names.METHODS if name.startswith(tuple(scores.names.JOINT_METHODS))}
-    assert set(curves.LOOKS) == set(scores.names.METHODS) - joint
+    joint = {name for name in names.METHODS if name.startswith(tuple(names.JOINT_METHODS))}
+    assert set(plots.LINE_STYLES) == set(names.METHODS) - joint
 
 
 def test_joint_methods_are_rows_of_points(tmp_path, make_run):
@@ -170,7 +171,7 @@ def labeled(make_run, folder, seed=0, **changes):
     return make_run(folder, scores, method="im", seed=seed, spec=ISIC, generations=1, labeling=labeling)
 
 
-def test_what_the_pseudo_labels_are_like(tmp_path, make_run):
+def test_pseudo_label_statistics(tmp_path, make_run):
     made = [
         labeled(make_run, tmp_path / str(seed), seed, kept_share=kept)
         for seed, kept in enumerate((0.8, 0.9, 1.0))
@@ -185,16 +186,16 @@ def test_what_the_pseudo_labels_are_like(tmp_path, make_run):
     assert 'class="alarm"' not in text
 
 
-def test_figures_of_a_labeling_are_read_from_done_json_too(tmp_path, make_run):
+def test_label_metrics_are_read_from_done_json_too(tmp_path, make_run):
     folder = labeled(make_run, tmp_path / "run", kept_share=None)
     done = folder / "stages/02_label_g0/DONE.json"
     done.write_text(done.read_text().replace('"digest"', '"kept_share": 0.25, "digest"'))
-    assert load.read(folder).labeling(0, "kept_share") == 0.25
-    assert load.read(folder).labeling(0, "pseudo_foreground") == 0.18
-    assert load.read(folder).labeling(1, "kept_share") is None
+    assert read_run(folder).label_metric(0, "kept_share") == 0.25
+    assert read_run(folder).label_metric(0, "pseudo_foreground") == 0.18
+    assert read_run(folder).label_metric(1, "kept_share") is None
 
 
-def test_a_collapse_is_told_above_everything(tmp_path, make_run):
+def test_collapse_warning_is_at_the_top(tmp_path, make_run):
     made = [
         labeled(make_run, tmp_path / "0", 0),
         labeled(make_run, tmp_path / "1", 1, collapsed=1.0, pseudo_foreground=0.0),
@@ -205,10 +206,10 @@ def test_a_collapse_is_told_above_everything(tmp_path, make_run):
     assert "(foreground 0.0 %, in the labeled set 20.0 %)" in text
     assert text.index('class="alarm"') < text.index("<h2>")
     assert row(parsed, "0, by LDT ⚠")
-    assert "seeds" not in pseudo_labels.warnings(read(made))[0]
+    assert "seeds" not in pseudo_labels.warn_useless_labels(read(made))[0]
 
 
-def test_nothing_kept_is_told_once(tmp_path, make_run):
+def test_nothing_kept_gives_one_warning(tmp_path, make_run):
     made = [labeled(make_run, tmp_path / str(s), s, kept_share=0.0, collapsed=1.0) for s in (0, 1)]
     text, _ = page(made, tmp_path / "report.html")
     assert text.count('class="alarm"') == 1 and "Nothing kept: IM, generation 0, seeds 0, 1:" in text
@@ -232,11 +233,11 @@ def test_ranking_on_test_is_flagged(tmp_path, make_run):
     assert "in every run here" in text and "that is best on TEST" in text and "best on val" not in text
 
 
-def test_masks_are_left_out_where_there_are_none(tmp_path, make_run):
+def test_mask_table_is_omitted_without_masks(tmp_path, make_run):
     folder = labeled(make_run, tmp_path / "run", inconsistent_pixels=None)
     lines = (folder / "metrics.jsonl").read_text().splitlines()
     (folder / "metrics.jsonl").write_text("\n".join(x for x in lines if "inconsistent_pixels" not in x))
-    assert pseudo_labels.masks(read([folder])) == ()
+    assert pseudo_labels.measure_masks(read([folder])) == ()
     text, parsed = page([folder], tmp_path / "report.html")
     assert row(parsed, "0, by LDT") and "IM, unlabeled" not in text
-    assert charts.learning(load.read(folder))
+    assert plots.plot_learning_curves(read_run(folder))

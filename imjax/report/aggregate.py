@@ -1,0 +1,277 @@
+"""Test results of several runs as one table, with mean and standard deviation over seeds."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import functools
+import itertools
+import math
+import statistics
+from collections.abc import Iterable, Iterator, Sequence
+from importlib import resources
+
+import pandas as pd
+
+from imjax.config.schema import PLACES, flatten
+from imjax.data.spec import DatasetSpec
+from imjax.report import names
+from imjax.report.load import RunRecord, to_generation
+
+# select_on_test has a warning of its own, and is absent in older runs, where it means False.
+# The pixel weighting is part of a run's method name.
+VARYING_KEYS = PLACES | {"method", "seed", "baselines", "select_on_test", "metassl", "joint.weighting"}
+"""Configuration keys in which runs that are shown together may differ."""
+
+EXTENT_KEYS = {"generations", "top"}
+"""Keys that say how long a run is and what is averaged; they make no other method of it."""
+
+FEWER_LABELS = {"fdt": "ldt", "aldt": "ldt"}
+"""Methods without pseudo-labels → their baseline with fewer or plain labels."""
+
+Published = dict[tuple[str, str, int | None, str], float]
+"""(dataset, method, generation, metric) → test value in the paper."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Spread:
+    """Mean over seeds; `sd` with n − 1, None for one seed."""
+
+    mean: float
+    sd: float | None
+    n: int
+
+
+def summarize_seeds(values: Iterable[float | None]) -> Spread | None:
+    """Mean and standard deviation of the known values; None if there are none."""
+    known = [float(value) for value in values if not pd.isna(value)]
+    if not known:
+        return None
+    # statistics, not pandas: its sums are exact, so that equal results in another order of runs stay equal.
+    return Spread(statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None, len(known))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Entry:
+    """Test results of one method at one generation (None: the method has none)."""
+
+    method: str
+    generation: int | None
+    results: pd.DataFrame
+    """Columns of `RunRecord.results`, and each row's `run` (a number), `top` and `select_on_test`."""
+
+    @property
+    def num_seeds(self) -> int:
+        """Number of seeds with results."""
+        return self.results["seed"].nunique()
+
+    @property
+    def ranked_on_test(self) -> bool:
+        """Whether the candidates of any seed were ranked on the test split."""
+        return bool(self.results["select_on_test"].any())
+
+    def best(self, metric: str, class_name: str = "") -> Spread | None:
+        """Value of the candidate ranked first: on val, unless `ranked_on_test`."""
+        return self._best.get((metric, class_name))
+
+    @functools.cached_property
+    def _best(self) -> dict[tuple[str, str], Spread | None]:
+        first = self.results[self.results["rank"] == 1]
+        return {key: summarize_seeds(values) for key, values in first.groupby(["metric", "class_name"]).value}
+
+    def top_mean(self, metric: str) -> Spread | None:
+        """Mean value of the `config.top` candidates ranked first."""
+        rows = self._select_means(metric)
+        rows = rows[rows["rank"] <= rows["top"]]
+        # A candidate without a value would make the mean one of fewer than it says: fmean then gives NaN.
+        return summarize_seeds(
+            statistics.fmean(values) for _, values in rows.groupby("seed", sort=False).value
+        )
+
+    def candidates(self, metric: str) -> list[float]:
+        """Values of all candidates of all seeds."""
+        return self._select_means(metric)["value"].dropna().tolist()
+
+    def _select_means(self, metric: str) -> pd.DataFrame:
+        return self.results[(self.results["metric"] == metric) & (self.results["class_name"] == "")]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class DatasetResults:
+    """Test results of all runs of one dataset."""
+
+    runs: Sequence[RunRecord]
+    entries: tuple[Entry, ...]
+    """In the order of the page."""
+    published: Published
+
+    @property
+    def spec(self) -> DatasetSpec:
+        """Spec of the dataset."""
+        return self.runs[0].spec
+
+    @property
+    def metric(self) -> str:
+        """The dataset's primary metric."""
+        return self.spec.primary_metric
+
+    @property
+    def metric_title(self) -> str:
+        """Title of the primary metric."""
+        return names.metric_title(self.metric)
+
+    @property
+    def metrics(self) -> list[str]:
+        """Metrics that have a mean over classes, the primary one first."""
+        means = (
+            entry.results[entry.results["class_name"] == ""]["metric"].unique() for entry in self.entries
+        )
+        metrics = dict.fromkeys(itertools.chain.from_iterable(means))
+        return sorted(metrics, key=lambda metric: metric != self.metric)
+
+    @property
+    def top(self) -> str:
+        """How many candidates `Entry.top_mean` averages: `2`, or `2/3` where the runs differ."""
+        return "/".join(sorted({str(run.config.get("top", 1)) for run in self.runs}, key=int))
+
+    def published_value(self, method: str, generation: int | None, metric: str | None = None) -> float | None:
+        """Test value in the paper; without `metric` that of the primary metric."""
+        return self.published.get((self.spec.name, method, generation, metric or self.metric))
+
+    def gap(self, method: str, generation: int | None, reference: str) -> Spread | None:
+        """`compute_gap` of the primary metric."""
+        return compute_gap(self.runs, method, generation, reference, self.metric)
+
+
+def _concat_results(runs: Sequence[RunRecord]) -> pd.DataFrame:
+    """Test results of the runs, with each seed of a method and generation once, and columns of their runs."""
+    tables = [
+        run.test_results.assign(run=i, top=run.config.get("top", 1), select_on_test=run.select_on_test)
+        for i, run in enumerate(runs)
+    ]
+    results = pd.concat(tables, ignore_index=True)
+    first_run = results.groupby(["method", "generation", "seed"], dropna=False)["run"].transform("min")
+    return results[results["run"] == first_run]
+
+
+def collect_results(runs: Sequence[RunRecord], published: Published | None = None) -> DatasetResults:
+    """Results of one dataset's runs.
+
+    Args:
+        runs: of one dataset.
+        published: values to show next to them; by default those of `read_published`.
+    """
+    entries = [Entry(*key, rows) for key, rows in group_by_entry(_concat_results(runs))]
+    appearance = list(dict.fromkeys(entry.method for entry in entries))
+
+    def position(entry: Entry) -> tuple[int, int, int]:
+        generation = -1 if entry.generation is None else entry.generation
+        return names.method_order(entry.method), appearance.index(entry.method), generation
+
+    published = read_published(runs) if published is None else published
+    return DatasetResults(runs, tuple(sorted(entries, key=position)), published)
+
+
+def group_by_entry(results: pd.DataFrame) -> Iterator[tuple[tuple[str, int | None], pd.DataFrame]]:
+    """((method, generation), its rows) in the order of the rows."""
+    for (method, generation), rows in results.groupby(["method", "generation"], dropna=False, sort=False):
+        yield (method, to_generation(generation)), rows
+
+
+def group_by_method(runs: Iterable[RunRecord]) -> dict[str, list[RunRecord]]:
+    """Method → its runs, in the order of the runs."""
+    groups: dict[str, list[RunRecord]] = {}
+    for run in runs:
+        groups.setdefault(run.method, []).append(run)
+    return groups
+
+
+def find_baselines(runs: Sequence[RunRecord], method: str) -> list[str]:
+    """Baselines of a method: those of its runs, or LDT for ALDT and FDT; empty for LDT itself."""
+    baselines = dict.fromkeys(run.baseline for run in runs if run.method == method and run.baseline != method)
+    base = names.base_name(method)
+    if baselines or base not in FEWER_LABELS:
+        return list(baselines)
+    # A variant is compared with the baseline of the same settings, if there is one.
+    variant = FEWER_LABELS[base] + method.removeprefix(base)
+    return [variant if any(variant in set(run.results["method"]) for run in runs) else FEWER_LABELS[base]]
+
+
+def compute_gap(
+    runs: Sequence[RunRecord], method: str, generation: int | None, reference: str, metric: str
+) -> Spread | None:
+    """Test value of a method minus that of a reference method without generations, seed by seed.
+
+    What a seed does to both values cancels in their difference, so that the standard deviation is that of the
+    gap. None where no seed has both values.
+    """
+    key, reference_key = (method, generation, metric), (reference, None, metric)
+    differences: dict[int, float] = {}
+    for run in runs:
+        if run.seed in differences or key not in run.best_test_values:
+            continue
+        # The same run's reference first: the same seed on another machine may give other values.
+        for partner in (run, *runs):
+            if partner.seed == run.seed and reference_key in partner.best_test_values:
+                differences[run.seed] = run.best_test_values[key] - partner.best_test_values[reference_key]
+                break
+    return summarize_seeds(differences.values())
+
+
+def read_published(runs: Sequence[RunRecord] = ()) -> Published:
+    """The published test values.
+
+    Args:
+        runs: whose results are shown; values published for another share of labels are left out.
+    """
+    shares = {run.config["data"]["label_fraction"] for run in runs}
+    text = resources.files("imjax.report").joinpath("published.csv").read_text(encoding="utf-8")
+    published = {}
+    for line in csv.DictReader(text.splitlines()):
+        generation = int(line["generation"]) if line["generation"] else None
+        # Without a share in the table all labels were used.
+        if not line["labels"] or all(math.isclose(share, float(line["labels"])) for share in shares):
+            key = (line["dataset"], line["method"], generation, line["metric"])
+            published[key] = float(line["value"])
+    return published
+
+
+def disambiguate_runs(runs: Sequence[RunRecord]) -> list[RunRecord]:
+    """Runs of one dataset, with the differing settings added to the method's name: `im (members 3)`.
+
+    The baseline's nets of such a run are renamed with it only where their results differ too: LDT is the same
+    for every size of ensemble, but not for every share of labels.
+    """
+    keys = {method: _find_differing_keys(group) for method, group in group_by_method(runs).items()}
+    settings = {run: _format_settings(run, keys[run.method]) for run in runs}
+    methods = {method for run in runs for method in run.results["method"]}
+    differing = {method for method in methods if _results_differ(settings, method)}
+    renamed = []
+    for run, text in settings.items():
+        affected = {run.method} | (differing & set(run.results["method"])) if text else set()
+        variants = {method: names.variant_name(method, text) for method in affected}
+        results = run.results.assign(method=run.results["method"].replace(variants))
+        changes = {"variant_names": variants, "variant_keys": frozenset(keys[run.method])}
+        renamed.append(dataclasses.replace(run, results=results, **changes))
+    return renamed
+
+
+def _find_differing_keys(runs: Sequence[RunRecord]) -> list[str]:
+    flats = [flatten(run.config) for run in runs]
+    keys = sorted(set().union(*flats) - VARYING_KEYS - EXTENT_KEYS)
+    return [key for key in keys if len({str(flat.get(key)) for flat in flats}) > 1]
+
+
+def _format_settings(run: RunRecord, keys: Sequence[str]) -> str:
+    flat = flatten(run.config)
+    return ", ".join(f"{key.split('.')[-1]} {flat.get(key, 'absent')}" for key in keys)
+
+
+def _results_differ(settings: dict[RunRecord, str], method: str) -> bool:
+    """Whether runs of one seed but with different settings have different results of a method."""
+    first: dict[int, pd.DataFrame] = {}
+    for run, text in settings.items():
+        rows = run.results[run.results["method"] == method].reset_index(drop=True)
+        if text and len(rows) and not first.setdefault(run.seed, rows).equals(rows):
+            return True
+    return False

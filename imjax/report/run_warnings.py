@@ -1,0 +1,113 @@
+"""What a reader must know before trusting or comparing results."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from imjax.config.schema import flatten
+from imjax.report import names
+from imjax.report.aggregate import VARYING_KEYS, Entry, group_by_entry, group_by_method
+from imjax.report.load import RunRecord
+
+MIN_TEST_IMAGES = 10
+"""Below this number the page says how few test images there are."""
+
+
+def warn_ranked_on_test(runs: Sequence[RunRecord]) -> list[str]:
+    """A line on runs whose candidates were selected on the split that they are measured on."""
+    affected = [run for run in runs if run.select_on_test]
+    if not affected:
+        return []
+    where = "; ".join(
+        f"{names.method_title(method)}, {names.format_seeds(run.seed for run in group)}"
+        for method, group in group_by_method(affected).items()
+    )
+    where = "every run here" if len(affected) == len(runs) else where
+    return [
+        f"Candidates were ranked on TEST: for replication only. select_on_test is true in {where}: such "
+        "results are too good and compare only with results selected the same way."
+    ]
+
+
+def warn_dropped_candidates(runs: Sequence[RunRecord]) -> list[str]:
+    """A line per run with candidates that training dropped."""
+    lines = []
+    for run in runs:
+        counts = {stage.name: len(stage.training.get("dropped", [])) for stage in run.stages}
+        where = ", ".join(f"{count} in {names.stage_title(name)}" for name, count in counts.items() if count)
+        if where:
+            lines.append(
+                f"Candidates dropped: {names.method_title(run.method)}, seed {run.seed}: {where}, because "
+                "their loss was not finite (on_nan is drop). They are ranked last and no ensemble used them."
+            )
+    return lines
+
+
+def warn_leaking_splits(runs: Sequence[RunRecord]) -> list[str]:
+    """A line for each split that has copies of training scenes among its test images (method.md 2.1)."""
+    counts = {
+        (run.config["data"].get("split"), leaked, run.record.get("counts", {}).get("test", 0)): None
+        for run in runs
+        if (leaked := run.record.get("seen", 0))
+    }
+    return [
+        f"Split {split!r}: {leaked} of {total} test images have a copy of their scene in training or val; "
+        "test results are too good."
+        for split, leaked, total in counts
+    ]
+
+
+def warn_conflicting_results(runs: Sequence[RunRecord]) -> list[str]:
+    """A line per method, generation and seed for which two runs have different results."""
+    first: dict[tuple[str, int | None, int], tuple[pd.DataFrame, RunRecord]] = {}
+    lines = []
+    for run in runs:
+        for key, group in group_by_entry(run.test_results):
+            rows = group.reset_index(drop=True)
+            shown_rows, shown_run = first.setdefault((*key, run.seed), (rows, run))
+            if not shown_rows.equals(rows):
+                lines.append(
+                    f"{names.entry_title(*key)} with seed {run.seed} is in {shown_run.workdir} and, with "
+                    f"other results, in {run.workdir}: the first is shown."
+                )
+    return lines
+
+
+def warn_differing_configs(runs: Sequence[RunRecord]) -> list[str]:
+    """A line on configuration keys that differ, but for those that a run's name and seed show."""
+    flats = [flatten(run.config) for run in runs]
+    keys = sorted(set().union(*flats) - VARYING_KEYS - set().union(*(run.variant_keys for run in runs)))
+    values = {key: dict.fromkeys(str(flat.get(key, "absent")) for flat in flats) for key in keys}
+    differing = [f"{key} ({' / '.join(texts)})" for key, texts in values.items() if len(texts) > 1]
+    return [f"The runs differ in more than method and seed: {', '.join(differing)}."] if differing else []
+
+
+def warn_unfinished(runs: Sequence[RunRecord]) -> list[str]:
+    """A line for each run that is not at its end."""
+    lines = []
+    for run in runs:
+        title, done = names.run_title(run.method, run.spec.title, run.seed), len(run.generations)
+        labels = any(stage.name.startswith("label_g") or stage.name == "pairs" for stage in run.stages)
+        if labels or done:
+            if done < (total := run.config.get("generations", 0)):
+                lines.append(f"{title}: {done} of {total} generations are finished.")
+        elif run.method not in set(run.results["method"]):
+            lines.append(f"{title}: not finished; the page shows what there is so far.")
+    return lines
+
+
+def note_small_samples(entries: Sequence[Entry], runs: Sequence[RunRecord]) -> list[str]:
+    """A line where there is one seed per method, and where there are few test images."""
+    lines = []
+    if len({entry.method for entry in entries}) > 1 and all(entry.num_seeds == 1 for entry in entries):
+        lines.append(
+            "One seed each: the variation from seed to seed is unknown, and small differences do not rank "
+            "the methods."
+        )
+    counts = [run.record.get("counts", {}).get("test", MIN_TEST_IMAGES) for run in runs]
+    if (fewest := min(counts, default=MIN_TEST_IMAGES)) < MIN_TEST_IMAGES:
+        images = f"{fewest} image" + "s" * (fewest != 1)
+        lines.append(f"The test set has {images}: a metric can change a lot with any of them.")
+    return lines
