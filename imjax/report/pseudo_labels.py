@@ -143,8 +143,8 @@ def _caption_labels(spec: DatasetSpec, known: Sequence[str], num_runs: int) -> s
         caption += " Foreground: share of pixels that are not background; the two should be similar."
     if f"pseudo_{spec.primary_metric}" in known:
         caption += (
-            f" Their {names.metric_title(spec.primary_metric)} counts only the pixels left after blocking; the "
-            "ground truth is used for nothing else."
+            f" Their {names.metric_title(spec.primary_metric)} counts only the pixels left after blocking; "
+            "the ground truth is used for nothing else."
         )
     return caption
 
