@@ -1,7 +1,7 @@
 """Losses of one model over one batch: logits in any float type, float32 out.
 
-Choices per dataset: Vorndran & Roeck 2024 (arXiv 2401.14387), method.md 1.5. `overlap_loss`, the supervised
-term of the joint-training methods: method.md 2. `*px` are any pixel axes, a batch axis among them.
+Choices per dataset: Vorndran & Roeck 2024 (arXiv 2401.14387), methods.md 1.5. `overlap_loss`, the supervised
+term of the joint-training methods: methods.md 2. `*px` are any pixel axes, a batch axis among them.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def soft_dice(
     """1 − mean over the c classes of (2 Σ w·p·y + s)/(Σ w·p² + Σ w·y² + s); p softmax, y one-hot truth.
 
     The sums run over the whole batch, without its void pixels; s is `DICE_SMOOTH`, w 1 without `weights`.
-    Squared denominators as in V-Net (Milletari et al. 2016) and the benchmark of method.md 2; every class
+    Squared denominators as in V-Net (Milletari et al. 2016) and the benchmark of methods.md 2; every class
     counts, background included.
     """
     true = _one_hot(labels, logits.shape[-1]).astype(jnp.float32)
@@ -85,7 +85,7 @@ def overlap_loss(
     weights: Float[Array, "*px"] | None = None,
     void: int = 255,
 ) -> Loss:
-    """½ (`cross_entropy` + `soft_dice`), both with the weights: the supervised term of method.md 2."""
+    """½ (`cross_entropy` + `soft_dice`), both with the weights: the supervised term of methods.md 2."""
     return (cross_entropy(logits, labels, void, weights) + soft_dice(logits, labels, weights, void)) / 2
 
 

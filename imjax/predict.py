@@ -67,7 +67,7 @@ def main(_: list[str]) -> None:
     logger.info("%s: %s of %d nets", stage.folder, _best(FLAGS.nets), len(stage.ranked))
     if FLAGS.export:
         export.write(stage, FLAGS.nets, Path(FLAGS.export))
-        print(f"exported: {FLAGS.export}; images for it as docs/predict.md says: {_needs(stage)}")
+        print(f"exported: {FLAGS.export}; images for it as docs/how-to/predict.md says: {_needs(stage)}")
     if files:
         advice = "give the same command with a lower --batch, or with fewer --nets"
         with memory.explained("prediction", advice):

@@ -22,7 +22,7 @@ def train() -> ConfigDict:
 
 
 def joint() -> ConfigDict:
-    """Joint training as the medical benchmark has it (method.md 2), with the papers' own figures."""
+    """Joint training as the medical benchmark has it (methods.md 2), with the papers' own figures."""
     never = dict(blur=0, noise=0, gain=0.0, offset=0.0, contrast_prob=0.0, blur_prob=0.0, noise_prob=0.0)
     strong = dict(blur=3, noise=12, gain=0.5, offset=25.0, contrast_prob=0.8, blur_prob=0.5, noise_prob=0.5)
     return ConfigDict(
@@ -81,7 +81,7 @@ def data() -> ConfigDict:
 
 
 def evalnet() -> ConfigDict:
-    """EvalNets, with SUIM's thresholds (method.md 1.6)."""
+    """EvalNets, with SUIM's thresholds (methods.md 1.6)."""
     return ConfigDict(
         dict(
             alpha=2.0,
@@ -107,7 +107,7 @@ def evalnet() -> ConfigDict:
 
 
 def photometry() -> ConfigDict:
-    """How strongly images are changed, by whom and in which generation (method.md 1.7)."""
+    """How strongly images are changed, by whom and in which generation (methods.md 1.7)."""
     config = ConfigDict()
     config.augment = dict(
         blur=(0, 1, 1, 2, 3),

@@ -1,4 +1,4 @@
-"""Datasets of the joint-training methods: their protocols as published (method.md 2) and presets."""
+"""Datasets of the joint-training methods: their protocols as published (methods.md 2) and presets."""
 
 from ml_collections import ConfigDict
 

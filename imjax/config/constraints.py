@@ -78,7 +78,7 @@ def _single_rules() -> Iterator[Rule]:
 
 
 def _joint_training() -> Iterator[Rule]:
-    """What keys of the methods of method.md 2 must be."""
+    """What keys of the methods of methods.md 2 must be."""
     yield "model.backbone", lambda v: v in ("study", "benchmark"), "study or benchmark"
     yield "joint.weighting", lambda v: v in WEIGHTINGS, f"one of {WEIGHTINGS}"
     for key in ("joint.ramp.steps", "joint.ramp.unit"):

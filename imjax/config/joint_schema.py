@@ -1,11 +1,11 @@
-"""The configuration of methods that see labeled and unlabeled images in every batch (method.md 2)."""
+"""The configuration of methods that see labeled and unlabeled images in every batch (methods.md 2)."""
 
 from __future__ import annotations
 
 import dataclasses
 
 WEIGHTINGS = ("none", "inconsistency", "csl", "metassl")
-"""What may weigh the pixels of a joint method (method.md 2.2, 2.3)."""
+"""What may weigh the pixels of a joint method (methods.md 2.2, 2.3)."""
 
 TAPS = ("encoder", "decoder", "output")
 """Where a backbone's features can be had."""
@@ -13,7 +13,7 @@ TAPS = ("encoder", "decoder", "output")
 
 @dataclasses.dataclass(frozen=True)
 class View:
-    """Photometry of one kind of view, drawn anew at each step: strengths (method.md 1.8) and chances."""
+    """Photometry of one kind of view, drawn anew at each step: strengths (methods.md 1.8) and chances."""
 
     blur: int
     noise: int
@@ -27,7 +27,7 @@ class View:
 
 @dataclasses.dataclass(frozen=True)
 class Ramp:
-    """How consistency comes in: `peak · exp(−5(1 − t/T)²)`, method.md 2."""
+    """How consistency comes in: `peak · exp(−5(1 − t/T)²)`, methods.md 2."""
 
     peak: float
     steps: int
@@ -38,7 +38,7 @@ class Ramp:
 
 @dataclasses.dataclass(frozen=True)
 class SimEps:
-    """simEps, method.md 2.1."""
+    """simEps, methods.md 2.1."""
 
     nets: int
     combine: str
@@ -51,7 +51,7 @@ class SimEps:
 
 @dataclasses.dataclass(frozen=True)
 class MetaSSL:
-    """MetaSSL, method.md 2.2."""
+    """MetaSSL, methods.md 2.2."""
 
     unlabeled: tuple[float, ...]
     """Weights of the regions UC, US, DC, DS of unlabeled pixels; empty: those of the method."""
@@ -65,7 +65,7 @@ class MetaSSL:
 
 @dataclasses.dataclass(frozen=True)
 class Joint:
-    """Methods that see labeled and unlabeled images in every batch, method.md 2."""
+    """Methods that see labeled and unlabeled images in every batch, methods.md 2."""
 
     patch: tuple[int, ...]
     """Depth, height and width of the random part of a volume that a step sees, and of the windows that nets

@@ -16,7 +16,7 @@ from imjax.config.joint_schema import Joint
 from imjax.errors import UserError
 
 KERNELS = (0, 3, 5)
-"""Sizes that EvalNet's data may draw for erosion and dilation (method.md 1.6)."""
+"""Sizes that EvalNet's data may draw for erosion and dilation (methods.md 1.6)."""
 FITS = ("resize", "crop", "pad")
 """Ways of images to the packed size."""
 CONVOLUTIONS = ("auto", "products", "split_products", "direct")
@@ -30,7 +30,7 @@ PLACES = frozenset({"data.dir", "data.cache", "nets_per_device", "max_device_dat
 """Keys that change where and how fast a run runs, and whether it comes to its end, not what it gives."""
 
 LEVELS = ("low", "mid", "high")
-"""Strengths of the consistency loss's views, in the order of its schedules (method.md 1.7)."""
+"""Strengths of the consistency loss's views, in the order of its schedules (methods.md 1.7)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Data:
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """The backbone: U-Net(α), method.md 1.4, or the benchmark's U-Net, method.md 2."""
+    """The backbone: U-Net(α), methods.md 1.4, or the benchmark's U-Net, methods.md 2."""
 
     backbone: str
     """`study` or `benchmark`."""
@@ -104,7 +104,7 @@ class Model:
 
 @dataclasses.dataclass(frozen=True)
 class Train:
-    """One training stage, method.md 1.5."""
+    """One training stage, methods.md 1.5."""
 
     epochs: int
     steps_per_epoch: int
@@ -127,7 +127,7 @@ class Train:
 
 @dataclasses.dataclass(frozen=True)
 class Augment:
-    """Strength per generation, method.md 1.7."""
+    """Strength per generation, methods.md 1.7."""
 
     blur: tuple[int, ...]
     noise: tuple[int, ...]
@@ -137,7 +137,7 @@ class Augment:
 
 @dataclasses.dataclass(frozen=True)
 class AugmentStrength:
-    """Of photometry, method.md 1.8."""
+    """Of photometry, methods.md 1.8."""
 
     blur: int
     noise: int
@@ -157,14 +157,14 @@ class Ensemble(AugmentStrength):
     """Who labels: several nets, or several views of one net. The strength is the views'."""
 
     members: int
-    """Nets: the best n of the last generation, and of EvalNets the best n (method.md 1.2)."""
+    """Nets: the best n of the last generation, and of EvalNets the best n (methods.md 1.2)."""
     views: int
     """Of Input Ensemble."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Consistency(Augment):
-    """Consistency loss, method.md 1.2 and 1.7: strengths low, mid, high of the two views."""
+    """Consistency loss, methods.md 1.2 and 1.7: strengths low, mid, high of the two views."""
 
     level: str
     """`low`, `mid` or `high`."""
@@ -173,7 +173,7 @@ class Consistency(Augment):
 
 @dataclasses.dataclass(frozen=True)
 class Mask:
-    """Inconsistency mask, method.md 1.3."""
+    """Inconsistency mask, methods.md 1.3."""
 
     erode: int
     dilate: int
@@ -186,7 +186,7 @@ class Mask:
 
 @dataclasses.dataclass(frozen=True)
 class EvalNetData(AugmentStrength):
-    """The pairs that EvalNets learn from, method.md 1.6; the strength is that of every other pair."""
+    """The pairs that EvalNets learn from, methods.md 1.6; the strength is that of every other pair."""
 
     passes: int
     val_passes: int
@@ -201,7 +201,7 @@ class EvalNetData(AugmentStrength):
 
 @dataclasses.dataclass(frozen=True)
 class EvalNet:
-    """EvalNets and their use, method.md 1.4 to 1.6."""
+    """EvalNets and their use, methods.md 1.4 to 1.6."""
 
     alpha: float
     candidates: int

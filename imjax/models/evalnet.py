@@ -1,4 +1,4 @@
-"""EvalNet(α): predicts how well a mask fits an image (Vorndran & Roeck, arXiv 2401.14387; method.md 1.4)."""
+"""EvalNet(α): predicts how well a mask fits an image (Vorndran & Roeck, arXiv 2401.14387; methods.md 1.4)."""
 
 from __future__ import annotations
 

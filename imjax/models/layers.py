@@ -15,7 +15,7 @@ he_normal = nn.initializers.variance_scaling(2.0, "fan_in", "truncated_normal")
 
 
 class Conv(nn.Module):
-    """`C(k, f)` of method.md 1.4: convolution k×k, SAME, bias, He-normal, ReLU.
+    """`C(k, f)` of methods.md 1.4: convolution k×k, SAME, bias, He-normal, ReLU.
 
     A 1×1 convolution is a matrix product and is taken as one: on a CPU that is several times faster
     than XLA's convolution, forward and backward.
@@ -72,7 +72,7 @@ def split_product(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
     That gradient is a product of few rows and columns over millions of pixels. cuBLAS gives it to few
     thread blocks: at 256²×32 pixels and four members the head's took 61 of a step's 134 ms on an H200
-    (docs/performance.md). One product per block of pixels, then a sum, fills the device.
+    (docs/explanation/performance.md). One product per block of pixels, then a sum, fills the device.
 
     Args:
         x: `[..., c]`.
@@ -109,7 +109,7 @@ def by_columns(
     """Convolution k×k of images, SAME and without stride, as one matrix product: for GPUs.
 
     Under `vmap` over members a convolution becomes a grouped one, for which cuDNN has no fast path and needs
-    a long search before the first step; a product becomes a batched one (figures: docs/performance.md).
+    a long search before the first step; a product becomes a batched one (docs/explanation/performance.md).
     Each pixel's neighbors are put beside it once more for the gradient: kept, they are k² times the input.
 
     Args:

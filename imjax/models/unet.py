@@ -1,4 +1,4 @@
-"""U-Net(α) of the Inconsistency Masks study (Vorndran & Roeck, arXiv 2401.14387; method.md 1.4)."""
+"""U-Net(α) of the Inconsistency Masks study (Vorndran & Roeck, arXiv 2401.14387; methods.md 1.4)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class UNet(nn.Module):
         dropout: rate after the 1×1 convolution of each block; 0 in the study. Needs an rng "dropout".
         momentum: of the running batch statistics.
         dtype: of the computation; parameters, statistics and logits stay float32.
-        auxiliaries: further decoders, with weights of their own (CCT, method.md 2); 0 in the study.
+        auxiliaries: further decoders, with weights of their own (CCT, methods.md 2); 0 in the study.
         convolution: how k×k convolutions are computed, see `layers.choose_convolution`.
     """
 

@@ -1,4 +1,4 @@
-"""The U-Net of the joint-training methods (method.md 2), after Ronneberger et al. (arXiv 1505.04597).
+"""The U-Net of the joint-training methods (methods.md 2), after Ronneberger et al. (arXiv 1505.04597).
 
 Filters, dropout and LeakyReLU are those of the semi-supervised medical benchmark on which the methods' papers
 compare. One text for images and volumes; the two differ in the number of spatial axes only.
@@ -81,7 +81,7 @@ class UNetDropout(nn.Module):
         features: filters of the encoder's stages, shallow to deep; each halves the sides of the one before.
         dropouts: rate of each of these stages. Needs an rng "dropout".
         dims: spatial axes, 2 or 3.
-        auxiliaries: further decoders, with weights of their own (CCT, method.md 2).
+        auxiliaries: further decoders, with weights of their own (CCT, methods.md 2).
         momentum: of the running batch statistics: the share of the old value that a step keeps.
         dtype: of the computation; parameters, statistics and logits stay float32.
         convolution: how convolutions are computed, see `layers.choose_convolution`.

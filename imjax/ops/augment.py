@@ -1,6 +1,6 @@
 """Augmentation of one image and its label, and the photometric views of one image.
 
-Vorndran & Roeck 2024 (arXiv 2401.14387); order and ranges in method.md 1.8. Geometry acts on image and
+Vorndran & Roeck 2024 (arXiv 2401.14387); order and ranges in methods.md 1.8. Geometry acts on image and
 label alike, photometry on the image only. Strengths are traced, so that generations share one program.
 """
 

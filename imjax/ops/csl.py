@@ -1,6 +1,6 @@
 """Reliability of each pixel of one prediction, judged against the other pixels of its image.
 
-After CSL (Liu & Liu 2025, arXiv 2509.16704; method.md 2.3) and its sequel CoVar (arXiv 2601.11670). Theirs:
+After CSL (Liu & Liu 2025, arXiv 2509.16704; methods.md 2.3) and its sequel CoVar (arXiv 2601.11670). Theirs:
 two features per pixel, the maximum confidence and the residual dispersion of the other classes; for each
 image a split in two by the spectral relaxation of k-means, so that no threshold is set by hand; full weight
 for reliable pixels, for others a Gaussian of the distance to the reliable cluster, each feature in units of

@@ -1,6 +1,6 @@
 """From probabilities to labels: one net's label, and the vote of several nets or views.
 
-Vorndran & Roeck 2024 (arXiv 2401.14387): Model Ensemble and Input Ensemble; rules in method.md 1.2, 1.3.
+Vorndran & Roeck 2024 (arXiv 2401.14387): Model Ensemble and Input Ensemble; rules in methods.md 1.2, 1.3.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Inconsistency masks (IM): where the members of an ensemble disagree about one image.
 
-Vorndran & Roeck 2024 (arXiv 2401.14387), Inconsistency Masks; rules in method.md 1.3. Repeating a member
+Vorndran & Roeck 2024 (arXiv 2401.14387), Inconsistency Masks; rules in methods.md 1.3. Repeating a member
 changes nothing, so a varying number of members is drawn into a fixed n by repeating the first.
 """
 

@@ -1,6 +1,6 @@
 """MetaSSL's four regions of two predictions of the same pixels, and the loss that weighs them.
 
-MetaSSL (TMI 2025, arXiv 2509.01144); rules and figures in method.md 2.2. Of the two predictions one is the
+MetaSSL (TMI 2025, arXiv 2509.01144); rules and figures in methods.md 2.2. Of the two predictions one is the
 *reference*, which targets and confidence come from, the other the *supervised* one, which learns. `*px` are
 any pixel axes, a batch axis among them; multilabel channels fold into them as two-class problems. Numbers of
 the regions: 0 UC, 1 US, 2 DC, 3 DS (unanimous or discrepant, confident or suspicious).

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, UInt8
 
 CHOICES = (0, 3, 5)
-"""Kernel sizes drawn for EvalNet's data (method.md 1.6)."""
+"""Kernel sizes drawn for EvalNet's data (methods.md 1.6)."""
 
 Size = int | Int[Array, ""]
 """A kernel size: a Python int is static; a traced one must be among the `choices` of the call."""

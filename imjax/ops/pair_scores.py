@@ -1,6 +1,6 @@
 """EvalNet's numbers: what it learns to predict about an image-mask pair, and what its scores decide.
 
-Vorndran & Roeck 2024 (arXiv 2401.14387): EvalNet and IM++; rules in method.md 1.6.
+Vorndran & Roeck 2024 (arXiv 2401.14387): EvalNet and IM++; rules in methods.md 1.6.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Perturbations of a net's features, `[b, *px, c]`, for auxiliary decoders and feature streams.
 
 Cross-consistency training (CCT; Ouali et al., arXiv 2003.09005) has all three; UniMatch (Yang et al., arXiv
-2208.09910) has the dropout of channels. Rates: method.md 2.
+2208.09910) has the dropout of channels. Rates: methods.md 2.
 """
 
 from __future__ import annotations

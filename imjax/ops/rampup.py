@@ -1,6 +1,6 @@
 """How the weight of the unlabeled loss grows from nearly nothing to its peak.
 
-Sigmoid-shaped ramp of Laine & Aila 2017 (arXiv 1610.02242, section 3), in the units of method.md 2.
+Sigmoid-shaped ramp of Laine & Aila 2017 (arXiv 1610.02242, section 3), in the units of methods.md 2.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ def ramp(step: Int[Array, ""] | int, peak: float | int, steps: int, unit: int = 
 
     Args:
         step: training steps done so far, from 0; may be traced.
-        peak: the weight at the end (0.1 in method.md 2).
+        peak: the weight at the end (0.1 in methods.md 2).
         steps: length of the ramp in training steps (30 000); 0: the peak from the start.
         unit: training steps that share one weight (150).
 

@@ -1,6 +1,6 @@
 """simEps's similarity consistency: two nets should find the same samples of a batch alike.
 
-simEps (IEEE TII 2022), method.md 2.1. Only relations between samples are compared, so that the two feature
+simEps (IEEE TII 2022), methods.md 2.1. Only relations between samples are compared, so that the two feature
 maps may differ in size and channels.
 """
 

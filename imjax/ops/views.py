@@ -1,6 +1,6 @@
 """Weak and strong views of one image for joint training, CutMix, and Mean Teacher's noise.
 
-Method.md 2: flips, rotations, contrast, blur and noise each act with a chance of their own (simEps); strong
+Methods.md 2: flips, rotations, contrast, blur and noise each act with a chance of their own (simEps); strong
 views change photometry only, so that a weak view's pseudo-label fits them (FixMatch, Sohn et al. 2020, arXiv
 2001.07685, in its segmentation form, UniMatch, Yang et al. 2023, arXiv 2208.09910). Chances and strengths are
 traced; `jax.vmap` gives a batch of views. Where nothing acts the image comes back as it was.
@@ -187,7 +187,7 @@ def gaussian_noise(
     sigma: Number = 0.1,
     clip: Number = 0.2,
 ) -> Float32[Array, "*px"]:
-    """The image in 0..1 plus Gaussian noise clipped to ± clip: Mean Teacher's teacher input (method.md 2).
+    """The image in 0..1 plus Gaussian noise clipped to ± clip: Mean Teacher's teacher input (methods.md 2).
 
     The sum is not clipped to 0..1, as in the benchmark.
 

@@ -29,7 +29,7 @@ from imjax.training.progress import Monitor
 
 
 def make_pairs(stage: PairsStage, context: Context, out: Path, monitor: Monitor) -> dict[str, Any]:
-    """Write `labeled.npz` and `val.npz` (fields of `evalnet.Pair`) to `out` (method.md 1.6).
+    """Write `labeled.npz` and `val.npz` (fields of `evalnet.Pair`) to `out` (methods.md 1.6).
 
     Returns:
         Facts for DONE.json.

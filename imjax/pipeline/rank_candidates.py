@@ -48,7 +48,7 @@ def measured_by(context: Context, labels_of: Callable[[np.ndarray], np.ndarray])
 
 
 def decides(stage: TrainStage | JointStage) -> str:
-    """Split on which a stage's candidates are ranked: val, or test for replication (method.md 1.1, 1.12)."""
+    """Split on which a stage's candidates are ranked: val, or test for replication (methods.md 1.1, 1.12)."""
     return "test" if stage.select_on_test else "val"
 
 

@@ -120,7 +120,7 @@ class LabelStage:
     """`none`, `one`, `scored` or `oracle`."""
     evalnets: str | None
     judges: int
-    """The best of `evalnets`, whose mean score decides (method.md 1.2); 0 without."""
+    """The best of `evalnets`, whose mean score decides (methods.md 1.2); 0 without."""
     lowest: float
     highest: float
     threshold: float | None

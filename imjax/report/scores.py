@@ -220,7 +220,7 @@ def cautions(runs: Sequence[Run]) -> list[str]:
 
 
 def _leaks(runs: Sequence[Run]) -> list[str]:
-    """A line for each split that has copies of training's scenes among its test images (method.md 2.1)."""
+    """A line for each split that has copies of training's scenes among its test images (methods.md 2.1)."""
     lines = []
     for run in runs:
         seen, tested = run.record.get("seen", 0), run.record.get("counts", {}).get("test", 0)

@@ -57,7 +57,7 @@ class TrainResult:
 
 
 def steps_per_epoch(options: Train, images: Sequence[int], least_images: int = 0) -> tuple[int, ...]:
-    """Steps of each phase of an epoch (method.md 1.5).
+    """Steps of each phase of an epoch (methods.md 1.5).
 
     Args:
         options: `steps_per_epoch` steps in all, shared out by the phases' sizes; 0: ⌊images / batch⌋ each.

@@ -86,7 +86,7 @@ def _forward_train(net: nn.Module, variables: Variables, key: jax.Array, *inputs
 
 
 def watched(spec: DatasetSpec, logits: jax.Array, batch: Batch, measure: Callable) -> dict[str, jax.Array]:
-    """What is watched of a segmentation net: the loss that `measure` gives, and the monitor (method.md 1.5).
+    """What is watched of a segmentation net: the loss that `measure` gives, and the monitor (methods.md 1.5).
 
     Args:
         spec: of the dataset.
@@ -136,7 +136,7 @@ def segmentation(net: nn.Module, spec: DatasetSpec, size: tuple[int, int]) -> Ob
 def with_consistency(
     objective: Objective, net: nn.Module, kind: LabelKind, start: Variables, views: Callable
 ) -> Objective:
-    """A supervised objective followed, in every epoch, by a phase of consistency (method.md 1.2).
+    """A supervised objective followed, in every epoch, by a phase of consistency (methods.md 1.2).
 
     Args:
         objective: of the labeled phase.
@@ -169,7 +169,7 @@ def with_consistency(
 
 @functools.lru_cache(maxsize=8)
 def scoring(net: nn.Module, spec: DatasetSpec, size: tuple[int, int]) -> Objective:
-    """EvalNet: how good is this mask for this image (method.md 1.4, 1.5).
+    """EvalNet: how good is this mask for this image (methods.md 1.4, 1.5).
 
     Batches: `image` uint8 `[b, h, w, c]`, `mask` uint8, `iou` and `detection` float32 `[b, k]`. Binary
     nets have the one IoU head and are watched by their mean absolute error, others by their loss. `size` is

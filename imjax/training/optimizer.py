@@ -42,8 +42,8 @@ class Optimizer:
     def make(self) -> optax.GradientTransformationExtraArgs:
         """The transformation of gradients; `update` wants as `value` what a plateau is seen by.
 
-        `adamw` takes its decay off the weights as it is, not times the learning rate (method.md 1.5). `adam`
-        has none. `sgd` adds it to the gradient, before the momentum, as the benchmark of method.md 2 does.
+        `adamw` takes its decay off the weights as it is, not times the learning rate (methods.md 1.5). `adam`
+        has none. `sgd` adds it to the gradient, before the momentum, as the benchmark of methods.md 2 does.
         """
         adam = optax.scale_by_adam(eps=self.epsilon)
         decay = optax.add_decayed_weights
@@ -57,7 +57,7 @@ class Optimizer:
     def _rate(self) -> optax.GradientTransformation:
         """Minus the learning rate at each step."""
         if self.schedule == "poly":
-            # Power 0.9: method.md 2.
+            # Power 0.9: methods.md 2.
             poly = optax.polynomial_schedule(self.learning_rate, 0.0, 0.9, self.horizon)
             return optax.scale_by_learning_rate(poly)
         constant = optax.scale(-self.learning_rate)

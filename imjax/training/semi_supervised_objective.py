@@ -1,4 +1,4 @@
-"""Joint training as an objective: a member is a system of nets, with all that goes along (method.md 2)."""
+"""Joint training as an objective: a member is a system of nets, with all that goes along (methods.md 2)."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def _tell(
 def _with_teacher(system: System, variables: Variables) -> Variables:
     """The variables with the teacher, if there is one, after the last step's update of its student.
 
-    Its decay is min(1 − 1/(step + 1), `ema_decay`) (method.md 2). Taken at the start of a step
+    Its decay is min(1 − 1/(step + 1), `ema_decay`) (methods.md 2). Taken at the start of a step
     and not after the optimizer's update of the last, which is the same moment.
     """
     method = variables["method"]

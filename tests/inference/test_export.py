@@ -1,4 +1,4 @@
-"""The exported file runs without imjax, as docs/predict.md shows it."""
+"""The exported file runs without imjax, as docs/how-to/predict.md shows it."""
 
 import os
 import re
@@ -23,7 +23,8 @@ def test_the_example_of_the_docs(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (5, *size, 3), np.uint8)
     np.save(tmp_path / "images.npy", images)
     export.write(stage, 2, tmp_path / "net.stablehlo")
-    example = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "predict.md").read_text(), re.DOTALL)[1]
+    page = (ROOT / "docs" / "how-to" / "predict.md").read_text(encoding="utf-8")
+    example = re.search(r"```python\n(.*?)```", page, re.DOTALL)[1]
     assert len(example.splitlines()) <= 15
     example += "import sys\nassert not any(name.startswith('imjax') for name in sys.modules)\n"
     # -I: neither the folder nor PYTHONPATH is searched; and an installed imjax would be in sys.modules.

@@ -20,7 +20,7 @@ WHOLE = FIRST | {("im_pp", 1): [0.55, 0.57]}
 
 
 def test_published_figures_are_those_of_as_many_labels(tmp_path, make_run):
-    """NEU-Seg is published at five shares (method.md 2.1), FDT has all labels anyway."""
+    """NEU-Seg is published at five shares (methods.md 2.1), FDT has all labels anyway."""
     key = ("neu_seg", "simeps", None, "miou")
     for share, value in ((0.01, 0.704), (0.1, 0.7595), (0.5, 0.799), (0.2, None)):
         found = [load.read(make_run(tmp_path / str(share), {("im_pp", 0): [0.5]}, share=share))]

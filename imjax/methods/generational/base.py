@@ -29,7 +29,7 @@ class PseudoLabeler(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class GenerationalMethod:
-    """One method of the study (method.md 1.2)."""
+    """One method of the study (methods.md 1.2)."""
 
     start: Start
     """Training set of the nets that label generation 0, and of every generation beside the pseudo-labels."""

@@ -1,10 +1,10 @@
-"""Consistency loss (method.md 1.2): a trained net learns to say the same of two views of an unlabeled image.
+"""Consistency loss (methods.md 1.2): a trained net learns to say the same of two views of an unlabeled image.
 
 No pseudo-labels and no generations. Training starts from the best LDT net; each epoch first takes the
 labeled batches with the supervised loss, then the unlabeled ones with the mean squared difference between
 the probabilities of two photometric views, the gradient flowing into both. Sets that may be turned freely
 are flipped and turned first, both views alike. The epoch's half that is best on the val loss is kept.
-Unlabeled images are RGB like the labeled ones; the published code swaps their channels (method.md 1.12).
+Unlabeled images are RGB like the labeled ones; the published code swaps their channels (methods.md 1.12).
 """
 
 from __future__ import annotations

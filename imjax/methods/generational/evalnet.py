@@ -1,4 +1,4 @@
-"""EvalNets judge masks: the method `evalnet`, and the pairs that EvalNets learn from (method.md 1.2, 1.6).
+"""EvalNets judge masks: the method `evalnet`, and the pairs that EvalNets learn from (methods.md 1.2, 1.6).
 
 The method: every candidate of the last generation (LDT's at first) gives a mask of every unlabeled image,
 EvalNets score them and the mask kept so far, and the best one is kept if its score reaches a threshold. Kept

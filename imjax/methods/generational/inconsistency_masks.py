@@ -1,4 +1,4 @@
-"""IM, IM+, AIM+, IM++, AIM++ and the oracle GT-IM++ (method.md 1.2, 1.3): one recipe with three switches.
+"""IM, IM+, AIM+, IM++, AIM++ and the oracle GT-IM++ (methods.md 1.2, 1.3): one recipe with three switches.
 
 The best nets label an image; where they disagree, the pixel is inconsistent: it is cut out of the image and
 of the label. What is left enters the next generation's training set:

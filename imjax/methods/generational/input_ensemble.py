@@ -1,9 +1,9 @@
-"""Input Ensemble (method.md 1.2): one net looks at several perturbed views of an image, and the views vote.
+"""Input Ensemble (methods.md 1.2): one net looks at several perturbed views of an image, and the views vote.
 
 Binary: each view is flipped or turned and perturbed, its prediction turned back, and a pixel is foreground
 where every view says so. Multiclass, multilabel: photometric views, mean probability. The views are drawn
 independently of one another and there are n of them; the published code perturbs the last view once more for
-the next, and takes n + 1 (method.md 1.12).
+the next, and takes n + 1 (methods.md 1.12).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Model Ensemble (method.md 1.2): the best nets of the last generation vote, and nothing is cut out.
+"""Model Ensemble (methods.md 1.2): the best nets of the last generation vote, and nothing is cut out.
 
 Multiclass and multilabel: the mean of their probabilities decides; binary: a pixel is foreground where every
 net says so. The images and these labels join the labeled set. Nets and training stay as they are.

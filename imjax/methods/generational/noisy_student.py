@@ -1,4 +1,4 @@
-"""Noisy Student (method.md 1.2): one net labels, and a wider one learns from augmented images and labels.
+"""Noisy Student (methods.md 1.2): one net labels, and a wider one learns from augmented images and labels.
 
 The best net of the last generation labels every image; image and label are augmented together, ever more
 strongly, while the nets grow. Only the augmented copies join the labeled set.

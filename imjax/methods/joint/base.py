@@ -1,6 +1,6 @@
 """What a joint-training method is made of: predictions of the same pixels, held against each other.
 
-Labeled and unlabeled images share every batch (method.md 2). A joint method calls its nets and returns their
+Labeled and unlabeled images share every batch (methods.md 2). A joint method calls its nets and returns their
 predictions (`JointOutputs`); `loss` makes the loss of them, with any weighting of pixels. Labels of all kinds
 become classes first: binary is two classes, and each multilabel channel is a pixel of its own with two.
 """
@@ -81,7 +81,7 @@ class JointMethod:
     """Whether its passes differ by dropout alone, so that the net must have some."""
     regions: tuple[RegionWeights, RegionWeights] = (region_weights(50, 0.6, 3), region_weights(85, 0.3, 3))
     """MetaSSL's weights of UC, US, DC, DS beside it, of unlabeled and of labeled pixels, where the
-    configuration names none (method.md 2.2)."""
+    configuration names none (methods.md 2.2)."""
 
     def region_weights(self, settings: MetaSSL) -> tuple[RegionWeights, RegionWeights]:
         """Those that are in force."""

@@ -86,7 +86,7 @@ class StudentForward:
 
     def teacher(self, images: jax.Array) -> jax.Array:
         """Logits of the teacher, without gradient. It normalizes by the batch, drops out, and has running
-        statistics of its own, as in the benchmark that method.md 2 builds on."""
+        statistics of its own, as in the benchmark that methods.md 2 builds on."""
         return jax.lax.stop_gradient(self._look(TEACHER, images, None, (), False).logits)
 
     def _look(self, who: str, images: jax.Array, hook, perturb, taps: bool) -> Seen:

@@ -1,8 +1,8 @@
 """The loss of what a host's nets told: supervised, consistency by any weighting of pixels, and the rest.
 
 The weightings are what one can do about a pixel on which predictions differ or are unsure: nothing; leave it
-out (the inconsistency mask as a plug-in, method.md 2.3); trust it by how reliable it looks beside the others
-of its image (CSL, method.md 2.3); or weigh the four regions of MetaSSL differently (method.md 2.2).
+out (the inconsistency mask as a plug-in, methods.md 2.3); trust it by how reliable it looks beside the others
+of its image (CSL, methods.md 2.3); or weigh the four regions of MetaSSL differently (methods.md 2.2).
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def total(
     spec: DatasetSpec,
     chosen: str,
 ) -> LossOutput:
-    """Supervised + ramp · consistency + the host's own (method.md 2).
+    """Supervised + ramp · consistency + the host's own (methods.md 2).
 
     Args:
         told: what the nets said of one batch.
@@ -127,7 +127,7 @@ def _of_regions(
     joint: Joint,
     spec: DatasetSpec,
 ) -> tuple[jax.Array, Thresholds, dict[str, jax.Array]]:
-    """MetaSSL's loss on unlabeled and labeled pixels (method.md 2.2), the thresholds moved on, figures."""
+    """MetaSSL's loss on unlabeled and labeled pixels (methods.md 2.2), the thresholds moved on, figures."""
     momentum, given = joint.metassl.momentum, host.region_weights(joint.metassl)
     sides = zip(SIDES, (told.unlabeled, told.labeled), given, (None, label), strict=True)
     loss, moved, figures = jnp.float32(0), {}, {}

@@ -1,4 +1,4 @@
-"""Methods of several nets that start differently: CPS and simEps (method.md 2, 2.1)."""
+"""Methods of several nets that start differently: CPS and simEps (methods.md 2, 2.1)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def simeps(nets: StudentForward, seen: BatchViews, joint: Joint, both: bool) -> 
     """Each net learns what the surest of the others says, and all see the same likeness between images.
 
     Pseudo-labels on unlabeled and labeled images; the similarity loss is summed over the pairs of nets, the
-    two halves of the batch and the stages that `joint.simeps` names (method.md 2.1).
+    two halves of the batch and the stages that `joint.simeps` names (methods.md 2.1).
     """
     settings = joint.simeps
     said = [nets(i, seen.images, taps=True) for i in range(settings.nets)]

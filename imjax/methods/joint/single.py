@@ -1,4 +1,4 @@
-"""One net: the supervised baseline, Mean Teacher, FixMatch, UniMatch, CCT and R-Drop (method.md 2)."""
+"""One net: the supervised baseline, Mean Teacher, FixMatch, UniMatch, CCT and R-Drop (methods.md 2)."""
 
 from __future__ import annotations
 
