@@ -29,10 +29,12 @@ from absl import flags
 from documents import ALL, PAGES, ROOT, Block, Shell, copied, linked, of
 from ml_collections import config_flags
 
+import imjax
 from imjax.config.constraints import check
 from imjax.config.schema import freeze
 from imjax.data.folder import tables
 from imjax.data.readers import registry
+from imjax.data.synthetic import writers
 from imjax.pipeline.plan import make_plan
 from launch import sweep
 from launch.grid import make_points
@@ -202,6 +204,24 @@ def test_the_first_path_from_own_images_to_masks(tmp_path, quick):
     for block in (*of("predict.md", "python"), *of("results_csv.md", "python")):
         execute(block, shell.folder)
     assert np.load(shell.folder / "classes.npy").shape == (2, 64, 64)
+
+
+def shrink(config) -> None:
+    """What SMALLER is to the commands."""
+    config.train.update(epochs=1, steps_per_epoch=2)
+    config.generations = 1
+    config.data.update(synthetic_train=24, synthetic_val=8, synthetic_test=8)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(imjax, "train"), reason="the Python API is not in this tree")
+def test_python_of_the_quick_start(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    writers.write_synthetic("folder", tmp_path / "my_data", {"train_val_test": 4}, size=(64, 64))
+    (block,) = of("README.md", "python")
+    text = block.text.replace("run = ", "shrink(config)\nrun = ")
+    exec(compile(text, block.name, "exec"), {"__name__": "__main__", "shrink": shrink})
+    assert (tmp_path / "runs" / "quick" / "report.html").is_file()
 
 
 def execute(block: Block, folder: Path) -> None:
