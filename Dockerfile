@@ -1,6 +1,6 @@
 # imjax on a CPU:
 #   docker build --tag imjax .
-#   docker run --rm --user "$(id -u)" --env HOME=/work --volume "$PWD:/work" imjax train --config=configs/demo.py --workdir=/work/runs/demo
+#   docker run --rm --user "$(id -u)" --env HOME=/data --volume "$PWD:/data" imjax train --config=configs/demo.py --workdir=/data/runs/demo
 FROM python:3.11-slim
 # The working directory, so that --config=configs/... finds the configurations.
 WORKDIR /opt/imjax
@@ -12,8 +12,8 @@ COPY imjax imjax
 COPY launch launch
 COPY configs configs
 RUN python -m pip install --no-cache-dir --no-deps .
-# Runs write to /work only; mount a folder of yours there.
-RUN useradd --create-home imjax && mkdir /work && chown imjax /work
+# Runs write to /data only; mount a folder of yours there.
+RUN useradd --create-home imjax && mkdir /data && chown imjax /data
 USER imjax
 ENTRYPOINT ["imjax"]
 CMD ["--help"]
