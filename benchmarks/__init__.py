@@ -1,1 +1,1 @@
-"""How fast imjax is beside what a careful user would write; docs/performance.md has the commands."""
+"""How fast imjax is beside what a careful user would write: see docs/explanation/performance.md."""

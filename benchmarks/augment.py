@@ -19,7 +19,7 @@ STRENGTHS = {
     "strong": (3, 25, 0.5, 25.0),
     "first generation": (0, 5, 0.1, 5.0),
 }
-"""max_blur, max_noise, gain, offset: of ALDT and the last generation, and of SUIM's first (method.md 1.7)."""
+"""max_blur, max_noise, gain, offset: of ALDT, the last generation and SUIM's first (methods.md 1.7)."""
 
 
 def define_flags() -> None:

@@ -11,9 +11,9 @@ from imjax.data.spec import DatasetSpec
 OUTPUTS = 9
 """Of SUIM's nets, and of the nets whose parameters the study counts."""
 MOMENTUM, EPSILON = 0.99, 1e-3
-"""Of batch normalization (method.md 1.4)."""
+"""Of batch normalization (methods.md 1.4)."""
 RATE, DECAY, ADAM_EPSILON = 0.003, 1e-4, 1e-7
-"""Of AdamW; the decay is taken off the weights as it is (method.md 1.5)."""
+"""Of AdamW; the decay is taken off the weights as it is (methods.md 1.5)."""
 
 
 def spec() -> DatasetSpec:

@@ -68,7 +68,7 @@ class Pairs:
 def block(
     image: np.ndarray, labels: list[np.ndarray], erode: int = 0, dilate: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Image and consensus with the pixels on which nets disagree set to 0 (method.md 1.3).
+    """Image and consensus with the pixels on which nets disagree set to 0 (methods.md 1.3).
 
     Args:
         image: uint8 `[h, w, 3]`.
@@ -131,7 +131,7 @@ def _nets(how: str, members: int, size: int, alpha: float) -> Any:
 def augment(
     draw: np.random.Generator, image: np.ndarray, label: np.ndarray, strength: tuple
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One augmented copy with free rotation, in the order and with the ranges of method.md 1.8.
+    """One augmented copy with free rotation, in the order and with the ranges of methods.md 1.8.
 
     Args:
         draw: randomness.

@@ -1,6 +1,6 @@
 """CPS on images of your own (Chen et al. 2021, arXiv 2106.01226).
 
-Masks for a few of them, no code (docs/own_data.md).
+Masks for a few of them, no code (docs/how-to/own_data.md).
 
 python -m imjax.main --config=configs/folder_cps.py --config.data.dir=my_data --workdir=runs/folder_cps
 

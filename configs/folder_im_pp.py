@@ -1,6 +1,6 @@
 """IM++ on images of your own (Vorndran & Roeck 2024, arXiv 2401.14387).
 
-Masks for a few of them, no code (docs/own_data.md).
+Masks for a few of them, no code (docs/how-to/own_data.md).
 
 python -m imjax.main --config=configs/folder_im_pp.py --config.data.dir=my_data --workdir=runs/folder_im_pp
 

@@ -1,7 +1,7 @@
 """LDT (the labeled images only: the lower bound) on images of your own (Vorndran & Roeck 2024, arXiv
 2401.14387).
 
-Masks for a few of them, no code (docs/own_data.md).
+Masks for a few of them, no code (docs/how-to/own_data.md).
 
 python -m imjax.main --config=configs/folder_ldt.py --config.data.dir=my_data --workdir=runs/folder_ldt
 

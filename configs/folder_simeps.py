@@ -1,6 +1,6 @@
 """simEps on images of your own (IEEE TII 2022).
 
-Masks for a few of them, no code (docs/own_data.md).
+Masks for a few of them, no code (docs/how-to/own_data.md).
 
 python -m imjax.main --config=configs/folder_simeps.py --config.data.dir=my_data --workdir=runs/folder_simeps
 

@@ -34,7 +34,7 @@ def define_flags() -> None:
         "Folder of another run; finished stages that are the same to the last setting, such as LDT's nets, "
         "are copied from there instead of made again. May be repeated.",
     )
-    flags.DEFINE_bool("pod", False, "Join the other hosts of a TPU pod; see docs/sweeps.md.")
+    flags.DEFINE_bool("pod", False, "Join the other hosts of a TPU pod; see docs/how-to/sweeps.md.")
     flags.DEFINE_bool("plan", False, "Print the stages of the run and stop.")
 
 

@@ -72,7 +72,7 @@ def main(_: list[str]) -> None:
     logger.info("%s: %s of %d nets", model.folder, _best(FLAGS.nets), len(model.ranked))
     if FLAGS.export:
         model.export(FLAGS.export, FLAGS.nets)
-        print(f"exported: {FLAGS.export}; images for it as docs/predict.md says: {_needs(model)}")
+        print(f"exported: {FLAGS.export}; images for it as docs/how-to/predict.md says: {_needs(model)}")
     if files:
         advice = "give the same command with a lower --batch, or with fewer --nets"
         with memory.explained("prediction", advice):

@@ -8,7 +8,7 @@ Without data, --write_synthetic makes a stand-in in the original layout:
   python -m imjax.prepare --dataset=suim --write_synthetic=fake_suim
   python -m imjax.prepare --dataset=suim --raw=fake_suim --out=cache
 
-A folder of your own (docs/own_data.md) is looked over by --check, which lists all that is wrong with it:
+--check lists everything that is wrong with a folder of your own (docs/how-to/own_data.md):
 
   python -m imjax.prepare --dataset=folder --raw=my_data --check
 

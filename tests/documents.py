@@ -1,4 +1,4 @@
-"""Code blocks of the documentation, and what bash makes of their commands."""
+"""Code blocks of the documentation, and the commands that bash makes of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 STUB = """#!/bin/bash
 printf '%s\\0' "${0##*/}" "$@" >> "$DOCS_LOG"
 printf '\\n\\0' >> "$DOCS_LOG"
@@ -19,7 +19,7 @@ printf '\\n\\0' >> "$DOCS_LOG"
 [[ $2 == imjax.main ]] && set -- "$@" $DOCS_MORE
 exec "$DOCS_REAL" "$@"
 """
-"""Stands in for a program: writes down how it was called, and goes on as the real python if asked to."""
+"""Stands in for a program: writes down how it was called, and then runs the real python if asked to."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Block:
     line: int
     language: str
     file: str
-    """Where it belongs in the tree; empty: nowhere."""
+    """Path of the file that the block holds; empty if it holds none."""
     text: str
 
     @property
@@ -40,7 +40,7 @@ class Block:
 
 
 def blocks(page: Path) -> list[Block]:
-    """Fenced blocks of a page in their order, but for those marked `no-test`: they need a cluster, say."""
+    """Fenced blocks of a page in order, without those marked `no-test` (they need a cluster, for example)."""
     text = page.read_text(encoding="utf-8")
     found = []
     for match in re.finditer(r"^```(\S*)([^\n]*)\n(.*?)^```$", text, re.M | re.S):
@@ -61,13 +61,15 @@ def of(page: str, *languages: str) -> list[Block]:
 
 
 class Shell:
-    """Bash in a folder, where python and what the setup installs are written down instead of run.
+    """Bash in a folder, with stand-ins for python and for what the setup installs.
+
+    A stand-in records its arguments instead of running the program.
 
     Args:
-        folder: where the commands find themselves, as at the top of the repository.
-        environment: of the commands.
-        real: whether python is run as well.
-        more: flags that `imjax.main` is given beside its own.
+        folder: working directory of the commands; it stands for the top of the repository.
+        environment: environment variables of the commands.
+        real: whether python runs as well.
+        more: additional flags for every call of `imjax.main`.
     """
 
     def __init__(self, folder: Path, environment: dict[str, str], real: bool = False, more: str = ""):
@@ -84,7 +86,7 @@ class Shell:
         }  # fmt: skip
 
     def run(self, block: Block) -> list[list[str]]:
-        """Run a block; the commands that it gave, each as its words."""
+        """Run a block; returns the recorded commands, each as a list of words."""
         self._log.write_bytes(b"")
         # Not the stub, which is for what blocks call.
         line = [shutil.which("bash"), "-euo", "pipefail", "-c", block.text]
@@ -95,7 +97,7 @@ class Shell:
         return [call.split("\0")[:-1] for call in self._log.read_text().split("\n\0")[:-1]]
 
     def apply(self, block: Block) -> None:
-        """Write the file that a block is, or make the change that it says."""
+        """Write the file that a block holds, or apply its diff."""
         if block.language == "diff":
             line = ["git", "apply", "-"]
             done = subprocess.run(
@@ -109,7 +111,7 @@ class Shell:
 
 
 def linked(folder: Path) -> Path:
-    """The repository's packages in a folder of their own, to run in and not to change."""
+    """A folder with links to the repository's packages: commands may run in it, not change it."""
     folder.mkdir()
     for name in ("imjax", "configs", "launch"):
         (folder / name).symlink_to(ROOT / name)
@@ -117,7 +119,7 @@ def linked(folder: Path) -> Path:
 
 
 def copied(folder: Path) -> Path:
-    """The same, to change."""
+    """A folder with copies of the repository's packages, which a test may change."""
     for name in ("imjax", "configs", "launch"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", folder)

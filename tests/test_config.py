@@ -257,7 +257,7 @@ def test_suim_is_the_published_protocol():
 
 
 def test_joint_sets_are_the_published_protocols():
-    # Method.md 2 and 2.1. Data, rate, κ, where, share of labels, iterations.
+    # Methods.md 2 and 2.1. Data, rate, κ, where, share of labels, iterations.
     of_simeps = {
         "neu_seg": (0.001, 50.0, ("output",), 0.1, 60),
         "dagm": (0.002, 200.0, ("encoder", "decoder"), 0.1, 60),
@@ -343,7 +343,7 @@ def test_baselines_come_first_and_once():
     ("method", "judges"), [("im_pp", 3), ("aim_pp", 3), ("evalnet", 3), ("im", 0), ("gt_im_pp", 0)]
 )
 def test_as_many_evalnets_score_as_nets_label(method, judges):
-    """Method.md 1.2: an ensemble of n EvalNets. Others than n of them, and the labels are others."""
+    """Methods.md 1.2: an ensemble of n EvalNets. Others than n of them, and the labels are others."""
     values = leaf(f"suim_{method}").to_dict()
     values["ensemble"]["members"] = 3
     labels = [stage for stage in make_plan(check(freeze(values))) if isinstance(stage, LabelStage)]

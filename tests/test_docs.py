@@ -1,14 +1,15 @@
-"""Every code block of README.md, CONTRIBUTING.md and docs/: run, or checked.
+"""Every code block of README.md, CONTRIBUTING.md and docs/ is run or checked.
 
-* `bash`: each block runs in bash, with python and the setup replaced by stand-ins that write down how they
-  are called. What bash makes of the block (loops, braces, continued lines) is then checked: every flag is
-  one of its command, every configuration file exists, is valid with its `--config.` keys and makes a plan,
-  every sweep makes runs, every dataset is known, files of tests are there. Nothing trains.
-* The user's first path is run for real, with fewer steps: own_data.md from top to bottom, and after it masks
-  for new images and the export of predict.md.
-* adding_a_method.md and adding_a_dataset.md: files are written and diffs applied in a copy of the tree, and
-  all commands run in it; the new method trains with fewer steps, other configurations are planned.
-* `python` without `file=` is run on what those runs left. `csv` is read as the folder's tables are.
+* `bash`: each block runs in bash, with stand-ins for python and the setup that record their arguments. The
+  test then checks the commands that bash made of the block (loops, braces, continued lines): every flag
+  exists, every configuration file exists, is valid with its `--config.` keys and makes a plan, every sweep
+  makes runs, every dataset is known, test files exist. Nothing trains.
+* The path of a new user really runs, with fewer steps: own_data.md from top to bottom, then the prediction
+  and the export of predict.md.
+* add_method.md and add_dataset.md: the test writes the files, applies the diffs in a copy of the tree and
+  runs all commands there; the new method trains with fewer steps, other configurations are only planned.
+* `python` without `file=` runs on the results of those runs. `csv` is read like the tables of a folder.
+* `bibtex` entries have a title, authors, a year and an arXiv number. Citations and links resolve.
 * Blocks without a language are listings and outputs.
 """
 
@@ -32,13 +33,14 @@ from imjax.config.constraints import check
 from imjax.config.schema import freeze
 from imjax.data.folder import tables
 from imjax.data.readers import registry
+from imjax.data.synthetic import writers
 from imjax.errors import UserError
 from imjax.pipeline.plan import make_plan
 from launch import sweep
 from launch.grid import make_points
 
 BASH = [block for block in ALL if block.language == "bash"]
-WORKED = ("adding_a_method.md", "adding_a_dataset.md")
+WORKED = ("add_method.md", "add_dataset.md")
 SMALLER = (
     "--config.train.epochs=1 --config.train.steps_per_epoch=2 --config.generations=1 "
     "--config.data.synthetic_train=24 --config.data.synthetic_val=8 --config.data.synthetic_test=8"
@@ -53,9 +55,9 @@ def quick(command_environment):
 
 
 def test_every_language_is_one_that_is_covered():
-    assert {block.language for block in ALL} <= {"bash", "python", "diff", "csv", ""}
+    assert {block.language for block in ALL} <= {"bash", "python", "diff", "csv", "bibtex", ""}
     loose = [block for block in ALL if block.language == "python" and not block.file]
-    assert {block.page for block in loose} == {"predict.md", "study.md"}
+    assert {block.page for block in loose} <= {"README.md", "predict.md", "results_csv.md"}
     assert {block.page for block in ALL if block.file or block.language == "diff"} == set(WORKED)
 
 
@@ -66,8 +68,49 @@ def test_links_lead_somewhere(page):
             assert (page.parent / address.partition("#")[0]).exists(), address
 
 
+METHODS_PAGE = ROOT / "docs" / "explanation" / "methods.md"
+SOURCES = [path for top in ("imjax", "configs", "benchmarks", "tests") for path in (ROOT / top).rglob("*.py")]
+
+
+def test_citations_of_methods_md_have_a_section():
+    sections = set(re.findall(r'<a id="([\d.]+)"></a>', METHODS_PAGE.read_text(encoding="utf-8")))
+    cited = {
+        number
+        for path in SOURCES
+        for number in re.findall(r"[Mm]ethods\.md (\d(?:\.\d+)?)", path.read_text(encoding="utf-8"))
+    }
+    assert cited and cited <= sections, cited - sections
+
+
+def test_anchors_of_methods_md_exist():
+    sections = set(re.findall(r'<a id="([\d.]+)"></a>', METHODS_PAGE.read_text(encoding="utf-8")))
+    linked_sections = {
+        number
+        for page in PAGES
+        for number in re.findall(r"\]\((?:\S*methods\.md)?#([\d.]+)\)", page.read_text(encoding="utf-8"))
+    }
+    assert linked_sections and linked_sections <= sections
+
+
+def test_files_named_in_contributing_exist():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    named = {path for row in rows for path in re.findall(r"`((?:imjax|configs|docs)/[^`]*\.\w+)`", row)}
+    assert len(rows) > 12 and named
+    assert [path for path in sorted(named) if not (ROOT / path).is_file()] == []
+
+
+def test_bibliography_entries_are_complete():
+    entries = [entry for page in ("README.md", "citing.md") for entry in of(page, "bibtex")]
+    for entry in "".join(block.text for block in entries).split("\n@"):
+        assert re.match(r"@?\w+\{\w+,", entry) and entry.count("{") == entry.count("}")
+        for field in ("title", "author", "year"):
+            assert re.search(rf"^  {field} +=", entry, re.M), entry
+        assert re.search(r"arXiv[^}]*\d{4}\.\d{5}|doi", entry), entry
+
+
 @pytest.mark.parametrize("block", [b for b in BASH if b.page not in WORKED], ids=lambda block: block.name)
-def test_commands_are_such_that_their_programs_take(block, tmp_path, monkeypatch):
+def test_commands_have_valid_flags_and_files(block, tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     commands = Shell(linked(tmp_path / "tree"), dict(os.environ)).run(block)
     assert commands
@@ -80,7 +123,7 @@ def test_commands_are_such_that_their_programs_take(block, tmp_path, monkeypatch
 
 
 def checks(module: str, words: list[str], monkeypatch) -> None:
-    """Fails where a command would refuse its flags."""
+    """Fail where a command would refuse its flags."""
     if module == "pytest":
         assert all((ROOT / word).exists() for word in words if word.startswith("tests"))
         return
@@ -97,7 +140,7 @@ def checks(module: str, words: list[str], monkeypatch) -> None:
 
 
 def parsed(module: str, words: list[str], monkeypatch) -> tuple[flags.FlagValues, list[str]]:
-    """A command's flags with the values of these words, and the words that are no flags."""
+    """The command's flags with their values, and the remaining words."""
     values, argv = flags.FlagValues(), [module, *words]
     with monkeypatch.context() as patch:
         for kind in KINDS:
@@ -122,7 +165,7 @@ def parsed(module: str, words: list[str], monkeypatch) -> tuple[flags.FlagValues
         ("pytest", ["tests/nothing.py"], AssertionError),
     ],
 )
-def test_slips_would_be_found(module, words, error, monkeypatch):
+def test_wrong_commands_fail_the_check(module, words, error, monkeypatch):
     monkeypatch.chdir(ROOT)
     with pytest.raises(error):
         checks(module, words, monkeypatch)
@@ -156,9 +199,26 @@ def test_the_first_path_from_own_images_to_masks(tmp_path, quick):
     assert len(list((shell.folder / "predicted" / "overlay").iterdir())) == 3
     shell.run(export)
     np.save(shell.folder / "images.npy", np.zeros((2, 64, 64, 3), np.uint8))
-    for block in (*of("predict.md", "python"), *of("study.md", "python")):
+    for block in (*of("predict.md", "python"), *of("results_csv.md", "python")):
         execute(block, shell.folder)
     assert np.load(shell.folder / "classes.npy").shape == (2, 64, 64)
+
+
+def shrink(config) -> None:
+    """What SMALLER is to the commands."""
+    config.train.update(epochs=1, steps_per_epoch=2)
+    config.generations = 1
+    config.data.update(synthetic_train=24, synthetic_val=8, synthetic_test=8)
+
+
+@pytest.mark.slow
+def test_python_of_the_quick_start(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    writers.write_synthetic("folder", tmp_path / "my_data", {"train_val_test": 4}, size=(64, 64))
+    (block,) = of("README.md", "python")
+    text = block.text.replace("run = ", "shrink(config)\nrun = ")
+    exec(compile(text, block.name, "exec"), {"__name__": "__main__", "shrink": shrink})
+    assert (tmp_path / "runs" / "quick" / "report.html").is_file()
 
 
 def execute(block: Block, folder: Path) -> None:

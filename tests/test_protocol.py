@@ -1,4 +1,4 @@
-"""The published protocol, typed from method.md 1.5 to 1.7 and 1.9 and not read from configs/."""
+"""The published protocol, typed from methods.md 1.5 to 1.7 and 1.9 and not read from configs/."""
 
 import importlib.util
 from pathlib import Path

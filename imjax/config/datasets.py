@@ -1,4 +1,4 @@
-"""Each dataset's own figures (method.md 1.6, 1.7, 1.9) and presets."""
+"""Each dataset's own figures (methods.md 1.6, 1.7, 1.9) and presets."""
 
 from ml_collections import ConfigDict
 

@@ -1,4 +1,4 @@
-"""Datasets of the joint-training methods: their protocols as published (method.md 2) and presets."""
+"""Datasets of the joint-training methods: their protocols as published (methods.md 2) and presets."""
 
 from ml_collections import ConfigDict
 
@@ -73,7 +73,7 @@ def acdc(method: str, preset: str | None, metassl: bool = False) -> ConfigDict:
 
 def _small_hearts(config: ConfigDict) -> None:
     """`small`, with brightness and contrast drawn: without, nets of a few patients found no heart in a darker
-    scan (docs/results.md)."""
+    scan (docs/notes/README.md)."""
     small(config)
     config.joint.weak.update(gain=0.4, offset=25.0, contrast_prob=0.7)
 
@@ -128,7 +128,7 @@ def _small_tiles(config: ConfigDict) -> None:
     """As `small`, but one system, 1 800 steps, 128x128 pixels and one range of gray levels: at 64x64 a blow
     hole is a pixel or two, and nothing was found. Nets that know no defect yet say background everywhere;
     hence consistency rises until the last step, and likeness, whose gradient is forty times that of the
-    labels at the start with the published weight, has a tenth of it (docs/results.md)."""
+    labels at the start with the published weight, has a tenth of it (docs/notes/README.md)."""
     small(config)
     config.candidates = config.top = config.ensemble.members = 1
     config.data.update(height=128, width=128, stretch=True)

@@ -1,4 +1,4 @@
-"""The configuration of methods that see labeled and unlabeled images in every batch (method.md 2)."""
+"""The configuration of methods that see labeled and unlabeled images in every batch (methods.md 2)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import dataclasses
 from imjax.config.key import Constraint, at_least, below, between, group, key, one_of, some_of
 
 WEIGHTINGS = ("none", "inconsistency", "csl", "metassl")
-"""What may weigh the pixels of a joint method (method.md 2.2, 2.3)."""
+"""What may weigh the pixels of a joint method (methods.md 2.2, 2.3)."""
 
 TAPS = ("encoder", "decoder", "output")
 """Where a backbone's features can be had."""
@@ -18,7 +18,7 @@ CHANCE = between(0, 1)
 
 @dataclasses.dataclass(frozen=True)
 class View:
-    """Photometry of one kind of view, drawn anew at each step: strengths (method.md 1.8) and chances."""
+    """Photometry of one kind of view, drawn anew at each step: strengths (methods.md 1.8) and chances."""
 
     blur: int = key(0, "Largest radius of the blur, in pixels, from 0 to 3.", between(0, 3))
     noise: int = key(0, "Standard deviation of Gaussian noise, in gray levels.", at_least(0))
@@ -34,7 +34,7 @@ STRONG = View(blur=3, noise=12, gain=0.5, offset=25.0, contrast_prob=0.8, blur_p
 
 @dataclasses.dataclass(frozen=True)
 class Ramp:
-    """How consistency comes in: `peak · exp(−5(1 − t/T)²)`, method.md 2."""
+    """How consistency comes in: `peak · exp(−5(1 − t/T)²)`, methods.md 2."""
 
     peak: float = key(0.1, "Weight of consistency at the end of the ramp-up.", at_least(0))
     steps: int = key(30_000, "T: steps of the ramp-up.", at_least(1))
@@ -43,7 +43,7 @@ class Ramp:
 
 @dataclasses.dataclass(frozen=True)
 class SimEps:
-    """simEps, method.md 2.1."""
+    """simEps, methods.md 2.1."""
 
     nets: int = key(
         3, "Nets that learn from one another.", Constraint(lambda v: v >= 2, "at least 2 (published: 3 or 4)")
@@ -61,7 +61,7 @@ class SimEps:
 
 @dataclasses.dataclass(frozen=True)
 class MetaSSL:
-    """MetaSSL, method.md 2.2."""
+    """MetaSSL, methods.md 2.2."""
 
     unlabeled: tuple[float, ...] = key(
         (), "Weights of the regions UC, US, DC, DS of unlabeled pixels; empty: those of the method.", REGIONS
@@ -73,7 +73,7 @@ class MetaSSL:
 
 @dataclasses.dataclass(frozen=True)
 class Joint:
-    """Methods that see labeled and unlabeled images in every batch, method.md 2."""
+    """Methods that see labeled and unlabeled images in every batch, methods.md 2."""
 
     patch: tuple[int, ...] = key(
         (),

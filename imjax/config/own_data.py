@@ -1,4 +1,4 @@
-"""A folder of one's own (docs/own_data.md): what can be said without knowing what is in it."""
+"""A folder of one's own (docs/how-to/own_data.md): what can be said without knowing what is in it."""
 
 from ml_collections import ConfigDict
 

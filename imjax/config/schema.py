@@ -28,7 +28,7 @@ from imjax.config.key import (
 from imjax.errors import UserError
 
 KERNELS = (0, 3, 5)
-"""Sizes that EvalNet's data may draw for erosion and dilation (method.md 1.6)."""
+"""Sizes that EvalNet's data may draw for erosion and dilation (methods.md 1.6)."""
 FITS = ("resize", "crop", "pad")
 """Ways of images to the packed size."""
 CONVOLUTIONS = ("auto", "products", "split_products", "direct")
@@ -46,7 +46,7 @@ SCHEDULES = ("constant", "poly", "plateau")
 SHARE = Constraint(lambda v: 0 < v < 1, "more than 0, less than 1")
 
 LEVELS = ("low", "mid", "high")
-"""Strengths of the consistency loss's views, in the order of its schedules (method.md 1.7)."""
+"""Strengths of the consistency loss's views, in the order of its schedules (methods.md 1.7)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +113,7 @@ class Data:
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """The backbone: U-Net(α), method.md 1.4, or the benchmark's U-Net, method.md 2."""
+    """The backbone: U-Net(α), methods.md 1.4, or the benchmark's U-Net, methods.md 2."""
 
     backbone: str = key("study", "`study` or `benchmark`.", one_of(("study", "benchmark")))
     alpha: float = key(1.0, "Width of nets that do not grow.", more_than(0))
@@ -141,7 +141,7 @@ class Model:
 
 @dataclasses.dataclass(frozen=True)
 class Train:
-    """One training stage, method.md 1.5: AdamW at a constant rate, as published."""
+    """One training stage, methods.md 1.5: AdamW at a constant rate, as published."""
 
     epochs: int = key(50, "Passes over the training set.", at_least(1))
     steps_per_epoch: int = key(
@@ -171,7 +171,7 @@ class Train:
 
 @dataclasses.dataclass(frozen=True)
 class Augment:
-    """Strength per generation, method.md 1.7."""
+    """Strength per generation, methods.md 1.7."""
 
     blur: tuple[int, ...] = key(..., "Largest radius of the blur, in pixels, from 0 to 3.")
     noise: tuple[int, ...] = key(
@@ -183,7 +183,7 @@ class Augment:
 
 @dataclasses.dataclass(frozen=True)
 class AugmentStrength:
-    """Of photometry, method.md 1.8."""
+    """Of photometry, methods.md 1.8."""
 
     blur: int = key(..., "Largest radius of the blur, in pixels, from 0 to 3.")
     noise: int = key(..., "Uniform noise: largest change of a pixel, in gray levels, at most 255.")
@@ -203,14 +203,16 @@ class Ensemble(AugmentStrength):
     """Who labels: several nets, or several views of one net. The strength is the views'."""
 
     members: int = key(
-        2, "Nets: the best n of the last generation, and of EvalNets the best n (method.md 1.2).", at_least(1)
+        2,
+        "Nets: the best n of the last generation, and of EvalNets the best n (methods.md 1.2).",
+        at_least(1),
     )
     views: int = key(3, "Views of Input Ensemble.", at_least(1))
 
 
 @dataclasses.dataclass(frozen=True)
 class Consistency(Augment):
-    """Consistency loss, method.md 1.2 and 1.7: strengths low, mid, high of the two views."""
+    """Consistency loss, methods.md 1.2 and 1.7: strengths low, mid, high of the two views."""
 
     level: str = key("mid", "Strength of the views: `low`, `mid` or `high`.", one_of(LEVELS))
     epochs: int = key(100, "Epochs, each over the labeled and the unlabeled batches.", at_least(1))
@@ -218,7 +220,7 @@ class Consistency(Augment):
 
 @dataclasses.dataclass(frozen=True)
 class Mask:
-    """Inconsistency mask, method.md 1.3."""
+    """Inconsistency mask, methods.md 1.3."""
 
     erode: int = key(0, "Size of the square kernel that erodes the mask; 0: off.", KERNEL)
     dilate: int = key(0, "Size of the square kernel that dilates it afterwards; 0: off.", KERNEL)
@@ -231,7 +233,7 @@ class Mask:
 
 @dataclasses.dataclass(frozen=True)
 class EvalNetData(AugmentStrength):
-    """The pairs that EvalNets learn from, method.md 1.6; the strength is that of every other pair."""
+    """The pairs that EvalNets learn from, methods.md 1.6; the strength is that of every other pair."""
 
     passes: int = key(10, "Passes over the labeled images.", at_least(1))
     val_passes: int = key(3, "Passes over the val images.", at_least(1))
@@ -249,7 +251,7 @@ class EvalNetData(AugmentStrength):
 
 @dataclasses.dataclass(frozen=True)
 class EvalNet:
-    """EvalNets and their use, method.md 1.4 to 1.6; the thresholds are SUIM's."""
+    """EvalNets and their use, methods.md 1.4 to 1.6; the thresholds are SUIM's."""
 
     alpha: float = key(2.0, "Width of EvalNets.", more_than(0))
     candidates: int = key(

@@ -1,4 +1,4 @@
-"""Named sweeps of `launch.sweep`: what the papers vary, and their ablations (method.md)."""
+"""Named sweeps of `launch.sweep`: what the papers vary, and their ablations."""
 
 KEYS = {
     "n": "ensemble.members",
@@ -14,7 +14,7 @@ SWEEPS = {
     "views": {str(n): {"ensemble.views": n} for n in (3, 5, 7)},
     "level": {level: {"consistency.level": level} for level in ("low", "mid", "high")},
     "labels": {str(share): {"data.label_fraction": share} for share in (0.01, 0.05, 0.1, 0.3)},
-    # NEU-Seg as simEps has it (method.md 2.1): shares of labels, with longer epochs for more of them.
+    # NEU-Seg as simEps has it (methods.md 2.1): shares of labels, with longer epochs for more of them.
     "labels_neu": {
         str(share): {"data.label_fraction": share, "train.steps_per_epoch": steps}
         for share, steps in ((0.01, 30), (0.05, 30), (0.1, 60), (0.3, 80), (0.5, 97))

@@ -31,9 +31,9 @@ class DatasetSpec:
     dims: int = 2
     """Spatial axes of one image; 3: each is a volume `[d, h, w, c]`, packed whole."""
     reserved: bool = False
-    """Class 0 never occurs in the truth; it labels inconsistent pixels (method.md 1.3)."""
+    """Class 0 never occurs in the truth; it labels inconsistent pixels (methods.md 1.3)."""
     background: bool = False
-    """Class 0 is what is no object: figures over classes leave it out (method.md 2.1, 2.2). Never together
+    """Class 0 is what is no object: figures over classes leave it out (methods.md 2.1, 2.2). Never together
     with `reserved`."""
     volumes: bool = False
     """Images are slices of volumes: figures are taken per volume. Names of the slices of one volume are the
@@ -45,19 +45,19 @@ class DatasetSpec:
     the plane of a slice."""
     label_resize: Literal["nearest", "bilinear"] = "nearest"
     """How a label comes to the packed size: the value of the nearest pixel, or (binary) the bilinear mean
-    cut at one half (method.md 1.9)."""
+    cut at one half (methods.md 1.9)."""
     image_resize: Literal["area", "bilinear"] = "area"
     """How an image comes to the packed size: shrunk by the mean over each pixel's area, or always bilinearly
-    (method.md 1.9)."""
+    (methods.md 1.9)."""
     target_scale: tuple[float, ...] = (1.0,)
     """Binary, multilabel: factor on the target of the squared error, one or one per output (1.5)."""
     dilate_channels: tuple[int, ...] = ()
-    """Multilabel channels that are dilated when the inconsistency mask is eroded (method.md 1.3)."""
+    """Multilabel channels that are dilated when the inconsistency mask is eroded (methods.md 1.3)."""
     detection_shares: tuple[float, ...] = ()
-    """Multilabel: share of the image from which EvalNet counts a channel as present (method.md 1.6)."""
+    """Multilabel: share of the image from which EvalNet counts a channel as present (methods.md 1.6)."""
     counts_cells: bool = False
     """The channels are those of `imjax.evaluation.cell_count`: predicted positions are redrawn before they
-    are scored, and the cell count error is a metric (method.md 1.10)."""
+    are scored, and the cell count error is a metric (methods.md 1.10)."""
     selection_metric: Literal["hard_iou", "hard_miou", "soft_iou", "soft_miou", "loss"] = "soft_miou"
     """Validation metric that selects each candidate's best epoch: of `imjax.evaluation.metrics`, computed per
     batch, from the predicted masks (`hard_…`) or from their probabilities (`soft_…`)."""

@@ -1,6 +1,6 @@
 """Cells in three maps (alive, dead, position): their marks, drawing them anew, and counting them.
 
-Definitions: method.md 1.9 and 1.10, after Vorndran & Roeck 2024 (arXiv 2401.14387). On the host, by OpenCV.
+Definitions: methods.md 1.9 and 1.10, after Vorndran & Roeck 2024 (arXiv 2401.14387). On the host, by OpenCV.
 Maps are uint8, 1 where something is; a set of this kind says so by `DatasetSpec.counts_cells`.
 """
 
@@ -37,7 +37,7 @@ def marks(position: UInt8[np.ndarray, "h w"], *, erode: bool) -> Float64[np.ndar
 
 
 def discs(centers: Float64[np.ndarray, "m 2"], shape: tuple[int, int]) -> UInt8[np.ndarray, "h w"]:
-    """`mod_position` (method.md 1.9): a filled disc per mark, small where marks are close to each other.
+    """`mod_position` (methods.md 1.9): a filled disc per mark, small where marks are close to each other.
 
     The radius is min(8, max(3, ⌊distance to the nearest other mark / 4⌋)), 8 for a sole mark, with distances
     between centroids; the middle is the pixel nearest to the centroid.
@@ -82,7 +82,7 @@ def count(label: UInt8[np.ndarray, "h w 3"]) -> tuple[int, int]:
 def cell_count_error(
     *, truth: UInt8[np.ndarray, "n h w 3"], prediction: UInt8[np.ndarray, "n h w 3"]
 ) -> float:
-    """`mcce`: mean over images of |Δ alive| + |Δ dead| (method.md 1.10).
+    """`mcce`: mean over images of |Δ alive| + |Δ dead| (methods.md 1.10).
 
     Void pixels count in neither; images that are void throughout are left out. nan if none is left.
     """

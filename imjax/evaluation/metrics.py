@@ -1,6 +1,6 @@
 """Metrics of segmentation: confusion matrices per image on the device, figures from them on the host.
 
-Definitions: method.md 1.10, after Vorndran & Roeck 2024 (arXiv 2401.14387). A metric that averages over
+Definitions: methods.md 1.10, after Vorndran & Roeck 2024 (arXiv 2401.14387). A metric that averages over
 images leaves out images without a counted pixel, and is nan if none is left.
 """
 
@@ -76,7 +76,7 @@ def soft_iou(probabilities: Float[Array, "*px 1"], labels: UInt8[Array, "*px"]) 
 
 
 def hard_iou(probabilities: Float[Array, "*px 1"], labels: UInt8[Array, "*px"]) -> Float32[Array, ""]:
-    """`soft_iou` of the mask p > 0.5, as ISIC 2018's nets are watched (method.md 1.5)."""
+    """`soft_iou` of the mask p > 0.5, as ISIC 2018's nets are watched (methods.md 1.5)."""
     return soft_iou((probabilities > 0.5).astype(jnp.float32), labels)
 
 

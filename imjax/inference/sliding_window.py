@@ -41,7 +41,7 @@ AS_IT_IS = (Symmetry(0, False),)
 
 
 def symmetries(spec: DatasetSpec, size: Size) -> tuple[Symmetry, ...]:
-    """The views that training showed its nets, all equally often (method.md 1.8).
+    """The views that training showed its nets, all equally often (methods.md 1.8).
 
     The image and its mirror image; where up and down do not matter, all eight of a square, or the four that
     keep the sides of an oblong.

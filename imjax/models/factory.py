@@ -47,7 +47,7 @@ def create_backbone(model: Model, spec: DatasetSpec, alpha: float, auxiliaries: 
 
 
 def create_evalnet(model: Model, spec: DatasetSpec, alpha: float) -> EvalNet:
-    """The net that scores pairs of image and mask (method.md 1.6), without weights.
+    """The net that scores pairs of image and mask (methods.md 1.6), without weights.
 
     Args:
         model: precision and the like; EvalNet is the same for every backbone.

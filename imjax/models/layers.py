@@ -74,7 +74,7 @@ def split_product(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
     That gradient is a product of few rows and columns over millions of pixels, which cuBLAS computes in few
     thread blocks: at 256²×32 pixels and four members that of the head took 61 of a step's 134 ms on an H200
-    (docs/performance.md). One product per block of pixels, then a sum, fills the device.
+    (docs/explanation/performance.md). One product per block of pixels, then a sum, fills the device.
 
     Args:
         x: `[..., c]`.
@@ -112,7 +112,8 @@ def convolve_by_products(
     """Convolution k×k of images, SAME and without stride, as one matrix product (im2col): for GPUs.
 
     Under `vmap` over members a convolution becomes a grouped one, for which cuDNN has no fast path and needs
-    a long search before the first step; a product becomes a batched one (measured: docs/performance.md).
+    a long search before the first step; a product becomes a batched one (figures: performance.md in
+    docs/explanation).
 
     Args:
         x: `[b, h, w, c]`.

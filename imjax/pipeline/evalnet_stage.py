@@ -33,7 +33,7 @@ draw other pairs than the runs that the documented results are from."""
 
 
 def make_pairs(stage: PairsStage, context: Context, out: Path, monitor: StageLogger) -> dict[str, Any]:
-    """Write `labeled.npz` and `val.npz` (fields of `evalnet.EvalNetExample`) to `out` (method.md 1.6).
+    """Write `labeled.npz` and `val.npz` (fields of `evalnet.EvalNetExample`) to `out` (methods.md 1.6).
 
     Returns:
         Metadata for DONE.json.

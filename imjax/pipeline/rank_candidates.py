@@ -52,7 +52,7 @@ def measure_labels(context: Context, labels_of: Callable[[np.ndarray], np.ndarra
 
 
 def selection_split(stage: TrainStage | JointStage) -> str:
-    """Split on which a stage's candidates are ranked: val, or test for replication (method.md 1.1, 1.12)."""
+    """Split on which a stage's candidates are ranked: val, or test for replication (methods.md 1.1, 1.12)."""
     return "test" if stage.select_on_test else "val"
 
 

@@ -123,7 +123,7 @@ class LabelStage:
     """`none`, `one`, `scored` or `oracle`."""
     evalnets: str | None
     num_evalnets: int
-    """The best of `evalnets`, whose mean score counts (method.md 1.2); 0 without."""
+    """The best of `evalnets`, whose mean score counts (methods.md 1.2); 0 without."""
     lowest: float
     highest: float
     threshold: float | None

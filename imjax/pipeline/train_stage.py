@@ -50,7 +50,7 @@ def run(stage: TrainStage, context: Context, out: Path, monitor: StageLogger) ->
     fitted = fit_stage(stage, context, objective, phases, val, monitor, least_images=least)
     save_nets(out / "nets", fitted.variables)
     measured = measure(context, net, fitted.variables)
-    # The monitored value only picked each candidate's epoch; the metric ranks candidates (method.md 1.1).
+    # The monitored value only picked each candidate's epoch; the metric ranks candidates (methods.md 1.1).
     order = rank_candidates(context, measured[selection_split(stage)], fitted.dropped)
     ranked = [member for member in order if not fitted.dropped[member]]
     report(stage, context, measured, ranked, monitor)
@@ -151,7 +151,7 @@ def log_parameter_overview(objective: Objective) -> None:
 
 
 def training_set(stage: TrainStage, context: Context) -> training_sets.Pairs:
-    """Labeled part, and for a generation the pseudo-labeled pairs (method.md 1.2)."""
+    """Labeled part, and for a generation the pseudo-labeled pairs (methods.md 1.2)."""
     packed, seed = context.packed, context.config.seed
     parts = []
     if stage.pseudo:

@@ -29,7 +29,7 @@ def join(*parts: Pairs) -> Pairs:
 def augmented(
     pairs: Pairs, copies: np.ndarray, strength: AugmentStrength, rotation_invariant: bool, key: jax.Array
 ) -> Pairs:
-    """Augmented copies of pairs (method.md 1.8), without the originals.
+    """Augmented copies of pairs (methods.md 1.8), without the originals.
 
     Args:
         pairs: n pairs.
@@ -81,7 +81,7 @@ def blocked(images: np.ndarray, labels: np.ndarray, masks: np.ndarray, inputs: b
 
 
 def labeled(packed: PackedDataset, start: str, aldt: Aldt, seed: int) -> Pairs:
-    """The labeled part of a training set (method.md 1.1): `ldt`, `aldt`, or everything for `fdt`."""
+    """The labeled part of a training set (methods.md 1.1): `ldt`, `aldt`, or everything for `fdt`."""
     if start == "fdt":
         return of_split(packed, "labeled", "unlabeled")
     pairs = of_split(packed, "labeled")

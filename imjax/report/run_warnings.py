@@ -46,7 +46,7 @@ def warn_dropped_candidates(runs: Sequence[RunRecord]) -> list[str]:
 
 
 def warn_leaking_splits(runs: Sequence[RunRecord]) -> list[str]:
-    """A line for each split that has copies of training scenes among its test images (method.md 2.1)."""
+    """A line for each split that has copies of training scenes among its test images (methods.md 2.1)."""
     counts = {
         (run.config["data"].get("split"), leaked, run.record.get("counts", {}).get("test", 0)): None
         for run in runs

@@ -26,7 +26,7 @@ XLA's own code (16 images of 64², 32 channels: 98 and 27 ms of a core), while p
 the faster ones. A training step takes 0.7 of the time that it takes with jaxlib 0.10's own choice.
 
 On a GPU products go to cuBLAS by its own rules, without a search for the best of many kernels that begins
-anew with each size of net: all that was measured on one (docs/performance.md) was measured so.
+anew with each size of net: all that was measured on one (docs/explanation/performance.md) was measured so.
 """
 
 MALLOC = ":".join(

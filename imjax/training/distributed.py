@@ -57,7 +57,7 @@ def start(pod: bool = False, environment: Mapping[str, str] = os.environ) -> Non
     except (RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(
-            f"the run's processes cannot reach each other ({reason}); see docs/sweeps.md"
+            f"the run's processes cannot reach each other ({reason}); see docs/how-to/sweeps.md"
         ) from error
     if not is_first():
         # The first process logs for all; warnings and errors may be of this process alone.

@@ -16,7 +16,7 @@ from imjax.ops.batched_map import map_images
 def figures(
     spec: DatasetSpec, *, truth: np.ndarray, prediction: np.ndarray, names: Sequence[str] = ()
 ) -> metrics.Figures:
-    """Every figure of a set of labels (method.md 1.10, 2).
+    """Every figure of a set of labels (methods.md 1.10, 2).
 
     Args:
         spec: decides the metrics.
@@ -29,7 +29,7 @@ def figures(
         ValueError: with `spec.volumes`, another number of names than images.
     """
     if spec.counts_cells:
-        # As the truth is: a disc at each mark (method.md 1.10).
+        # As the truth is: a disc at each mark (methods.md 1.10).
         prediction = cell_count.redraw(prediction)
     # Many images at once, but only one volume: a set of those would need gigabytes.
     batch = 64 if spec.dims == 2 else 1
@@ -44,7 +44,7 @@ def figures(
 def of_volumes(
     spec: DatasetSpec, *, truth: np.ndarray, prediction: np.ndarray, names: Sequence[str]
 ) -> metrics.Figures:
-    """Figures per class, means over volumes, as the medical benchmarks give them (method.md 2).
+    """Figures per class, means over volumes, as the medical benchmarks give them (methods.md 2).
 
     With `spec.dims` 3 each image is one. Otherwise slices whose names are alike up to the first `#` are one
     volume, in the order of the numbers behind it.

@@ -1,4 +1,4 @@
-"""The exported file runs without imjax, as docs/predict.md shows it."""
+"""The exported file runs without imjax, as docs/how-to/predict.md shows it."""
 
 import os
 import re

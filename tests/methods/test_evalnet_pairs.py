@@ -54,7 +54,7 @@ def test_pairs_of_single_masks_equal_a_loop(seed):
 
 
 def test_the_truth_as_a_mask_is_its_own_and_scores_one():
-    # Published code scored the last image's mask here (method.md 1.12).
+    # Published code scored the last image's mask here (methods.md 1.12).
     truth = draw(0, 4, (6, 6))
     truth[0, :2] = 255
     pair = evalnet.candidate_example(IMAGE, jnp.asarray(truth), jnp.asarray(truth), spec=RESERVED)
@@ -123,7 +123,7 @@ def test_pairs_of_ensembles_are_blocked_and_scored(spec):
 
 @pytest.mark.parametrize("spec", [BINARY, RESERVED, LABELS], ids=lambda spec: spec.kind)
 def test_half_of_the_pairs_are_augmented_and_stay_so(spec):
-    # Published code wrote the plain image over the augmented one for one dataset (method.md 1.12).
+    # Published code wrote the plain image over the augmented one for one dataset (methods.md 1.12).
     changed = 0
     for seed in range(40):
         pair, _, _ = drawn(seed, spec, NOISE)

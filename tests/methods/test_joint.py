@@ -284,7 +284,7 @@ def test_metassl_is_region_losses_of_both_halves_in_place_of_the_pairs(views, jo
 
 
 def test_metassl_weights_go_with_the_method_unless_named(joint):
-    # Method.md 2.2, as printed: rounded.
+    # Methods.md 2.2, as printed: rounded.
     beside_cps = (50, 40.3, 8.9, 0.15), (85, 82.7, 68.5, 41.0)
     beside_teacher = (50, 40, 0.20, 6.4), (50, 35.7, 18.2, 25.5)
     for name, method in JOINT_METHODS.items():

@@ -78,7 +78,7 @@ def test_views_are_independent_and_as_many_as_asked():
     noisy = Ensemble(blur=0, noise=25, gain=0.0, offset=0.0, members=2, views=5)
     labeled("input_ensemble", BINARY, [spy], image, noisy)
     assert len(seen) == 5 and len({view.tobytes() for view in seen}) == 5
-    # Not cumulative (method.md 1.12): every view lies within the noise of the image.
+    # Not cumulative (methods.md 1.12): every view lies within the noise of the image.
     assert all(np.abs(view.astype(int) - 128).max() <= 25 for view in seen)
 
 
@@ -101,6 +101,6 @@ def test_both_consistency_views_have_the_same_position():
     assert moved
     strong = augment.AugmentStrength(0, 25, 0.0, 0.0)
     one, other = consistency.two_views(jax.random.key(0), image, strong, rotation_invariant=False)
-    # RGB stays RGB (method.md 1.12): each channel lies within the noise of its own.
+    # RGB stays RGB (methods.md 1.12): each channel lies within the noise of its own.
     assert np.abs(np.asarray(one).astype(int) - np.asarray(image)).max() <= 25
     assert not np.array_equal(one, other)

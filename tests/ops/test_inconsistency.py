@@ -29,7 +29,7 @@ def pair(kind, members, **options):
 
 
 def twin(kind, members):
-    """Pixel by pixel, by the words of method.md 1.3."""
+    """Pixel by pixel, by the words of methods.md 1.3."""
     label, wrong = np.zeros(members.shape[1:], np.uint8), np.zeros(members.shape[1:], bool)
     for at in np.ndindex(*members.shape[1:]):
         said = {int(member[at]) for member in members}

@@ -163,7 +163,7 @@ def test_shares():
 
 
 def test_weights_are_the_papers():
-    # method.md 2.2. By hand: 50·exp(−0.6³) = 50·exp(−0.216) = 50·0.8057 = 40.3.
+    # methods.md 2.2. By hand: 50·exp(−0.6³) = 50·exp(−0.216) = 50·0.8057 = 40.3.
     assert rg.region_weights(50, 0.6, 3) == pytest.approx((50, 40.3, 8.9, 0.15), abs=0.05)
     assert rg.region_weights(85, 0.3, 3) == pytest.approx((85, 82.7, 68.5, 41.0), abs=0.05)
     assert rg.region_weights(50, 0.6, 3)[3] == pytest.approx(0.1466, abs=1e-4)

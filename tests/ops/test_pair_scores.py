@@ -22,7 +22,7 @@ def test_class_iou_by_hand():
 
 
 def test_truth_and_prediction_go_by_name():
-    # Published code hands them over the wrong way round (method.md 1.12).
+    # Published code hands them over the wrong way round (methods.md 1.12).
     with pytest.raises(TypeError):
         pair_scores.class_iou(u8([1]), u8([1]), 2)
     with pytest.raises(TypeError):

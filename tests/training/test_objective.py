@@ -13,7 +13,7 @@ from imjax.training.objective import validation_metrics
 
 
 def test_isic_is_watched_by_the_masks_that_it_predicts():
-    # Method.md 1.5: ISIC `val IoU`. Two images of 1×2: I = 1, U = 2: 2/3. The third is padding.
+    # Methods.md 1.5: ISIC `val IoU`. Two images of 1×2: I = 1, U = 2: 2/3. The third is padding.
     logits = jnp.array([[2.0, -1.0], [-3.0, 0.1], [9.0, 9.0]])[:, None, :, None]
     label = jnp.array([[1, 0], [0, 0], [1, 1]], jnp.uint8)[:, None]
     batch = {"label": label, "counted": jnp.array([True, True, False])}

@@ -1,4 +1,4 @@
-"""A folder of one's own: `images/*` and, for some of them, `masks/*` of the same stem. docs/own_data.md."""
+"""A user's own folder: `images/*` and, for some, `masks/*` of the same stem. docs/how-to/own_data.md."""
 
 from __future__ import annotations
 

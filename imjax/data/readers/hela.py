@@ -20,7 +20,7 @@ FOLDERS = (IMAGES, *cell_count.CLASSES)
 """What is read. A folder `mod_position` may lie beside them: it is made anew from `position`."""
 
 THRESHOLD = 10
-"""A mask is where its gray value is above this (method.md 1.9)."""
+"""A mask is where its gray value is above this (methods.md 1.9)."""
 
 SPEC = DatasetSpec(
     name="hela",

@@ -52,7 +52,7 @@ def test_mask_by_hand(raw):
 
 
 def test_images_are_shrunk_bilinearly(raw, tmp_path):
-    """Method.md 1.9; a mean over areas would be smoother than what the published nets saw."""
+    """Methods.md 1.9; a mean over areas would be smoother than what the published nets saw."""
     packed = pack.load_packed(
         pack.prepare_dataset(DataOptions("isic2018", str(raw), size=(32, 48)), tmp_path)
     )
