@@ -29,21 +29,21 @@ from imjax.training.ensemble_parallel import Members
     ],
 )
 def test_starts_by_hand(length, side, overlap, found):
-    assert volume_windows.starts(length, side, overlap) == found
+    assert volume_windows.window_starts(length, side, overlap) == found
 
 
 @pytest.mark.parametrize("overlap", [0.0, 0.3, 0.5, 0.9])
 def test_windows_cover_every_axis_and_end_with_it(overlap):
     for length in range(1, 30):
         for side in range(1, length + 1):
-            starts = volume_windows.starts(length, side, overlap)
+            starts = volume_windows.window_starts(length, side, overlap)
             covered = {i for start in starts for i in range(start, start + side)}
             assert covered == set(range(length)) and starts == sorted(set(starts))
 
 
 def test_a_window_larger_than_the_axis():
     with pytest.raises(ValueError, match="windows of 5 on an axis of 4"):
-        volume_windows.starts(4, 5, 0.5)
+        volume_windows.window_starts(4, 5, 0.5)
 
 
 def test_places_are_all_corners():
