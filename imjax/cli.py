@@ -3,7 +3,7 @@
   imjax train --config=suim_aim_pp:small --config.data.dir=SUIM --workdir=runs/suim_aim_pp
   imjax --help
 
-Exit codes: 0 done (or stopped on request, to be resumed), 2 something the user can mend, 1 anything else, of
+Exit codes: 0 done (or stopped on request, to be resumed), 2 something the user can fix, 1 anything else, of
 which inputs that were left out; 130 after Ctrl-C.
 """
 
@@ -108,8 +108,8 @@ def print_keys(arguments: list[str]) -> None:
         raise UserError("imjax keys: expected no flags and at most one word to look for")
     text = keys.describe(*arguments)
     if not text:
-        slip = arguments[0]
-        raise UserError(f"imjax keys: no key has {slip!r} in its name or meaning{keys.suggest(slip)}")
+        word = arguments[0]
+        raise UserError(f"imjax keys: no key has {word!r} in its name or meaning{keys.suggest(word)}")
     print(text)
 
 

@@ -1,4 +1,4 @@
-"""Errors that the person at the keyboard can mend."""
+"""Errors whose message tells the user what to do."""
 
 
 class UserError(Exception):

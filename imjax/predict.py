@@ -57,7 +57,7 @@ def define_flags() -> None:
 
 
 def main(_: list[str]) -> None:
-    """Read the flags, predict and export; UserError for what the caller can mend."""
+    """Read the flags, predict and export; UserError for what the caller can fix."""
     log.show()
     _check()
     # What imports JAX comes after the flags, so that --help and slips take no time.

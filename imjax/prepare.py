@@ -73,7 +73,7 @@ def define_flags() -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Check, pack and describe one dataset; UserError for what the caller can mend."""
+    """Check, pack and describe one dataset; UserError for what the caller can fix."""
     del arguments
     log.show()
     if FLAGS.dataset is None:
@@ -98,7 +98,7 @@ def _check(options: DataOptions) -> None:
     text, problems = check.check_folder(options, Path(FLAGS.sheet), progress=_show)
     print(text)
     if problems:
-        raise UserError(f"{options.dir}: {len(problems)} problems, listed above; mend them and check again")
+        raise UserError(f"{options.dir}: {len(problems)} problems, listed above; fix them and check again")
 
 
 def _show(samples: list[Sample], what: str) -> Iterator[Sample]:

@@ -28,9 +28,9 @@ def log(point: SweepRun) -> Path:
     return point.workdir / LOG
 
 
-def command(point: SweepRun, lenders: Sequence[Path] = ()) -> list[str]:
+def command(point: SweepRun, reusable_runs: Sequence[Path] = ()) -> list[str]:
     """What runs the point in a process of its own."""
-    reuse = [f"--reuse={workdir}" for workdir in lenders]
+    reuse = [f"--reuse={workdir}" for workdir in reusable_runs]
     return [sys.executable, "-m", "imjax.main", *point.flags, f"--workdir={point.workdir}", *reuse]
 
 

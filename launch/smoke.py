@@ -57,7 +57,7 @@ def define_flags() -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Run the configurations of the part and judge them; UserError for what the caller can mend."""
+    """Run the configurations of the part and check their scores; UserError for what the caller can fix."""
     log.show()
     root = Path(FLAGS.root)
     paths = part([Path(a) for a in arguments] or sorted(CONFIGS.glob("*.py")), FLAGS.part)
@@ -93,7 +93,7 @@ def _points(path: Path, root: Path) -> list[SweepRun]:
         return [bare]
     data = root / "data" / dataset
     if not data.exists():
-        # Volumes are large enough as they are written unless told.
+        # Volumes are large enough as they are written by default.
         size = SIZE if registry.spec(dataset).dims == 2 else None
         writers.write_synthetic(dataset, data, COUNTS, size=size)
     share = max(LABELED, bare.config.data.label_fraction)

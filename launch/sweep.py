@@ -56,7 +56,7 @@ def define_flags() -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Run every point that is not finished; UserError for what the caller can mend."""
+    """Run every point that is not finished; UserError for what the caller can fix."""
     configs = [path for text in (*FLAGS.config, *arguments) for path in _matching(text)]
     if not configs:
         raise UserError("--config is missing; try --config=demo:tiny --sweep=seed --dry_run")

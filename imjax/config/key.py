@@ -34,7 +34,7 @@ def key(default: Any, meaning: str, constraint: Constraint | None = None) -> Any
 
 
 def group(default: Any, meaning: str = "") -> Any:
-    """A group of keys, an instance of its dataclass; its docstring is the meaning unless told."""
+    """A group of keys, an instance of its dataclass; its docstring is the meaning unless another is given."""
     return key(default, meaning)
 
 

@@ -1,4 +1,4 @@
-"""The run's configuration: ml_collections at the door, frozen dataclasses behind it.
+"""The run's configuration: a `ConfigDict` from the caller becomes frozen dataclasses.
 
 A field says a key's type, default, meaning and constraint (`imjax.config.key`); rules between keys are in
 `imjax.config.constraints`. Each is read somewhere in `imjax/` (a test holds this), so that a key that does
@@ -375,7 +375,7 @@ def _convert(value: Any, hint: Any, path: str) -> Any:
         if not abs(value) < 1e300:
             raise UserError(f"config key {path!r} is {value}; expected a finite number")
         return float(value)
-    # bool is an int to Python, but `seed=True` is a slip.
+    # bool is an int to Python, but `seed=True` is a mistake.
     if not isinstance(value, hint) or (hint is not bool and isinstance(value, bool)):
         raise UserError(f"config key {path!r} is {value!r}; expected {hint.__name__}")
     return value

@@ -64,7 +64,7 @@ class PackedDataset:
 
 
 def default_cache() -> Path:
-    """Where packed sets go unless told: the user's cache folder, whatever the platform."""
+    """Where packed sets go by default: the user's cache folder, whatever the platform."""
     base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or Path.home() / ".cache"
     return Path(base) / "imjax"
 

@@ -70,7 +70,7 @@ def configure(cache: Path, most: int) -> None:
 
 
 def keep_memory() -> None:
-    """Start this process anew with glibc's malloc told to keep what it has, in huge pages.
+    """Start this process anew with glibc's malloc set to keep what it has, in huge pages.
 
     XLA takes hundreds of MiB from malloc for every step on a CPU and gives them back. By itself malloc
     returns large pieces to the kernel, which clears every page of them for the next step: a step took 1.3

@@ -34,7 +34,7 @@ def explained(workdir: Path) -> Iterator[None]:
         if reason := _reason(error):
             raise UserError(
                 f"--workdir={workdir}: {reason}; finished stages and the last checkpoint are kept: "
-                "make room or mend the rights, and give the same command again to go on"
+                "make room or change the permissions, and give the same command again to go on"
             ) from error
         raise
 

@@ -21,21 +21,24 @@ STATE = 4
 """Times the weights that a member keeps beside them: two moments, the update, the best epoch's snapshot."""
 
 
-def members_that_fit(need: Callable[[], int], shared: int = 0, told: Mapping[str, int] | None = None) -> int:
+def members_that_fit(
+    need: Callable[[], int], shared: int = 0, memory_stats: Mapping[str, int] | None = None
+) -> int:
     """Members that one device holds at once.
 
     Args:
         need: bytes of one member; asked only where the answer matters.
         shared: bytes on the device for all of them, such as the training set.
-        told: what a device says of its memory; default: the first device.
+        memory_stats: what a device reports of its memory; default: the first device.
 
     Returns:
         At least 1; 0 for no limit, where the device does not tell, as CPUs do not.
     """
-    told = jax.local_devices()[0].memory_stats() if told is None else told
-    if "bytes_limit" not in (told or {}):
+    if memory_stats is None:
+        memory_stats = jax.local_devices()[0].memory_stats()
+    if "bytes_limit" not in (memory_stats or {}):
         return 0
-    return max(1, int(SHARE * told["bytes_limit"] - shared) // max(1, need()))
+    return max(1, int(SHARE * memory_stats["bytes_limit"] - shared) // max(1, need()))
 
 
 def of_training(objective: Objective, batches: Sequence[Any], val: Any) -> int:

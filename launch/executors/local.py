@@ -40,14 +40,14 @@ class _Place(NamedTuple):
     """Of the GPU's memory."""
 
     def environment(self) -> dict[str, str]:
-        """What a run there is told."""
+        """Environment variables of a run there."""
         if self.gpu is None:
             return {}
-        told = {"CUDA_VISIBLE_DEVICES": self.gpu}
+        variables = {"CUDA_VISIBLE_DEVICES": self.gpu}
         # JAX would give three quarters of the memory to each. What the caller has said of it stands.
         if self.share < MEMORY and not any(name.startswith("XLA_PYTHON_CLIENT_") for name in os.environ):
-            told["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{self.share:.3f}"
-        return told
+            variables["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{self.share:.3f}"
+        return variables
 
 
 def run(points: Sequence[SweepRun], jobs: int = 0) -> list[SweepRun]:
@@ -93,9 +93,9 @@ def gpus() -> list[str]:
     That variable is believed where it is set, else nvidia-smi is asked. JAX is not: it would take hold of
     every GPU's memory in this process.
     """
-    told = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if told is not None:
-        return [name.strip() for name in told.split(",") if name.strip() not in ("", "-1")]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [name.strip() for name in visible.split(",") if name.strip() not in ("", "-1")]
     platforms = os.environ.get("JAX_PLATFORMS", "")
     if (platforms and not {"cuda", "gpu"} & set(platforms.split(","))) or not shutil.which("nvidia-smi"):
         return []
@@ -124,11 +124,11 @@ def _next(waiting: Sequence[SweepRun], going: Sequence[_Going]) -> SweepRun:
 
 
 def _start(point: SweepRun, points: Sequence[SweepRun], place: _Place, board: StatusTable) -> _Going:
-    lenders = run_status.begun(run_status.relatives(point, points))
+    reusable = run_status.begun(run_status.relatives(point, points))
     point.workdir.mkdir(parents=True, exist_ok=True)
     with run_status.log(point).open("a", encoding="utf-8") as log:
         process = subprocess.Popen(
-            run_status.command(point, lenders),
+            run_status.command(point, reusable),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

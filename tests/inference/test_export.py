@@ -22,7 +22,9 @@ def test_the_example_of_the_docs(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (5, *size, 3), np.uint8)
     np.save(tmp_path / "images.npy", images)
     stage.export(tmp_path / "net.stablehlo", 2)
-    example = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "how-to" / "predict.md").read_text(), re.DOTALL)[1]
+    example = re.search(
+        r"```python\n(.*?)```", (ROOT / "docs" / "how-to" / "predict.md").read_text(), re.DOTALL
+    )[1]
     assert len(example.splitlines()) <= 15
     example += "import sys\nassert not any(name.startswith('imjax') for name in sys.modules)\n"
     # -I: neither the folder nor PYTHONPATH is searched; and an installed imjax would be in sys.modules.

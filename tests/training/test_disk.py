@@ -23,7 +23,9 @@ from imjax.training.metric_writer import Writer
 MEMBERS = Members(2)
 STATE = {"w": np.random.default_rng(0).normal(size=(2, 128, 128)).astype(np.float32)}
 """128 KiB that do not compress."""
-LINE = "finished stages and the last checkpoint are kept: make room or mend the rights, and give the same"
+LINE = (
+    "finished stages and the last checkpoint are kept: make room or change the permissions, and give the same"
+)
 
 
 @pytest.fixture

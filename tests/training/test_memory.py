@@ -76,8 +76,8 @@ def test_larger_batches_and_validation_take_more():
 def test_members_that_fit():
     need = lambda: 100  # noqa: E731
     # 0.7 of 1000 bytes, less 200 for all: five of 100 bytes.
-    assert memory.members_that_fit(need, shared=200, told={"bytes_limit": 1000}) == 5
-    assert memory.members_that_fit(need, shared=900, told={"bytes_limit": 1000}) == 1
+    assert memory.members_that_fit(need, shared=200, memory_stats={"bytes_limit": 1000}) == 5
+    assert memory.members_that_fit(need, shared=900, memory_stats={"bytes_limit": 1000}) == 1
 
 
 def test_a_cpu_has_no_limit_and_is_not_asked():

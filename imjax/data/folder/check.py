@@ -1,4 +1,4 @@
-"""The health report of a folder of one's own: how it will be read, and all there is to mend, at once."""
+"""The health report of a user's folder: how it will be read, and every problem in one list."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def _look(
         counts = label_counts(label, spec)
         found.counts += counts
         found.pixels += label.shape[0] * label.shape[1]
-        # Of random crops, each of another scale, no size can be told.
+        # Of random crops, each of another scale, no size can be given.
         parts = {} if options.crops else object_sizes.measure_objects(label, spec, options)
         for value, areas in parts.items():
             found.things[value].append(areas)

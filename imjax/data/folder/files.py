@@ -80,7 +80,9 @@ def _by_stem(folder: Path, endings: tuple[str, ...], complain: Complain, notes: 
     others = []
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if path.is_symlink() and not path.exists():
-            complain(f"{path}: a link that leads nowhere or in a circle, expected a file; mend or remove it")
+            complain(
+                f"{path}: a link that leads nowhere or in a circle, expected a file; repair or remove it"
+            )
         if path.name.startswith(".") or not path.is_file():
             continue
         if path.suffix.lower() not in endings:

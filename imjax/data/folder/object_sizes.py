@@ -65,10 +65,10 @@ def size_warnings(
     areas = {value: each for value, each in areas.items() if len(each)}
     if areas and spec.kind != "multilabel":
         del areas[max(areas, key=lambda value: areas[value].sum())]
-    mend = "choose a larger --size" + ("" if options.grid else ", or --fit=crop for the images' own pixels")
+    remedy = "choose a larger --size" + ("" if options.grid else ", or --fit=crop for the images' own pixels")
     return [
         f"half of the things of class {label_names(spec)[value]!r} have fewer than {SMALL} pixels (median "
-        f"{np.median(each):.1f}) in images of {options.size[1]}x{options.size[0]}; {mend}"
+        f"{np.median(each):.1f}) in images of {options.size[1]}x{options.size[0]}; {remedy}"
         for value, each in areas.items()
         if np.median(each) < SMALL
     ]

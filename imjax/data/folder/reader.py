@@ -69,7 +69,7 @@ class Folder:
         """What the labels mean.
 
         Raises:
-            UserError: masks that cannot be read, or not be told.
+            UserError: masks that cannot be read, or whose kind is unclear.
         """
         if self._files is None:
             return SPEC

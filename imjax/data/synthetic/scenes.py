@@ -1,6 +1,6 @@
 """Procedural scenes for demos and tests: no files, any number, hard on purpose.
 
-A class is a shape and a texture: ellipses are told apart by their texture, and boxes wear either, so that
+A class is a shape and a texture: ellipses differ by their texture, and boxes wear either, so that
 neither cue decides alone. Colors of the classes overlap, ragged textured patches belong to the background,
 objects hide each other, and light, scale, angle, blur and noise vary.
 """

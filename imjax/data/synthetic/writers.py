@@ -241,7 +241,7 @@ class LayoutWriter:
         synthetic.draw_scene
     )
     size: tuple[int, int] = (240, 320)
-    """Height and width of the files unless told."""
+    """Height and width of the files by default."""
 
 
 WRITERS = {
