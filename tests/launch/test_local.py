@@ -28,7 +28,7 @@ def seeds(root, text="0,1,2"):
 def fake_command(how):
     """A stand-in for `runs.command`; `how` is by seed."""
 
-    def command(point, lenders=()):
+    def command(point, reusable_runs=()):
         config = json.dumps(dataclasses.asdict(point.config))
         behavior = how.get(point.config.seed, "fine")
         return [sys.executable, str(FAKE), str(point.workdir.parent), point.name, config, behavior]

@@ -75,10 +75,10 @@ def test_the_first_and_the_second_step_share_one_program(per_chunk):
 
     jax.monitoring.register_event_duration_secs_listener(count)
     members = Members(4, per_chunk)
-    step, state = members.map(lambda state: state * 2 + 1), members.spread(np.arange(4.0))
+    step, state = members.map(lambda state: state * 2 + 1), members.shard(np.arange(4.0))
     compiled.clear()
     state = step(state)
     assert len(compiled) == 1
     state = step(state)
     assert len(compiled) == 1
-    np.testing.assert_array_equal(members.collect(state), np.arange(4.0) * 4 + 3)
+    np.testing.assert_array_equal(members.gather(state), np.arange(4.0) * 4 + 3)
