@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from imjax.json_io import read_json
+from imjax.pipeline.artifacts import shared_inputs
 from imjax.pipeline.plan import make_plan
 from imjax.pipeline.workdir import result_settings
 from launch.grid import SweepRun
@@ -50,9 +51,10 @@ def begun(workdirs: Sequence[Path]) -> list[Path]:
 
 
 def beginning(point: SweepRun) -> Any:
-    """Equal for points that share their first stage: data, seed, net and the stage's settings."""
+    """Equal for points that share their first stage: data, all that every stage depends on, and the stage."""
     config = point.config
-    return config.data, config.seed, config.model, make_plan(config)[0]
+    # The packed data, whose hash the digest of a stage has, are known to the runs only.
+    return config.data, shared_inputs(config, data_digest=""), make_plan(config)[0]
 
 
 def finished(point: SweepRun) -> bool:
