@@ -34,7 +34,7 @@ LEAST_SECONDS = 20
 SCAN = 16
 """Steps per dispatch of the cases that measure `lax.scan`."""
 SEARCH = {"XLA_FLAGS": "--xla_gpu_autotune_level=4 --xla_gpu_enable_triton_gemm=true"}
-"""XLA's own defaults: a search for the fastest kernel, which `engine.devices.SETTINGS` turns off."""
+"""XLA's own defaults: a search for the fastest kernel, which `training.devices.SETTINGS` turns off."""
 TORCH = "PyTorch"
 
 

@@ -26,7 +26,7 @@ class Strategy(NamedTuple):
     per_chunk: int = -1
     """Members per dispatch; -1: all."""
     sequential: bool = False
-    """See `engine.members.Members`."""
+    """See `training.ensemble_parallel.Members`."""
 
 
 STRATEGIES_OF_DEVICE = {
@@ -59,7 +59,7 @@ def set_up(most: int) -> None:
 
 
 class Training:
-    """Training steps of some members, by `engine.members`, `step`, `objective` and `source`.
+    """Training steps of some members, by `training.ensemble_parallel`, `step`, `objective` and `source`.
 
     Args:
         size: side of the images in pixels.
@@ -163,7 +163,7 @@ def task(size: int, alpha: float, dtype: str, convolution: str = "auto") -> tupl
 
 
 def _start(objective: Any, optimizer: Any, members: Any, keys: Any) -> tuple[Any, Any]:
-    """State of all members, and what advances it by a step: as `engine.fit` makes them."""
+    """State of all members, and what advances it by a step: as `training.loop` makes them."""
     import jax
     import numpy as np
 
@@ -172,7 +172,7 @@ def _start(objective: Any, optimizer: Any, members: Any, keys: Any) -> tuple[Any
     run = loop._programs(objective, members, optimizer)
     starts = [run.init(key) for key in keys]
     state = members.shard(jax.tree.map(lambda *leaves: np.stack(leaves), *starts))
-    return state, run.advance[0]
+    return state, run.train_step[0]
 
 
 def _scanned(objective: Any, tx: Any, members: Any) -> Any:
@@ -185,7 +185,7 @@ def _scanned(objective: Any, tx: Any, members: Any) -> Any:
 
     def several(state, examples, indices, key):
         def one(carried, chosen):
-            return step.advance(loss, tx, carried, data_loader._gather(examples, chosen), key), None
+            return step.train_step(loss, tx, carried, data_loader._gather(examples, chosen), key), None
 
         return jax.lax.scan(one, state, indices)[0]
 
@@ -219,7 +219,7 @@ def step_cost(objective: Any, tx: Any, size: int, batch: int) -> dict[str, float
     state = jax.eval_shape(
         lambda raw: step.init(objective, tx, -math.inf, jax.random.wrap_key_data(raw)), key
     )
-    lowered = jax.jit(lambda s, b, k: step.advance(loss, tx, s, b, k)).lower(
+    lowered = jax.jit(lambda s, b, k: step.train_step(loss, tx, s, b, k)).lower(
         state, memory.shapes(shapes, batch), key
     )
     counted, compiled = lowered.cost_analysis() or {}, lowered.compile().cost_analysis() or {}

@@ -134,7 +134,7 @@ def judge(point: SweepRun) -> Verdict:
 
     Chance has every class as often as the truth, and nowhere in place. One class everywhere is what a net
     falls back on that has learned which is the largest and nothing else; a higher figure is beyond some
-    nets of a few seconds that do find several classes. The metric is the headline or, for several classes
+    nets of a few seconds that do find several classes. The metric is the primary one or, for several classes
     without a background, of which such nets find the largest, the pixel accuracy.
     """
     data = point.config.data

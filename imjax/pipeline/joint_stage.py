@@ -37,7 +37,7 @@ def run(stage: JointStage, context: Context, out: Path, monitor: StageLogger) ->
     """Train the stage's systems and write nets, ranking and result rows to `out`.
 
     Members of the rows are single nets, those of one system next to each other; rows of whole systems follow
-    under `ENSEMBLE`. Nets are ranked on val by the dataset's headline metric.
+    under `ENSEMBLE`. Nets are ranked on val by the dataset's primary metric.
 
     Returns:
         Metadata for DONE.json.

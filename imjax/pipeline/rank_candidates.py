@@ -57,9 +57,9 @@ def selection_split(stage: TrainStage | JointStage) -> str:
 
 
 def rank_candidates(context: Context, evaluation: Evaluation, dropped: np.ndarray) -> list[int]:
-    """Members, best by the dataset's headline metric first; those of bool `dropped` `[member]` last."""
-    headline = [metrics[context.packed.spec.primary_metric, ""] for metrics in evaluation.metrics]
-    return [int(i) for i in np.lexsort((-np.nan_to_num(headline, nan=-np.inf), dropped))]
+    """Members, best by the dataset's primary metric first; those of bool `dropped` `[member]` last."""
+    values = [metrics[context.packed.spec.primary_metric, ""] for metrics in evaluation.metrics]
+    return [int(i) for i in np.lexsort((-np.nan_to_num(values, nan=-np.inf), dropped))]
 
 
 def report(
@@ -73,12 +73,12 @@ def report(
     for split, evaluation in measured.items():
         best = evaluation.labels[np.array(ranked[: stage.ensemble])]
         monitor.scalar(split, "inconsistent_pixels", context.inconsistent_pixels(best))
-    metrics, headline = measured["test"].metrics[ranked[0]], context.packed.spec.primary_metric
+    metrics, primary = measured["test"].metrics[ranked[0]], context.packed.spec.primary_metric
     for (metric, label), value in metrics.items():
         if not label:
             monitor.scalar("test", metric, value)
     best = f"best on {selection_split(stage)} of {len(ranked)}"
-    monitor.log(f"test {headline} {metrics[headline, '']:.4f} ({best})")
+    monitor.log(f"test {primary} {metrics[primary, '']:.4f} ({best})")
 
 
 def result_rows(

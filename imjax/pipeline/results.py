@@ -34,7 +34,7 @@ def write(workdir: Path, rows: list[dict[str, Any]]) -> None:
     os.replace(temporary, workdir / "results.csv")
 
 
-def table(rows: list[dict[str, Any]], headline: str, top: int) -> str:
+def table(rows: list[dict[str, Any]], primary_metric: str, top: int) -> str:
     """Test metrics per method and generation: of the best candidate, and the mean of the best `top`."""
     groups: dict[tuple[str, Any], list[dict[str, Any]]] = {}
     for row in rows:
@@ -42,11 +42,11 @@ def table(rows: list[dict[str, Any]], headline: str, top: int) -> str:
             groups.setdefault((row["method"], row["generation"]), []).append(row)
     # A dict keeps the order of the rows; the order of a set differs from run to run.
     names = dict.fromkeys(row["metric"] for group in groups.values() for row in group)
-    metrics = sorted(names, key=lambda metric: metric != headline)
-    lines = [["method", "generation", *metrics, f"{headline} of the best {top}"]]
+    metrics = sorted(names, key=lambda metric: metric != primary_metric)
+    lines = [["method", "generation", *metrics, f"{primary_metric} of the best {top}"]]
     for (method, generation), group in groups.items():
         best = {row["metric"]: row["value"] for row in group if row["rank"] == 1}
-        top_values = [row["value"] for row in group if row["metric"] == headline and row["rank"] <= top]
+        top_values = [row["value"] for row in group if row["metric"] == primary_metric and row["rank"] <= top]
         cells = [_format_metric(best.get(metric)) for metric in metrics]
         mean = None if None in top_values else sum(top_values) / len(top_values)
         lines.append([method, "" if generation is None else str(generation), *cells, _format_metric(mean)])

@@ -31,7 +31,7 @@ from imjax.training.progress import StageLogger
 def run(stage: TrainStage, context: Context, out: Path, monitor: StageLogger) -> dict[str, Any]:
     """Train the stage's candidates and write nets, ranking and result rows to `out`.
 
-    Candidates are ranked by the dataset's headline metric, see `rank_candidates`.
+    Candidates are ranked by the dataset's primary metric, see `rank_candidates`.
 
     Returns:
         Metadata for DONE.json.

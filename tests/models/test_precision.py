@@ -46,7 +46,7 @@ def trained(nets):
     start = quick(step.init, segmentation_objective(nets[0], SPEC, (32, 32)), tx, 0.0)(jax.random.key(0))
     for net in nets:
         (loss,) = segmentation_objective(net, SPEC, (32, 32)).losses.values()
-        state, advance, totals = start, quick(step.advance, loss, tx), [0.0]
+        state, advance, totals = start, quick(step.train_step, loss, tx), [0.0]
         for _ in range(STEPS):
             state = advance(state, scenes(), jax.random.key_data(jax.random.key(1)))
             totals.append(float(state.sums[LOSS]))

@@ -8,7 +8,7 @@ from imjax.pipeline.rank_candidates import Evaluation, rank_candidates
 
 
 def test_dropped_candidates_come_last_whatever_their_metric():
-    context = SimpleNamespace(packed=SimpleNamespace(spec=SimpleNamespace(headline="iou")))
+    context = SimpleNamespace(packed=SimpleNamespace(spec=SimpleNamespace(primary_metric="iou")))
     metrics = [{("iou", ""): value} for value in (0.5, 0.9, np.nan, 0.5, 0.7)]
     evaluation = Evaluation(np.zeros((5, 1, 2, 2), np.uint8), metrics)
     none = np.zeros(5, bool)

@@ -158,7 +158,10 @@ def test_every_host_steps_with_finite_gradients(name):
             assert look.region.shape == look.weight.shape == (5, 8, 8)
             assert look.image.shape == (5, 8, 8, 1)
             if name == "simeps":
-                assert all(value.shape == (5, 5) for value in look.maps.values()) and look.maps
+                assert (
+                    all(value.shape == (5, 5) for value in look.similarity_maps.values())
+                    and look.similarity_maps
+                )
 
 
 def _stages(joint):
