@@ -34,7 +34,7 @@ FITS = ("resize", "crop", "pad")
 CONVOLUTIONS = ("auto", "products", "split_products", "direct")
 """Ways to compute a k×k convolution (`models.layers.choose_convolution`)."""
 EXECUTIONS = ("auto", "batched", "sequential")
-"""Ways to run the members of one device (`engine.members`)."""
+"""Ways to run the members of one device (`training.ensemble_parallel`)."""
 LABEL_KINDS = ("auto", "binary", "multiclass", "multilabel")
 """What the masks of a folder of the user's own may be said to be."""
 

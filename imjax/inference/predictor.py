@@ -1,7 +1,7 @@
 """What a run's nets say of images: labels, votes, probabilities. The one way of asking them.
 
 Training measures its candidates with it on packed sets; `imjax.predict` asks it about images that come one
-by one. All of it goes through `engine.predict`.
+by one. All of it goes through `training.apply_nets`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Predictor:
 
         Args:
             count: members.
-            need: bytes of one, see `engine.memory`.
+            need: bytes of one, see `training.memory`.
         """
         chunk = self.nets_per_device or memory.members_that_fit(
             need, shared=self.max_device_dataset_mib << 20
@@ -73,7 +73,7 @@ class Predictor:
         Args:
             net: the module.
             variables: of the nets.
-            images: uint8 `[n, h, w, c]`, or volumes `[n, d, h, w, c]`, which go through `engine.windows`.
+            images: uint8 `[n, h, w, c]`, or volumes `[n, d, h, w, c]`, which go through `volume_windows`.
 
         Returns:
             uint8 `[member, n, h, w]` class indices or 0/1, multilabel `[member, n, h, w, k]`; of volumes with

@@ -39,4 +39,4 @@ def test_nets_and_systems_are_measured_and_shown(command, tiny, tmp_path):
     shown = {"supervised", "consistency", "ramp", "similarity", "region_share_uc"}
     assert shown <= scalars and any(name.startswith("threshold_") for name in scalars)
     page = (workdir / "report.html").read_text()
-    assert "simEps + MetaSSL, ensemble" in page and "as the loss saw them" in page
+    assert "simEps + MetaSSL, ensemble" in page and "Unlabeled images in the loss after the last step" in page
