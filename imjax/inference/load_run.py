@@ -60,7 +60,9 @@ def load_model(workdir: Path, stage: str | None = None, batch: int | None = None
             batch or values["eval_batch_size"],
         )
         size = data["height"], data["width"]
-        known = {key: data[key] for key in ("crops", "overlap", "fit", "stretch")}
+        known = {
+            key: data[key] for key in ("random_crops", "tile_overlap", "resize_mode", "percentile_normalize")
+        }
         options = DataOptions(dataset="", size=size, **known)
         if method not in GENERATIONAL_METHODS and method not in JOINT_METHODS:
             raise KeyError(f"method {method!r}")
@@ -71,8 +73,8 @@ def load_model(workdir: Path, stage: str | None = None, batch: int | None = None
         ) from error
     folder = _choose(workdir, method, stage)
     name = _name(folder)
-    alpha, auxiliaries = _shape(predictor.model, method, name)
-    return TrainedModel(folder, name, predictor, options, alpha, auxiliaries, _ranked(folder))
+    width, auxiliaries = _shape(predictor.model, method, name)
+    return TrainedModel(folder, name, predictor, options, width, auxiliaries, _ranked(folder))
 
 
 def _choose(workdir: Path, method: str, stage: str | None) -> Path:
@@ -117,7 +119,7 @@ def _belongs(stage: str, method: str) -> bool:
 def _shape(model: Model, method: str, stage: str) -> tuple[float, int]:
     """Width and auxiliary decoders of a stage's nets."""
     if method in JOINT_METHODS:
-        return model.alpha, JOINT_METHODS[method].auxiliary_decoders
+        return model.width, JOINT_METHODS[method].auxiliary_decoders
     return GENERATIONAL_METHODS[method].width(model, _generation(stage)), 0
 
 

@@ -40,8 +40,9 @@ class TrainedModel:
     """Of the stage."""
     predictor: Predictor
     data: DataOptions
-    """How images came to the nets, as far as it matters to new ones: size, crops, overlap, fit, stretch."""
-    alpha: float
+    """How images came to the nets, as far as it matters to new ones: size, crops, resizing,
+    normalization."""
+    width: float
     auxiliaries: int
     """See `factory.create_backbone`."""
     ranked: tuple[int, ...]
@@ -62,7 +63,7 @@ class TrainedModel:
     @functools.cached_property
     def net(self) -> nn.Module:
         """The module, without weights."""
-        return create_backbone(self.predictor.model, self.spec, self.alpha, self.auxiliaries)
+        return create_backbone(self.predictor.model, self.spec, self.width, self.auxiliaries)
 
     def nets(self, count: int) -> Any:
         """Variables of the best `count` nets, numpy leaves `[count, ...]`.
@@ -189,7 +190,8 @@ class TrainedModel:
         views = sliding_window.symmetries(self.spec, self.size) if flips else sliding_window.AS_IT_IS
         return Tiler(
             self.size, views, tile, overlap, scale,
-            stretch=self.data.stretch, pad=self.data.fit == "pad", image_resize=self.spec.image_resize,
+            stretch=self.data.percentile_normalize, pad=self.data.resize_mode == "pad",
+            image_resize=self.spec.image_resize,
         )  # fmt: skip
 
     def export(self, path: str | os.PathLike[str], nets: int = 1) -> None:
@@ -209,7 +211,7 @@ class TrainedModel:
         model = self.predictor.model
         # `auto` is meant for the machine at hand, and the file is for any.
         model = dataclasses.replace(model, dtype="float32" if model.dtype == "auto" else model.dtype)
-        net = create_backbone(model, self.spec, self.alpha, self.auxiliaries)
+        net = create_backbone(model, self.spec, self.width, self.auxiliaries)
         data = export.serialize_ensemble(net, self.nets(nets), self.spec, self.size)
         export.write_file(Path(path), data)
 

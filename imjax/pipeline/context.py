@@ -50,13 +50,13 @@ class Context:
         """See `Predictor.source`."""
         return self.predictor.source(examples, members)
 
-    def unet(self, alpha: float, auxiliaries: int = 0) -> nn.Module:
+    def unet(self, width: float, auxiliaries: int = 0) -> nn.Module:
         """The backbone at that width, see `factory.create_backbone`."""
-        return create_backbone(self.config.model, self.packed.spec, alpha, auxiliaries)
+        return create_backbone(self.config.model, self.packed.spec, width, auxiliaries)
 
-    def evalnet(self, alpha: float) -> EvalNet:
+    def evalnet(self, width: float) -> EvalNet:
         """The scoring net of that width."""
-        return create_evalnet(self.config.model, self.packed.spec, alpha)
+        return create_evalnet(self.config.model, self.packed.spec, width)
 
     def ranked(self, stage: str) -> list[int]:
         """Members of a finished training stage, best on val first, without those that were dropped."""

@@ -50,7 +50,7 @@ def make_pairs(stage: PairsStage, context: Context, out: Path, monitor: StageLog
 
 def _labels(context: Context, nets: str, images: np.ndarray, count: int | None = None) -> np.ndarray:
     """Labels by the first `count` (None: all) candidates of a stage, `[member, n, ...]`."""
-    net = context.unet(context.store.stage(nets).alpha)
+    net = context.unet(context.store.stage(nets).width)
     variables = load_nets(context.store.folder(nets) / "nets")
     return context.predicted_labels(net, jax.tree.map(lambda leaf: leaf[:count], variables), images)
 
@@ -58,7 +58,7 @@ def _labels(context: Context, nets: str, images: np.ndarray, count: int | None =
 def _pairs_of_candidates(stage: PairsStage, context: Context, split: str) -> training_sets.Pairs:
     """Each image with each candidate's mask (on val, a few of each stage's), and once with the truth."""
     data = context.packed.splits[split]
-    count = None if split == "labeled" else stage.pairs.val_candidates
+    count = None if split == "labeled" else stage.pairs.val_members
     masks = [_labels(context, nets, data.images, count) for nets in stage.nets]
     parts = [
         map_images(evalnet.candidate_example, data.images, data.labels, mask, spec=context.packed.spec)
@@ -72,9 +72,9 @@ def _pairs_of_ensembles(stage: PairsStage, context: Context, split: str) -> trai
     data, settings, seed = context.packed.splits[split], stage.pairs, context.config.seed
     labels = np.concatenate([_labels(context, nets, data.images) for nets in stage.nets])
     parts = []
-    for number in range(settings.passes if split == "labeled" else settings.val_passes):
+    for number in range(settings.epochs if split == "labeled" else settings.val_epochs):
         draws = rng.numpy(seed, STREAMS[split], number)
-        members = _draw_members(draws, labels, settings.fewest, settings.most)
+        members = _draw_members(draws, labels, settings.min_members, settings.max_members)
         kernels = draws.choice(np.array(settings.kernels, np.int32), (len(data.images), 2))
         keys = jax.random.split(rng.key(seed, STREAMS[split], number), len(data.images))
         parts.append(
@@ -108,16 +108,18 @@ def _pair(
     )  # fmt: skip
 
 
-def _draw_members(draws: np.random.Generator, labels: np.ndarray, fewest: int, most: int) -> np.ndarray:
-    """Labels of `fewest` to `most` different candidates per image, `[n, most, ...]`, repeats filling up.
+def _draw_members(
+    draws: np.random.Generator, labels: np.ndarray, min_members: int, max_members: int
+) -> np.ndarray:
+    """Labels of so many different candidates per image, `[n, max_members, ...]`, repeats filling up.
 
     A repeated member changes no consensus, so the number varies while the shape does not.
     """
     count, n = labels.shape[:2]
-    most = min(most, count)
-    chosen = np.argsort(draws.random((n, count)), 1)[:, :most]
-    size = draws.integers(min(fewest, most), most + 1, (n, 1))
-    chosen = np.where(np.arange(most) < size, chosen, chosen[:, :1])
+    max_members = min(max_members, count)
+    chosen = np.argsort(draws.random((n, count)), 1)[:, :max_members]
+    size = draws.integers(min(min_members, max_members), max_members + 1, (n, 1))
+    chosen = np.where(np.arange(max_members) < size, chosen, chosen[:, :1])
     return labels[chosen, np.arange(n)[:, None]]
 
 
@@ -129,12 +131,12 @@ def train(stage: EvalNetStage, context: Context, out: Path, monitor: StageLogger
     """
     folder = context.store.folder(stage.pairs)
     learn, val = (dict(np.load(folder / f"{split}.npz")) for split in ("labeled", "val"))
-    objective = evalnet_objective(context.evalnet(stage.alpha), context.packed.spec, val["image"].shape[1:3])
+    objective = evalnet_objective(context.evalnet(stage.width), context.packed.spec, val["image"].shape[1:3])
     fitted = fit_stage(stage, context, objective, [learn], val, monitor)
     save_nets(out / "nets", fitted.variables)
     write_json(out / "train.json", fitted.metadata())
     best = fitted.value[fitted.ranked()[0]]
-    monitor.log(f"val {objective.selection_metric} {best:.4f} (best of {stage.candidates})")
+    monitor.log(f"val {objective.selection_metric} {best:.4f} (best of {stage.num_nets})")
     return {"pairs": len(learn["image"])}
 
 
@@ -153,7 +155,7 @@ def make_evalnet_scorer(
         A function from images and the labels to score to scores, float32 `[n]`, 0..1.
     """
     stage, spec = context.store.stage(evalnets), context.packed.spec
-    net, variables = context.evalnet(stage.alpha), context.best_nets(evalnets, count)
+    net, variables = context.evalnet(stage.width), context.best_nets(evalnets, count)
     batch, labeled = context.config.eval_batch_size, context.packed.splits["labeled"]
     shapes = memory.shapes({"image": labeled.images, "mask": labeled.labels}, batch)
     need = memory.of_asking(_score_fn(net), variables, shapes)

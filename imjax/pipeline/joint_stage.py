@@ -84,8 +84,8 @@ def run(stage: JointStage, context: Context, out: Path, monitor: StageLogger) ->
 def make_system(stage: JointStage, context: Context) -> System:
     """The nets and the method of a stage."""
     method = JOINT_METHODS[stage.joint_method]
-    net = context.unet(stage.alpha, method.auxiliary_decoders)
-    return System(net, method, stage.joint, context.packed.spec, stage.weighting)
+    net = context.unet(stage.width, method.auxiliary_decoders)
+    return System(net, method, stage.joint, context.packed.spec)
 
 
 def _validation_set(stage: JointStage, context: Context) -> training_sets.Pairs:

@@ -43,9 +43,9 @@ def run(stage: LabelStage, context: Context, out: Path, monitor: StageLogger) ->
         Metadata for DONE.json.
     """
     images = context.packed.splits["unlabeled"].images
-    net = context.unet(context.store.stage(stage.nets).alpha)
+    net = context.unet(context.store.stage(stage.nets).width)
     variables = context.best_nets(stage.nets, stage.members)
-    if stage.threshold is None:
+    if stage.keep_threshold is None:
         labeler = _labeler(stage.method, context.packed.spec, stage.ensemble, stage.mask)
         key = rng.key(context.config.seed, "label", stage.generation)
         pair = context.label(labeler, net, variables, images, key)
@@ -112,7 +112,7 @@ def select_best_masks(
         else:
             better = scores > score
             best[better], score[better] = masks[better], scores[better]
-    keep = score >= stage.threshold
+    keep = score >= stage.keep_threshold
     nothing = np.zeros(best.shape[:3], bool)
     return PseudoLabel(best, nothing, np.zeros(len(best), np.int32), keep), score
 
@@ -120,7 +120,7 @@ def select_best_masks(
 def _copies(stage: LabelStage, score: np.ndarray) -> np.ndarray:
     """Augmented copies per pair, int32 `[n]`."""
     if stage.copies in ("scored", "oracle"):
-        return np.asarray(jax.vmap(lambda s: pair_scores.copies(s, stage.lowest, stage.highest))(score))
+        return np.asarray(jax.vmap(lambda s: pair_scores.copies(s, stage.min_score, stage.max_score))(score))
     return np.full(len(score), 1 if stage.copies == "one" else 0, np.int32)
 
 

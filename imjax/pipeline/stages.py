@@ -30,8 +30,8 @@ class TrainStage:
     strength: AugmentStrength | None
     """Of the augmented copies of pseudo-labeled pairs."""
     aldt: Aldt
-    candidates: int
-    alpha: float
+    num_nets: int
+    width: float
     train: Train
     ensemble: int
     """Nets whose mean inconsistency mask is measured on val and test."""
@@ -59,11 +59,10 @@ class JointStage:
     """Column `method` of results.csv."""
     joint_method: str
     """Name in `imjax.methods.registry`."""
-    weighting: str
     joint: Joint
-    candidates: int
+    num_nets: int
     """Systems."""
-    alpha: float
+    width: float
     train: Train
     ensemble: int
     """Nets whose mean inconsistency mask is measured on val and test."""
@@ -95,8 +94,8 @@ class EvalNetStage:
 
     name: str
     pairs: str
-    candidates: int
-    alpha: float
+    num_nets: int
+    width: float
     train: Train
     generation: int | None = None
 
@@ -124,9 +123,9 @@ class LabelStage:
     evalnets: str | None
     num_evalnets: int
     """The best of `evalnets`, whose mean score counts (methods.md 1.2); 0 without."""
-    lowest: float
-    highest: float
-    threshold: float | None
+    min_score: float
+    max_score: float
+    keep_threshold: float | None
     """EvalNets select among the nets' masks and keep those from this score on; None: the labeler labels."""
     previous_labels: str | None
     """Label stage of the previous generation, whose kept masks compete again."""

@@ -39,7 +39,7 @@ def run(stage: TrainStage, context: Context, out: Path, monitor: StageLogger) ->
     pairs = training_set(stage, context)
     monitor.log(f"{len(pairs['image'])} training pairs")
     val = training_sets.of_split(context.packed, "val")
-    net = context.unet(stage.alpha)
+    net = context.unet(stage.width)
     objective = segmentation_objective(net, context.packed.spec, val["image"].shape[1:3])
     phases = [pairs]
     if stage.consistency:
@@ -91,7 +91,7 @@ def fit_stage(
     `phases` are the training sets of the objective's losses, or several by name that share every batch; see
     `steps_per_epoch` for `least_images`.
     """
-    members = context.members(stage.candidates, lambda: _member_bytes(stage, context, objective, phases, val))
+    members = context.members(stage.num_nets, lambda: _member_bytes(stage, context, objective, phases, val))
     log_parameter_overview(objective)
     checkpoints = Checkpoints(context.store.checkpoints(stage.name))
     sources = [_make_loader(context, members, examples) for examples in phases]

@@ -150,7 +150,7 @@ def scored(masks, monkeypatch, tmp_path, demo_config, kept=None, threshold=0.5):
     """`select_best_masks` of masks of three images, each scored by its first pixel in tenths."""
     stages = [stage for stage in make_plan(dataclasses.replace(demo_config, method="evalnet")) if stage]
     stage = [stage for stage in stages if isinstance(stage, LabelStage)][kept is not None]
-    stage = dataclasses.replace(stage, threshold=threshold)
+    stage = dataclasses.replace(stage, keep_threshold=threshold)
     assert (stage.previous_labels is not None) == (kept is not None)
     context = Context(demo_config, PackedDataset(BINARY, {}, {}), ArtifactStore(tmp_path, stages, []))
     if kept is not None:
