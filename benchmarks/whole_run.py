@@ -34,9 +34,9 @@ QUICK = {
     "generations": 1,
     "train.epochs": 1,
     "train.steps_per_epoch": 2,
-    "data.synthetic_train": 24,
-    "data.synthetic_val": 8,
-    "data.synthetic_test": 8,
+    "data.synthetic.num_train": 24,
+    "data.synthetic.num_val": 8,
+    "data.synthetic.num_test": 8,
 }
 KERAS = {
     "Keras and files, predict_on_batch": "predict_on_batch",
@@ -200,9 +200,9 @@ def settings(config: Any, outputs: int, how: str) -> dict[str, Any]:
     return {
         "size": config.data.height,
         "outputs": outputs,
-        "alpha": config.model.alpha,
+        "alpha": config.model.width,
         "momentum": config.model.momentum,
-        "candidates": config.candidates,
+        "candidates": config.num_nets,
         "generations": config.generations,
         "epochs": config.train.epochs,
         "steps": config.train.steps_per_epoch,

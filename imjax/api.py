@@ -128,7 +128,9 @@ def run_with_report(
     outcome = run_training(config, stages, workdir, reuse, finish=finish, **how)
     if outcome is None:
         return None
-    return _describe(outcome.workdir, results.table(outcome.rows, outcome.spec.primary_metric, config.top))
+    return _describe(
+        outcome.workdir, results.table(outcome.rows, outcome.spec.primary_metric, config.report_top_k)
+    )
 
 
 def load(

@@ -82,8 +82,8 @@ def main(_: list[str]) -> None:
 def _needs(model: TrainedModel) -> str:
     """What images for the exported nets must be."""
     height, width = model.size
-    first = "gray levels stretched, then " if model.inputs.stretch else ""
-    how = "tiles" if model.inputs.grid else "padded" if model.inputs.fit == "pad" else "resized"
+    first = "gray levels stretched, then " if model.inputs.percentile_normalize else ""
+    how = "tiles" if model.inputs.grid else "padded" if model.inputs.resize_mode == "pad" else "resized"
     return f"uint8, {first}{how}, {width}x{height} (w x h)"
 
 
@@ -121,13 +121,13 @@ def _make_tiler(model: TrainedModel) -> Tiler:
         raise UserError(f"--scale={FLAGS.scale} is for tiles; add --tile, or leave it out")
     if tile:
         logger.info("tiles of %dx%d (w x h) pixels at scale %g", width, height, FLAGS.scale)
-    elif model.inputs.fit == "pad":
+    elif model.inputs.resize_mode == "pad":
         logger.info("images are put into the middle of %dx%d (w x h), shrunk if larger", width, height)
     else:
         logger.info("images are resized to %dx%d (w x h) and the result back", width, height)
         if model.inputs.cropped:
             logger.info("the nets were trained on crops: --tile may suit them better")
-    if model.inputs.stretch:
+    if model.inputs.percentile_normalize:
         logger.info("gray levels of each image are brought to one range first, as in training")
     return model.make_tiler(tile, FLAGS.overlap, FLAGS.scale, FLAGS.flips)
 

@@ -25,7 +25,7 @@ from absl import flags
 from tqdm import tqdm
 
 from imjax import cli, log
-from imjax.config.schema import FITS, LABEL_KINDS
+from imjax.config.schema import LABEL_KINDS, RESIZE_MODES
 from imjax.data import pack
 from imjax.data.folder import check
 from imjax.data.options import DataOptions
@@ -48,10 +48,14 @@ def define_flags() -> None:
         None,
         "Height,width of the packed images, depth,height,width of volumes: multiples of 16, e.g. 256,256.",
     )
-    flags.DEFINE_integer("crops", None, "Random square crops per image; 0 packs whole images.")
-    flags.DEFINE_float("overlap", None, "Overlap of neighbors in a grid of crops of --size; 0: no grid.")
-    flags.DEFINE_enum("fit", "resize", FITS, "How an image comes to --size: whole, by crops, or padded.")
-    flags.DEFINE_bool("stretch", False, "Bring each image's gray levels to one range, whatever the light.")
+    flags.DEFINE_integer("random_crops", None, "Random square crops per image; 0 packs whole images.")
+    flags.DEFINE_float("tile_overlap", None, "Overlap of neighbors in a grid of crops of --size; 0: no grid.")
+    flags.DEFINE_enum(
+        "resize_mode", "resize", RESIZE_MODES, "How an image comes to --size: whole, by crops, or padded."
+    )
+    flags.DEFINE_bool(
+        "percentile_normalize", False, "Bring each image's gray levels to one range, whatever the light."
+    )
     flags.DEFINE_float(
         "label_fraction",
         None,
@@ -134,10 +138,10 @@ def _options() -> DataOptions:
         dir=FLAGS.raw or "",
         size=tuple(size),
         depth=depth,
-        crops=_or(FLAGS.crops, defaults["crops"]),
-        overlap=_or(FLAGS.overlap, defaults.get("overlap", 0.0)),
-        fit=FLAGS.fit,
-        stretch=FLAGS.stretch,
+        random_crops=_or(FLAGS.random_crops, defaults["random_crops"]),
+        tile_overlap=_or(FLAGS.tile_overlap, defaults.get("tile_overlap", 0.0)),
+        resize_mode=FLAGS.resize_mode,
+        percentile_normalize=FLAGS.percentile_normalize,
         label_fraction=_or(FLAGS.label_fraction, defaults.get("label_fraction", 0.1)),
         val_fraction=_or(FLAGS.val_fraction, defaults.get("val_fraction", 0.1)),
         test_fraction=FLAGS.test_fraction,

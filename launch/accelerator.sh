@@ -56,7 +56,7 @@ smoke() {
   local pids=() name code=0
   for name in aim_pp cps; do
     limit 110 "$python" -m imjax.main --config=configs/demo.py:tiny --config.method=$name --config.generations=1 \
-      --config.baselines='()' "${overrides[@]}" --config.candidates=4 --config.num_baseline_nets=4 \
+      --config.baselines='()' "${overrides[@]}" --config.num_nets=4 --config.num_baseline_nets=4 \
       --workdir="$work/smoke_$name" >"$out/smoke_$name.log" 2>&1 &
     pids+=($!)
   done
@@ -96,7 +96,7 @@ keep_runs() {
 
 table() {
   local set=(--set=data.dir="$work/isic2017" --set=data.cache="$work/cache/imjax" --set=generations=2
-    --set=data.height=128 --set=data.width=128 --set=model.alpha=0.5 --set="model.width_per_generation=(0.5,0.625)"
+    --set=data.height=128 --set=data.width=128 --set=model.width=0.5 --set="model.width_per_generation=(0.5,0.625)"
     --set=train.epochs=20 --set=train.steps_per_epoch=100 --set=train.batch_size=32 --set=eval_batch_size=128
     --set=consistency.epochs=20)
   local jobs=14 methods seeds=0,1,2

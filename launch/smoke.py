@@ -41,7 +41,7 @@ COUNTS = {"train_val": 40, "train": 40, "val": 8, "val_test": 16, "test": 8, "tr
 on one was at chance on the other."""
 SIZE = (256, 288)
 """Of the images that are written: HeLa's crops need 256."""
-SETTINGS = ("data.overlap=0", "data.crops=0")
+SETTINGS = ("data.tile_overlap=0", "data.random_crops=0")
 """Whole images."""
 SAME = 1e-4
 """Difference of two figures below which they are of the same prediction."""

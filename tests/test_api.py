@@ -55,7 +55,7 @@ from imjax.config.schema import freeze
 workdir, frozen = sys.argv[1], sys.argv[2] == "frozen"
 config = demo.get_config("tiny")
 config.method, config.baselines = "ldt", ()
-config.data.update(synthetic_train=24, synthetic_val=4, synthetic_test=4)
+config.data.synthetic.update(num_train=24, num_val=4, num_test=4)
 config.train.update(epochs=1, steps_per_epoch=2)
 before = os.environ.get("XLA_FLAGS"), signal.getsignal(signal.SIGTERM), list(sys.argv)
 run = imjax.train(freeze(config.to_dict()) if frozen else config, workdir)

@@ -156,31 +156,51 @@ def test_every_key_is_read_somewhere():
         ({"mask": {"erode": True}}, r"'mask.erode' is True; expected int"),
         ({"seed": 2**70}, r"'seed' is \d+; expected at least 0, less than 2"),
         ({"on_nan": "ignore"}, r"'on_nan' is 'ignore'; expected stop or drop"),
-        ({"candidates": 0}, r"'candidates' is 0; expected at least 1"),
+        ({"num_nets": 0}, r"'num_nets' is 0; expected at least 1"),
         ({"ensemble": {"members": 6}}, r"'ensemble.members' is 6; expected at most the 5 candidates"),
         ({"generations": 9}, r"'model.width_per_generation' is .*; expected an entry for each of the 9"),
-        ({"evalnet": {"lowest": 0.9}}, r"'evalnet.lowest' is 0.9; expected less than evalnet.highest"),
+        (
+            {"evalnet": {"min_score": 0.9}},
+            r"'evalnet.min_score' is 0.9; expected less than evalnet.max_score",
+        ),
         ({"evalnet": {"pairs": {"kernels": (0, 7)}}}, r"'evalnet.pairs.kernels' is \(0, 7\); expected sizes"),
         ({"mask": {"erode": 2}}, r"'mask.erode' is 2; expected 0 or an odd size"),
         ({"data": {"label_fraction": 0.0}}, r"'data.label_fraction' is 0.0; expected more than 0"),
         ({"data": {"test_fraction": 1.0}}, r"'data.test_fraction' is 1.0; expected more than 0"),
-        ({"data": {"overlap": 1.0}}, r"'data.overlap' is 1.0; expected at least 0, less"),
-        ({"data": {"fit": "stretch"}}, r"'data.fit' is 'stretch'; expected resize, crop or pad"),
-        ({"data": {"fit": "pad"}}, r"'data.fit' is 'pad'; expected resize or crop beside data.crops"),
+        ({"data": {"tile_overlap": 1.0}}, r"'data.tile_overlap' is 1.0; expected at least 0, less"),
+        (
+            {"data": {"resize_mode": "stretch"}},
+            r"'data.resize_mode' is 'stretch'; expected resize, crop or pad",
+        ),
+        (
+            {"data": {"resize_mode": "pad"}},
+            r"'data.resize_mode' is 'pad'; expected resize or crop beside data.random_crops",
+        ),
         ({"data": {"label_kind": "rgb"}}, r"'data.label_kind' is 'rgb'; expected auto, binary, "),
-        ({"data": {"overlap": 0.6}}, r"'data.overlap' is 0.6; expected 0 beside data.crops = 2"),
+        (
+            {"data": {"tile_overlap": 0.6}},
+            r"'data.tile_overlap' is 0.6; expected 0 beside data.random_crops = 2",
+        ),
         ({"baselines": ("im",)}, r"'baselines' is \('im',\); expected some of ldt, aldt, fdt"),
         ({"data": {"depth": 8}}, r"'data.depth' is 8; expected 0 \(images\) or a multiple of 16"),
         ({"joint": {"patch": (16, 16, 16)}}, r"'joint.patch' is .*; expected empty beside data.depth = 0"),
         ({"joint": {"predict_overlap": 1.0}}, r"'joint.predict_overlap' is 1.0; expected at least 0, less"),
-        ({"joint": {"weighting": "im"}}, r"'joint.weighting' is 'im'; expected none, inconsistency, csl"),
-        ({"metassl": True, "joint": {"weighting": "csl"}}, r"'metassl' is True; expected False beside"),
-        ({"joint": {"simeps": {"stages": ("middle",)}}}, r"'joint.simeps.stages' .*; expected some of"),
+        (
+            {"joint": {"pixel_weighting": "im"}},
+            r"'joint.pixel_weighting' is 'im'; expected none, inconsistency, csl",
+        ),
+        (
+            {"joint": {"simeps": {"feature_levels": ("middle",)}}},
+            r"'joint.simeps.feature_levels' .*; expected some of",
+        ),
         ({"joint": {"metassl": {"labeled": (1.0,)}}}, r"'joint.metassl.labeled' .*; expected four"),
         ({"joint": {"feature_dropout": 1.0}}, r"'joint.feature_dropout' is 1.0; expected at least 0, less"),
         ({"joint": {"weak": {"blur": 9}}}, r"'joint.weak.blur' is 9; expected from 0 to 3"),
         ({"joint": {"teacher_noise": -0.1}}, r"'joint.teacher_noise' is -0.1; expected at least 0"),
-        ({"joint": {"ramp": {"peak": -1.0}}}, r"'joint.ramp.peak' is -1.0; expected at least 0"),
+        (
+            {"joint": {"rampup": {"max_weight": -1.0}}},
+            r"'joint.rampup.max_weight' is -1.0; expected at least 0",
+        ),
         ({"model": {"dropouts": (0.1,)}}, r"'model.dropouts' is .*; expected one for each of"),
         ({"train": {"optimizer": "lion"}}, r"'train.optimizer' is 'lion'; expected adamw, adam or sgd"),
         ({"model": {"dtype": "half"}}, r"'model.dtype' is 'half'; expected auto, float32 or bfloat16"),
@@ -208,7 +228,7 @@ def test_slips(change, message):
         ({"joint.patch": (80, 112)}, "expected depth, height and width"),
         # The published net halves four times.
         ({"joint.patch": (80, 120, 112)}, "each a multiple of 16"),
-        ({"model.backbone": "study"}, "expected benchmark beside data.depth = 96"),
+        ({"model.backbone": "unet_residual"}, "expected unet_dropout beside data.depth = 96"),
     ],
 )
 def test_slips_about_volumes(change, message):
@@ -244,13 +264,18 @@ def test_flat_keys():
 
 def test_suim_is_the_published_protocol():
     config = frozen("suim_aim_pp")
-    assert (config.data.height, config.data.width, config.data.crops) == (256, 256, 2)
-    assert (config.num_baseline_nets, config.candidates, config.top, config.generations) == (10, 5, 4, 5)
+    assert (config.data.height, config.data.width, config.data.random_crops) == (256, 256, 2)
+    assert (config.num_baseline_nets, config.num_nets, config.report_top_k, config.generations) == (
+        10,
+        5,
+        4,
+        5,
+    )
     t = config.train
     assert (t.epochs, t.steps_per_epoch, t.batch_size, t.learning_rate) == (50, 0, 32, 0.003)
     assert (t.weight_decay, t.adam_epsilon) == (1e-4, 1e-7)
     assert config.model.width_per_generation == (1.0, 1.25, 1.5, 1.75, 2.0)
-    assert (config.evalnet.lowest, config.evalnet.highest, config.evalnet.alpha) == (0.43, 0.51, 2.0)
+    assert (config.evalnet.min_score, config.evalnet.max_score, config.evalnet.width) == (0.43, 0.51, 2.0)
 
 
 def test_joint_sets_are_the_published_protocols():
@@ -264,7 +289,7 @@ def test_joint_sets_are_the_published_protocols():
         config = frozen(f"{dataset}_simeps")
         t, s = config.train, config.joint.simeps
         steps = config.train.steps_per_epoch
-        assert (t.learning_rate, s.kappa, s.stages, config.data.label_fraction, steps) == figures
+        assert (t.learning_rate, s.kappa, s.feature_levels, config.data.label_fraction, steps) == figures
         assert (t.optimizer, t.schedule, t.patience, t.epochs, t.batch_size) == (
             "adam",
             "plateau",
@@ -273,16 +298,16 @@ def test_joint_sets_are_the_published_protocols():
             32,
         )
         weak = config.joint.weak
-        chances = (weak.contrast_prob, weak.blur_prob, weak.noise_prob, config.joint.turn)
-        assert chances == (0.3,) * 4 and config.joint.flip == 0.4
+        chances = (weak.contrast_prob, weak.blur_prob, weak.noise_prob, config.joint.rotate_prob)
+        assert chances == (0.3,) * 4 and config.joint.flip_prob == 0.4
     config = frozen("acdc_cps_metassl")
-    t, ramp = config.train, config.joint.ramp
+    t, rampup = config.train, config.joint.rampup
     assert (t.optimizer, t.schedule, t.learning_rate, t.momentum) == ("sgd", "poly", 0.01, 0.9)
     assert (t.weight_decay, t.epochs * t.steps_per_epoch) == (1e-4, 30_000)
-    assert (ramp.peak, ramp.steps, ramp.unit) == (0.1, 30_000, 150)
+    assert (rampup.max_weight, rampup.steps, rampup.update_every) == (0.1, 30_000, 150)
     m = config.model
     assert (m.features, m.dropouts) == ((16, 32, 64, 128, 256), (0.05, 0.1, 0.2, 0.3, 0.5))
-    assert (config.joint.ema_decay, config.joint.teacher_noise, config.joint.confidence) == (
+    assert (config.joint.ema_decay, config.joint.teacher_noise, config.joint.confidence_threshold) == (
         0.99,
         0.1,
         0.95,
@@ -300,7 +325,7 @@ def test_plan_of_aim_pp():
     labels = [stage for stage in stages if isinstance(stage, LabelStage)]
     assert [s.nets for s in labels] == ["train_aldt", "train_g0", "train_g1", "train_g2", "train_g3"]
     trains = [stage for stage in stages if isinstance(stage, TrainStage) and stage.pseudo]
-    assert [(s.model.alpha, s.strength.blur, s.strength.noise) for s in trains] == [
+    assert [(s.model.width, s.strength.blur, s.strength.noise) for s in trains] == [
         (1.0, 0, 5), (1.25, 1, 10), (1.5, 1, 15), (1.75, 2, 20), (2.0, 3, 25),
     ]  # fmt: skip
     assert all(s.originals and s.start == "aldt" for s in trains)
@@ -322,7 +347,7 @@ def test_methods_differ_by_their_switches(method, start, originals, augmented, e
     last = stages[-1]
     assert (last.start, last.originals, last.strength is not None) == (start, originals, augmented)
     assert any(stage.name == "evalnet" for stage in stages) == evalnet
-    assert (last.model.alpha == 2.0) == grows
+    assert (last.model.width == 2.0) == grows
 
 
 @pytest.mark.parametrize("method", ["fdt", "ldt", "aldt"])
@@ -350,7 +375,7 @@ def test_as_many_evalnets_score_as_nets_label(method, judges):
 
 def test_evalnets_that_score_must_be_trained():
     values = leaf("suim_im_pp").to_dict()
-    values["evalnet"]["candidates"] = 1
+    values["evalnet"]["num_nets"] = 1
     with pytest.raises(UserError, match="'ensemble.members' is 2; expected at most the 1 EvalNets that are"):
         make_plan(check(freeze(values)))
     # Where nothing is judged, it matters to nobody.

@@ -43,7 +43,8 @@ BASH = [block for block in ALL if block.language == "bash"]
 WORKED = ("add_method.md", "add_dataset.md")
 SMALLER = (
     "--config.train.epochs=1 --config.train.steps_per_epoch=2 --config.generations=1 "
-    "--config.data.synthetic_train=24 --config.data.synthetic_val=8 --config.data.synthetic_test=8"
+    "--config.data.synthetic.num_train=24 --config.data.synthetic.num_val=8 "
+    "--config.data.synthetic.num_test=8"
 )
 KINDS = ("string", "multi_string", "bool", "boolean", "integer", "float", "enum", "list", "multi_integer")
 
@@ -208,7 +209,7 @@ def shrink(config) -> None:
     """What SMALLER is to the commands."""
     config.train.update(epochs=1, steps_per_epoch=2)
     config.generations = 1
-    config.data.update(synthetic_train=24, synthetic_val=8, synthetic_test=8)
+    config.data.synthetic.update(num_train=24, num_val=8, num_test=8)
 
 
 @pytest.mark.slow

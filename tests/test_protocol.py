@@ -31,24 +31,24 @@ SCHEDULES = {
     "channels": (3, 1, 3, 3),
     "outputs": (1, 3, 9, 35),
     "kind": ("binary", "multilabel", "multiclass", "multiclass"),
-    "alpha": (0.5, 1, 1, 1),
+    "width": (0.5, 1, 1, 1),
     "width_per_generation": ((0.5, 0.75, 1, 1.25, 1.5), WIDE, WIDE, WIDE),
     "blur": ((0, 1, 1, 2, 3), (0, 1, 1, 2, 3), (0, 1, 1, 2, 3), (0, 0, 0, 0, 1)),
     "noise": (TEN, TEN, TEN, FEW),
-    "gain": (
+    "contrast": (
         (0.1, 0.2, 0.3, 0.4, 0.5), (0.1, 0.1, 0.2, 0.2, 0.3), (0.1, 0.2, 0.3, 0.4, 0.5),
         (0.05, 0.1, 0.2, 0.3, 0.4),
     ),
-    "offset": (TEN, FEW, TEN, FEW),
+    "brightness": (TEN, FEW, TEN, FEW),
     "rotation_invariant": (True, True, False, False),
     "views_blur": ((1, 2, 3), (1, 2, 3), (1, 2, 3), (0, 0, 1)),
     "views_noise": ((10, 17, 25), (10, 17, 25), (10, 17, 25), (3, 9, 15)),
-    "views_gain": ((0.15, 0.3, 0.5), (0.15, 0.3, 0.5), (0.15, 0.3, 0.5), (0.05, 0.2, 0.4)),
-    "views_offset": ((10, 17, 25), (10, 17, 25), (10, 17, 25), (3, 9, 15)),
+    "views_contrast": ((0.15, 0.3, 0.5), (0.15, 0.3, 0.5), (0.15, 0.3, 0.5), (0.05, 0.2, 0.4)),
+    "views_brightness": ((10, 17, 25), (10, 17, 25), (10, 17, 25), (3, 9, 15)),
     "aldt_noise": (25, 25, 25, 15),
     "aldt_blur": (3, 3, 3, 1),
-    "aldt_gain": (0.5, 0.3, 0.5, 0.4),
-    "aldt_offset": (25, 15, 25, 15),
+    "aldt_contrast": (0.5, 0.3, 0.5, 0.4),
+    "aldt_brightness": (25, 15, 25, 15),
 }  # fmt: skip
 
 
@@ -57,11 +57,11 @@ def test_schedules_and_sizes(name):
     found = []
     for dataset in SETS:
         c, spec = config(dataset), registry.spec(dataset)
-        augment = {field: getattr(c.augment, field) for field in ("blur", "noise", "gain", "offset")}
+        augment = {field: getattr(c.augment, field) for field in ("blur", "noise", "contrast", "brightness")}
         views = {f"views_{field}": getattr(c.consistency, field) for field in augment}
         aldt = {f"aldt_{field}": getattr(c.aldt, field) for field in augment}
         values = augment | views | aldt | {
-            "size": (c.data.height, c.data.width), "alpha": c.model.alpha,
+            "size": (c.data.height, c.data.width), "width": c.model.width,
             "width_per_generation": c.model.width_per_generation, "channels": spec.channels,
             "outputs": spec.outputs,
             "kind": spec.kind, "rotation_invariant": spec.rotation_invariant,
@@ -83,25 +83,31 @@ JUDGED = {
 def test_evalnet(dataset):
     e = config(dataset).evalnet
     p = e.pairs
-    strength = (p.noise, p.blur, p.gain, p.offset)
-    assert (e.lowest, e.highest, e.threshold, e.alpha, strength) == JUDGED[dataset]
-    assert (p.passes, p.val_passes, p.fewest, p.most, p.kernels) == (10, 3, 2, 4, (0, 3, 5))
-    assert (p.val_candidates, e.candidates, e.train.epochs) == (3, 5, 50)
+    strength = (p.noise, p.blur, p.contrast, p.brightness)
+    assert (e.min_score, e.max_score, e.keep_threshold, e.width, strength) == JUDGED[dataset]
+    assert (p.epochs, p.val_epochs, p.min_members, p.max_members, p.kernels) == (10, 3, 2, 4, (0, 3, 5))
+    assert (p.val_members, e.num_nets, e.train.epochs) == (3, 5, 50)
     stages = make_plan(config(dataset, "evalnet"))
-    assert {s.threshold for s in stages if isinstance(s, LabelStage)} == {JUDGED[dataset][2]}
+    assert {s.keep_threshold for s in stages if isinstance(s, LabelStage)} == {JUDGED[dataset][2]}
 
 
 @pytest.mark.parametrize("dataset", SETS)
 def test_training_is_as_published(dataset):
     """Sections 1.1, 1.2 and 1.5: candidates, generations, AdamW, batch and epochs."""
     c = config(dataset)
-    assert (c.generations, c.num_baseline_nets, c.candidates, c.top, c.ensemble.members) == (5, 10, 5, 4, 2)
+    assert (c.generations, c.num_baseline_nets, c.num_nets, c.report_top_k, c.ensemble.members) == (
+        5,
+        10,
+        5,
+        4,
+        2,
+    )
     for t in (c.train, c.evalnet.train):
         assert (t.optimizer, t.schedule, t.learning_rate) == ("adamw", "constant", 0.003)
         assert (t.weight_decay, t.adam_epsilon, t.batch_size, t.epochs) == (1e-4, 1e-7, 32, 50)
         # ⌊images / 32⌋.
         assert t.steps_per_epoch == 0
-    assert (c.model.backbone, c.model.momentum, c.model.dropout) == ("study", 0.99, 0)
+    assert (c.model.backbone, c.model.momentum, c.model.dropout) == ("unet_residual", 0.99, 0)
     assert c.aldt.copies == 9
     mask = c.mask
     assert (mask.erode, mask.dilate, mask.require_same_classes) == (0, 0, False)
@@ -134,10 +140,10 @@ def test_data_and_what_is_watched(dataset):
     c, spec = config(dataset), registry.spec(dataset)
     assert (spec.selection_metric, spec.target_scale) == WATCHED[dataset]
     d, wanted = c.data, PREPARED[dataset]
-    assert (d.crops, d.overlap, d.label_fraction) == wanted[:3]
+    assert (d.random_crops, d.tile_overlap, d.label_fraction) == wanted[:3]
     assert (spec.label_resize, spec.image_resize) == wanted[4:]
     assert wanted[3] is None or d.val_fraction == wanted[3]
-    assert (d.fit, d.stretch, d.split) == ("resize", False, "published")
+    assert (d.resize_mode, d.percentile_normalize, d.split) == ("resize", False, "published")
     # Class 0 is kept free for inconsistent pixels in the sets of several classes.
     assert spec.reserved == (spec.kind == "multiclass")
     assert spec.counts_cells == (dataset == "hela")

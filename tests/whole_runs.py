@@ -13,7 +13,7 @@ from imjax.config.schema import freeze
 
 ROOT = Path(__file__).parents[1]
 COUNTS = {"train": 60, "val": 8, "test": 12}
-TINY = tuple(f"--config.data.synthetic_{part}={count}" for part, count in COUNTS.items())
+TINY = tuple(f"--config.data.synthetic.num_{part}={count}" for part, count in COUNTS.items())
 
 
 class Command:

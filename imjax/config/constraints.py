@@ -40,20 +40,19 @@ def _single_rules(group: Any, prefix: str = "") -> Iterator[Rule]:
 
 def _joint_rules(config: Config) -> Iterator[Rule]:
     """What keys must be beside others."""
-    highest = config.evalnet.highest
-    yield "evalnet.lowest", lambda v: v < highest, f"less than evalnet.highest = {highest}"
-    fewest = min(config.candidates, config.num_baseline_nets)
-    yield "ensemble.members", lambda v: v <= fewest, f"at most the {fewest} candidates that are trained"
-    crops = config.data.crops
-    yield "data.overlap", lambda v: not (v and crops), f"0 beside data.crops = {crops}: crops are of one kind"
+    max_score = config.evalnet.max_score
+    yield "evalnet.min_score", lambda v: v < max_score, f"less than evalnet.max_score = {max_score}"
+    trained = min(config.num_nets, config.num_baseline_nets)
+    yield "ensemble.members", lambda v: v <= trained, f"at most the {trained} candidates that are trained"
+    crops = config.data.random_crops
+    expected = f"0 beside data.random_crops = {crops}: crops are of one kind"
+    yield "data.tile_overlap", lambda v: not (v and crops), expected
     yield from _volume_rules(config)
-    cropped = bool(crops or config.data.overlap)
-    yield "data.fit", lambda v: not (v == "pad" and cropped), "resize or crop beside data.crops, data.overlap"
+    cropped = bool(crops or config.data.tile_overlap)
+    expected = "resize or crop beside data.random_crops, data.tile_overlap"
+    yield "data.resize_mode", lambda v: not (v == "pad" and cropped), expected
     features = config.model.features
     yield "model.dropouts", lambda v: len(v) == len(features), f"one for each of model.features = {features}"
-    weighting = config.joint.weighting
-    valid = ("none", "metassl")
-    yield "metassl", lambda v: not v or weighting in valid, f"False beside joint.weighting = {weighting}"
     strengths = [field.name for field in dataclasses.fields(Augment)]
     for key in ("model.width_per_generation", *(f"augment.{name}" for name in strengths)):
         number = config.generations
@@ -78,4 +77,5 @@ def _volume_rules(config: Config) -> Iterator[Rule]:
 
     wanted = f"depth, height and width of at most {box}, each a multiple of {factor} (the net halves them)"
     yield "joint.patch", fits, wanted
-    yield "model.backbone", lambda v: v == "benchmark", f"benchmark beside data.depth = {depth}: for volumes"
+    expected = f"unet_dropout beside data.depth = {depth}: for volumes"
+    yield "model.backbone", lambda v: v == "unet_dropout", expected

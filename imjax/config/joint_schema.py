@@ -22,39 +22,41 @@ class View:
 
     blur: int = key(0, "Largest radius of the blur, in pixels, from 0 to 3.", between(0, 3))
     noise: int = key(0, "Standard deviation of Gaussian noise, in gray levels.", at_least(0))
-    gain: float = key(0.0, "Contrast: the factor is drawn from 1 ± gain.")
-    offset: float = key(0.0, "Brightness: gray levels that are added, drawn from ± offset.")
-    contrast_prob: float = key(0.0, "Chance of gain and offset.", CHANCE)
+    contrast: float = key(0.0, "The factor is drawn from 1 ± contrast.")
+    brightness: float = key(0.0, "Gray levels that are added, drawn from ± brightness.")
+    contrast_prob: float = key(0.0, "Chance of contrast and brightness.", CHANCE)
     blur_prob: float = key(0.0, "Chance of blur.", CHANCE)
     noise_prob: float = key(0.0, "Chance of noise.", CHANCE)
 
 
-STRONG = View(blur=3, noise=12, gain=0.5, offset=25.0, contrast_prob=0.8, blur_prob=0.5, noise_prob=0.5)
+STRONG = View(
+    blur=3, noise=12, contrast=0.5, brightness=25.0, contrast_prob=0.8, blur_prob=0.5, noise_prob=0.5
+)
 
 
 @dataclasses.dataclass(frozen=True)
-class Ramp:
-    """How consistency comes in: `peak · exp(−5(1 − t/T)²)`, methods.md 2."""
+class Rampup:
+    """How consistency comes in: `max_weight · exp(−5(1 − t/T)²)`, methods.md 2."""
 
-    peak: float = key(0.1, "Weight of consistency at the end of the ramp-up.", at_least(0))
+    max_weight: float = key(0.1, "Weight of consistency at the end of the ramp-up.", at_least(0))
     steps: int = key(30_000, "T: steps of the ramp-up.", at_least(1))
-    unit: int = key(150, "t is counted in units of so many steps.", at_least(1))
+    update_every: int = key(150, "Steps between two updates of t, and so of the weight.", at_least(1))
 
 
 @dataclasses.dataclass(frozen=True)
 class SimEps:
     """simEps, methods.md 2.1."""
 
-    nets: int = key(
+    num_nets: int = key(
         3, "Nets that learn from one another.", Constraint(lambda v: v >= 2, "at least 2 (published: 3 or 4)")
     )
-    combine: str = key(
+    reduce: str = key(
         "max",
         "How the other nets make a net's pseudo-label: `max` or `mean` of their probabilities.",
         one_of(("max", "mean")),
     )
     kappa: float = key(50.0, "Weight of the similarity loss.", at_least(0))
-    stages: tuple[str, ...] = key(
+    feature_levels: tuple[str, ...] = key(
         ("output",), "Where similarity is asked for: some of `encoder`, `decoder`, `output`.", some_of(TAPS)
     )
 
@@ -85,29 +87,31 @@ class Joint:
         "Share of its side that a window has in common with the next, along each axis of a volume.",
         below(1),
     )
-    weighting: str = key(
+    pixel_weighting: str = key(
         "none",
         "What weighs the unlabeled pixels: `none`, `inconsistency` (pixels on which the two predictions "
         "disagree are out), `csl`, or `metassl`.",
         one_of(WEIGHTINGS),
     )
-    ramp: Ramp = group(Ramp())
+    rampup: Rampup = group(Rampup())
     ema_decay: float = key(0.99, "Largest decay of Mean Teacher's moving average.", CHANCE)
     teacher_noise: float = key(
         0.1,
         "Standard deviation of the noise on the teacher's images, of 1, cut at twice as much.",
         at_least(0),
     )
-    confidence: float = key(0.95, "FixMatch, UniMatch: least probability of a pseudo-label.", CHANCE)
+    confidence_threshold: float = key(
+        0.95, "FixMatch, UniMatch: least probability of a pseudo-label.", CHANCE
+    )
     cps_labeled: bool = key(False, "CPS: the nets learn each other's class of labeled images as well.")
-    cutmix: float = key(0.5, "Chance that an unlabeled strong view has a box of another image.", CHANCE)
+    cutmix_prob: float = key(0.5, "Chance that an unlabeled strong view has a box of another image.", CHANCE)
     feature_dropout: float = key(
         0.5, "UniMatch: share of the features that its third stream drops.", below(1)
     )
-    flip: float = key(
+    flip_prob: float = key(
         0.5, "Weak views: chance of each of the two mirrorings; of one where up and down matter.", CHANCE
     )
-    turn: float = key(
+    rotate_prob: float = key(
         0.5, "Weak views: chance of a turn by right angles, where up and down do not matter.", CHANCE
     )
     weak: View = group(View(), "Photometry of weak views.")

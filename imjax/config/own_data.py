@@ -26,12 +26,12 @@ def folder(method: str, preset: str | None) -> ConfigDict:
 
 def _judge(config: ConfigDict) -> None:
     """EvalNet's thresholds: where its scores lie is not known before, and a report's table of them tells."""
-    config.evalnet.update(lowest=0.5, highest=0.7, threshold=0.6)
+    config.evalnet.update(min_score=0.5, max_score=0.7, keep_threshold=0.6)
 
 
 def _small(config: ConfigDict) -> None:
     """Less of everything, for two cores."""
-    presets.small(config, 128, 128, alpha=0.5)
+    presets.small(config, 128, 128, net_width=0.5)
 
 
 def folder_jointly(method: str, preset: str | None) -> ConfigDict:

@@ -37,43 +37,43 @@ def street(config: ConfigDict) -> None:
     config.augment.update(
         blur=(0, 0, 0, 0, 1),
         noise=(3, 6, 9, 12, 15),
-        gain=(0.05, 0.1, 0.2, 0.3, 0.4),
-        offset=(3.0, 6.0, 9.0, 12.0, 15.0),
+        contrast=(0.05, 0.1, 0.2, 0.3, 0.4),
+        brightness=(3.0, 6.0, 9.0, 12.0, 15.0),
     )
-    config.aldt.update(blur=1, noise=15, gain=0.4, offset=15.0)
+    config.aldt.update(blur=1, noise=15, contrast=0.4, brightness=15.0)
     config.consistency.update(
-        blur=(0, 0, 1), noise=(3, 9, 15), gain=(0.05, 0.2, 0.4), offset=(3.0, 9.0, 15.0)
+        blur=(0, 0, 1), noise=(3, 9, 15), contrast=(0.05, 0.2, 0.4), brightness=(3.0, 9.0, 15.0)
     )
-    config.ensemble.update(blur=0, noise=9, gain=0.2, offset=9.0)
+    config.ensemble.update(blur=0, noise=9, contrast=0.2, brightness=9.0)
 
 
-def of_study(height: int, width: int, alpha: float) -> dict:
+def of_study(height: int, width: int, net_width: float) -> dict:
     """Presets of a set of the study, `small` with this size and width of nets."""
-    return {"small": lambda config: small(config, height, width, alpha), "tiny": tiny}
+    return {"small": lambda config: small(config, height, width, net_width), "tiny": tiny}
 
 
-def small(config: ConfigDict, height: int, width: int, alpha: float) -> None:
+def small(config: ConfigDict, height: int, width: int, net_width: float) -> None:
     """Less of everything, for two cores."""
     config.generations = 3
-    config.num_baseline_nets = config.candidates = config.top = 4
+    config.num_baseline_nets = config.num_nets = config.report_top_k = 4
     config.data.update(height=height, width=width)
     # momentum: with the published 0.99 the running statistics lag behind a few hundred steps so far that
     # half of the nets see nothing on val, however well they train.
-    growing = (alpha, 1.25 * alpha, 1.5 * alpha)
-    config.model.update(alpha=alpha, width_per_generation=growing, momentum=0.95)
+    growing = (net_width, 1.25 * net_width, 1.5 * net_width)
+    config.model.update(width=net_width, width_per_generation=growing, momentum=0.95)
     equal_steps(config, epochs=20, steps=30, batch=8)
-    config.evalnet.update(alpha=alpha, candidates=4)
+    config.evalnet.update(width=net_width, num_nets=4)
     config.evalnet.train.update(epochs=15, steps_per_epoch=30, batch_size=16)
 
 
 def tiny(config: ConfigDict) -> None:
     """A smoke run of one or two minutes on two cores: every kind of stage, hardly any training."""
     config.generations = 2
-    config.num_baseline_nets = config.candidates = config.top = 2
+    config.num_baseline_nets = config.num_nets = config.report_top_k = 2
     config.eval_batch_size = 8
     config.data.update(height=64, width=64)
-    config.model.update(alpha=0.25, width_per_generation=(0.25, 0.375), momentum=0.9)
+    config.model.update(width=0.25, width_per_generation=(0.25, 0.375), momentum=0.9)
     equal_steps(config, epochs=6, steps=25, batch=8)
-    config.evalnet.update(alpha=0.25, candidates=2)
-    config.evalnet.pairs.update(passes=3, val_passes=1)
+    config.evalnet.update(width=0.25, num_nets=2)
+    config.evalnet.pairs.update(epochs=3, val_epochs=1)
     config.evalnet.train.update(epochs=3, steps_per_epoch=8, batch_size=4)

@@ -52,7 +52,7 @@ class Protocol:
 def _weighed(make: Callable[..., ConfigDict], methods: Iterable[str]) -> Protocol:
     """A protocol's methods with MetaSSL."""
     return Protocol(
-        lambda method, preset: make(method.removesuffix(METASSL), preset, metassl=True),
+        lambda method, preset: make(method.removesuffix(METASSL), preset, pixel_weighting="metassl"),
         tuple(method + METASSL for method in methods),
     )
 

@@ -29,7 +29,7 @@ from imjax.errors import UserError
 
 KERNELS = (0, 3, 5)
 """Sizes that EvalNet's data may draw for erosion and dilation (methods.md 1.6)."""
-FITS = ("resize", "crop", "pad")
+RESIZE_MODES = ("resize", "crop", "pad")
 """Ways of images to the packed size."""
 CONVOLUTIONS = ("auto", "products", "split_products", "direct")
 """Ways to compute a k×k convolution (`models.layers.choose_convolution`)."""
@@ -50,6 +50,15 @@ LEVELS = ("low", "mid", "high")
 
 
 @dataclasses.dataclass(frozen=True)
+class Synthetic:
+    """Size of the synthetic dataset."""
+
+    num_train: int = key(400, "Training images.")
+    num_val: int = key(80, "Val images.")
+    num_test: int = key(80, "Test images.")
+
+
+@dataclasses.dataclass(frozen=True)
 class Data:
     """The dataset and how it is cut."""
 
@@ -63,20 +72,20 @@ class Data:
     )
     height: int = key(256, "Images are resized to this height, volumes padded or cut.", MULTIPLE_OF_16)
     width: int = key(256, "The same for the width.", MULTIPLE_OF_16)
-    crops: int = key(0, "Random crops per image, for datasets that are cropped.", at_least(0))
-    overlap: float = key(
+    random_crops: int = key(0, "Random crops per image, for datasets that are cropped.", at_least(0))
+    tile_overlap: float = key(
         0.0,
         "Share of its side that a 256x256 crop has in common with the next, for datasets that are cut "
         "into a grid of crops; 0: off.",
         below(1),
     )
-    fit: str = key(
+    resize_mode: str = key(
         "resize",
         "How an image comes to that size: `resize`, all of it; `crop`, squares of its own pixels, in a "
-        "grid unless `crops` are drawn; `pad`, in the middle, shrunk where it is larger.",
-        one_of(FITS),
+        "grid unless `random_crops` are drawn; `pad`, in the middle, shrunk where it is larger.",
+        one_of(RESIZE_MODES),
     )
-    stretch: bool = key(
+    percentile_normalize: bool = key(
         False, "Each image's 0.5th percentile of gray levels becomes 0 and its 99.5th 255, before it is cut."
     )
     label_fraction: float = key(
@@ -106,25 +115,28 @@ class Data:
     rotation_invariant: bool = key(
         True, "Of a folder of your own: up and down do not matter, so that copies are turned upside down too."
     )
-    synthetic_train: int = key(400, "Training images of the synthetic dataset.")
-    synthetic_val: int = key(80, "Its val images.")
-    synthetic_test: int = key(80, "Its test images.")
+    synthetic: Synthetic = group(Synthetic())
 
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """The backbone: U-Net(α), methods.md 1.4, or the benchmark's U-Net, methods.md 2."""
+    """The backbone: U-Net(α), methods.md 1.4, or the medical benchmark's U-Net, methods.md 2."""
 
-    backbone: str = key("study", "`study` or `benchmark`.", one_of(("study", "benchmark")))
-    alpha: float = key(1.0, "Width of nets that do not grow.", more_than(0))
+    backbone: str = key(
+        "unet_residual",
+        "`unet_residual` (of the IM study) or `unet_dropout` (of the medical benchmark).",
+        one_of(("unet_residual", "unet_dropout")),
+    )
+    width: float = key(1.0, "α: factor on the number of filters of nets that do not grow.", more_than(0))
     width_per_generation: tuple[float, ...] = key(
         (1.0, 1.25, 1.5, 1.75, 2.0), "Width per generation of the methods that grow."
     )
-    dropout: float = key(0.0, "Of `study`, the same in every block.")
+    dropout: float = key(0.0, "Of `unet_residual`, the same in every block.")
     features: tuple[int, ...] = key(
-        (16, 32, 64, 128, 256), "Of `benchmark`, from the shallowest stage to the deepest; α multiplies them."
+        (16, 32, 64, 128, 256),
+        "Of `unet_dropout`, from the shallowest stage to the deepest; `width` multiplies them.",
     )
-    dropouts: tuple[float, ...] = key((0.05, 0.1, 0.2, 0.3, 0.5), "Of `benchmark`, on the way down.")
+    dropouts: tuple[float, ...] = key((0.05, 0.1, 0.2, 0.3, 0.5), "Of `unet_dropout`, on the way down.")
     momentum: float = key(0.99, "Of batch normalization's running statistics.")
     dtype: str = key(
         "auto",
@@ -177,8 +189,8 @@ class Augment:
     noise: tuple[int, ...] = key(
         ..., "Uniform noise: largest change of a pixel, in gray levels, at most 255."
     )
-    gain: tuple[float, ...] = key(..., "Contrast: the factor is drawn from 1 ± gain.")
-    offset: tuple[float, ...] = key(..., "Brightness: gray levels that are added, drawn from ± offset.")
+    contrast: tuple[float, ...] = key(..., "The factor is drawn from 1 ± contrast.")
+    brightness: tuple[float, ...] = key(..., "Gray levels that are added, drawn from ± brightness.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,8 +199,8 @@ class AugmentStrength:
 
     blur: int = key(..., "Largest radius of the blur, in pixels, from 0 to 3.")
     noise: int = key(..., "Uniform noise: largest change of a pixel, in gray levels, at most 255.")
-    gain: float = key(..., "Contrast: the factor is drawn from 1 ± gain.")
-    offset: float = key(..., "Brightness: gray levels that are added, drawn from ± offset.")
+    contrast: float = key(..., "The factor is drawn from 1 ± contrast.")
+    brightness: float = key(..., "Gray levels that are added, drawn from ± brightness.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -207,7 +219,7 @@ class Ensemble(AugmentStrength):
         "Nets: the best n of the last generation, and of EvalNets the best n (methods.md 1.2).",
         at_least(1),
     )
-    views: int = key(3, "Views of Input Ensemble.", at_least(1))
+    tta_views: int = key(3, "Views of Input Ensemble.", at_least(1))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -235,16 +247,16 @@ class Mask:
 class EvalNetData(AugmentStrength):
     """The pairs that EvalNets learn from, methods.md 1.6; the strength is that of every other pair."""
 
-    passes: int = key(10, "Passes over the labeled images.", at_least(1))
-    val_passes: int = key(3, "Passes over the val images.", at_least(1))
-    fewest: int = key(2, "Candidates drawn per pair: at least so many.")
-    most: int = key(4, "Candidates drawn per pair: at most so many.")
+    epochs: int = key(10, "Passes over the labeled images.", at_least(1))
+    val_epochs: int = key(3, "Passes over the val images.", at_least(1))
+    min_members: int = key(2, "Candidates drawn per pair: at least so many.")
+    max_members: int = key(4, "Candidates drawn per pair: at most so many.")
     kernels: tuple[int, ...] = key(
         KERNELS,
         "Sizes that erosion and dilation are drawn from.",
         Constraint(lambda v: bool(v) and set(v) <= set(KERNELS), f"sizes of {KERNELS}"),
     )
-    val_candidates: int = key(
+    val_members: int = key(
         3, "Method `evalnet`: nets of each start stage whose masks of val images are scored.", at_least(1)
     )
 
@@ -253,25 +265,25 @@ class EvalNetData(AugmentStrength):
 class EvalNet:
     """EvalNets and their use, methods.md 1.4 to 1.6; the thresholds are SUIM's."""
 
-    alpha: float = key(2.0, "Width of EvalNets.", more_than(0))
-    candidates: int = key(
+    width: float = key(2.0, "α of EvalNets.", more_than(0))
+    num_nets: int = key(
         5, "EvalNets that are trained; the best `ensemble.members` of them score.", at_least(1)
     )
-    lowest: float = key(0.43, "MIN of the copy counts: pairs up to this score get one copy.")
-    highest: float = key(0.51, "MAX: pairs above it get five.")
-    threshold: float = key(0.51, "Method `evalnet` keeps masks from this score on.")
-    pairs: EvalNetData = group(EvalNetData(blur=1, noise=10, gain=0.2, offset=10.0))
+    min_score: float = key(0.43, "MIN of the copy counts: pairs up to this score get one copy.")
+    max_score: float = key(0.51, "MAX: pairs above it get five.")
+    keep_threshold: float = key(0.51, "Method `evalnet` keeps masks from this score on.")
+    pairs: EvalNetData = group(EvalNetData(blur=1, noise=10, contrast=0.2, brightness=10.0))
     train: Train = group(Train(), "Training of EvalNets.")
 
 
 GROWING = Augment(
     blur=(0, 1, 1, 2, 3),
     noise=(5, 10, 15, 20, 25),
-    gain=(0.1, 0.2, 0.3, 0.4, 0.5),
-    offset=(5.0, 10.0, 15.0, 20.0, 25.0),
+    contrast=(0.1, 0.2, 0.3, 0.4, 0.5),
+    brightness=(5.0, 10.0, 15.0, 20.0, 25.0),
 )
 LOW_MID_HIGH = Consistency(
-    blur=(1, 2, 3), noise=(10, 17, 25), gain=(0.15, 0.3, 0.5), offset=(10.0, 17.0, 25.0)
+    blur=(1, 2, 3), noise=(10, 17, 25), contrast=(0.15, 0.3, 0.5), brightness=(10.0, 17.0, 25.0)
 )
 
 
@@ -289,8 +301,8 @@ class Config:
         5, "Times that the unlabeled images are labeled and new nets trained.", at_least(0)
     )
     num_baseline_nets: int = key(10, "Nets trained from different seeds for LDT, ALDT and FDT.", at_least(1))
-    candidates: int = key(5, "Nets trained from different seeds per generation.", at_least(1))
-    top: int = key(4, "Candidates, best on val first, whose mean is reported.", at_least(1))
+    num_nets: int = key(5, "Nets trained from different seeds per generation.", at_least(1))
+    report_top_k: int = key(4, "Candidates, best on val first, whose mean is reported.", at_least(1))
     baselines: tuple[str, ...] = key(
         (),
         "Start methods to train beside the method, for comparison: `ldt`, `aldt`, `fdt`.",
@@ -327,12 +339,11 @@ class Config:
     model: Model = group(Model())
     train: Train = group(Train())
     augment: Augment = group(GROWING)
-    aldt: Aldt = group(Aldt(blur=3, noise=25, gain=0.5, offset=25.0))
-    ensemble: Ensemble = group(Ensemble(blur=2, noise=17, gain=0.3, offset=17.0))
+    aldt: Aldt = group(Aldt(blur=3, noise=25, contrast=0.5, brightness=25.0))
+    ensemble: Ensemble = group(Ensemble(blur=2, noise=17, contrast=0.3, brightness=17.0))
     consistency: Consistency = group(LOW_MID_HIGH)
     mask: Mask = group(Mask())
     evalnet: EvalNet = group(EvalNet())
-    metassl: bool = key(False, "Short for `joint.weighting=metassl`.")
     joint: Joint = group(Joint())
 
 

@@ -2,16 +2,16 @@
 
 KEYS = {
     "n": "ensemble.members",
-    "views": "ensemble.views",
+    "views": "ensemble.tta_views",
     "labels": "data.label_fraction",
-    "weighting": "joint.weighting",
+    "weighting": "joint.pixel_weighting",
 }
 """Short names of keys, as in `--sweep=n:2,3`."""
 
 SWEEPS = {
     "seed": {str(seed): {"seed": seed} for seed in (0, 1, 2)},
     "n": {str(n): {"ensemble.members": n} for n in (2, 3, 4)},
-    "views": {str(n): {"ensemble.views": n} for n in (3, 5, 7)},
+    "views": {str(n): {"ensemble.tta_views": n} for n in (3, 5, 7)},
     "level": {level: {"consistency.level": level} for level in ("low", "mid", "high")},
     "labels": {str(share): {"data.label_fraction": share} for share in (0.01, 0.05, 0.1, 0.3)},
     # NEU-Seg as simEps has it (methods.md 2.1): shares of labels, with longer epochs for more of them.
@@ -21,8 +21,10 @@ SWEEPS = {
     },
     # ACDC: labeled patients of 70.
     "patients": {str(n): {"data.label_fraction": n / 70} for n in (1, 3, 7)},
-    "weighting": {name: {"joint.weighting": name} for name in ("none", "inconsistency", "csl", "metassl")},
-    "nets": {str(n): {"joint.simeps.nets": n} for n in (3, 4)},
+    "weighting": {
+        name: {"joint.pixel_weighting": name} for name in ("none", "inconsistency", "csl", "metassl")
+    },
+    "nets": {str(n): {"joint.simeps.num_nets": n} for n in (3, 4)},
     # The consensus of binary and multiclass labels is 0 under the mask anyway: only of a mask that is dilated
     # does it matter whether labels are cut. All four have the same masks.
     "block": {

@@ -49,5 +49,6 @@ def brightness_warnings(highs: Sequence[float]) -> list[str]:
         return []
     return [
         f"the brightest pixels are about {dark:.0f} in the darkest images and {bright:.0f} in the brightest; "
-        "where that is the light's or the camera's doing, --stretch (config.data.stretch=True) undoes it"
+        "where that is the light's or the camera's doing, --percentile_normalize "
+        "(config.data.percentile_normalize=True) undoes it"
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from imjax.config.schema import Data
+from imjax.config.schema import Data, Synthetic
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,15 +19,15 @@ class DataOptions:
     """Height and width of the packed images, multiples of 16."""
     depth: int = 0
     """Slices of the packed volumes, a multiple of 16; 0: images."""
-    crops: int = 0
+    random_crops: int = 0
     """Random square crops per image; 0 packs the whole image."""
-    overlap: float = 0.0
+    tile_overlap: float = 0.0
     """Share of its side that a crop of the packed size has in common with the next, in a grid over the whole
     image; 0 cuts no such crops."""
-    fit: str = "resize"
-    """How an image comes to that size, one of `imjax.config.schema.FITS`; see `crops.cut`."""
-    stretch: bool = False
-    """Whether each image's gray levels are brought to one range, see `levels.stretch`."""
+    resize_mode: str = "resize"
+    """How an image comes to that size, one of `imjax.config.schema.RESIZE_MODES`; see `crops.cut`."""
+    percentile_normalize: bool = False
+    """Whether each image's gray levels are brought to one range, see `intensity.percentile_normalize`."""
     label_fraction: float = 0.1
     """Share of the training images that counts as labeled."""
     val_fraction: float = 0.1
@@ -41,9 +41,7 @@ class DataOptions:
     """Of a folder of the user's own: what its masks are, one of `imjax.config.schema.LABEL_KINDS`."""
     rotation_invariant: bool = True
     """Of a folder of the user's own: see `DatasetSpec.rotation_invariant`."""
-    synthetic_train: int = 400
-    synthetic_val: int = 80
-    synthetic_test: int = 80
+    synthetic: Synthetic = Synthetic()
 
     @property
     def box(self) -> tuple[int, ...]:
@@ -53,15 +51,15 @@ class DataOptions:
     @property
     def grid(self) -> bool:
         """Whether an image becomes a grid of crops."""
-        return self.overlap > 0 or (self.fit == "crop" and not self.crops)
+        return self.tile_overlap > 0 or (self.resize_mode == "crop" and not self.random_crops)
 
     @property
     def cropped(self) -> bool:
         """Whether an image becomes several pieces, whatever their number."""
-        return self.grid or self.crops > 0
+        return self.grid or self.random_crops > 0
 
     @classmethod
     def of(cls, data: Data) -> DataOptions:
         """The options of a configuration."""
-        values = dataclasses.asdict(data) | {"size": (data.height, data.width)}
+        values = vars(data) | {"size": (data.height, data.width)}
         return cls(**{field.name: values[field.name] for field in dataclasses.fields(cls)})

@@ -22,7 +22,7 @@ import numpy as np
 from tqdm import tqdm
 
 from imjax import __version__
-from imjax.config.schema import FITS
+from imjax.config.schema import RESIZE_MODES
 from imjax.data import fingerprint, intensity, volume_box
 from imjax.data.options import DataOptions
 from imjax.data.preprocess import count_crops, cut_crops, iterate_slices
@@ -34,7 +34,7 @@ from imjax.data.splits import SPLITS, count_common_sources, count_leaked_test_im
 from imjax.errors import UserError
 from imjax.log import logger
 
-FORMAT = 4
+FORMAT = 5
 """Raised whenever the same options and files would be packed differently."""
 
 Progress = Callable[[list[tuple[str, Sample]], str], Iterable[tuple[str, Sample]]]
@@ -148,18 +148,23 @@ def load_packed(root: Path, verify: bool = True) -> PackedDataset:
 def _check(options: DataOptions, cache: Path) -> None:
     if any(side < 16 or side % 16 for side in options.box):
         raise UserError(f"size = {options.box}, expected sides that are multiples of 16")
-    if options.crops < 0:
-        raise UserError(f"crops = {options.crops}, expected 0 (whole images) or more")
-    if not 0 <= options.overlap < 1:
-        raise UserError(f"overlap = {options.overlap}, expected 0 (no grid of crops) or more, less than 1")
-    if options.crops and options.overlap:
+    if options.random_crops < 0:
+        raise UserError(f"random_crops = {options.random_crops}, expected 0 (whole images) or more")
+    if not 0 <= options.tile_overlap < 1:
         raise UserError(
-            f"crops = {options.crops} and overlap = {options.overlap}, expected one of them to be 0"
+            f"tile_overlap = {options.tile_overlap}, expected 0 (no grid of crops) or more, less than 1"
         )
-    if options.fit not in FITS:
-        raise UserError(f"fit = {options.fit!r}, expected one of {', '.join(FITS)}")
-    if options.fit == "pad" and options.cropped:
-        raise UserError("fit = 'pad' beside crops or an overlap, expected resize or crop; change either")
+    if options.random_crops and options.tile_overlap:
+        raise UserError(
+            f"random_crops = {options.random_crops} and tile_overlap = {options.tile_overlap}, expected one "
+            "of them to be 0"
+        )
+    if options.resize_mode not in RESIZE_MODES:
+        raise UserError(f"resize_mode = {options.resize_mode!r}, expected one of {', '.join(RESIZE_MODES)}")
+    if options.resize_mode == "pad" and options.cropped:
+        raise UserError(
+            "resize_mode = 'pad' beside random_crops or tile_overlap, expected resize or crop; change either"
+        )
     if options.dir and cache.resolve().is_relative_to(Path(options.dir).resolve()):
         raise UserError(
             f"{cache}: the cache folder lies inside the data {options.dir}, expected one outside of it"
@@ -215,7 +220,7 @@ def _write(
         for name, sample in progress(todo, f"preparing {options.dataset}"):
             for title, image, label in iterate_slices(*reader.load(sample), sample.name, reader.spec.dims):
                 key = sample.source + "/" + title
-                image = intensity.percentile_normalize(image) if options.stretch else image
+                image = intensity.percentile_normalize(image) if options.percentile_normalize else image
                 parts = cut_crops(
                     image, label, key, options, reader.spec.label_resize, reader.spec.image_resize
                 )

@@ -59,23 +59,25 @@ def cut_crops(
         image_resize: see `DatasetSpec.image_resize`.
 
     Yields:
-        Image and label of `options.size`: one whole pair, resized or padded as `options.fit` says;
-        `options.crops` random crops; or a grid of crops, which `options.overlap` or the fit `crop` asks for,
-        row by row. A volume fills `options.box`, see `boxes.fit`.
+        Image and label of `options.size`: one whole pair, resized or padded as `options.resize_mode` says;
+        `options.random_crops` random crops; or a grid of crops, which `options.tile_overlap` or the mode
+        `crop` asks for, row by row. A volume fills `options.box`, see `boxes.fit`.
     """
     if image.ndim == 4:
         yield volume_box.pad_or_crop(image, label, options.box)
         return
     resize = RESIZES[label_resize]
     if not options.cropped:
-        if options.fit == "pad":
+        if options.resize_mode == "pad":
             yield pad_pair(image, label, options.size, label_resize, image_resize)
         else:
             yield resize_image(image, options.size, image_resize), resize(label, options.size)
         return
     shape = label.shape[:2]
     side = min(options.size)
-    windows = tile_corners(shape, options.overlap, side) if options.grid else _random(shape, name, options)
+    windows = (
+        tile_corners(shape, options.tile_overlap, side) if options.grid else _random(shape, name, options)
+    )
     for top, left, side in windows:
         area = np.s_[top : top + side, left : left + side]
         yield resize_image(image[area], options.size, image_resize), resize(label[area], options.size)
@@ -84,9 +86,9 @@ def cut_crops(
 def count_crops(shape: tuple[int, int], options: DataOptions) -> int:
     """How many pairs `cut_crops` makes of one of this height and width."""
     return (
-        len(tile_corners(shape, options.overlap, min(options.size)))
+        len(tile_corners(shape, options.tile_overlap, min(options.size)))
         if options.grid
-        else max(options.crops, 1)
+        else max(options.random_crops, 1)
     )
 
 
@@ -172,7 +174,7 @@ def _random(shape: tuple[int, int], name: str, options: DataOptions) -> Iterator
     """
     draw = rng.numpy(options.split_seed, "crops", zlib.crc32(name.encode()))
     height, width = shape
-    for _ in range(options.crops):
+    for _ in range(options.random_crops):
         side = min(int(draw.integers(SIDES[0], SIDES[1] + 1)), height, width)
         top, left = int(draw.integers(height - side + 1)), int(draw.integers(width - side + 1))
         yield top, left, side

@@ -44,7 +44,7 @@ class SplitWriter:
         planes = (len(spec.classes),) if spec.kind == "multilabel" else ()
         # Only the images know how many crops a grid makes of them, and stacks how many slices they have: a
         # first guess, which `finish` corrects.
-        n, size = len(samples) * max(options.crops, 1), options.box
+        n, size = len(samples) * max(options.random_crops, 1), options.box
         self.images = ArrayWriter(folder / "images.npy", (n, *size, spec.channels))
         self.labels = ArrayWriter(folder / "labels.npy", (n, *size, *planes))
         self.spec, self.counts = spec, np.zeros(256, np.int64)

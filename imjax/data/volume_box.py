@@ -18,9 +18,10 @@ def check_box(options: DataOptions, spec: DatasetSpec) -> None:
         raise UserError(f"depth = {options.depth}, expected 0: {spec.title} has images, not volumes")
     if spec.dims == 3 and not options.depth:
         raise UserError(f"depth = 0, expected a multiple of 16: {spec.title} has volumes")
-    if spec.dims == 3 and (options.crops or options.overlap):
+    if spec.dims == 3 and (options.random_crops or options.tile_overlap):
         raise UserError(
-            f"crops = {options.crops} and overlap = {options.overlap}, expected 0: volumes are packed whole"
+            f"random_crops = {options.random_crops} and tile_overlap = {options.tile_overlap}, expected 0: "
+            "volumes are packed whole"
         )
 
 

@@ -61,7 +61,10 @@ def load_model(workdir: Path, stage: str | None = None, batch: int | None = None
         runtime = Runtime(batch or values["eval_batch_size"])
         mask = freeze(values["mask"], Mask, "mask.")
         size = data["height"], data["width"]
-        known = {key: data[key] for key in ("depth", "crops", "overlap", "fit", "stretch")}
+        known = {
+            key: data[key]
+            for key in ("depth", "random_crops", "tile_overlap", "resize_mode", "percentile_normalize")
+        }
         inputs = DataOptions(dataset="", size=size, **known)
         patch, patch_overlap = tuple(values["joint"]["patch"]), values["joint"]["predict_overlap"]
         if method not in GENERATIONAL_METHODS and method not in JOINT_METHODS:

@@ -291,7 +291,7 @@ class TrainedModel:
         """The prediction for a volume uint8 `[d, h, w, c]`."""
         shape = volume.shape[:-1]
         variables = self.nets(self.count_nets(nets))
-        if self._inputs.stretch:
+        if self._inputs.percentile_normalize:
             volume = intensity.percentile_normalize(volume)
         # A window is as large as in training, so a smaller volume is padded, as it is for training.
         box = tuple(map(max, shape, self.patch or self._inputs.box))
@@ -319,7 +319,8 @@ class TrainedModel:
         views = sliding_window.symmetries(self.spec, self.size) if flips else sliding_window.IDENTITY
         return Tiler(
             self.size, views, tile, overlap, scale,
-            stretch=self._inputs.stretch, pad=self._inputs.fit == "pad", image_resize=self.spec.image_resize,
+            stretch=self._inputs.percentile_normalize, pad=self._inputs.resize_mode == "pad",
+            image_resize=self.spec.image_resize,
         )  # fmt: skip
 
     def export(self, path: str | os.PathLike[str], nets: int = 1) -> None:

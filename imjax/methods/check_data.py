@@ -23,7 +23,7 @@ def check_spec(method: str, spec: DatasetSpec) -> None:
         raise UserError(
             f"method {method!r} labels inconsistent pixels with class 0, which {spec.title} has for "
             f"{spec.classes[0]!r}; expected a method without them, e.g. noisy_student or cps, or "
-            "cps with joint.weighting=inconsistency"
+            "cps with joint.pixel_weighting=inconsistency"
         )
 
 

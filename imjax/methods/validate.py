@@ -6,7 +6,6 @@ import difflib
 
 from imjax.config.schema import Config
 from imjax.errors import UserError
-from imjax.methods.joint.loss import active_weighting
 from imjax.methods.registry import GENERATIONAL_METHODS, JOINT_METHODS
 
 
@@ -30,7 +29,7 @@ def check(config: Config) -> None:
         _check_joint(config)
     else:
         _check_evalnets(config)
-    weighting = active_weighting(config.joint, config.metassl)
+    weighting = config.joint.pixel_weighting
     weighable = [other for other, method in JOINT_METHODS.items() if method.num_pairs(config.joint)]
     if weighting != "none" and name not in weighable:
         raise UserError(
@@ -41,20 +40,20 @@ def check(config: Config) -> None:
 
 def _check_evalnets(config: Config) -> None:
     """UserError where a generational method trains fewer EvalNets than it uses."""
-    used, trained = config.ensemble.members, config.evalnet.candidates
+    used, trained = config.ensemble.members, config.evalnet.num_nets
     if GENERATIONAL_METHODS[config.method].evalnet_targets != "none" and used > trained:
         raise UserError(
             f"config key 'ensemble.members' is {used}; expected at most the {trained} EvalNets that are "
-            f"trained (evalnet.candidates): with method {config.method!r} as many of them score"
+            f"trained (evalnet.num_nets): with method {config.method!r} as many of them score"
         )
 
 
 def _check_joint(config: Config) -> None:
     """UserError where a joint method does not support the configuration."""
     model, batch = config.model, config.train.batch_size
-    dropout = model.dropout if model.backbone == "study" else max(model.dropouts)
+    dropout = model.dropout if model.backbone == "unet_residual" else max(model.dropouts)
     if JOINT_METHODS[config.method].needs_dropout and not dropout:
-        key = "dropout" if model.backbone == "study" else "dropouts"
+        key = "dropout" if model.backbone == "unet_residual" else "dropouts"
         raise UserError(
             f"method {config.method!r} holds two passes against each other that differ by dropout alone, and "
             f"the net has none; expected config.model.{key} above 0, e.g. 0.2"
@@ -73,7 +72,7 @@ def _check_joint(config: Config) -> None:
 
 def title(config: Config) -> str:
     """Column `method` of results.csv: the method, and its pixel weighting if any."""
-    weighting = active_weighting(config.joint, config.metassl)
+    weighting = config.joint.pixel_weighting
     return config.method if weighting == "none" else f"{config.method}_{weighting}"
 
 

@@ -20,13 +20,13 @@ class EvalNet(nn.Module):
     Attributes:
         kind: of the labels: planes of the mask, and heads; binary has the IoU head only.
         outputs: classes or channels of the mask.
-        alpha: width multiplier.
+        width: factor on the number of filters (α).
         momentum, dtype, convolution: as in `UNet`.
     """
 
     kind: LabelKind
     outputs: int
-    alpha: float = 1.0
+    width: float = 1.0
     momentum: float = 0.99
     dtype: Any = jnp.float32
     convolution: str = "auto"
@@ -47,7 +47,7 @@ class EvalNet(nn.Module):
         """
 
         def conv(x, size, base):
-            return Conv(size, int(base * self.alpha), self.dtype, self.convolution)(x)
+            return Conv(size, int(base * self.width), self.dtype, self.convolution)(x)
 
         def block(x, base):
             return max_pool(Norm(self.momentum)(conv(conv(x, 3, base), 1, base), train))

@@ -52,7 +52,7 @@ def create_evalnet(model: Model, spec: DatasetSpec) -> EvalNet:
         spec: kind and number of the masks' classes.
     """
     dtype = resolve_dtype(model.dtype)
-    return EvalNet(spec.kind, spec.outputs, model.alpha, model.momentum, dtype, model.convolution)
+    return EvalNet(spec.kind, spec.outputs, model.width, model.momentum, dtype, model.convolution)
 
 
 def resolve_dtype(name: str) -> Any:
@@ -63,17 +63,17 @@ def resolve_dtype(name: str) -> Any:
 
 
 def _create_unet(model: Model, spec: DatasetSpec, shared: dict[str, Any]) -> nn.Module:
-    return UNet(spec.outputs, model.alpha, model.dropout, **shared)
+    return UNet(spec.outputs, model.width, model.dropout, **shared)
 
 
 def _create_unet_dropout(model: Model, spec: DatasetSpec, shared: dict[str, Any]) -> nn.Module:
     # Only this backbone has 3-D layers: `constraints` refuses volumes with the other one.
-    features = tuple(int(base * model.alpha) for base in model.features)
+    features = tuple(int(base * model.width) for base in model.features)
     return UNetDropout(spec.outputs, features, model.dropouts, spec.dims, **shared)
 
 
 BACKBONES: dict[str, Callable[[Model, DatasetSpec, dict[str, Any]], nn.Module]] = {
-    "study": _create_unet,
-    "benchmark": _create_unet_dropout,
+    "unet_residual": _create_unet,
+    "unet_dropout": _create_unet_dropout,
 }
 """Name of `config.model.backbone` → how to make it; the last argument is what all of them take."""

@@ -17,11 +17,11 @@ DECODER = ((128, 64), (64, 32), (32, 16), (16, 16))
 
 
 class UNet(nn.Module):
-    """U-Net with additive skips; every filter count is `int(base * alpha)`.
+    """U-Net with additive skips; every filter count is `int(base * width)`.
 
     Attributes:
         outputs: channels of the logits.
-        alpha: width multiplier; 1 with 9 outputs has about 0.68 M trainable parameters.
+        width: factor on the number of filters (α); 1 with 9 outputs has about 0.68 M trainable parameters.
         dropout: rate after the 1×1 convolution of each block; 0 in the paper. Needs an rng "dropout".
         momentum: of the running batch statistics.
         dtype: of the computation; parameters, statistics and logits stay float32.
@@ -30,7 +30,7 @@ class UNet(nn.Module):
     """
 
     outputs: int
-    alpha: float = 1.0
+    width: float = 1.0
     dropout: float = 0.0
     momentum: float = 0.99
     dtype: Any = jnp.float32
@@ -59,7 +59,7 @@ class UNet(nn.Module):
         """
 
         def conv(x, size, base):
-            return Conv(size, int(base * self.alpha), self.dtype, self.convolution)(x)
+            return Conv(size, int(base * self.width), self.dtype, self.convolution)(x)
 
         def norm(x):
             return Norm(self.momentum)(x, train)

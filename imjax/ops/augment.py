@@ -27,10 +27,10 @@ class AugmentStrength(NamedTuple):
     """Largest blur radius, 0..3: kernel sizes up to 2·max_blur + 1."""
     max_noise: Int[Array, ""] | int
     """Noise lies in [-max_noise, max_noise) gray levels, at most 255."""
-    gain: Float[Array, ""] | float
-    """Contrast factor in 1 ± gain."""
-    offset: Float[Array, ""] | float
-    """Brightness shift in ± offset gray levels."""
+    contrast: Float[Array, ""] | float
+    """The gain lies in 1 ± contrast."""
+    brightness: Float[Array, ""] | float
+    """The offset lies in ± brightness gray levels."""
 
 
 def _gaussian_weights() -> np.ndarray:
@@ -142,15 +142,15 @@ def _change_if(on: Bool[Array, ""], change: Callable[[Image], Image], image: Ima
 
 
 def _random_gain_offset(key: PRNGKeyArray, image: Image, strength: AugmentStrength) -> Image:
-    """With probability 1/2 `gain_offset` with gain in 1 ± gain and offset in ± offset."""
+    """With probability 1/2 `gain_offset` with gain in 1 ± contrast and offset in ± brightness."""
 
     def change(image: Image) -> Image:
         decide, gain, offset = jax.random.uniform(key, (3,), minval=-1.0, maxval=1.0)
         active = decide < 0
-        gain = jnp.where(active, 1 + gain * strength.gain, 1.0)
-        return gain_offset(image, gain, jnp.where(active, offset * strength.offset, 0.0))
+        gain = jnp.where(active, 1 + gain * strength.contrast, 1.0)
+        return gain_offset(image, gain, jnp.where(active, offset * strength.brightness, 0.0))
 
-    on = (jnp.asarray(strength.gain) != 0) | (jnp.asarray(strength.offset) != 0)
+    on = (jnp.asarray(strength.contrast) != 0) | (jnp.asarray(strength.brightness) != 0)
     return _change_if(on, change, image)
 
 

@@ -111,15 +111,15 @@ def pair_score(
 
 
 def copies(
-    score: Float[Array, ""], lowest: Float[Array, ""] | float, highest: Float[Array, ""] | float
+    score: Float[Array, ""], min_score: Float[Array, ""] | float, max_score: Float[Array, ""] | float
 ) -> Int32[Array, ""]:
     """Augmented copies of a pair in IM++ and AIM++, 1..5.
 
-    1 for score ≤ lowest, 5 for score > highest, else min(5, 1 + ⌊(score − lowest)/step⌋) with
-    step = (highest − lowest)/5.
+    1 for score ≤ min_score, 5 for score > max_score, else min(5, 1 + ⌊(score − min_score)/step⌋) with
+    step = (max_score − min_score)/5.
     """
-    span = jnp.maximum(jnp.asarray(highest, jnp.float32) - lowest, 1e-6)
-    # A score that is a whole number of steps above the lowest must not fall to the step below by rounding.
-    steps = jnp.floor(5 * (score - lowest) / span + 1e-4).astype(jnp.int32)
+    span = jnp.maximum(jnp.asarray(max_score, jnp.float32) - min_score, 1e-6)
+    # A score that is a whole number of steps above min_score must not fall to the step below by rounding.
+    steps = jnp.floor(5 * (score - min_score) / span + 1e-4).astype(jnp.int32)
     inner = jnp.clip(1 + steps, 1, 5)
-    return jnp.where(score <= lowest, 1, jnp.where(score > highest, 5, inner)).astype(jnp.int32)
+    return jnp.where(score <= min_score, 1, jnp.where(score > max_score, 5, inner)).astype(jnp.int32)

@@ -29,7 +29,7 @@ class AugmentProbabilities(NamedTuple):
 
     flip: Number
     """Mirroring, and independently, if rotation-invariant, upside down."""
-    turn: Number
+    rotate: Number
     """Rotation by 90, 180 or 270 degrees, if rotation-invariant; by 180 where h differs from w."""
     contrast: Number
     """Gain and offset; in strong views of RGB images contrast and saturation too."""
@@ -64,7 +64,8 @@ def weak(
         key: one key per view.
         image: `[h, w, c]`, of a volume `[d, h, w, c]`, uint8; h and w are 4 or more.
         label: `[h, w]` or `[h, w, k]` uint8, of a volume with `d` first; moves with the image.
-        probabilities, strength: traced. Gains are uniform in 1 ± gain, offsets in ± offset gray levels.
+        probabilities, strength: traced. Gains are uniform in 1 ± contrast, offsets in ± brightness gray
+            levels.
         rotation_invariant: static; `DatasetSpec.rotation_invariant`. Without it an image is mirrored at most.
     """
     if image.ndim == 4:
@@ -84,9 +85,9 @@ def strong(
 ) -> UInt8[Array, ...]:
     """A strong view: contrast, color jitter, blur and noise; the geometry stays.
 
-    `probabilities.flip` and `probabilities.turn` are not used. Three channels are taken for RGB: their
-    contrast about the image's mean and their saturation change by factors in 1 ± gain, together with gain and
-    offset. Channels of a volume are never taken for RGB.
+    `probabilities.flip` and `probabilities.rotate` are not used. Three channels are taken for RGB: their
+    contrast about the image's mean and their saturation change by factors in 1 ± contrast, together with gain
+    and offset. Channels of a volume are never taken for RGB.
     """
     if image.ndim == 4:
         flat = _slices_to_channels(image)
@@ -117,7 +118,7 @@ def _random_geometry(
     return Geometry(
         vertical < probabilities.flip,
         horizontal < probabilities.flip,
-        jnp.where(turned < probabilities.turn, turns, 0),
+        jnp.where(turned < probabilities.rotate, turns, 0),
     )
 
 
@@ -136,9 +137,9 @@ def _photometry(
     limits = jnp.stack([probabilities.contrast, probabilities.blur, probabilities.noise])
     contrasted, blurred, noisy = draws[:3] < limits
     gain, offset, contrast, saturation = jnp.where(contrasted, 2 * draws[3:7] - 1, 0)
-    image = gain_offset(image, 1 + gain * strength.gain, offset * strength.offset)
+    image = gain_offset(image, 1 + gain * strength.contrast, offset * strength.brightness)
     if color:
-        image = color_jitter(image, 1 + contrast * strength.gain, 1 + saturation * strength.gain)
+        image = color_jitter(image, 1 + contrast * strength.contrast, 1 + saturation * strength.contrast)
     most = jnp.asarray(strength.max_blur)
     radius = jnp.minimum(1 + jnp.floor(draws[7] * most).astype(jnp.int32), most)
     image = blur(image, jnp.where(blurred, radius, 0))

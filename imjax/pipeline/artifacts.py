@@ -19,15 +19,15 @@ from imjax.pipeline.stages import Stage
 
 CARRIED_BY_STAGES = frozenset(
     {
-        "method", "seed", "generations", "num_baseline_nets", "candidates", "baselines", "select_on_test",
-        "model", "train", "augment", "aldt", "ensemble", "consistency", "mask", "evalnet", "metassl", "joint",
+        "method", "seed", "generations", "num_baseline_nets", "num_nets", "baselines", "select_on_test",
+        "model", "train", "augment", "aldt", "ensemble", "consistency", "mask", "evalnet", "joint",
     }
 )  # fmt: skip
 """Top-level keys that `plan.make_plan` copies into the stages which read them. They are not shared inputs: a
 key of EvalNets must not keep two methods from sharing LDT's nets."""
 NOT_SHARED = PLACES | {
     # Read by the final table and the report only.
-    "top",
+    "report_top_k",
 }
 """Single keys that are no shared inputs. `data.*` is not either: the hash of the packed data has it."""
 

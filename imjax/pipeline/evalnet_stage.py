@@ -67,7 +67,7 @@ def _pairs_of_candidates(
 ) -> training_sets.Pairs:
     """Each image with each candidate's mask (on val, a few of each stage's), and once with the truth."""
     data = dataset.splits[split]
-    count = 0 if split == "labeled" else stage.pairs.val_candidates
+    count = 0 if split == "labeled" else stage.pairs.val_members
     masks = [model.predict_labels(data.images, count) for model in models]
     parts = [
         map_images(evalnet.candidate_example, data.images, data.labels, mask, spec=dataset.spec)
@@ -83,9 +83,9 @@ def _pairs_of_ensembles(
     data, settings, seed = dataset.splits[split], stage.pairs, stage.seed
     labels = np.concatenate([model.predict_labels(data.images) for model in models])
     parts = []
-    for number in range(settings.passes if split == "labeled" else settings.val_passes):
+    for number in range(settings.epochs if split == "labeled" else settings.val_epochs):
         draws = rng.numpy(seed, STREAMS[split], number)
-        members = _draw_members(draws, labels, settings.fewest, settings.most)
+        members = _draw_members(draws, labels, settings.min_members, settings.max_members)
         kernels = draws.choice(np.array(settings.kernels, np.int32), (len(data.images), 2))
         keys = jax.random.split(rng.key(seed, STREAMS[split], number), len(data.images))
         parts.append(
@@ -119,16 +119,18 @@ def _pair(
     )  # fmt: skip
 
 
-def _draw_members(draws: np.random.Generator, labels: np.ndarray, fewest: int, most: int) -> np.ndarray:
-    """Labels of `fewest` to `most` different candidates per image, `[n, most, ...]`, repeats filling up.
+def _draw_members(
+    draws: np.random.Generator, labels: np.ndarray, min_members: int, max_members: int
+) -> np.ndarray:
+    """Labels of so many different candidates per image, `[n, max_members, ...]`, repeats filling up.
 
     A repeated member changes no consensus, so the number varies while the shape does not.
     """
     count, n = labels.shape[:2]
-    most = min(most, count)
-    chosen = np.argsort(draws.random((n, count)), 1)[:, :most]
-    size = draws.integers(min(fewest, most), most + 1, (n, 1))
-    chosen = np.where(np.arange(most) < size, chosen, chosen[:, :1])
+    max_members = min(max_members, count)
+    chosen = np.argsort(draws.random((n, count)), 1)[:, :max_members]
+    size = draws.integers(min(min_members, max_members), max_members + 1, (n, 1))
+    chosen = np.where(np.arange(max_members) < size, chosen, chosen[:, :1])
     return labels[chosen, np.arange(n)[:, None]]
 
 
@@ -152,7 +154,7 @@ def train(
     save_nets(out / "nets", fitted.variables)
     write_json(out / "train.json", fitted.metadata() | {"model": dataclasses.asdict(stage.model)})
     best = fitted.value[fitted.ranked()[0]]
-    monitor.log(f"val {objective.selection_metric} {best:.4f} (best of {stage.candidates})")
+    monitor.log(f"val {objective.selection_metric} {best:.4f} (best of {stage.num_nets})")
     return {"pairs": len(learn["image"])}
 
 

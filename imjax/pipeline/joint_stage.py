@@ -87,7 +87,7 @@ def make_system(stage: JointStage, spec: DatasetSpec) -> System:
     """The nets and the method of a stage."""
     method = JOINT_METHODS[stage.joint_method]
     net = create_backbone(stage.model, spec, method.auxiliary_decoders)
-    return System(net, method, stage.joint, spec, stage.weighting)
+    return System(net, method, stage.joint, spec)
 
 
 def _trained_model(
@@ -96,7 +96,7 @@ def _trained_model(
     """Every net of every system, those of one system next to each other."""
     nets = split_nets(variables, system.num_nets)
     weights = jax.tree.map(lambda *leaves: np.stack(leaves, 1).reshape(-1, *leaves[0].shape[1:]), *nets)
-    every = tuple(range(stage.candidates * system.num_nets))
+    every = tuple(range(stage.num_nets * system.num_nets))
     auxiliaries, joint = system.method.auxiliary_decoders, stage.joint
     return TrainedModel(
         stage.name, spec, stage.model, auxiliaries, weights, every, runtime,

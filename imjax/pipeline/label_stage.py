@@ -50,7 +50,7 @@ def run(
     """
     spec, images = dataset.spec, dataset.splits["unlabeled"].images
     model = load_stage(artifacts.folder(stage.nets), spec, runtime)
-    if stage.threshold is None:
+    if stage.keep_threshold is None:
         labeling = Labeling(stage.method, spec, stage.ensemble, stage.mask)
         key = rng.key(stage.seed, "label", stage.generation)
         pair = model.pseudo_label(labeling, images, key, stage.members)
@@ -59,7 +59,7 @@ def run(
         candidates = model.predict_labels(images, stage.members)
         score_masks = _evalnet_scorer(stage, dataset, artifacts, runtime)
         kept = _previously_kept(stage, artifacts)
-        pair, score = select_best_masks(images, [*candidates, *kept], score_masks, stage.threshold)
+        pair, score = select_best_masks(images, [*candidates, *kept], score_masks, stage.keep_threshold)
     copies = _copies(stage, score)
     out = artifacts.folder_in_progress(stage.name)
     np.savez(
@@ -151,7 +151,7 @@ def select_best_masks(
 def _copies(stage: LabelStage, score: np.ndarray) -> np.ndarray:
     """Augmented copies per pair, int32 `[n]`."""
     if stage.copies in ("scored", "oracle"):
-        return np.asarray(jax.vmap(lambda s: pair_scores.copies(s, stage.lowest, stage.highest))(score))
+        return np.asarray(jax.vmap(lambda s: pair_scores.copies(s, stage.min_score, stage.max_score))(score))
     return np.full(len(score), 1 if stage.copies == "one" else 0, np.int32)
 
 

@@ -7,7 +7,6 @@ import dataclasses
 from imjax.config.schema import LEVELS, AugmentStrength, Config, Model
 from imjax.methods import validate
 from imjax.methods.generational.base import GenerationalMethod
-from imjax.methods.joint import loss
 from imjax.methods.registry import GENERATIONAL_METHODS, JOINT_METHODS
 from imjax.pipeline.stages import EvalNetStage, JointStage, LabelStage, PairsStage, Stage, TrainStage
 
@@ -42,10 +41,9 @@ def _joint_stage(config: Config) -> JointStage:
         f"train_{validate.title(config)}",
         validate.title(config),
         config.method,
-        loss.active_weighting(config.joint, config.metassl),
         config.joint,
-        config.candidates,
-        _model(config, config.model.alpha),
+        config.num_nets,
+        _model(config, config.model.width),
         config.train,
         config.ensemble.members,
         config.mask,
@@ -58,8 +56,8 @@ def _evalnet_stages(config: Config, chosen: GenerationalMethod, starts: tuple[st
     e = config.evalnet
     nets = tuple(f"train_{start}" for start in starts)
     pairs = PairsStage("pairs", chosen.evalnet_targets, nets, e.pairs, config.seed)
-    model = _model(config, e.alpha)
-    return [pairs, EvalNetStage("evalnet", "pairs", e.candidates, model, e.train, config.seed)]
+    model = _model(config, e.width)
+    return [pairs, EvalNetStage("evalnet", "pairs", e.num_nets, model, e.train, config.seed)]
 
 
 def _generation_stages(config: Config, chosen: GenerationalMethod) -> list[Stage]:
@@ -90,16 +88,16 @@ def _label_stage(
         chosen.copies,
         "evalnet" if judged else None,
         config.ensemble.members if judged else 0,
-        config.evalnet.lowest,
-        config.evalnet.highest,
-        config.evalnet.threshold if chooses else None,
+        config.evalnet.min_score,
+        config.evalnet.max_score,
+        config.evalnet.keep_threshold if chooses else None,
         previous if chooses else None,
     )
 
 
 def _baseline_stage(config: Config, name: str) -> TrainStage:
     return _train_stage(
-        config, name=f"train_{name}", method=name, start=name, candidates=config.num_baseline_nets
+        config, name=f"train_{name}", method=name, start=name, num_nets=config.num_baseline_nets
     )
 
 
@@ -111,24 +109,24 @@ def _consistency_stage(config: Config) -> TrainStage:
         name="train_consistency",
         method="consistency",
         start="ldt",
-        candidates=config.candidates,
+        num_nets=config.num_nets,
         train=dataclasses.replace(config.train, epochs=c.epochs),
         warm="train_ldt",
-        consistency=AugmentStrength(c.blur[level], c.noise[level], c.gain[level], c.offset[level]),
+        consistency=AugmentStrength(c.blur[level], c.noise[level], c.contrast[level], c.brightness[level]),
     )
 
 
 def _generation_stage(config: Config, chosen: GenerationalMethod, generation: int, pseudo: str) -> TrainStage:
     a = config.augment
     strength = AugmentStrength(
-        a.blur[generation], a.noise[generation], a.gain[generation], a.offset[generation]
+        a.blur[generation], a.noise[generation], a.contrast[generation], a.brightness[generation]
     )
     return _train_stage(
         config,
         name=f"train_g{generation}",
         method=config.method,
         start=chosen.start,
-        candidates=config.candidates,
+        num_nets=config.num_nets,
         model=_model(config, chosen.width(config.model, generation)),
         generation=generation,
         pseudo=pseudo,
@@ -146,7 +144,7 @@ def _train_stage(config: Config, **settings) -> TrainStage:
         originals=False,
         strength=None,
         aldt=config.aldt,
-        model=_model(config, config.model.alpha),
+        model=_model(config, config.model.width),
         train=config.train,
         ensemble=config.ensemble.members,
         mask=config.mask,
@@ -158,7 +156,7 @@ def _train_stage(config: Config, **settings) -> TrainStage:
 
 def _model(config: Config, width: float) -> Model:
     """The run's nets at one width: widths of other stages must not change a stage's digest."""
-    return dataclasses.replace(config.model, alpha=width, width_per_generation=())
+    return dataclasses.replace(config.model, width=width, width_per_generation=())
 
 
 def describe(stages: tuple[Stage, ...]) -> str:
@@ -183,20 +181,20 @@ def _describe(stage: Stage) -> str:
     if isinstance(stage, JointStage):
         nets = JOINT_METHODS[stage.joint_method].num_nets(stage.joint)
         steps = stage.train.steps_per_epoch or "⌊images/batch⌋"
-        return f"{stage.candidates} systems of {nets} nets, {stage.train.epochs} epochs of {steps} steps"
+        return f"{stage.num_nets} systems of {nets} nets, {stage.train.epochs} epochs of {steps} steps"
     if isinstance(stage, PairsStage):
         if stage.of == "candidates":
             return "the candidates' masks and the truth"
-        return f"{stage.pairs.passes} passes over the labeled images, {stage.pairs.val_passes} over val"
+        return f"{stage.pairs.epochs} passes over the labeled images, {stage.pairs.val_epochs} over val"
     if isinstance(stage, EvalNetStage):
-        return f"{stage.candidates} EvalNets α={stage.model.alpha:g}, {stage.train.epochs} epochs"
+        return f"{stage.num_nets} EvalNets α={stage.model.width:g}, {stage.train.epochs} epochs"
     return _describe_labeling(stage)
 
 
 def _describe_labeling(stage: LabelStage) -> str:
     evalnets = "the best EvalNet" if stage.num_evalnets == 1 else f"the best {stage.num_evalnets} EvalNets"
-    if stage.threshold is not None:
-        return f"of each image the mask that {evalnets} score highest, kept from {stage.threshold:g} on"
+    if stage.keep_threshold is not None:
+        return f"of each image the mask that {evalnets} score highest, kept from {stage.keep_threshold:g} on"
     who = "the best net" if stage.members == 1 else f"the best {stage.members} nets"
     by = f" by {evalnets}" if stage.num_evalnets else ""
     return f"{stage.method} by {who}, copies: {stage.copies}{by}"
@@ -204,9 +202,7 @@ def _describe_labeling(stage: LabelStage) -> str:
 
 def _describe_training(stage: TrainStage) -> str:
     steps = stage.train.steps_per_epoch or "⌊images/batch⌋"
-    parts = [
-        f"{stage.candidates} U-Nets α={stage.model.alpha:g}, {stage.train.epochs} epochs of {steps} steps"
-    ]
+    parts = [f"{stage.num_nets} U-Nets α={stage.model.width:g}, {stage.train.epochs} epochs of {steps} steps"]
     if stage.strength:
         parts.append(f"copies {dataclasses.astuple(stage.strength)}")
     if stage.consistency:

@@ -78,7 +78,7 @@ def run_training(
     check_data.check_spec(config.method, packed.spec)
     check_data.check_truth(config, packed)
     # Both must precede the first use of a device.
-    devices.configure(cache, max(config.candidates, config.num_baseline_nets, config.evalnet.candidates))
+    devices.configure(cache, max(config.num_nets, config.num_baseline_nets, config.evalnet.num_nets))
     distributed.start(pod)
     with disk.explained(workdir), distributed.folder(workdir) as folder, lock.held(folder):
         rows = _run_stages(

@@ -30,7 +30,7 @@ class TrainStage:
     strength: AugmentStrength | None
     """Of the augmented copies of pseudo-labeled pairs."""
     aldt: Aldt
-    candidates: int
+    num_nets: int
     model: Model
     """With the width of this stage's nets."""
     train: Train
@@ -61,9 +61,8 @@ class JointStage:
     """Column `method` of results.csv."""
     joint_method: str
     """Name in `imjax.methods.registry`."""
-    weighting: str
     joint: Joint
-    candidates: int
+    num_nets: int
     """Systems."""
     model: Model
     train: Train
@@ -99,7 +98,7 @@ class EvalNetStage:
 
     name: str
     pairs: str
-    candidates: int
+    num_nets: int
     model: Model
     """With the width of EvalNets."""
     train: Train
@@ -131,9 +130,9 @@ class LabelStage:
     evalnets: str | None
     num_evalnets: int
     """The best of `evalnets`, whose mean score counts (methods.md 1.2); 0 without."""
-    lowest: float
-    highest: float
-    threshold: float | None
+    min_score: float
+    max_score: float
+    keep_threshold: float | None
     """EvalNets select among the nets' masks and keep those from this score on; None: the labeler labels."""
     previous_labels: str | None
     """Label stage of the previous generation, whose kept masks compete again."""

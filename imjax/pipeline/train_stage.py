@@ -63,7 +63,7 @@ def run(
     fitted = fit_stage(
         stage, objective, phases, val, artifacts, runtime, monitor, least_images=_least_images(stage, dataset)
     )
-    every = tuple(range(stage.candidates))
+    every = tuple(range(stage.num_nets))
     model = TrainedModel(stage.name, dataset.spec, stage.model, 0, fitted.variables, every, runtime)
     evaluations = measure(dataset, model)
     # The monitored value only picked each candidate's epoch; the metric ranks candidates (methods.md 1.1).
@@ -114,7 +114,7 @@ def fit_stage(
     `phases` are the training sets of the objective's losses, or several by name that share every batch; see
     `steps_per_epoch` for `least_images`.
     """
-    members = runtime.place(stage.candidates, lambda: _member_bytes(stage, objective, phases, val, runtime))
+    members = runtime.place(stage.num_nets, lambda: _member_bytes(stage, objective, phases, val, runtime))
     log_parameter_overview(objective)
     checkpoints = Checkpoints(artifacts.checkpoints(stage.name))
     sources = [runtime.load(examples, members) for examples in phases]

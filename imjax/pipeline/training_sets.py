@@ -62,7 +62,7 @@ def _copy(
 
 def kernel_strength(strength: AugmentStrength) -> augment.AugmentStrength:
     """The configuration's strength as the pytree that the augmentation kernels take."""
-    return augment.AugmentStrength(strength.blur, strength.noise, strength.gain, strength.offset)
+    return augment.AugmentStrength(strength.blur, strength.noise, strength.contrast, strength.brightness)
 
 
 def blocked(images: np.ndarray, labels: np.ndarray, masks: np.ndarray, inputs: bool, outputs: bool) -> Pairs:

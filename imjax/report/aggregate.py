@@ -20,10 +20,10 @@ from imjax.report.load import RunRecord, to_generation
 
 # select_on_test has a warning of its own, and is absent in older runs, where it means False.
 # The pixel weighting is part of a run's method name.
-VARYING_KEYS = PLACES | {"method", "seed", "baselines", "select_on_test", "metassl", "joint.weighting"}
+VARYING_KEYS = PLACES | {"method", "seed", "baselines", "select_on_test", "joint.pixel_weighting"}
 """Configuration keys in which runs that are shown together may differ."""
 
-EXTENT_KEYS = {"generations", "top"}
+EXTENT_KEYS = {"generations", "report_top_k"}
 """Keys that say how long a run is and what is averaged; they make no other method of it."""
 
 FEWER_LABELS = {"fdt": "ldt", "aldt": "ldt"}
@@ -58,7 +58,7 @@ class Entry:
     method: str
     generation: int | None
     results: pd.DataFrame
-    """Columns of `RunRecord.results`, and each row's `run` (a number), `top` and `select_on_test`."""
+    """Columns of `RunRecord.results`, and of each row `run` (a number), `report_top_k`, `select_on_test`."""
 
     @property
     def num_seeds(self) -> int:
@@ -80,9 +80,9 @@ class Entry:
         return {key: summarize_seeds(values) for key, values in first.groupby(["metric", "class_name"]).value}
 
     def top_mean(self, metric: str) -> Spread | None:
-        """Mean value of the `config.top` candidates ranked first."""
+        """Mean value of the `config.report_top_k` candidates ranked first."""
         rows = self._select_means(metric)
-        rows = rows[rows["rank"] <= rows["top"]]
+        rows = rows[rows["rank"] <= rows["report_top_k"]]
         # A candidate without a value would make the mean one of fewer than it says: fmean then gives NaN.
         return summarize_seeds(
             statistics.fmean(values) for _, values in rows.groupby("seed", sort=False).value
@@ -130,9 +130,9 @@ class DatasetResults:
         return sorted(metrics, key=lambda metric: metric != self.metric)
 
     @property
-    def top(self) -> str:
+    def report_top_k(self) -> str:
         """How many candidates `Entry.top_mean` averages: `2`, or `2/3` where the runs differ."""
-        return "/".join(sorted({str(run.config.get("top", 1)) for run in self.runs}, key=int))
+        return "/".join(sorted({str(run.config.get("report_top_k", 1)) for run in self.runs}, key=int))
 
     def published_value(self, method: str, generation: int | None, metric: str | None = None) -> float | None:
         """Test value in the paper; without `metric` that of the primary metric."""
@@ -146,7 +146,9 @@ class DatasetResults:
 def _concat_results(runs: Sequence[RunRecord]) -> pd.DataFrame:
     """Test results of the runs, with each seed of a method and generation once, and columns of their runs."""
     tables = [
-        run.test_results.assign(run=i, top=run.config.get("top", 1), select_on_test=run.select_on_test)
+        run.test_results.assign(
+            run=i, report_top_k=run.config.get("report_top_k", 1), select_on_test=run.select_on_test
+        )
         for i, run in enumerate(runs)
     ]
     results = pd.concat(tables, ignore_index=True)

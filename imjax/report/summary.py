@@ -62,5 +62,5 @@ def _describe_entry(results: DatasetResults, entry: Entry) -> str:
     top_mean = format_mean(entry.top_mean(results.metric))
     return (
         f"{names.method_title(entry.method)} reaches a test {results.metric_title} of {format_mean(best)} "
-        f"{seeds} (mean of the best {results.top} candidates {top_mean}{reference})"
+        f"{seeds} (mean of the best {results.report_top_k} candidates {top_mean}{reference})"
     )

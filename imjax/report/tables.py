@@ -68,7 +68,7 @@ def tabulate_results(results: DatasetResults) -> Table:
     """Test metrics, one line per method and generation."""
     entries, metrics, published_metric = results.entries, results.metrics, find_published_metric(results)
     head = [names.metric_title(metric) for metric in metrics]
-    head.insert(1, f"{results.metric_title}, mean of best {results.top}")
+    head.insert(1, f"{results.metric_title}, mean of best {results.report_top_k}")
     if published_metric:
         head[2:2] = [f"published {names.metric_title(published_metric)}", "measured − published"]
     rows = []
@@ -83,7 +83,7 @@ def tabulate_results(results: DatasetResults) -> Table:
         rows.append((title + ON_TEST if entry.ranked_on_test else title, *cells))
     caption = (
         f"Test split. Each value is that of the candidate that is {_describe_ranking(entries)}; next to the "
-        f"{results.metric_title} is its mean over the best {results.top} candidates. "
+        f"{results.metric_title} is its mean over the best {results.report_top_k} candidates. "
         f"{_describe_direction(metrics)}{_describe_seeds(entries)}"
     )
     if published_metric:

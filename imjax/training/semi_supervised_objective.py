@@ -35,8 +35,6 @@ class System(NamedTuple):
     method: JointMethod
     joint: Joint
     spec: DatasetSpec
-    weighting: str
-    """One of `joint_schema.WEIGHTINGS`."""
 
     @property
     def num_nets(self) -> int:
@@ -64,7 +62,7 @@ def joint_objective(system: System, size: tuple[int, ...]) -> Objective:
         outputs, views, batch_stats = _forward(system, variables, batch, key)
         result = joint_loss(
             outputs, views.label, state["step"], state["thresholds"],
-            method=system.method, joint=system.joint, spec=spec, weighting=system.weighting,
+            method=system.method, joint=system.joint, spec=spec,
         )  # fmt: skip
         state = state | {"step": state["step"] + 1, "thresholds": result.thresholds}
         # Not the whole loss: the growth of the ramp-up would look like a plateau.
@@ -86,7 +84,7 @@ def joint_objective(system: System, size: tuple[int, ...]) -> Objective:
         eval_fn,
         spec.selection_metric,
         spec.selection_metric != "loss",
-        metric_names(system.method, spec, system.weighting),
+        metric_names(system.method, spec, system.joint.pixel_weighting),
     )
 
 
@@ -102,7 +100,7 @@ def _init_variables(system: System, size: tuple[int, ...], key: jax.Array) -> Va
     variables = {
         part: {net_name(i): net[part] for i, net in enumerate(nets)} for part in ("params", "batch_stats")
     }
-    thresholds = initial_thresholds(system.method, system.joint, system.spec, system.weighting)
+    thresholds = initial_thresholds(system.method, system.joint, system.spec)
     state = {"step": jnp.zeros((), jnp.int32), "thresholds": thresholds}
     if system.method.has_teacher:
         # Copies: the training step donates its arguments, and one buffer cannot be donated twice.
@@ -119,7 +117,7 @@ def _forward(
     views = BatchViews(batch, system.joint, system.spec.rotation_invariant, views_key)
     nets = StudentForward(system.net, system.spec.kind, variables, nets_key)
     # MetaSSL needs the pairs of labeled images too, whatever the method does with them.
-    with_labeled = system.weighting == "metassl"
+    with_labeled = system.joint.pixel_weighting == "metassl"
     outputs = system.method.forward(nets, views, system.joint, with_labeled)
     return outputs, views, nets.batch_stats
 
@@ -169,12 +167,12 @@ def make_loss_visualizer(system: System) -> Callable[[Variables, dict, jax.Array
         thresholds = variables["method"]["thresholds"]
         initial = jnp.full(pair.reference.shape[-1], system.joint.metassl.threshold)
         region = region_map(pair, thresholds["unlabeled"][0] if thresholds else initial)
-        if system.weighting == "metassl":
+        if system.joint.pixel_weighting == "metassl":
             unlabeled, _ = system.method.region_weights(system.joint.metassl)
             by_region = jnp.asarray(unlabeled, jnp.float32)
             weight = by_region[region] / by_region.max()
         else:
-            weight = pixel_weights(pair, system.weighting)
+            weight = pixel_weights(pair, system.joint.pixel_weighting)
         return LossVisuals(
             views.split(views.images)[1],
             most_probable_class(pair.reference),

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from imjax.config.schema import Synthetic
 from imjax.data import intensity, pack
 from imjax.data.options import DataOptions
 from imjax.data.synthetic import writers
@@ -39,9 +40,11 @@ def test_an_image_of_one_value_is_black():
 
 
 def test_packed_images_are_those_and_labels_the_same(tmp_path):
-    small = dict(size=(32, 32), synthetic_train=10, synthetic_val=2, synthetic_test=2)
+    small = dict(size=(32, 32), synthetic=Synthetic(10, 2, 2))
     plain, other = (
-        pack.load_packed(pack.prepare_dataset(DataOptions("synthetic", **small, stretch=on), tmp_path))
+        pack.load_packed(
+            pack.prepare_dataset(DataOptions("synthetic", **small, percentile_normalize=on), tmp_path)
+        )
         for on in (False, True)
     )
     assert plain.manifest["hash"] != other.manifest["hash"]
@@ -59,7 +62,8 @@ def test_slices_are_stretched_one_by_one_and_volumes_as_a_whole(tmp_path):
     writers.write_synthetic("acdc", raw, {"train": 3, "val": 1, "test": 1}, size=(48, 48))
     packed = pack.load_packed(
         pack.prepare_dataset(
-            DataOptions("acdc", str(raw), (48, 48), label_fraction=0.5, stretch=True), tmp_path / "c"
+            DataOptions("acdc", str(raw), (48, 48), label_fraction=0.5, percentile_normalize=True),
+            tmp_path / "c",
         )
     )
     for split in packed.splits.values():
@@ -70,7 +74,11 @@ def test_slices_are_stretched_one_by_one_and_volumes_as_a_whole(tmp_path):
 def test_unlike_brightness_is_remarked_and_only_then():
     # Two of eleven images end at 100 and the rest at 200: percentiles 10 and 90 are places 1 and 9.
     (line,) = intensity.brightness_warnings([100.0, 100.0, *[200.0] * 9])
-    assert "about 100 in the darkest" in line and "200 in the brightest" in line and "--stretch" in line
+    assert (
+        "about 100 in the darkest" in line
+        and "200 in the brightest" in line
+        and "--percentile_normalize" in line
+    )
     assert not intensity.brightness_warnings(
         [151.0, 151.0, *[200.0] * 9]
     ) and not intensity.brightness_warnings([])

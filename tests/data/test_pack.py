@@ -8,17 +8,18 @@ import cv2
 import numpy as np
 import pytest
 
+from imjax.config.schema import Synthetic
 from imjax.data import pack, preprocess
 from imjax.data.options import DataOptions
 from imjax.data.readers import registry
 from imjax.data.spec import VOID
 from imjax.errors import UserError
 
-SMALL = DataOptions("synthetic", size=(32, 48), synthetic_train=10, synthetic_val=3, synthetic_test=2)
+SMALL = DataOptions("synthetic", size=(32, 48), synthetic=Synthetic(10, 3, 2))
 
 
 def suim(raw, **changes) -> DataOptions:
-    return dataclasses.replace(DataOptions("suim", str(raw), size=(32, 32), crops=2), **changes)
+    return dataclasses.replace(DataOptions("suim", str(raw), size=(32, 32), random_crops=2), **changes)
 
 
 def fails(options: DataOptions, cache) -> str:
@@ -60,7 +61,7 @@ def test_manifest(tmp_path):
     ) == pytest.approx(1)
     assert entry["count"] == 9 and set(entry["sha256"]) == {"images", "labels"}
     assert len(packed.manifest["common_sources"]) == 6 and not any(packed.manifest["common_sources"].values())
-    assert packed.manifest["options"]["synthetic_train"] == 10
+    assert packed.manifest["options"]["synthetic"]["num_train"] == 10
 
 
 def test_crops_of_one_source_stay_together(originals, tmp_path):
@@ -150,12 +151,12 @@ def test_incomplete_folder_is_made_anew(tmp_path):
     [
         ({"size": (32, 40)}, "multiples of 16"),
         ({"size": (0, 32)}, "multiples of 16"),
-        ({"crops": -1}, "crops = -1"),
-        ({"overlap": 1.0}, "overlap = 1.0"),
-        ({"overlap": -0.1}, "overlap = -0.1"),
-        ({"overlap": 0.5, "crops": 2}, "crops = 2 and overlap = 0.5"),
+        ({"random_crops": -1}, "random_crops = -1"),
+        ({"tile_overlap": 1.0}, "tile_overlap = 1.0"),
+        ({"tile_overlap": -0.1}, "tile_overlap = -0.1"),
+        ({"tile_overlap": 0.5, "random_crops": 2}, "random_crops = 2 and tile_overlap = 0.5"),
         ({"dataset": "cats"}, "'cats' is not known"),
-        ({"synthetic_test": 0}, "0 source images left for test"),
+        ({"synthetic": Synthetic(10, 3, 0)}, "0 source images left for test"),
     ],
 )
 def test_bad_options(tmp_path, changes, says):
@@ -200,7 +201,7 @@ def test_crops_are_squares_of_the_stated_sides():
     height, width = 700, 900
     image = np.zeros((height, width, 3), np.uint8)
     label = np.broadcast_to((np.arange(width) // 4).astype(np.uint8), (height, width)).copy()
-    options = DataOptions("suim", size=(256, 256), crops=40)
+    options = DataOptions("suim", size=(256, 256), random_crops=40)
     spans = [
         4 * (int(y.max()) - int(y.min()) + 1) for _, y in preprocess.cut_crops(image, label, "a", options)
     ]
@@ -230,7 +231,7 @@ def test_grid_of_crops(shape, overlap, tops, lefts, side):
     for top, left, _ in preprocess.tile_corners(shape, overlap, 256):
         covered[top : top + side, left : left + side] = True
     assert covered.all()
-    options = DataOptions("hela", size=(32, 32), overlap=overlap)
+    options = DataOptions("hela", size=(32, 32), tile_overlap=overlap)
     image = np.zeros((*shape, 1), np.uint8)
     assert preprocess.count_crops(shape, options) == len(
         [*preprocess.cut_crops(image, image[..., 0], "a", options)]

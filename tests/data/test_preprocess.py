@@ -37,7 +37,7 @@ def test_padding_mirrors_the_image_and_voids_the_label(planes):
     draw = np.random.default_rng(0)
     image = draw.integers(0, 256, (7, 10, 3), dtype=np.uint8)
     label = draw.integers(0, 2, (7, 10, *planes), dtype=np.uint8)
-    options = dataclasses.replace(OPTIONS, fit="pad")
+    options = dataclasses.replace(OPTIONS, resize_mode="pad")
     ((wide, truth),) = preprocess.cut_crops(image, label, "a", options)
     assert wide.shape == (16, 32, 3) and truth.shape == (16, 32, *planes)
 
@@ -57,7 +57,7 @@ def test_padding_mirrors_the_image_and_voids_the_label(planes):
 
 def test_a_grid_without_overlap_is_every_pixel_once():
     image = np.arange(32 * 48, dtype=np.uint16).astype(np.uint8).reshape(32, 48, 1).repeat(3, -1)
-    options = DataOptions("folder", size=(16, 16), fit="crop")
+    options = DataOptions("folder", size=(16, 16), resize_mode="crop")
     found = list(preprocess.cut_crops(image, image[..., 0], "a", options))
     assert len(found) == preprocess.count_crops((32, 48), options) == 6
     rows = [np.concatenate([label for _, label in found[i : i + 3]], axis=1) for i in (0, 3)]
@@ -65,7 +65,7 @@ def test_a_grid_without_overlap_is_every_pixel_once():
 
 
 def test_drawn_crops_come_before_the_grid():
-    options = DataOptions("folder", size=(16, 16), fit="crop", crops=3)
+    options = DataOptions("folder", size=(16, 16), resize_mode="crop", random_crops=3)
     image = np.zeros((40, 40, 3), np.uint8)
     assert len(list(preprocess.cut_crops(image, image[..., 0], "a", options))) == 3 and not options.grid
 
@@ -73,8 +73,8 @@ def test_drawn_crops_come_before_the_grid():
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"fit": "stretch"}, "fit = 'stretch', expected one of resize, crop, pad"),
-        ({"fit": "pad", "crops": 2}, "fit = 'pad' beside crops"),
+        ({"resize_mode": "stretch"}, "resize_mode = 'stretch', expected one of resize, crop, pad"),
+        ({"resize_mode": "pad", "random_crops": 2}, "resize_mode = 'pad' beside random_crops"),
     ],
 )
 def test_bad_fits(changes, says, tmp_path):

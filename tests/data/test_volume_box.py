@@ -54,8 +54,12 @@ def test_what_is_cut_off_is_counted():
     [
         ("la", {}, "depth = 0, expected a multiple of 16: LA heart has volumes"),
         ("acdc", {"depth": 16}, "depth = 16, expected 0: ACDC has images"),
-        ("la", {"depth": 16, "crops": 2}, "crops = 2 .* expected 0: volumes are packed whole"),
-        ("la", {"depth": 16, "overlap": 0.5}, "overlap = 0.5, expected 0: volumes are packed whole"),
+        ("la", {"depth": 16, "random_crops": 2}, "random_crops = 2 .* expected 0: volumes are packed whole"),
+        (
+            "la",
+            {"depth": 16, "tile_overlap": 0.5},
+            "tile_overlap = 0.5, expected 0: volumes are packed whole",
+        ),
     ],
 )
 def test_boxes_are_for_volumes(dataset, changes, message):

@@ -11,7 +11,7 @@ from imjax.models.unet_dropout import UNetDropout
 from imjax.training.checkpoints import save_nets
 
 MODEL = {
-    "backbone": "benchmark", "alpha": 1.0, "width_per_generation": (1.0, 2.0), "dropout": 0.0,
+    "backbone": "unet_dropout", "width": 1.0, "width_per_generation": (1.0, 2.0), "dropout": 0.0,
     "features": (4, 8),
     "dropouts": (0.0, 0.0), "momentum": 0.9, "dtype": "float32", "convolution": "auto",
 }  # fmt: skip
@@ -31,15 +31,15 @@ SPECS = {
 }
 
 
-def net(outputs, alpha=1.0):
+def net(outputs, width=1.0):
     """The module that `MODEL` stands for."""
-    return UNetDropout(outputs, tuple(int(n * alpha) for n in MODEL["features"]), MODEL["dropouts"])
+    return UNetDropout(outputs, tuple(int(n * width) for n in MODEL["features"]), MODEL["dropouts"])
 
 
-def variables(seed, spec, size, count, alpha=1.0):
+def variables(seed, spec, size, count, width=1.0):
     """Drawn weights of nets, numpy leaves `[count, ...]`; statistics as for mean 0 and variance 1."""
     image = jax.ShapeDtypeStruct((1, *size, spec.channels), np.uint8)
-    shapes = jax.eval_shape(net(spec.outputs, alpha).init, jax.random.key(0), image)
+    shapes = jax.eval_shape(net(spec.outputs, width).init, jax.random.key(0), image)
     draw = np.random.default_rng(seed)
 
     def fill(path, leaf):
@@ -56,8 +56,8 @@ def make_run(workdir, spec, stages=("train_ldt", "train_g0"), size=(8, 8), nets=
     config = {
         "method": method, "model": MODEL, "mask": MASK, "eval_batch_size": 3,
         "data": {
-            "height": size[0], "width": size[1], "crops": 0, "overlap": 0.0,
-            "depth": 0, "fit": "resize", "stretch": False, "dir": "/no/such/folder",
+            "height": size[0], "width": size[1], "random_crops": 0, "tile_overlap": 0.0,
+            "depth": 0, "resize_mode": "resize", "percentile_normalize": False, "dir": "/no/such/folder",
         },
         "joint": {"patch": (), "predict_overlap": 0.5},
     }  # fmt: skip
@@ -72,7 +72,7 @@ def make_run(workdir, spec, stages=("train_ldt", "train_g0"), size=(8, 8), nets=
         width = (
             MODEL["width_per_generation"][int(name[-1])] if method == "im_p" and name[-1].isdigit() else 1.0
         )
-        model = MODEL | {"alpha": width, "width_per_generation": ()}
+        model = MODEL | {"width": width, "width_per_generation": ()}
         train = {"model": model, "auxiliary_decoders": 0, "trained": nets, "ranked": list(range(nets))[::-1]}
         (folder / "train.json").write_text(json.dumps(train))
         (folder / "DONE.json").write_text("{}")

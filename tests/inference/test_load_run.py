@@ -49,9 +49,9 @@ def unfinished(run):
 def test_the_last_stage_of_the_method(run, unfinished):
     found = load_model(run)
     # IM+ grows: the second generation is the second width. Ranks are those of train.json.
-    assert (found.name, found.model.alpha, found.ranked, found.size) == ("train_g1", 2.0, (1, 0), (8, 8))
+    assert (found.name, found.model.width, found.ranked, found.size) == ("train_g1", 2.0, (1, 0), (8, 8))
     unfinished("train_g1")
-    assert load_model(run).model.alpha == 1.0
+    assert load_model(run).model.width == 1.0
     unfinished("train_g0")
     assert load_model(run).name == "train_ldt"
     unfinished("train_ldt")

@@ -258,7 +258,11 @@ def test_the_command_on_a_copied_run_with_a_bad_file(runs, folder, tmp_path, com
 
 def test_nets_of_crops_get_tiles(runs, tmp_path):
     """A grid of crops has the images' own pixels, random ones (SUIM) have not."""
-    cases = (({"fit": "crop"}, True), ({"overlap": 0.3}, True), ({"crops": 4, "fit": "crop"}, False))
+    cases = (
+        ({"resize_mode": "crop"}, True),
+        ({"tile_overlap": 0.3}, True),
+        ({"random_crops": 4, "resize_mode": "crop"}, False),
+    )
     for number, (data, tiled) in enumerate(((({}), False), *cases)):
         copy = tmp_path / str(number)
         shutil.copytree(runs["binary"], copy)
@@ -273,7 +277,11 @@ def test_images_come_as_in_training(runs, folder, tmp_path, command_environment)
     copy = shutil.copytree(runs["binary"], tmp_path / "copy")
     record = json.loads((copy / "config.json").read_text())
     masks = {}
-    for name, data in (("plain", {}), ("stretched", {"stretch": True}), ("padded", {"fit": "pad"})):
+    for name, data in (
+        ("plain", {}),
+        ("stretched", {"percentile_normalize": True}),
+        ("padded", {"resize_mode": "pad"}),
+    ):
         (copy / "config.json").write_text(
             json.dumps(record | {"config": record["config"] | {"data": record["config"]["data"] | data}})
         )

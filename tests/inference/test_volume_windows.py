@@ -91,7 +91,7 @@ def test_probabilities_are_averaged_where_windows_overlap(batch):
 
 
 SPEC = DatasetSpec("toy", "Toy", "binary", ("organ",), ((255, 0, 0),), channels=1, dims=3)
-MODEL = Model(backbone="benchmark", features=(4, 8), dropouts=(0.0, 0.0), dtype="float32")
+MODEL = Model(backbone="unet_dropout", features=(4, 8), dropouts=(0.0, 0.0), dtype="float32")
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from launch.grid import make_points
 ROOT = Path(__file__).parents[2]
 CONFIG = "configs/demo.py:tiny"
 # Epochs enough to be stopped in, and as little as can be of all else.
-SETTINGS = ["method=ldt", "baselines=()", "data.height=32", "data.width=32", "data.synthetic_train=40"]
+SETTINGS = ["method=ldt", "baselines=()", "data.height=32", "data.width=32", "data.synthetic.num_train=40"]
 SETTINGS += ["train.epochs=24", "train.steps_per_epoch=4"]
 
 

@@ -35,7 +35,7 @@ def joint():
     from imjax.config.defaults import common
 
     settings = freeze(common().to_dict()["joint"], Joint)
-    return dataclasses.replace(settings, confidence=0.4, cutmix=1.0)
+    return dataclasses.replace(settings, confidence_threshold=0.4, cutmix_prob=1.0)
 
 
 @pytest.fixture(scope="module")
@@ -88,9 +88,9 @@ def run_method(name, predictions, views, joint, both=False):
 
 def compute_loss(name, predictions, views, joint, weighting="none", step=10**9, thresholds=None):
     """The loss as training computes it; late, so that the ramp-up is at its peak."""
-    method = JOINT_METHODS[name]
+    method, joint = JOINT_METHODS[name], dataclasses.replace(joint, pixel_weighting=weighting)
     outputs = run_method(name, predictions, views, joint, weighting == "metassl")
-    thresholds = thresholds or joint_losses.initial_thresholds(method, joint, SPEC, weighting)
+    thresholds = thresholds or joint_losses.initial_thresholds(method, joint, SPEC)
     return joint_losses.joint_loss(
         outputs,
         views.label,
@@ -99,7 +99,6 @@ def compute_loss(name, predictions, views, joint, weighting="none", step=10**9, 
         method=method,
         joint=joint,
         spec=SPEC,
-        weighting=weighting,
     )
 
 
@@ -187,7 +186,7 @@ def test_cps_is_supervised_loss_and_ramped_cross_entropy_both_ways(views, joint)
     for target, learner in ((two, one), (one, two)):
         best = np.asarray(target[N:]).argmax(-1)
         picked = np.take_along_axis(np.asarray(p(learner[N:], -1)), best[..., None], -1)
-        expected += joint.ramp.peak * -picked.mean()
+        expected += joint.rampup.max_weight * -picked.mean()
     np.testing.assert_allclose(compute_loss("cps", predictions, views, joint).loss, expected, rtol=1e-5)
 
 
@@ -201,7 +200,9 @@ def test_fixmatch_counts_sure_pixels_of_the_mixed_weak_view(views, joint):
     weak = np.asarray(jax.nn.softmax(predictions[0][0][N:], -1))
     mixed = np.where(np.asarray(box)[..., None], np.roll(weak, -1, 0), weak)
     np.testing.assert_allclose(outputs.unlabeled_pairs[0].reference, mixed, rtol=1e-6)
-    np.testing.assert_array_equal(outputs.unlabeled_pairs[0].mask, mixed.max(-1) >= joint.confidence)
+    np.testing.assert_array_equal(
+        outputs.unlabeled_pairs[0].mask, mixed.max(-1) >= joint.confidence_threshold
+    )
 
 
 def strong_views_before(views):
@@ -225,7 +226,7 @@ def test_simeps_reference_is_the_maximum_of_the_others_on_both_halves(views, joi
     surest = np.maximum(probabilities[0], probabilities[2])
     np.testing.assert_allclose(outputs.unlabeled_pairs[1].reference, surest[N:], rtol=1e-6)
     np.testing.assert_allclose(outputs.labeled_pairs[1].reference, surest[:N], rtol=1e-6)
-    mean = dataclasses.replace(joint, simeps=dataclasses.replace(joint.simeps, combine="mean"))
+    mean = dataclasses.replace(joint, simeps=dataclasses.replace(joint.simeps, reduce="mean"))
     outputs = run_method("simeps", logits_of("simeps"), views, mean)
     np.testing.assert_allclose(
         outputs.unlabeled_pairs[0].reference, (probabilities[1] + probabilities[2])[N:] / 2, rtol=1e-5
@@ -234,7 +235,7 @@ def test_simeps_reference_is_the_maximum_of_the_others_on_both_halves(views, joi
 
 def test_simeps_similarity_over_pairs_halves_and_stages(views, joint):
     stages = ("encoder", "output")
-    settings = dataclasses.replace(joint, simeps=dataclasses.replace(joint.simeps, stages=stages))
+    settings = dataclasses.replace(joint, simeps=dataclasses.replace(joint.simeps, feature_levels=stages))
     predictions = logits_of("simeps")
     features = [
         {"encoder": predictions[i][0][:, :1], "output": jax.nn.softmax(predictions[i][0], -1)}
@@ -259,7 +260,11 @@ def test_metassl_is_region_losses_of_both_halves_in_place_of_the_pairs(views, jo
         np.asarray(views.label),
     )
     expected = float(found.metrics["supervised"])
-    factor = float(sigmoid_rampup(jnp.int32(1234), joint.ramp.peak, joint.ramp.steps, joint.ramp.unit))
+    factor = float(
+        sigmoid_rampup(
+            jnp.int32(1234), joint.rampup.max_weight, joint.rampup.steps, joint.rampup.update_every
+        )
+    )
     for reference, learner in pairs:
         for part, weights in (
             (slice(N, None), metassl.region_weights(50, 0.6, 3)),
@@ -305,7 +310,7 @@ def test_cps_trains_on_labeled_images_if_configured(views, joint):
 
 
 def test_simeps_of_four_nets(views, joint):
-    four = dataclasses.replace(joint, simeps=dataclasses.replace(joint.simeps, nets=4))
+    four = dataclasses.replace(joint, simeps=dataclasses.replace(joint.simeps, num_nets=4))
     predictions = {net: [logits(net)] for net in range(4)}
     outputs = JOINT_METHODS["simeps"].forward(FakeNets(predictions), views, four, False)
     others = [np.asarray(jax.nn.softmax(logits(net), -1)) for net in (0, 1, 3)]
@@ -319,7 +324,8 @@ def test_simeps_of_four_nets(views, joint):
 
 
 def test_metassl_thresholds_are_kept_apart_and_move_on(views, joint):
-    first = joint_losses.initial_thresholds(JOINT_METHODS["cps"], joint, SPEC, "metassl")
+    weighed = dataclasses.replace(joint, pixel_weighting="metassl")
+    first = joint_losses.initial_thresholds(JOINT_METHODS["cps"], weighed, SPEC)
     assert {side: value.shape for side, value in first.items()} == {"unlabeled": (2, 3), "labeled": (2, 3)}
     second = compute_loss("cps", logits_of("cps"), views, joint, "metassl", thresholds=first).thresholds
     third = compute_loss("cps", logits_of("cps"), views, joint, "metassl", thresholds=second).thresholds

@@ -11,7 +11,7 @@ from imjax.methods.generational import consistency, input_ensemble
 from imjax.methods.registry import GENERATIONAL_METHODS
 from imjax.ops import augment
 
-ENSEMBLE = Ensemble(blur=0, noise=0, gain=0.0, offset=0.0, members=2, views=3)
+ENSEMBLE = Ensemble(blur=0, noise=0, contrast=0.0, brightness=0.0, members=2, tta_views=3)
 MASK = Mask(erode=0, dilate=0, zero_image=True, zero_label=True, require_same_classes=False)
 BINARY = DatasetSpec("b", "b", "binary", ("x",), ((1, 1, 1),), rotation_invariant=True)
 CLASSES = DatasetSpec("m", "m", "multiclass", ("a", "b", "c"), ((0, 0, 0),) * 3)
@@ -75,7 +75,7 @@ def test_views_are_independent_and_as_many_as_asked():
         seen.append(np.asarray(images[0]))
         return images.astype(jnp.float32)
 
-    noisy = Ensemble(blur=0, noise=25, gain=0.0, offset=0.0, members=2, views=5)
+    noisy = Ensemble(blur=0, noise=25, contrast=0.0, brightness=0.0, members=2, tta_views=5)
     labeled("input_ensemble", BINARY, [spy], image, noisy)
     assert len(seen) == 5 and len({view.tobytes() for view in seen}) == 5
     # Not cumulative (methods.md 1.12): every view lies within the noise of the image.

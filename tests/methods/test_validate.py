@@ -6,6 +6,7 @@ import importlib
 import numpy as np
 import pytest
 
+from imjax.config.joint_schema import Joint
 from imjax.config.schema import freeze
 from imjax.data.pack import PackedDataset, Split
 from imjax.data.readers import registry
@@ -29,7 +30,7 @@ def test_an_unknown_method_names_the_nearest():
 @pytest.mark.parametrize("method", ["im", "supervised"])
 def test_a_weighting_needs_predictions_of_the_same_pixels(method):
     with pytest.raises(UserError, match="'metassl' to weigh; those have: mean_teacher"):
-        validate.check(config("suim_im", method=method, metassl=True))
+        validate.check(config("suim_im", method=method, joint=Joint(pixel_weighting="metassl")))
 
 
 def test_rdrop_needs_dropout():
@@ -59,7 +60,7 @@ def test_titles_and_starts():
     assert (validate.title(cps), validate.start(cps)) == ("cps", "supervised")
     weighed = config("acdc_cps_metassl")
     assert (validate.title(weighed), validate.start(weighed)) == ("cps_metassl", "cps")
-    csl = dataclasses.replace(cps, joint=dataclasses.replace(cps.joint, weighting="csl"))
+    csl = dataclasses.replace(cps, joint=dataclasses.replace(cps.joint, pixel_weighting="csl"))
     assert validate.title(csl) == "cps_csl"
     assert validate.start(config("suim_aim_pp")) == "aldt"
 

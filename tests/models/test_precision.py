@@ -24,8 +24,8 @@ QUICK = {"xla_backend_optimization_level": 0}
 SPEC = DatasetSpec("scenes", "Scenes", "multiclass", tuple("abcd"), tuple((i, i, i) for i in range(CLASSES)))
 OPTIMIZER = Optimizer("adam", "constant", 0.003, 0.0, 0.0, 1e-8, horizon=0, patience=0)
 NETS = {
-    "study": lambda dtype: UNet(CLASSES, 0.25, momentum=0.9, dtype=dtype),
-    "benchmark": lambda dtype: UNetDropout(CLASSES, features=(8, 16, 16, 16, 16), dtype=dtype),
+    "unet_residual": lambda dtype: UNet(CLASSES, 0.25, momentum=0.9, dtype=dtype),
+    "unet_dropout": lambda dtype: UNetDropout(CLASSES, features=(8, 16, 16, 16, 16), dtype=dtype),
 }
 
 

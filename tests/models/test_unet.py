@@ -39,13 +39,13 @@ def test_parameter_count_alpha_1():
 
 
 def test_published_range_of_widths():
-    low, high = (count(shapes(UNet(9, alpha))["params"]) for alpha in (0.5, 2.0))
+    low, high = (count(shapes(UNet(9, width))["params"]) for width in (0.5, 2.0))
     assert 0.165e6 < low < 0.175e6 and 2.68e6 < high < 2.76e6
 
 
-@pytest.mark.parametrize("alpha", [0.25, 0.625])
-def test_logits_have_the_size_of_the_image_and_are_float32(alpha):
-    net = UNet(5, alpha, dtype=jnp.bfloat16)
+@pytest.mark.parametrize("width", [0.25, 0.625])
+def test_logits_have_the_size_of_the_image_and_are_float32(width):
+    net = UNet(5, width, dtype=jnp.bfloat16)
     variables = shapes(net)
     logits = jax.eval_shape(net.apply, variables, IMAGES)
     assert logits.shape == (2, 32, 48, 5) and logits.dtype == jnp.float32

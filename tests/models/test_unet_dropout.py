@@ -194,7 +194,7 @@ def test_auxiliary_decoders(variables):
         TINY.apply(variables, IMAGES, perturb=(same,))
 
 
-@pytest.mark.parametrize("net", [TINY, UNet(3, 0.25, auxiliaries=2)], ids=["benchmark", "study"])
+@pytest.mark.parametrize("net", [TINY, UNet(3, 0.25, auxiliaries=2)], ids=["unet_dropout", "unet_residual"])
 def test_what_is_there_at_initialization(net):
     images = jnp.zeros((1, 16, 16, 1), jnp.uint8)
     initial = jax.eval_shape(lambda: net.init(jax.random.key(0), images))

@@ -96,17 +96,17 @@ def test_pair_score_by_hand():
     np.testing.assert_allclose(pair_scores.pair_score(jnp.array([[0.5], [0.8]]), None), 0.65, rtol=1e-6)
 
 
-@pytest.mark.parametrize("lowest,highest", [(0.72, 0.75), (0.59, 0.62), (0.43, 0.51), (0.372, 0.453)])
-def test_copies_at_and_around_the_thresholds(lowest, highest):
-    step = (highest - lowest) / 5
+@pytest.mark.parametrize("min_score,max_score", [(0.72, 0.75), (0.59, 0.62), (0.43, 0.51), (0.372, 0.453)])
+def test_copies_at_and_around_the_thresholds(min_score, max_score):
+    step = (max_score - min_score) / 5
     # Whole numbers of steps above the lowest score: 0 → 1, 1 → 2, … 4 → 5, 5 → min(5, 6) = 5.
-    at = [lowest + i * step for i in range(6)]
+    at = [min_score + i * step for i in range(6)]
     table = list(zip(at, [1, 2, 3, 4, 5, 5], strict=True))
     table += [(score - 0.01 * step, copies) for score, copies in zip(at, [1, 1, 2, 3, 4, 5], strict=True)]
-    table += [(lowest + 0.01 * step, 1), (highest + 0.01 * step, 5), (0.0, 1), (1.0, 5)]
+    table += [(min_score + 0.01 * step, 1), (max_score + 0.01 * step, 5), (0.0, 1), (1.0, 5)]
     copies = jax.jit(pair_scores.copies)
     for score, wanted in table:
-        assert int(copies(jnp.float32(score), lowest, highest)) == wanted, score
+        assert int(copies(jnp.float32(score), min_score, max_score)) == wanted, score
 
 
 def test_copies_with_equal_thresholds_and_under_vmap():

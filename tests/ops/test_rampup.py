@@ -28,6 +28,6 @@ def test_it_never_falls_and_is_constant_within_a_unit():
 
 def test_no_ramp_and_nonsense():
     assert float(sigmoid_rampup(0, 0.5, 0)) == 0.5
-    for steps, unit in ((-1, 1), (10, 0)):
-        with pytest.raises(ValueError, match=f"{steps} steps in units of {unit}"):
-            sigmoid_rampup(0, 1, steps, unit)
+    for steps, update_every in ((-1, 1), (10, 0)):
+        with pytest.raises(ValueError, match=f"{steps} steps in units of {update_every}"):
+            sigmoid_rampup(0, 1, steps, update_every)

@@ -79,7 +79,7 @@ def test_flips_act_with_their_chance_each():
 
 def test_turns_act_with_their_chance_and_are_then_uniform():
     image = random_image()
-    seen = orientations(image, NEVER._replace(turn=0.6))
+    seen = orientations(image, NEVER._replace(rotate=0.6))
     counts = [seen.pop(np.rot90(image, q).tobytes()) for q in range(4)]
     # 160 stay, 80 at each other angle; standard deviations 10 and 8.
     assert not seen and abs(counts[0] - 160) < 50 and max(abs(c - 80) for c in counts[1:]) < 40
@@ -87,13 +87,13 @@ def test_turns_act_with_their_chance_and_are_then_uniform():
 
 def test_without_rotation_invariant_only_mirrored():
     image = random_image()
-    seen = orientations(image, NEVER._replace(flip=1.0, turn=1.0), rotation_invariant=False)
+    seen = orientations(image, NEVER._replace(flip=1.0, rotate=1.0), rotation_invariant=False)
     assert seen == {image[:, ::-1].tobytes(): N}
 
 
 def test_oblong_images_turn_by_half():
     image = random_image((6, 9, 1))
-    seen = orientations(image, NEVER._replace(turn=1.0))
+    seen = orientations(image, NEVER._replace(rotate=1.0))
     assert seen == {image[::-1, ::-1].tobytes(): N}
 
 
@@ -101,7 +101,7 @@ def test_multilabel_labels_move_too():
     image = random_image((6, 9, 1)).repeat(2, -1)
     run = quick(functools.partial(views.weak, rotation_invariant=True))
     for key in KEYS[:4]:
-        moved, label = run(key, image, image, NEVER._replace(flip=0.5, turn=0.5), STRENGTH)
+        moved, label = run(key, image, image, NEVER._replace(flip=0.5, rotate=0.5), STRENGTH)
         np.testing.assert_array_equal(moved, label)
 
 

@@ -32,7 +32,7 @@ def weak(chances, strength=STRENGTH):
 
 
 def test_all_slices_move_alike_and_in_their_plane():
-    found, labels = weak(NEVER._replace(flip=0.5, turn=0.5))
+    found, labels = weak(NEVER._replace(flip=0.5, rotate=0.5))
     np.testing.assert_array_equal(found[..., 0] // 50, labels)
     moves = {
         np.rot90(np.flip(VOLUME, axes), turns, (1, 2)).tobytes(): (axes, turns)

@@ -11,6 +11,7 @@ import pytest
 from configs import demo as demo_file
 from configs import la_cps as la_file
 from imjax.config import schema
+from imjax.config.joint_schema import Joint
 from imjax.config.schema import Config, flatten, freeze
 from imjax.data.options import DataOptions
 from imjax.errors import UserError
@@ -26,7 +27,7 @@ NO_STAGE = {
     "nets_per_device": "how many nets a device holds at once",
     "max_device_dataset_mib": "whether a set is streamed",
     "on_nan": "whether a run goes on after a failed net; may be changed in its folder",
-    "top": "read by the final table and the report",
+    "report_top_k": "read by the final table and the report",
     "baselines": "says which stages there are, not what one gives",
     "generations": "says how many stages there are, not what one gives",
 }
@@ -37,8 +38,8 @@ OTHER_VALUES = {
     "generations": 1,
     "baselines": ("ldt", "aldt", "fdt"),
     "consistency.level": "high",
-    "model.backbone": "benchmark",
-    "joint.weighting": "csl",
+    "model.backbone": "unet_dropout",
+    "joint.pixel_weighting": "csl",
     "joint.patch": (16, 16, 16),
 }
 """Where a value made from the old one would not be valid."""
@@ -108,14 +109,14 @@ def changes(config, key, tmp_path):
 def configuration(**values):
     base = freeze(demo_file.get_config("tiny").to_dict())
     # One more EvalNet than a change of the ensemble asks for.
-    evalnet = dataclasses.replace(base.evalnet, candidates=8)
+    evalnet = dataclasses.replace(base.evalnet, num_nets=8)
     return dataclasses.replace(base, evalnet=evalnet, **values)
 
 
 PLANS = {
     **{name: configuration(method=name) for name in ("aim_pp", "evalnet", "consistency", "input_ensemble")},
     **{name: configuration(method=name, baselines=()) for name in ("cps", "simeps", "fixmatch")},
-    "cps_metassl": configuration(method="cps", baselines=(), metassl=True),
+    "cps_metassl": configuration(method="cps", baselines=(), joint=Joint(pixel_weighting="metassl")),
     "la": freeze(la_file.get_config("tiny").to_dict()),
 }
 
@@ -148,7 +149,7 @@ def test_what_every_stage_depends_on_changes_every_digest(plan, key, tmp_path):
     config = PLANS[plan]
     if plan == "la" and key == "model.backbone":
         # It has that value already.
-        config = changed(config, key, "study")
+        config = changed(config, key, "unet_residual")
     assert changes(config, key, tmp_path) == set(digests(config, tmp_path))
 
 
@@ -158,11 +159,11 @@ def test_shared_keys_are_all_but_those_of_stages():
     assert [key for key, _ in values] == ["eval_batch_size", "member_execution"]
 
 
-@pytest.mark.parametrize("key", sorted(set(leaf_keys()) - {"evalnet.candidates"}))
+@pytest.mark.parametrize("key", sorted(set(leaf_keys()) - {"evalnet.num_nets"}))
 def test_a_key_of_other_stages_leaves_the_nets_of_ldt(key, tmp_path):
     """Or methods and sweeps would not share them."""
     own = {
-        *SHARED, "num_baseline_nets", "select_on_test", "model.alpha", "ensemble.members",
+        *SHARED, "num_baseline_nets", "select_on_test", "model.width", "ensemble.members",
         *(key for key in leaf_keys() if key.split(".")[0] in ("train", "aldt", "mask", "data")),
     } - set(NO_STAGE)  # fmt: skip
     found = changes(PLANS["aim_pp"], key, tmp_path)
@@ -177,7 +178,7 @@ def test_methods_share_the_nets_of_ldt(tmp_path):
 
 def test_runs_of_two_backbones_do_not_share_ldt(tmp_path):
     first = PLANS["aim_pp"]
-    second = changed(first, "model.backbone", "benchmark")
+    second = changed(first, "model.backbone", "unet_dropout")
     stages = make_plan(first)
     store = ArtifactStore(tmp_path / "first", stages, shared_inputs(first, "data"))
     store.commit("train_ldt", store.begin("train_ldt"), {})

@@ -9,9 +9,10 @@ import numpy as np
 def test_nets_and_systems_are_measured_and_shown(command, tiny, tmp_path):
     workdir = tmp_path / "run"
     code, out, err = command(
-        "configs/demo.py:tiny", workdir, *tiny, "--config.method=simeps", "--config.metassl=True",
-        "--config.joint.simeps.nets=2", "--config.baselines=()",
-        "--config.train.epochs=3", "--config.joint.ramp.steps=60", "--config.joint.ramp.unit=5",
+        "configs/demo.py:tiny", workdir, *tiny, "--config.method=simeps",
+        "--config.joint.pixel_weighting=metassl",
+        "--config.joint.simeps.num_nets=2", "--config.baselines=()",
+        "--config.train.epochs=3", "--config.joint.rampup.steps=60", "--config.joint.rampup.update_every=5",
     )  # fmt: skip
     assert code == 0, err
     with (workdir / "results.csv").open(newline="") as file:

@@ -10,7 +10,7 @@ from imjax.data.synthetic import writers
 from imjax.pipeline import image_panels
 
 FEW = (
-    "--config.candidates=1", "--config.top=1", "--config.ensemble.members=1", "--config.data.depth=32",
+    "--config.num_nets=1", "--config.report_top_k=1", "--config.ensemble.members=1", "--config.data.depth=32",
     "--config.data.height=32", "--config.data.width=32", "--config.joint.patch=(8,16,16)",
     "--config.model.features=(4,8)", "--config.model.dropouts=(0.05,0.1)", "--config.train.epochs=3",
     "--config.train.steps_per_epoch=10",

@@ -39,7 +39,7 @@ def build(
     with a copy in training.
     """
     folder.mkdir(parents=True)
-    config = {"method": method, "seed": seed, "generations": 2, "top": 2, "baselines": []} | config
+    config = {"method": method, "seed": seed, "generations": 2, "report_top_k": 2, "baselines": []} | config
     config["data"] = {
         "height": size,
         "width": size,

@@ -97,14 +97,14 @@ def test_times_and_throughput(tmp_path, make_run):
 
 def test_differences_between_runs(tmp_path, make_run):
     made = [
-        make_run(tmp_path / f"{name}{seed}", {(name, None): [0.5]}, method=name, seed=seed, top=top)
+        make_run(tmp_path / f"{name}{seed}", {(name, None): [0.5]}, method=name, seed=seed, report_top_k=top)
         for name, seed, top in (("ldt", 0, 2), ("ldt", 1, 3), ("fdt", 0, 2), ("aldt", 0, 2))
     ]
     path = made[2] / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"device": "8 × tpu"}))
     table = differences.tabulate_differences([read_run(folder) for folder in made])
     assert table.rows == (
-        ("top", "3", "LDT seed 1"),
+        ("report_top_k", "3", "LDT seed 1"),
         ("", "2", "all others"),
         ("(device)", "8 × tpu", "FDT"),
         ("", "1 × cpu", "all others"),

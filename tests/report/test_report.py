@@ -85,7 +85,7 @@ def test_one_seed_twice_counts_once(tmp_path, make_run):
     same = make_run(tmp_path / "b", FIRST, generations=1)
     text, parsed = page([a, same], tmp_path / "report.html")
     assert row(parsed, "LDT")[1] == "0.4000" and "with other results" not in text
-    other = make_run(tmp_path / "c", {("ldt", None): [0.1]}, method="ldt", top=1)
+    other = make_run(tmp_path / "c", {("ldt", None): [0.1]}, method="ldt", report_top_k=1)
     text, parsed = page([a, other], tmp_path / "report.html")
     assert row(parsed, "LDT")[1] == "0.4000"
     assert "with other results" in text and "top (2 / 1)" in text

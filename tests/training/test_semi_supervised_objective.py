@@ -63,7 +63,8 @@ LABELED, OTHER, VAL = images(5), images(9), images(6)
 
 
 def system(name, weighting="none", **changes):
-    return System(Tiny(), JOINT_METHODS[name], dataclasses.replace(JOINT, **changes), SPEC, weighting)
+    joint = dataclasses.replace(JOINT, pixel_weighting=weighting, **changes)
+    return System(Tiny(), JOINT_METHODS[name], joint, SPEC)
 
 
 def batch():
@@ -165,7 +166,7 @@ def test_every_host_steps_with_finite_gradients(name):
 
 
 def _stages(joint):
-    return dataclasses.replace(joint.simeps, stages=("encoder", "output"))
+    return dataclasses.replace(joint.simeps, feature_levels=("encoder", "output"))
 
 
 # One for all tests, so that they share its programs.
@@ -181,10 +182,10 @@ def train(folder, members=APART, stopping=lambda: False):
     together = PairedLoader({key: EnsembleLoader(part, members, 64) for key, part in parts.items()})
     folder.mkdir(exist_ok=True)
     writer, checkpoints = Writer(folder), Checkpoints(folder / "checkpoints")
-    ramp = dataclasses.replace(JOINT.ramp, steps=18, unit=3)
+    ramp = dataclasses.replace(JOINT.rampup, steps=18, update_every=3)
     try:
         return fit(
-            joint_objective(system("mean_teacher", "metassl", ramp=ramp), (8, 8)),
+            joint_objective(system("mean_teacher", "metassl", rampup=ramp), (8, 8)),
             options,
             members,
             [together],

@@ -14,14 +14,16 @@ from imjax.models.unet_dropout import UNetDropout
 from imjax.training.semi_supervised_objective import System, joint_objective, make_loss_visualizer
 
 SPEC = DatasetSpec("toy", "Toy", "multiclass", ("a", "b"), ((0, 0, 0),) * 2, channels=1, dims=3)
-JOINT = dataclasses.replace(freeze(common().to_dict()["joint"], Joint), patch=(4, 8, 6))
+JOINT = dataclasses.replace(
+    freeze(common().to_dict()["joint"], Joint), patch=(4, 8, 6), pixel_weighting="metassl"
+)
 
 
 @pytest.mark.parametrize("name", ["cct", "fixmatch", "mean_teacher", "simeps"])
 def test_hosts_step_on_patches(name):
     host = JOINT_METHODS[name]
     net = UNetDropout(2, (2, 3), (0.1, 0.1), dims=3, auxiliaries=host.auxiliary_decoders)
-    system = System(net, host, JOINT, SPEC, "metassl")
+    system = System(net, host, JOINT, SPEC)
     objective = joint_objective(system, JOINT.patch)
     volumes = {n: jax.ShapeDtypeStruct((n, 6, 12, 10, 1), "uint8") for n in (2, 3)}
     label = jax.ShapeDtypeStruct((2, 6, 12, 10), "uint8")

@@ -45,7 +45,7 @@ class FolderReport:
     empty: list[str] = dataclasses.field(default_factory=list)
     """Images whose mask has one class only, or nothing."""
     highs: list[float] = dataclasses.field(default_factory=list)
-    """Of each image that stays as it is, what `levels.stretch` would make white."""
+    """Of each image that stays as it is, what `intensity.percentile_normalize` would make white."""
     same: dict[Any, list[str]] = dataclasses.field(default_factory=lambda: defaultdict(list))
     """Images by shape and checksum of their pixels."""
     tiles: list[np.ndarray] = dataclasses.field(default_factory=list)
@@ -113,7 +113,7 @@ def _look(
         except UserError:
             return
     found.sizes[image.shape[0], image.shape[1]] += 1
-    if not options.stretch:
+    if not options.percentile_normalize:
         found.highs.append(intensity.percentile_limits(image)[1])
     found.same[(image.shape, zlib.crc32(image.tobytes()))].append(sample.name)
     if spec and (label != VOID).any():
@@ -121,14 +121,14 @@ def _look(
         found.counts += counts
         found.pixels += label.shape[0] * label.shape[1]
         # Of random crops, each of another scale, no size can be given.
-        parts = {} if options.crops else object_sizes.measure_objects(label, spec, options)
+        parts = {} if options.random_crops else object_sizes.measure_objects(label, spec, options)
         for value, areas in parts.items():
             found.things[value].append(areas)
         planes = np.moveaxis(label, -1, 0) if spec.kind == "multilabel" else [label]
         if all(len(np.setdiff1d(np.unique(plane), [VOID])) < 2 for plane in planes):
             found.empty.append(sample.name)
     if show:
-        image = intensity.percentile_normalize(image) if options.stretch else image
+        image = intensity.percentile_normalize(image) if options.percentile_normalize else image
         found.tiles.append(
             contact_sheet.arrange_tiles(sample.name, *contact_sheet.make_thumbnail(image, label), spec)
         )
@@ -149,7 +149,7 @@ def _sizes(options: DataOptions, found: FolderReport) -> str:
         low, high = np.min(list(found.sizes), axis=0), np.max(list(found.sizes), axis=0)
         text += f", {len(found.sizes)} different, {low[1]} to {high[1]} wide and {low[0]} to {high[0]} high"
     to = f"{options.size[1]}x{options.size[0]}"
-    return f"{text}; packed as {to} by fit = {options.fit}"
+    return f"{text}; packed as {to} by resize_mode = {options.resize_mode}"
 
 
 def _shares(spec: DatasetSpec, found: FolderReport) -> list[str]:

@@ -45,7 +45,7 @@ def _shrinking(shape: tuple[int, ...], options: DataOptions) -> float:
     if options.grid:
         return 1.0
     height, width = (packed / original for packed, original in zip(options.size, shape, strict=True))
-    if options.fit == "pad":
+    if options.resize_mode == "pad":
         return min(height, width, 1.0) ** 2
     return height * width
 
@@ -65,7 +65,9 @@ def size_warnings(
     areas = {value: each for value, each in areas.items() if len(each)}
     if areas and spec.kind != "multilabel":
         del areas[max(areas, key=lambda value: areas[value].sum())]
-    remedy = "choose a larger --size" + ("" if options.grid else ", or --fit=crop for the images' own pixels")
+    remedy = "choose a larger --size" + (
+        "" if options.grid else ", or --resize_mode=crop for the images' own pixels"
+    )
     return [
         f"half of the things of class {label_names(spec)[value]!r} have fewer than {SMALL} pixels (median "
         f"{np.median(each):.1f}) in images of {options.size[1]}x{options.size[0]}; {remedy}"

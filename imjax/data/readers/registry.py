@@ -26,8 +26,8 @@ from imjax.errors import UserError
 
 
 def _synthetic(options: DataOptions) -> scenes.Synthetic:
-    counts = options.synthetic_train, options.synthetic_val, options.synthetic_test
-    return scenes.Synthetic(*counts, size=options.size)
+    counts = options.synthetic
+    return scenes.Synthetic(counts.num_train, counts.num_val, counts.num_test, size=options.size)
 
 
 READERS: dict[str, Callable[[DataOptions], Reader]] = {
@@ -48,20 +48,20 @@ READERS: dict[str, Callable[[DataOptions], Reader]] = {
 
 # What the published preparation of a set uses where the user says nothing.
 DEFAULTS: dict[str, dict[str, object]] = {
-    "acdc": {"size": (256, 256), "crops": 0},
-    "camvid": {"size": (352, 480), "crops": 0},
-    "cityscapes": {"size": (208, 416), "crops": 0},
-    "dagm": {"size": (256, 256), "crops": 0},
-    "dsb2018": {"size": (256, 256), "crops": 0},
+    "acdc": {"size": (256, 256), "random_crops": 0},
+    "camvid": {"size": (352, 480), "random_crops": 0},
+    "cityscapes": {"size": (208, 416), "random_crops": 0},
+    "dagm": {"size": (256, 256), "random_crops": 0},
+    "dsb2018": {"size": (256, 256), "random_crops": 0},
     # Every mask counts, and of few masks a tenth would be too small a val.
-    "folder": {"size": (256, 256), "crops": 0, "label_fraction": 1.0, "val_fraction": 0.2},
-    "hela": {"size": (256, 256), "crops": 0, "overlap": 0.6},
-    "isic2018": {"size": (256, 256), "crops": 0},
-    "la": {"size": (208, 176), "depth": 96, "crops": 0},
-    "mt": {"size": (256, 256), "crops": 0},
-    "neu_seg": {"size": (256, 256), "crops": 0},
-    "suim": {"size": (256, 256), "crops": 2},
-    "synthetic": {"size": (64, 64), "crops": 0},
+    "folder": {"size": (256, 256), "random_crops": 0, "label_fraction": 1.0, "val_fraction": 0.2},
+    "hela": {"size": (256, 256), "random_crops": 0, "tile_overlap": 0.6},
+    "isic2018": {"size": (256, 256), "random_crops": 0},
+    "la": {"size": (208, 176), "depth": 96, "random_crops": 0},
+    "mt": {"size": (256, 256), "random_crops": 0},
+    "neu_seg": {"size": (256, 256), "random_crops": 0},
+    "suim": {"size": (256, 256), "random_crops": 2},
+    "synthetic": {"size": (64, 64), "random_crops": 0},
 }
 
 

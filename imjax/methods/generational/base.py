@@ -61,4 +61,4 @@ class GenerationalMethod:
     def width(self, model: Model, generation: int | None) -> float:
         """Width multiplier α of a stage's nets; generation None: a baseline, or the consistency loss."""
         widens = self.widen_per_generation and generation is not None
-        return model.width_per_generation[generation] if widens else model.alpha
+        return model.width_per_generation[generation] if widens else model.width

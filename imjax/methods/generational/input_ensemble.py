@@ -20,9 +20,9 @@ from imjax.ops.inconsistency import without_inconsistency
 
 
 def make_labeler(spec: DatasetSpec, ensemble: Ensemble, mask: Mask) -> PseudoLabeler:
-    """One net predicts the probabilities of `ensemble.views` views, and these vote."""
+    """One net predicts the probabilities of `ensemble.tta_views` views, and these vote."""
     del mask
-    strength = augment.AugmentStrength(ensemble.blur, ensemble.noise, ensemble.gain, ensemble.offset)
+    strength = augment.AugmentStrength(ensemble.blur, ensemble.noise, ensemble.contrast, ensemble.brightness)
 
     def view_of(number, raw_key, image):
         key = jax.random.fold_in(jax.random.wrap_key_data(raw_key), number)
@@ -30,7 +30,7 @@ def make_labeler(spec: DatasetSpec, ensemble: Ensemble, mask: Mask) -> PseudoLab
 
     def predict(apply, batch):
         predictions = []
-        for number in range(ensemble.views):
+        for number in range(ensemble.tta_views):
             images, geometry = jax.vmap(view_of, in_axes=(None, 0, 0))(number, batch["key"], batch["image"])
             probabilities = ensemble_ops.probabilities(spec.kind, apply(images))
             # Moved back, so that all views show a pixel at the same place when they vote.

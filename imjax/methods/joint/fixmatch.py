@@ -45,8 +45,10 @@ def strong_view_pairs(
 
 
 def confident_pair(joint: Joint, reference: jax.Array, logits: jax.Array) -> ConsistencyPair:
-    """A pair that counts the pixels whose reference reaches `joint.confidence`."""
-    return ConsistencyPair(reference, logits, hard_cross_entropy, reference.max(-1) >= joint.confidence)
+    """A pair that counts the pixels whose reference reaches `joint.confidence_threshold`."""
+    return ConsistencyPair(
+        reference, logits, hard_cross_entropy, reference.max(-1) >= joint.confidence_threshold
+    )
 
 
 METHODS = {"fixmatch": JointMethod(fixmatch)}

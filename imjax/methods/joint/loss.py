@@ -1,6 +1,6 @@
 """The loss of a joint method's outputs: supervised, weighted consistency, and the method's own terms.
 
-The consistency loss may weight pixels on which the predictions differ or are unsure (`joint.weighting`):
+`joint.pixel_weighting`: how the consistency loss weights pixels on which predictions differ or are unsure.
 
 * `none`: all alike;
 * `inconsistency`: pixels whose two predictions disagree are left out (the inconsistency mask of
@@ -47,14 +47,9 @@ class LossOutput(NamedTuple):
     """Scalars by name, see `metric_names`."""
 
 
-def active_weighting(joint: Joint, metassl: bool) -> str:
-    """The pixel weighting of a configuration: `metassl` is short for `joint.weighting=metassl`."""
-    return "metassl" if metassl else joint.weighting
-
-
-def initial_thresholds(method: JointMethod, joint: Joint, spec: DatasetSpec, weighting: str) -> Thresholds:
+def initial_thresholds(method: JointMethod, joint: Joint, spec: DatasetSpec) -> Thresholds:
     """MetaSSL's thresholds before the first step."""
-    if weighting != "metassl":
+    if joint.pixel_weighting != "metassl":
         return {}
     shape = method.num_pairs(joint), len(class_names(spec))
     return {half: jnp.full(shape, joint.metassl.threshold) for half in METRIC_PREFIXES}
@@ -81,7 +76,6 @@ def joint_loss(
     method: JointMethod,
     joint: Joint,
     spec: DatasetSpec,
-    weighting: str,
 ) -> LossOutput:
     """`loss_scale` · (supervised + ramp-up · consistency + extra losses).
 
@@ -91,12 +85,12 @@ def joint_loss(
         step: training steps done, from 0.
         thresholds: of this step.
         method, joint, spec: the method, its settings, the dataset.
-        weighting: one of `joint_schema.WEIGHTINGS`.
     """
     # Summed over nets and auxiliary decoders, not averaged: each net trains as if it were alone.
     supervised = sum(losses.ce_dice_loss(logits, label) for logits in outputs.labeled_logits)
     supervised = jnp.asarray(supervised, jnp.float32)
     metrics = {"supervised": supervised} | outputs.extra_losses
+    weighting = joint.pixel_weighting
     if weighting == "metassl":
         consistency, thresholds, more = _metassl_loss(outputs, label, thresholds, method, joint, spec)
         metrics |= more
@@ -106,7 +100,7 @@ def joint_loss(
     # MetaSSL ramps up beside every method: its loss is large, and its thresholds still move at first.
     rampup = jnp.float32(1)
     if method.uses_rampup or weighting == "metassl":
-        rampup = sigmoid_rampup(step, joint.ramp.peak, joint.ramp.steps, joint.ramp.unit)
+        rampup = sigmoid_rampup(step, joint.rampup.max_weight, joint.rampup.steps, joint.rampup.update_every)
     metrics |= {"consistency": jnp.asarray(consistency, jnp.float32), "ramp": rampup}
     loss = supervised + rampup * consistency + sum(outputs.extra_losses.values())
     return LossOutput(method.loss_scale * loss, thresholds, metrics)

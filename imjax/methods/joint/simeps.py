@@ -22,25 +22,27 @@ def simeps(nets: StudentForward, views: BatchViews, joint: Joint, with_labeled: 
     """Each net is trained on the combined pseudo-label of the others, and all agree which images are alike.
 
     Pseudo-labels on unlabeled and labeled images; the similarity loss is summed over the pairs of nets, the
-    two halves of the batch and the stages in `joint.simeps.stages`.
+    two halves of the batch and the stages in `joint.simeps.feature_levels`.
     """
     settings = joint.simeps
-    outputs = [nets(i, views.images, taps=True) for i in range(settings.nets)]
+    outputs = [nets(i, views.images, taps=True) for i in range(settings.num_nets)]
     probabilities = [jax.lax.stop_gradient(jax.nn.softmax(output.logits, -1)) for output in outputs]
-    combine = {"max": jnp.max, "mean": jnp.mean}[settings.combine]
+    combine = {"max": jnp.max, "mean": jnp.mean}[settings.reduce]
     references = [
         combine(jnp.stack([p for j, p in enumerate(probabilities) if j != i]), axis=0)
-        for i in range(settings.nets)
+        for i in range(settings.num_nets)
     ]
-    features = [_features_by_stage(output, settings.stages) for output in outputs]
+    features = [_features_by_stage(output, settings.feature_levels) for output in outputs]
     # The method trains on the labeled pairs as well, whatever the weighting of the pixels.
     paired = pair_nets(views, [output.logits for output in outputs], references, ce_dice, with_labeled=True)
     maps = {
         f"similarity, {stage}, net {i}": similarity.gram(views.split(by_stage[stage])[1])
-        for stage in settings.stages
+        for stage in settings.feature_levels
         for i, by_stage in enumerate(features)
     }
-    loss = settings.kappa * jnp.asarray(_similarity_loss(views, features, settings.stages), jnp.float32)
+    loss = settings.kappa * jnp.asarray(
+        _similarity_loss(views, features, settings.feature_levels), jnp.float32
+    )
     return paired._replace(extra_losses={"similarity": loss}, similarity_maps=maps)
 
 
@@ -62,8 +64,8 @@ def _features_by_stage(output: NetOutput, stages: tuple[str, ...]) -> dict[str, 
 METHODS = {
     "simeps": JointMethod(
         simeps,
-        num_nets=lambda joint: joint.simeps.nets,
-        num_pairs=lambda joint: joint.simeps.nets,
+        num_nets=lambda joint: joint.simeps.num_nets,
+        num_pairs=lambda joint: joint.simeps.num_nets,
         extra_losses=("similarity",),
     )
 }

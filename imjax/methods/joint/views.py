@@ -64,7 +64,7 @@ class BatchViews:
         probabilities, strength = _probabilities(settings, self._joint), _strength(settings)
         strong = jax.vmap(lambda k, x: views.strong(k, x, probabilities, strength))(keys, self.images)
         labeled, unlabeled = self.split(strong)
-        shape, cutmix_prob = unlabeled.shape[1:-1], self._joint.cutmix
+        shape, cutmix_prob = unlabeled.shape[1:-1], self._joint.cutmix_prob
         draw_box = jax.vmap(lambda k: jnp.broadcast_to(views.cutmix_box(k, shape[-2:], cutmix_prob), shape))
         box = draw_box(jax.random.split(boxes, len(unlabeled)))
         # Labeled images are not mixed: their ground truth belongs to the whole view.
@@ -78,9 +78,9 @@ def cutmix_with_next(box: jax.Array, x: jax.Array) -> jax.Array:
 
 def _probabilities(view: View, joint: Joint) -> views.AugmentProbabilities:
     return views.AugmentProbabilities(
-        joint.flip, joint.turn, view.contrast_prob, view.blur_prob, view.noise_prob
+        joint.flip_prob, joint.rotate_prob, view.contrast_prob, view.blur_prob, view.noise_prob
     )
 
 
 def _strength(view: View) -> augment.AugmentStrength:
-    return augment.AugmentStrength(view.blur, view.noise, view.gain, view.offset)
+    return augment.AugmentStrength(view.blur, view.noise, view.contrast, view.brightness)

@@ -202,7 +202,7 @@ def test_report_of_a_sound_folder(raw, tmp_path):
     assert problems == [] and "problems: none" in text
     for line in (
         f"{raw}: 8 images, 5 with a mask and 3 without",
-        "32x24 (7 images), 2 different, 32 to 64 wide and 24 to 24 high; packed as 32x16 by fit = resize",
+        "32x24 (7 images), 2 different, 32 to 64 wide and 24 to 24 high; packed as 32x16 by resize_mode =",
         "labels: binary, 1 class: foreground (masks of 0 and 255)",
         # Half of four masks, nothing of the fifth.
         "  40.0 % foreground",
@@ -244,7 +244,7 @@ def test_report_of_a_folder_that_is_not_there(tmp_path):
 def test_a_class_that_no_mask_has(tmp_path):
     raw = folder(tmp_path / "raw", {s: values(0, 1, 255) for s in "abc"})
     (raw / "classes.csv").write_text("name\nfield\ncell\ndebris\n")
-    text, problems = checked(raw, tmp_path / "sheet.png", fit="pad")
+    text, problems = checked(raw, tmp_path / "sheet.png", resize_mode="pad")
     # A third of 32 columns: 11, 11 and 10 of them, 10/32 void.
     assert "class 'debris' is in no mask" in text and "31.2 % void" in text
     assert "inconsistent" not in text and not problems
@@ -256,8 +256,8 @@ def test_images_of_unlike_brightness_are_said_and_shown_alike(tmp_path):
     for stem, share in zip("abc", (1, 0.5, 0.25), strict=True):
         write(raw / "images" / f"{stem}.png", (share * ramp).astype(np.uint8))
     said, _ = checked(raw, tmp_path / "plain.png")
-    quiet, _ = checked(raw, tmp_path / "alike.png", stretch=True)
-    assert "the brightest pixels are" in said and "--stretch" not in quiet
+    quiet, _ = checked(raw, tmp_path / "alike.png", percentile_normalize=True)
+    assert "the brightest pixels are" in said and "--percentile_normalize" not in quiet
     pages = (cv2.imread(str(tmp_path / f"{name}.png")) for name in ("plain", "alike"))
     # Images of 32x24 in the middle of squares of 160 every 328 columns, below a gap of 8 and a caption of 18.
     means = [[page[96:116, 76 + 328 * i : 100 + 328 * i].mean() for i in range(3)] for page in pages]

@@ -26,11 +26,11 @@ def sizes(**options):
     ("options", "things"),
     [
         # 32/64 of the height and 32/128 of the width: an eighth of the area.
-        ({"fit": "resize"}, [32 / 8, 36 / 8]),
+        ({"resize_mode": "resize"}, [32 / 8, 36 / 8]),
         # The longer side decides: a quarter of both.
-        ({"fit": "pad"}, [32 / 16, 36 / 16]),
-        ({"fit": "crop"}, [32, 36]),
-        ({"overlap": 0.3}, [32, 36]),
+        ({"resize_mode": "pad"}, [32 / 16, 36 / 16]),
+        ({"resize_mode": "crop"}, [32, 36]),
+        ({"tile_overlap": 0.3}, [32, 36]),
     ],
 )
 def test_parts_that_touch_at_a_corner_are_one_and_void_is_none(options, things):
@@ -39,7 +39,9 @@ def test_parts_that_touch_at_a_corner_are_one_and_void_is_none(options, things):
 
 
 def test_small_images_are_not_enlarged_by_padding():
-    found = object_sizes.measure_objects(mask(), SPEC, DataOptions("folder", size=(256, 256), fit="pad"))
+    found = object_sizes.measure_objects(
+        mask(), SPEC, DataOptions("folder", size=(256, 256), resize_mode="pad")
+    )
     assert sorted(found[1]) == [32, 36]
 
 
@@ -48,8 +50,10 @@ def test_remarks_name_the_class_and_what_to_do():
     found = {0: [np.array([900.0])], 1: [np.array([2.0, 40.0]), np.array([3.0])]}
     (line,) = object_sizes.size_warnings(found, SPEC, options)
     assert "'foreground' have fewer than 16 pixels (median 3.0) in images of 32x32" in line
-    assert line.endswith("choose a larger --size, or --fit=crop for the images' own pixels")
-    (line,) = object_sizes.size_warnings(found, SPEC, DataOptions("folder", size=(32, 32), fit="crop"))
+    assert line.endswith("choose a larger --size, or --resize_mode=crop for the images' own pixels")
+    (line,) = object_sizes.size_warnings(
+        found, SPEC, DataOptions("folder", size=(32, 32), resize_mode="crop")
+    )
     assert line.endswith("choose a larger --size")
 
 

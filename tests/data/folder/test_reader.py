@@ -199,7 +199,7 @@ def test_other_depths_are_stretched(tmp_path):
 def test_the_example_packs(fit, originals, tmp_path):
     raw = originals / "folder"
     sizes = {read_photo(path).shape for path in (raw / "images").iterdir()}
-    options = DataOptions("folder", str(raw), (32, 32), fit=fit, label_fraction=1.0, val_fraction=0.2)
+    options = DataOptions("folder", str(raw), (32, 32), resize_mode=fit, label_fraction=1.0, val_fraction=0.2)
     packed = pack.load_packed(pack.prepare_dataset(options, tmp_path))
     sources = {name: len(set(split.sources)) for name, split in packed.splits.items()}
     # Of 8 images 4 have a mask: round(0.8) of them for the test, the same for val.

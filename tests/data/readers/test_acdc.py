@@ -106,7 +106,7 @@ def test_stacks_are_packed_as_their_slices(raw, tmp_path):
 
 
 def test_crops_of_slices_are_numbered(raw, tmp_path):
-    options = DataOptions("acdc", str(raw), size=(32, 32), crops=2)
+    options = DataOptions("acdc", str(raw), size=(32, 32), random_crops=2)
     splits = pack.load_packed(pack.prepare_dataset(options, tmp_path / "cache")).splits
     volume = "patient801_frame01"
     assert splits["val"].names == tuple(f"{volume}#{z:03d}#{i}" for z in range(2) for i in range(2))

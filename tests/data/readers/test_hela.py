@@ -33,7 +33,7 @@ def test_spec():
     assert spec.target_scale == (1, 1, 3) and spec.dilate_channels == (0, 1)
     assert spec.detection_shares == (0.01, 0.01, 0.001)
     assert spec.selection_metric == "loss" and spec.primary_metric == "miou_ad"
-    assert registry.DEFAULTS["hela"]["overlap"] == 0.6
+    assert registry.DEFAULTS["hela"]["tile_overlap"] == 0.6
 
 
 def test_what_was_written_is_read(hela_raw):
@@ -138,7 +138,7 @@ def large(tmp_path_factory):
 
 def options(raw, **changes) -> DataOptions:
     return DataOptions(
-        "hela", str(raw), **({"size": (256, 256), "overlap": 0.6, "label_fraction": 0.4} | changes)
+        "hela", str(raw), **({"size": (256, 256), "tile_overlap": 0.6, "label_fraction": 0.4} | changes)
     )
 
 
@@ -161,7 +161,7 @@ def test_pack_and_load_with_overlap(large, tmp_path):
                 np.testing.assert_array_equal(split.images[i], image[area])
                 np.testing.assert_array_equal(split.labels[i], label[area])
     manifest = json.loads((root / "manifest.json").read_text())
-    assert manifest["options"]["overlap"] == 0.6 and packed.spec == hela.SPEC
+    assert manifest["options"]["tile_overlap"] == 0.6 and packed.spec == hela.SPEC
     sources = [set(s.sources) for s in packed.splits.values()]
     assert sum(map(len, sources)) == len(set().union(*sources)) == 5
     assert not any(manifest["common_sources"].values())
@@ -180,7 +180,9 @@ def test_crops_have_the_packed_size_and_nothing_is_resized(large, tmp_path):
 
 
 def test_whole_images_without_overlap(hela_raw, tmp_path):
-    packed = pack.load_packed(pack.prepare_dataset(options(hela_raw, size=(96, 128), overlap=0.0), tmp_path))
+    packed = pack.load_packed(
+        pack.prepare_dataset(options(hela_raw, size=(96, 128), tile_overlap=0.0), tmp_path)
+    )
     assert packed.splits["val"].names == ("val_00000", "val_00001")
 
 
