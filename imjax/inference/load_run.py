@@ -9,8 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from imjax.config.schema import Mask, Model, freeze
-from imjax.data.options import DataOptions
+from imjax.config.schema import Data, Mask, Model, freeze
 from imjax.data.spec import DatasetSpec
 from imjax.errors import UserError
 from imjax.inference.predictor import Predictor
@@ -59,11 +58,8 @@ def load_model(workdir: Path, stage: str | None = None, batch: int | None = None
             freeze(values["mask"], Mask, "mask."),
             batch or values["eval_batch_size"],
         )
-        size = data["height"], data["width"]
-        known = {
-            key: data[key] for key in ("random_crops", "tile_overlap", "resize_mode", "percentile_normalize")
-        }
-        options = DataOptions(dataset="", size=size, **known)
+        names = ("height", "width", "random_crops", "tile_overlap", "resize_mode", "percentile_normalize")
+        data = Data(**{name: data[name] for name in names})
         if method not in GENERATIONAL_METHODS and method not in JOINT_METHODS:
             raise KeyError(f"method {method!r}")
     except (KeyError, TypeError, UserError) as error:
@@ -74,7 +70,7 @@ def load_model(workdir: Path, stage: str | None = None, batch: int | None = None
     folder = _choose(workdir, method, stage)
     name = _name(folder)
     width, auxiliaries = _shape(predictor.model, method, name)
-    return TrainedModel(folder, name, predictor, options, width, auxiliaries, _ranked(folder))
+    return TrainedModel(folder, name, predictor, data, width, auxiliaries, _ranked(folder))
 
 
 def _choose(workdir: Path, method: str, stage: str | None) -> Path:

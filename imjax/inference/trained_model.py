@@ -15,8 +15,8 @@ import jax
 import numpy as np
 from flax import linen as nn
 
+from imjax.config.schema import Data
 from imjax.data import image_io
-from imjax.data.options import DataOptions
 from imjax.data.spec import DatasetSpec
 from imjax.errors import UserError
 from imjax.inference import export, sliding_window
@@ -39,7 +39,7 @@ class TrainedModel:
     name: str
     """Of the stage."""
     predictor: Predictor
-    data: DataOptions
+    data: Data
     """How images came to the nets, as far as it matters to new ones: size, crops, resizing,
     normalization."""
     width: float
@@ -184,7 +184,7 @@ class TrainedModel:
             raise UserError(f"overlap={overlap}: expected 0 or more, less than 1")
         if not scale > 0:
             raise UserError(f"scale={scale}: expected a factor above 0, such as 0.5")
-        tile = self.data.grid if tile is None else tile
+        tile = self.data.is_grid if tile is None else tile
         if scale != 1 and not tile:
             raise UserError(f"scale={scale} is for tiles; expected tile=True beside it, or no scale")
         views = sliding_window.symmetries(self.spec, self.size) if flips else sliding_window.AS_IT_IS

@@ -27,7 +27,9 @@ def test_every_backbone_takes_the_settings_of_the_configuration(demo_config):
 
 
 def test_unknown_backbones_are_named_with_the_known_ones(demo_config):
-    with pytest.raises(UserError, match="'model.backbone' is 'resnet'; expected 'unet_residual' or 'unet_dropout'"):
+    with pytest.raises(
+        UserError, match="'model.backbone' is 'resnet'; expected 'unet_residual' or 'unet_dropout'"
+    ):
         create_backbone(dataclasses.replace(demo_config.model, backbone="resnet"), SPEC, 1.0)
 
 
