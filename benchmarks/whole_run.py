@@ -177,12 +177,11 @@ def prepared(changes: dict[str, Any], cache: Path) -> tuple[Any, Any]:
     from configs.demo import get_config
     from imjax.config.schema import freeze
     from imjax.data import pack
-    from imjax.data.options import DataOptions
 
     values = get_config(CONFIG.partition(":")[2])
     values.update_from_flattened_dict(changes)
     config = freeze(values.to_dict())
-    return config, pack.load_packed(pack.prepare_dataset(DataOptions.of(config.data), cache))
+    return config, pack.load_packed(pack.prepare_dataset(config.data, cache))
 
 
 def write_png(packed: Any, folder: Path) -> None:

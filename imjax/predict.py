@@ -83,7 +83,7 @@ def _needs(model: TrainedModel) -> str:
     """What images for the exported nets must be."""
     height, width = model.size
     first = "gray levels stretched, then " if model.inputs.percentile_normalize else ""
-    how = "tiles" if model.inputs.grid else "padded" if model.inputs.resize_mode == "pad" else "resized"
+    how = "tiles" if model.inputs.is_grid else "padded" if model.inputs.resize_mode == "pad" else "resized"
     return f"uint8, {first}{how}, {width}x{height} (w x h)"
 
 
@@ -116,7 +116,7 @@ def _files() -> list[Path]:
 
 def _make_tiler(model: TrainedModel) -> Tiler:
     height, width = model.size
-    tile = model.inputs.grid if FLAGS.tile is None else FLAGS.tile
+    tile = model.inputs.is_grid if FLAGS.tile is None else FLAGS.tile
     if not tile and FLAGS.scale != 1:
         raise UserError(f"--scale={FLAGS.scale} is for tiles; add --tile, or leave it out")
     if tile:
@@ -125,7 +125,7 @@ def _make_tiler(model: TrainedModel) -> Tiler:
         logger.info("images are put into the middle of %dx%d (w x h), shrunk if larger", width, height)
     else:
         logger.info("images are resized to %dx%d (w x h) and the result back", width, height)
-        if model.inputs.cropped:
+        if model.inputs.is_cropped:
             logger.info("the nets were trained on crops: --tile may suit them better")
     if model.inputs.percentile_normalize:
         logger.info("gray levels of each image are brought to one range first, as in training")

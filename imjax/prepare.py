@@ -25,10 +25,9 @@ from absl import flags
 from tqdm import tqdm
 
 from imjax import cli, log
-from imjax.config.schema import LABEL_KINDS, RESIZE_MODES
+from imjax.config.schema import LABEL_KINDS, RESIZE_MODES, Data
 from imjax.data import pack
 from imjax.data.folder import check
-from imjax.data.options import DataOptions
 from imjax.data.readers import registry
 from imjax.data.readers.base import Sample
 from imjax.data.synthetic import writers
@@ -86,23 +85,23 @@ def main(arguments: list[str]) -> None:
         writers.write_synthetic(FLAGS.dataset, Path(FLAGS.write_synthetic), FIXTURE_COUNTS)
         print(f"synthetic data in the layout of {FLAGS.dataset}: {FLAGS.write_synthetic}")
         return
-    options = _options()
+    data = _data_from_flags()
     if FLAGS.check:
-        _check(options)
+        _check(data)
         return
     out = Path(FLAGS.out) if FLAGS.out else pack.default_cache()
-    packed = pack.load_packed(root := pack.prepare_dataset(options, out))
+    packed = pack.load_packed(root := pack.prepare_dataset(data, out))
     print(summary(packed))
     print(f"folder: {root}")
 
 
-def _check(options: DataOptions) -> None:
-    if options.dataset != "folder":
-        raise UserError(f"--check with --dataset={options.dataset}, expected folder; packing checks others")
-    text, problems = check.check_folder(options, Path(FLAGS.sheet), progress=_show)
+def _check(data: Data) -> None:
+    if data.dataset != "folder":
+        raise UserError(f"--check with --dataset={data.dataset}, expected folder; packing checks others")
+    text, problems = check.check_folder(data, Path(FLAGS.sheet), progress=_show)
     print(text)
     if problems:
-        raise UserError(f"{options.dir}: {len(problems)} problems, listed above; fix them and check again")
+        raise UserError(f"{data.dir}: {len(problems)} problems, listed above; fix them and check again")
 
 
 def _show(samples: list[Sample], what: str) -> Iterator[Sample]:
@@ -119,25 +118,26 @@ def summary(packed: pack.PackedDataset) -> str:
         rows.append([f"% {name}", *(f"{100 * entry['shares'][name]:.1f}" for entry in entries.values())])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
-    height, width = packed.manifest["options"]["size"]
-    size = f"{width}x{height} (w x h)"
+    data = packed.manifest["data"]
+    size = f"{data['width']}x{data['height']} (w x h)"
     if packed.spec.dims == 3:
-        size = f"{width}x{height}x{packed.manifest['options']['depth']} (w x h x d)"
+        size = f"{data['width']}x{data['height']}x{data['depth']} (w x h x d)"
     return "\n".join([f"{packed.spec.title}, {size}", *lines])
 
 
-def _options() -> DataOptions:
+def _data_from_flags() -> Data:
     spec = registry.spec(FLAGS.dataset)
     if FLAGS.raw is None and FLAGS.dataset != "synthetic":
         raise UserError("--raw is missing, expected the folder with the original download")
     defaults = registry.DEFAULTS[FLAGS.dataset]
     box = (defaults.get("depth", 0), *defaults["size"])
-    depth, *size = _box(FLAGS.size, spec.dims) if FLAGS.size else box
-    return DataOptions(
+    depth, height, width = _box(FLAGS.size, spec.dims) if FLAGS.size else box
+    return Data(
         dataset=FLAGS.dataset,
         dir=FLAGS.raw or "",
-        size=tuple(size),
         depth=depth,
+        height=height,
+        width=width,
         random_crops=_or(FLAGS.random_crops, defaults["random_crops"]),
         tile_overlap=_or(FLAGS.tile_overlap, defaults.get("tile_overlap", 0.0)),
         resize_mode=FLAGS.resize_mode,

@@ -22,7 +22,6 @@ from absl import flags
 
 from imjax import cli, log, rng
 from imjax.data import pack
-from imjax.data.options import DataOptions
 from imjax.data.readers import registry
 from imjax.data.spec import DatasetSpec
 from imjax.data.synthetic import writers
@@ -138,9 +137,7 @@ def judge(point: SweepRun) -> Verdict:
     without a background, of which such nets find the largest, the pixel accuracy.
     """
     data = point.config.data
-    packed = pack.load_packed(
-        pack.prepare_dataset(DataOptions.of(data), Path(data.cache or pack.default_cache()))
-    )
+    packed = pack.load_packed(pack.prepare_dataset(data, Path(data.cache or pack.default_cache())))
     spec, test = packed.spec, packed.splits["test"]
     truth = test.labels
     channels = truth.shape[1 + spec.dims :]

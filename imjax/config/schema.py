@@ -117,6 +117,26 @@ class Data:
     )
     synthetic: Synthetic = group(Synthetic())
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of a packed image or slice."""
+        return self.height, self.width
+
+    @property
+    def box(self) -> tuple[int, ...]:
+        """Sides of a packed image, `(h, w)`, or of a packed volume, `(d, h, w)`."""
+        return (self.depth, *self.size) if self.depth else self.size
+
+    @property
+    def is_grid(self) -> bool:
+        """Whether an image becomes a grid of crops."""
+        return self.tile_overlap > 0 or (self.resize_mode == "crop" and not self.random_crops)
+
+    @property
+    def is_cropped(self) -> bool:
+        """Whether an image becomes several pieces, whatever their number."""
+        return self.is_grid or self.random_crops > 0
+
 
 @dataclasses.dataclass(frozen=True)
 class Model:

@@ -22,9 +22,8 @@ import numpy as np
 from tqdm import tqdm
 
 from imjax import __version__
-from imjax.config.schema import RESIZE_MODES
+from imjax.config.schema import RESIZE_MODES, Data
 from imjax.data import fingerprint, intensity, volume_box
-from imjax.data.options import DataOptions
 from imjax.data.preprocess import count_crops, cut_crops, iterate_slices
 from imjax.data.readers import registry
 from imjax.data.readers.base import Reader, Sample
@@ -35,7 +34,11 @@ from imjax.errors import UserError
 from imjax.log import logger
 
 FORMAT = 5
-"""Raised whenever the same options and files would be packed differently."""
+"""Raised whenever the same settings and files would be packed differently."""
+
+NOT_PACKED = frozenset({"dir", "cache"})
+"""Keys of `config.data` that only say where files lie. Every other key, a new one too, may change the packed
+arrays, and so changes the name of their folder."""
 
 Progress = Callable[[list[tuple[str, Sample]], str], Iterable[tuple[str, Sample]]]
 
@@ -76,13 +79,13 @@ def show_progress(items: list[tuple[str, Sample]], what: str) -> Iterator[tuple[
     yield from tqdm(items, desc=what, unit="image", disable=None)
 
 
-def prepare_dataset(options: DataOptions, cache: Path, progress: Progress = show_progress) -> Path:
+def prepare_dataset(data: Data, cache: Path, progress: Progress = show_progress) -> Path:
     """Pack a dataset, or find it packed already (Vorndran & Roeck 2024, data preparation).
 
     Every file is read and checked here, once; nothing is left behind if one of them is bad.
 
     Args:
-        options: what to pack; the folder's name has a hash of them and of the files' names, sizes, times.
+        data: what to pack; the folder's name has a hash of it and of the files' names, sizes, times.
         cache: parent of the packed folder, outside of the data.
         progress: wraps the images while they are packed.
 
@@ -90,33 +93,33 @@ def prepare_dataset(options: DataOptions, cache: Path, progress: Progress = show
         The packed folder, for `load_packed`.
 
     Raises:
-        UserError: option out of range, missing, bad or changing file, too few images, or no room or right to
+        UserError: a key out of range; missing, bad or changing file, too few images, or no room or right to
             write.
     """
-    _check(options, cache)
-    reader, raw = registry.make(options), Path(options.dir)
-    volume_box.check_box(options, reader.spec)
+    _check(data, cache)
+    reader, raw = registry.make(data), Path(data.dir)
+    volume_box.check_box(data, reader.spec)
     parts = reader.scan(raw)
-    chosen = split_samples(options, parts)
+    chosen = split_samples(data, parts)
     if torn := count_leaked_test_images(chosen):
-        _warn(reader.spec, options, torn, len(chosen["test"]))
-    digest = _digest(options, raw, parts)
-    target = cache / f"{options.dataset}-{digest[:12]}"
+        _warn(reader.spec, data, torn, len(chosen["test"]))
+    digest = _digest(data, raw, parts)
+    target = cache / f"{data.dataset}-{digest[:12]}"
     if (target / "manifest.json").is_file():
         return target
     try:
         cache.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".partial-{target.name}-", dir=cache))
         try:
-            _write(options, reader, chosen, partial, digest, progress)
-            _check_same(options, raw, parts, digest)
+            _write(data, reader, chosen, partial, digest, progress)
+            _check_same(data, raw, parts, digest)
             _publish(partial, target)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     except OSError as error:
         raise UserError(
             f"{error.filename or cache}: {error.strerror or error}; expected a folder with room for "
-            f"{_bytes(options, reader, chosen) / 2**20:.0f} MiB, free some or name another cache folder"
+            f"{_bytes(data, reader, chosen) / 2**20:.0f} MiB, free some or name another cache folder"
         ) from error
     return target
 
@@ -145,42 +148,48 @@ def load_packed(root: Path, verify: bool = True) -> PackedDataset:
     return PackedDataset(spec, manifest, splits, taken)
 
 
-def _check(options: DataOptions, cache: Path) -> None:
-    if any(side < 16 or side % 16 for side in options.box):
-        raise UserError(f"size = {options.box}, expected sides that are multiples of 16")
-    if options.random_crops < 0:
-        raise UserError(f"random_crops = {options.random_crops}, expected 0 (whole images) or more")
-    if not 0 <= options.tile_overlap < 1:
+def _check(data: Data, cache: Path) -> None:
+    if any(side < 16 or side % 16 for side in data.box):
+        raise UserError(f"size = {data.box}, expected sides that are multiples of 16")
+    if data.random_crops < 0:
+        raise UserError(f"random_crops = {data.random_crops}, expected 0 (whole images) or more")
+    if not 0 <= data.tile_overlap < 1:
         raise UserError(
-            f"tile_overlap = {options.tile_overlap}, expected 0 (no grid of crops) or more, less than 1"
+            f"tile_overlap = {data.tile_overlap}, expected 0 (no grid of crops) or more, less than 1"
         )
-    if options.random_crops and options.tile_overlap:
+    if data.random_crops and data.tile_overlap:
         raise UserError(
-            f"random_crops = {options.random_crops} and tile_overlap = {options.tile_overlap}, expected one "
+            f"random_crops = {data.random_crops} and tile_overlap = {data.tile_overlap}, expected one "
             "of them to be 0"
         )
-    if options.resize_mode not in RESIZE_MODES:
-        raise UserError(f"resize_mode = {options.resize_mode!r}, expected one of {', '.join(RESIZE_MODES)}")
-    if options.resize_mode == "pad" and options.cropped:
+    if data.resize_mode not in RESIZE_MODES:
+        raise UserError(f"resize_mode = {data.resize_mode!r}, expected one of {', '.join(RESIZE_MODES)}")
+    if data.resize_mode == "pad" and data.is_cropped:
         raise UserError(
             "resize_mode = 'pad' beside random_crops or tile_overlap, expected resize or crop; change either"
         )
-    if options.dir and cache.resolve().is_relative_to(Path(options.dir).resolve()):
+    if data.dir and cache.resolve().is_relative_to(Path(data.dir).resolve()):
         raise UserError(
-            f"{cache}: the cache folder lies inside the data {options.dir}, expected one outside of it"
+            f"{cache}: the cache folder lies inside the data {data.dir}, expected one outside of it"
         )
 
 
-def _warn(spec: DatasetSpec, options: DataOptions, torn: int, count: int) -> None:
+def _warn(spec: DatasetSpec, data: Data, torn: int, count: int) -> None:
     """Say it, on every run and not only when packing, when a split flatters the test figures."""
-    others = " or ".join(name for name in spec.splits if name != options.split)
+    others = " or ".join(name for name in spec.splits if name != data.split)
     logger.warning(
-        f"{spec.title}, split {options.split!r}: {torn} of {count} test images have a "
+        f"{spec.title}, split {data.split!r}: {torn} of {count} test images have a "
         f"copy of their scene in training or val, so that test figures flatter; another split: {others}"
     )
 
 
-def _digest(options: DataOptions, raw: Path, parts: dict[str, list[Sample]]) -> str:
+def packing_settings(data: Data) -> dict[str, Any]:
+    """The keys that the packed arrays depend on, with their values."""
+    # Folders are left out: the same files elsewhere (another mount) are the same set.
+    return {name: value for name, value in dataclasses.asdict(data).items() if name not in NOT_PACKED}
+
+
+def _digest(data: Data, raw: Path, parts: dict[str, list[Sample]]) -> str:
     listing = []
     for part, samples in parts.items():
         for sample in samples:
@@ -188,15 +197,14 @@ def _digest(options: DataOptions, raw: Path, parts: dict[str, list[Sample]]) -> 
             for path in filter(None, (sample.image, sample.mask, *sample.more_masks)):
                 stat = path.stat()
                 listing.append([path.relative_to(raw).as_posix(), stat.st_size, stat.st_mtime_ns])
-    # The folder itself is left out: the same files elsewhere (another mount) are the same set.
-    facts = [FORMAT, dataclasses.asdict(dataclasses.replace(options, dir="")), listing]
+    facts = [FORMAT, packing_settings(data), listing]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
-def _check_same(options: DataOptions, raw: Path, parts: dict[str, list[Sample]], digest: str) -> None:
+def _check_same(data: Data, raw: Path, parts: dict[str, list[Sample]], digest: str) -> None:
     """UserError where the files are others than before they were read."""
     try:
-        now = _digest(options, raw, parts)
+        now = _digest(data, raw, parts)
     except OSError:
         now = ""
     if now != digest:
@@ -204,7 +212,7 @@ def _check_same(options: DataOptions, raw: Path, parts: dict[str, list[Sample]],
 
 
 def _write(
-    options: DataOptions,
+    data: Data,
     reader: Reader,
     chosen: dict[str, list[Sample]],
     folder: Path,
@@ -212,32 +220,30 @@ def _write(
     progress: Progress,
 ) -> None:
     writers = {
-        name: SplitWriter(folder / name, options, reader.spec, samples) for name, samples in chosen.items()
+        name: SplitWriter(folder / name, data, reader.spec, samples) for name, samples in chosen.items()
     }
     smaller = []
     try:
         todo = [(name, sample) for name, samples in chosen.items() for sample in samples]
-        for name, sample in progress(todo, f"preparing {options.dataset}"):
+        for name, sample in progress(todo, f"preparing {data.dataset}"):
             for title, image, label in iterate_slices(*reader.load(sample), sample.name, reader.spec.dims):
                 key = sample.source + "/" + title
-                image = intensity.percentile_normalize(image) if options.percentile_normalize else image
-                parts = cut_crops(
-                    image, label, key, options, reader.spec.label_resize, reader.spec.image_resize
-                )
+                image = intensity.percentile_normalize(image) if data.percentile_normalize else image
+                parts = cut_crops(image, label, key, data, reader.spec.label_resize, reader.spec.image_resize)
                 writers[name].add(title, sample.source, parts)
-                if reader.spec.dims == 3 and volume_box.cropped_foreground_voxels(label, options.box):
+                if reader.spec.dims == 3 and volume_box.cropped_foreground_voxels(label, data.box):
                     smaller.append(title)
         for writer in writers.values():
             writer.finish()
     finally:
         for writer in writers.values():
             writer.close()
-    volume_box.warn_of_cropped_volumes(smaller, len(todo), options.box)
+    volume_box.warn_of_cropped_volumes(smaller, len(todo), data.box)
     manifest = {
         "format": FORMAT,
         "imjax": __version__,
         "hash": digest,
-        "options": dataclasses.asdict(options),
+        "data": packing_settings(data),
         "spec": dataclasses.asdict(reader.spec),
         "splits": {name: writer.facts() for name, writer in writers.items()},
         "test_images_seen_in_training": count_leaked_test_images(chosen),
@@ -281,15 +287,15 @@ def _damaged(path: Path | str, root: Path, why: str) -> UserError:
     return UserError(f"{path}: damaged ({why}); delete the folder {root} and prepare it again")
 
 
-def _bytes(options: DataOptions, reader: Reader, chosen: dict[str, list[Sample]]) -> int:
+def _bytes(data: Data, reader: Reader, chosen: dict[str, list[Sample]]) -> int:
     """Size of the arrays; where images decide on the crops or the slices, as if all were like the first of
     their split."""
     spec, images = reader.spec, 0
     for samples in filter(None, chosen.values()):
-        depth, shape = 1, options.size
-        if options.grid or spec.volumes:
+        depth, shape = 1, data.size
+        if data.is_grid or spec.volumes:
             *stack, height, width, _ = reader.load(samples[0])[0].shape
             depth, shape = stack[0] if stack else 1, (height, width)
-        images += len(samples) * depth * count_crops(shape, options)
+        images += len(samples) * depth * count_crops(shape, data)
     planes = spec.channels + (len(spec.classes) if spec.kind == "multilabel" else 1)
-    return images * math.prod(options.box) * planes
+    return images * math.prod(data.box) * planes

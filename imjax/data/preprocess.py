@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 
 from imjax import rng
+from imjax.config.schema import Data
 from imjax.data import volume_box
-from imjax.data.options import DataOptions
 from imjax.data.readers.base import slice_name
 from imjax.data.spec import VOID
 
@@ -46,11 +46,11 @@ def cut_crops(
     image: np.ndarray,
     label: np.ndarray,
     name: str,
-    options: DataOptions,
+    data: Data,
     label_resize: str = "nearest",
     image_resize: str = "area",
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Pieces of one pair at `options.size` (Vorndran & Roeck 2024, data preparation).
+    """Pieces of one pair at `data.size` (Vorndran & Roeck 2024, data preparation).
 
     Args:
         image: uint8 `[h, w, c]`; label: uint8 `[h, w]` or `[h, w, k]`. Of a volume both have `d` first.
@@ -59,36 +59,34 @@ def cut_crops(
         image_resize: see `DatasetSpec.image_resize`.
 
     Yields:
-        Image and label of `options.size`: one whole pair, resized or padded as `options.resize_mode` says;
-        `options.random_crops` random crops; or a grid of crops, which `options.tile_overlap` or the mode
-        `crop` asks for, row by row. A volume fills `options.box`, see `boxes.fit`.
+        Image and label of `data.size`: one whole pair, resized or padded as `data.resize_mode` says;
+        `data.random_crops` random crops; or a grid of crops, which `data.tile_overlap` or the mode
+        `crop` asks for, row by row. A volume fills `data.box`, see `boxes.fit`.
     """
     if image.ndim == 4:
-        yield volume_box.pad_or_crop(image, label, options.box)
+        yield volume_box.pad_or_crop(image, label, data.box)
         return
     resize = RESIZES[label_resize]
-    if not options.cropped:
-        if options.resize_mode == "pad":
-            yield pad_pair(image, label, options.size, label_resize, image_resize)
+    if not data.is_cropped:
+        if data.resize_mode == "pad":
+            yield pad_pair(image, label, data.size, label_resize, image_resize)
         else:
-            yield resize_image(image, options.size, image_resize), resize(label, options.size)
+            yield resize_image(image, data.size, image_resize), resize(label, data.size)
         return
     shape = label.shape[:2]
-    side = min(options.size)
-    windows = (
-        tile_corners(shape, options.tile_overlap, side) if options.grid else _random(shape, name, options)
-    )
+    side = min(data.size)
+    windows = tile_corners(shape, data.tile_overlap, side) if data.is_grid else _random(shape, name, data)
     for top, left, side in windows:
         area = np.s_[top : top + side, left : left + side]
-        yield resize_image(image[area], options.size, image_resize), resize(label[area], options.size)
+        yield resize_image(image[area], data.size, image_resize), resize(label[area], data.size)
 
 
-def count_crops(shape: tuple[int, int], options: DataOptions) -> int:
+def count_crops(shape: tuple[int, int], data: Data) -> int:
     """How many pairs `cut_crops` makes of one of this height and width."""
     return (
-        len(tile_corners(shape, options.tile_overlap, min(options.size)))
-        if options.grid
-        else max(options.random_crops, 1)
+        len(tile_corners(shape, data.tile_overlap, min(data.size)))
+        if data.is_grid
+        else max(data.random_crops, 1)
     )
 
 
@@ -167,14 +165,14 @@ def window_starts(length: int, side: int, overlap: float) -> list[int]:
     return [*range(0, length - side, step), length - side]
 
 
-def _random(shape: tuple[int, int], name: str, options: DataOptions) -> Iterator[Window]:
+def _random(shape: tuple[int, int], name: str, data: Data) -> Iterator[Window]:
     """Squares with a side drawn uniformly from `SIDES`, or the largest that fits where the draw does not.
 
     The draws depend on the name and the seed only, never on the other images.
     """
-    draw = rng.numpy(options.split_seed, "crops", zlib.crc32(name.encode()))
+    draw = rng.numpy(data.split_seed, "crops", zlib.crc32(name.encode()))
     height, width = shape
-    for _ in range(options.random_crops):
+    for _ in range(data.random_crops):
         side = min(int(draw.integers(SIDES[0], SIDES[1] + 1)), height, width)
         top, left = int(draw.integers(height - side + 1)), int(draw.integers(width - side + 1))
         yield top, left, side

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from imjax.data.options import DataOptions
+from imjax.config.schema import Data
 from imjax.data.readers.base import Sample
 from imjax.data.spec import VOID, DatasetSpec
 
@@ -36,15 +36,15 @@ class SplitWriter:
     Plain writes, not a memory map: a full disk is then an exception and not a bus error.
     """
 
-    def __init__(self, folder: Path, options: DataOptions, spec: DatasetSpec, samples: list[Sample]) -> None:
+    def __init__(self, folder: Path, data: Data, spec: DatasetSpec, samples: list[Sample]) -> None:
         folder.mkdir()
-        self.numbered = options.cropped
+        self.numbered = data.is_cropped
         self.names: list[str] = []
         self.sources: list[str] = []
         planes = (len(spec.classes),) if spec.kind == "multilabel" else ()
         # Only the images know how many crops a grid makes of them, and stacks how many slices they have: a
         # first guess, which `finish` corrects.
-        n, size = len(samples) * max(options.random_crops, 1), options.box
+        n, size = len(samples) * max(data.random_crops, 1), data.box
         self.images = ArrayWriter(folder / "images.npy", (n, *size, spec.channels))
         self.labels = ArrayWriter(folder / "labels.npy", (n, *size, *planes))
         self.spec, self.counts = spec, np.zeros(256, np.int64)

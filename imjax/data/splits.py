@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from imjax import rng
-from imjax.data.options import DataOptions
+from imjax.config.schema import Data
 from imjax.data.readers.base import Sample
 from imjax.errors import UserError
 
@@ -91,17 +91,17 @@ def split_parts(
     return out
 
 
-def split_sources(options: DataOptions, parts: Mapping[str, Sequence[Sample]]) -> dict[str, list[str]]:
-    """`split_parts` of a reader's samples, by their sources and strata, as the options say."""
+def split_sources(data: Data, parts: Mapping[str, Sequence[Sample]]) -> dict[str, list[str]]:
+    """`split_parts` of a reader's samples, by their sources and strata, as the configuration says."""
     sources = {part: [s.source for s in samples] for part, samples in parts.items()}
     strata = {s.source: s.stratum for s in itertools.chain(*parts.values())}
-    shares = options.label_fraction, options.val_fraction, options.split_seed, options.test_fraction
+    shares = data.label_fraction, data.val_fraction, data.split_seed, data.test_fraction
     return split_parts(sources, *shares, strata)
 
 
-def split_samples(options: DataOptions, parts: Mapping[str, Sequence[Sample]]) -> dict[str, list[Sample]]:
+def split_samples(data: Data, parts: Mapping[str, Sequence[Sample]]) -> dict[str, list[Sample]]:
     """Samples by split, in the order of their names; UserError as for `split_parts`."""
-    where = {source: name for name, members in split_sources(options, parts).items() for source in members}
+    where = {source: name for name, members in split_sources(data, parts).items() for source in members}
     out: dict[str, list[Sample]] = {name: [] for name in SPLITS}
     for sample in sorted(itertools.chain(*parts.values()), key=lambda s: s.name):
         out[where[sample.source]].append(sample)

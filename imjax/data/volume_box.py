@@ -6,21 +6,21 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from imjax.data.options import DataOptions
+from imjax.config.schema import Data
 from imjax.data.spec import VOID, DatasetSpec
 from imjax.errors import UserError
 from imjax.log import logger
 
 
-def check_box(options: DataOptions, spec: DatasetSpec) -> None:
+def check_box(data: Data, spec: DatasetSpec) -> None:
     """Make sure that volumes have a box, and images none; UserError names the option."""
-    if spec.dims == 2 and options.depth:
-        raise UserError(f"depth = {options.depth}, expected 0: {spec.title} has images, not volumes")
-    if spec.dims == 3 and not options.depth:
+    if spec.dims == 2 and data.depth:
+        raise UserError(f"depth = {data.depth}, expected 0: {spec.title} has images, not volumes")
+    if spec.dims == 3 and not data.depth:
         raise UserError(f"depth = 0, expected a multiple of 16: {spec.title} has volumes")
-    if spec.dims == 3 and (options.random_crops or options.tile_overlap):
+    if spec.dims == 3 and (data.random_crops or data.tile_overlap):
         raise UserError(
-            f"random_crops = {options.random_crops} and tile_overlap = {options.tile_overlap}, expected 0: "
+            f"random_crops = {data.random_crops} and tile_overlap = {data.tile_overlap}, expected 0: "
             "volumes are packed whole"
         )
 

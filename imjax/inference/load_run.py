@@ -12,8 +12,7 @@ from typing import Any
 
 import jax
 
-from imjax.config.schema import Mask, Model, freeze
-from imjax.data.options import DataOptions
+from imjax.config.schema import Data, Mask, Model, freeze
 from imjax.data.spec import DatasetSpec
 from imjax.errors import UserError
 from imjax.inference.trained_model import TrainedModel
@@ -60,12 +59,10 @@ def load_model(workdir: Path, stage: str | None = None, batch: int | None = None
         spec = DatasetSpec.of(record["spec"])
         runtime = Runtime(batch or values["eval_batch_size"])
         mask = freeze(values["mask"], Mask, "mask.")
-        size = data["height"], data["width"]
-        known = {
-            key: data[key]
-            for key in ("depth", "random_crops", "tile_overlap", "resize_mode", "percentile_normalize")
-        }
-        inputs = DataOptions(dataset="", size=size, **known)
+        names = (
+            "height", "width", "depth", "random_crops", "tile_overlap", "resize_mode", "percentile_normalize",
+        )  # fmt: skip
+        inputs = Data(**{name: data[name] for name in names})
         patch, patch_overlap = tuple(values["joint"]["patch"]), values["joint"]["predict_overlap"]
         if method not in GENERATIONAL_METHODS and method not in JOINT_METHODS:
             raise KeyError(f"method {method!r}")

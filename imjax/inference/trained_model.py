@@ -20,9 +20,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from imjax.config.schema import Mask, Model
+from imjax.config.schema import Data, Mask, Model
 from imjax.data import image_io, intensity, volume_box
-from imjax.data.options import DataOptions
 from imjax.data.spec import DatasetSpec
 from imjax.errors import UserError
 from imjax.inference import export, sliding_window, volume_windows
@@ -65,7 +64,7 @@ class TrainedModel:
     runtime: Runtime
     mask: Mask = Mask()
     """Of the run, for the inconsistency masks of `predict`."""
-    inputs: DataOptions | None = None
+    inputs: Data | None = None
     """How images came to the nets, as far as it matters to new ones; None: inside a run, whose arrays are
     packed."""
     patch: tuple[int, ...] = ()
@@ -79,7 +78,7 @@ class TrainedModel:
         return self._inputs.size
 
     @property
-    def _inputs(self) -> DataOptions:
+    def _inputs(self) -> Data:
         assert self.inputs is not None, "a model inside a run takes packed arrays only"
         return self.inputs
 
@@ -313,7 +312,7 @@ class TrainedModel:
             raise UserError(f"overlap={overlap}: expected 0 or more, less than 1")
         if not scale > 0:
             raise UserError(f"scale={scale}: expected a factor above 0, such as 0.5")
-        tile = self._inputs.grid if tile is None else tile
+        tile = self._inputs.is_grid if tile is None else tile
         if scale != 1 and not tile:
             raise UserError(f"scale={scale} is for tiles; expected tile=True beside it, or no scale")
         views = sliding_window.symmetries(self.spec, self.size) if flips else sliding_window.IDENTITY

@@ -13,7 +13,6 @@ from typing import Any
 
 from imjax.config.schema import Config, flatten
 from imjax.data import pack
-from imjax.data.options import DataOptions
 from imjax.data.pack import PackedDataset
 from imjax.data.spec import DatasetSpec
 from imjax.methods import check_data
@@ -74,7 +73,7 @@ def run_training(
         Stopped: `stopping` asked for it; everything is saved.
     """
     cache = Path(config.data.cache or pack.default_cache())
-    packed = pack.load_packed(pack.prepare_dataset(DataOptions.of(config.data), cache))
+    packed = pack.load_packed(pack.prepare_dataset(config.data, cache))
     check_data.check_spec(config.method, packed.spec)
     check_data.check_truth(config, packed)
     # Both must precede the first use of a device.

@@ -6,16 +6,15 @@ import os
 
 import pytest
 
-from imjax.config.schema import Synthetic
+from imjax.config.schema import Data, Synthetic
 from imjax.data import fingerprint, pack
-from imjax.data.options import DataOptions
 from imjax.errors import UserError
 
-SMALL = DataOptions("synthetic", size=(32, 48), synthetic=Synthetic(10, 3, 2))
+SMALL = Data("synthetic", height=32, width=48, synthetic=Synthetic(10, 3, 2))
 
 
 def test_files_that_change_while_they_are_read(suim_raw, tmp_path):
-    options = DataOptions("suim", str(suim_raw), size=(32, 32), random_crops=2)
+    options = Data("suim", str(suim_raw), height=32, width=32, random_crops=2)
 
     def while_it_reads(change):
         def progress(items, what):

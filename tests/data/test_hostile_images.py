@@ -12,9 +12,9 @@ from complaints import complaint
 from folders import folder, values, write
 from PIL import Image
 
+from imjax.config.schema import Data
 from imjax.data import image_io, pack
 from imjax.data.folder.reader import Folder
-from imjax.data.options import DataOptions
 from imjax.errors import UserError
 
 KINDS = ("png", "jpg", "bmp", "tif")
@@ -174,8 +174,8 @@ def test_names_with_spaces_and_letters_of_all_kinds(tmp_path):
     names = ("größe 1", "细胞 二", "a'b & <c>", "ночь")
     root = folder(tmp_path / "meine Däten 数据", {name: values(0, 255) for name in names}, bare=1)
     write(root / "images" / "mit Leerzeichen.tif", np.zeros((24, 32, 3), np.uint8))
-    options = DataOptions(
-        "folder", str(root), (16, 32), label_fraction=0.5, val_fraction=0.25, test_fraction=0.25
+    options = Data(
+        "folder", str(root), height=16, width=32, label_fraction=0.5, val_fraction=0.25, test_fraction=0.25
     )
     packed = pack.load_packed(pack.prepare_dataset(options, tmp_path / "Zwischen ablage ü"))
     found = {name for split in packed.splits.values() for name in split.names}

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from imjax.config.schema import Synthetic
+from imjax.config.schema import Data, Synthetic
 from imjax.data import intensity, pack
-from imjax.data.options import DataOptions
 from imjax.data.synthetic import writers
 
 
@@ -40,11 +39,9 @@ def test_an_image_of_one_value_is_black():
 
 
 def test_packed_images_are_those_and_labels_the_same(tmp_path):
-    small = dict(size=(32, 32), synthetic=Synthetic(10, 2, 2))
+    small = dict(height=32, width=32, synthetic=Synthetic(10, 2, 2))
     plain, other = (
-        pack.load_packed(
-            pack.prepare_dataset(DataOptions("synthetic", **small, percentile_normalize=on), tmp_path)
-        )
+        pack.load_packed(pack.prepare_dataset(Data("synthetic", **small, percentile_normalize=on), tmp_path))
         for on in (False, True)
     )
     assert plain.manifest["hash"] != other.manifest["hash"]
@@ -62,7 +59,7 @@ def test_slices_are_stretched_one_by_one_and_volumes_as_a_whole(tmp_path):
     writers.write_synthetic("acdc", raw, {"train": 3, "val": 1, "test": 1}, size=(48, 48))
     packed = pack.load_packed(
         pack.prepare_dataset(
-            DataOptions("acdc", str(raw), (48, 48), label_fraction=0.5, percentile_normalize=True),
+            Data("acdc", str(raw), height=48, width=48, label_fraction=0.5, percentile_normalize=True),
             tmp_path / "c",
         )
     )

@@ -8,21 +8,20 @@ import cv2
 import numpy as np
 import pytest
 
-from imjax.config.schema import Synthetic
+from imjax.config.schema import Data, Synthetic
 from imjax.data import pack, preprocess
-from imjax.data.options import DataOptions
 from imjax.data.readers import registry
 from imjax.data.spec import VOID
 from imjax.errors import UserError
 
-SMALL = DataOptions("synthetic", size=(32, 48), synthetic=Synthetic(10, 3, 2))
+SMALL = Data("synthetic", height=32, width=48, synthetic=Synthetic(10, 3, 2))
 
 
-def suim(raw, **changes) -> DataOptions:
-    return dataclasses.replace(DataOptions("suim", str(raw), size=(32, 32), random_crops=2), **changes)
+def suim(raw, **changes) -> Data:
+    return dataclasses.replace(Data("suim", str(raw), height=32, width=32, random_crops=2), **changes)
 
 
-def fails(options: DataOptions, cache) -> str:
+def fails(options: Data, cache) -> str:
     """The error's text; nothing that looks complete may remain."""
     with pytest.raises(UserError) as info:
         pack.prepare_dataset(options, cache)
@@ -61,7 +60,7 @@ def test_manifest(tmp_path):
     ) == pytest.approx(1)
     assert entry["count"] == 9 and set(entry["sha256"]) == {"images", "labels"}
     assert len(packed.manifest["common_sources"]) == 6 and not any(packed.manifest["common_sources"].values())
-    assert packed.manifest["options"]["synthetic"]["num_train"] == 10
+    assert packed.manifest["data"]["synthetic"]["num_train"] == 10
 
 
 def test_crops_of_one_source_stay_together(originals, tmp_path):
@@ -75,7 +74,7 @@ def test_crops_of_one_source_stay_together(originals, tmp_path):
 
 
 def test_real_suim(real, tmp_path):
-    packed = pack.load_packed(pack.prepare_dataset(suim(real / "suim", size=(64, 64)), tmp_path))
+    packed = pack.load_packed(pack.prepare_dataset(suim(real / "suim", height=64, width=64), tmp_path))
     assert {n: len(s.images) for n, s in packed.splits.items()} == {
         "labeled": 2,
         "unlabeled": 4,
@@ -85,7 +84,7 @@ def test_real_suim(real, tmp_path):
 
 
 def test_void_is_counted_and_kept(originals, tmp_path):
-    options = DataOptions("camvid", str(originals / "camvid"), size=(96, 128))
+    options = Data("camvid", str(originals / "camvid"), height=96, width=128)
     packed = pack.load_packed(pack.prepare_dataset(options, tmp_path))
     # The fixture's frame: 4 pixels on each side of 96 x 128.
     assert (packed.splits["test"].labels[0] == VOID).sum() == 96 * 128 - 88 * 120
@@ -149,8 +148,8 @@ def test_incomplete_folder_is_made_anew(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"size": (32, 40)}, "multiples of 16"),
-        ({"size": (0, 32)}, "multiples of 16"),
+        ({"height": 32, "width": 40}, "multiples of 16"),
+        ({"height": 0, "width": 32}, "multiples of 16"),
         ({"random_crops": -1}, "random_crops = -1"),
         ({"tile_overlap": 1.0}, "tile_overlap = 1.0"),
         ({"tile_overlap": -0.1}, "tile_overlap = -0.1"),
@@ -201,7 +200,7 @@ def test_crops_are_squares_of_the_stated_sides():
     height, width = 700, 900
     image = np.zeros((height, width, 3), np.uint8)
     label = np.broadcast_to((np.arange(width) // 4).astype(np.uint8), (height, width)).copy()
-    options = DataOptions("suim", size=(256, 256), random_crops=40)
+    options = Data("suim", height=256, width=256, random_crops=40)
     spans = [
         4 * (int(y.max()) - int(y.min()) + 1) for _, y in preprocess.cut_crops(image, label, "a", options)
     ]
@@ -231,7 +230,7 @@ def test_grid_of_crops(shape, overlap, tops, lefts, side):
     for top, left, _ in preprocess.tile_corners(shape, overlap, 256):
         covered[top : top + side, left : left + side] = True
     assert covered.all()
-    options = DataOptions("hela", size=(32, 32), tile_overlap=overlap)
+    options = Data("hela", height=32, width=32, tile_overlap=overlap)
     image = np.zeros((*shape, 1), np.uint8)
     assert preprocess.count_crops(shape, options) == len(
         [*preprocess.cut_crops(image, image[..., 0], "a", options)]
@@ -277,7 +276,7 @@ def test_the_label_rule_is_the_dataset_s():
     # Single pixels where the nearest rule looks; the mean of the 2 x 2 pixels around is a quarter.
     dots = np.zeros((64, 64), np.uint8)
     dots[2::4, 2::4] = 1
-    image, options = np.zeros((64, 64, 3), np.uint8), DataOptions("isic2018", size=(16, 16))
+    image, options = np.zeros((64, 64, 3), np.uint8), Data("isic2018", height=16, width=16)
     ((_, nearest),) = preprocess.cut_crops(image, dots, "a", options)
     ((_, mean),) = preprocess.cut_crops(image, dots, "a", options, "bilinear")
     assert nearest.all() and not mean.any()

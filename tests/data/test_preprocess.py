@@ -7,12 +7,12 @@ import dataclasses
 import numpy as np
 import pytest
 
+from imjax.config.schema import Data
 from imjax.data import pack, preprocess
-from imjax.data.options import DataOptions
 from imjax.data.spec import VOID
 from imjax.errors import UserError
 
-OPTIONS = DataOptions("folder", size=(16, 32))
+OPTIONS = Data("folder", height=16, width=32)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_padding_mirrors_the_image_and_voids_the_label(planes):
 
 def test_a_grid_without_overlap_is_every_pixel_once():
     image = np.arange(32 * 48, dtype=np.uint16).astype(np.uint8).reshape(32, 48, 1).repeat(3, -1)
-    options = DataOptions("folder", size=(16, 16), resize_mode="crop")
+    options = Data("folder", height=16, width=16, resize_mode="crop")
     found = list(preprocess.cut_crops(image, image[..., 0], "a", options))
     assert len(found) == preprocess.count_crops((32, 48), options) == 6
     rows = [np.concatenate([label for _, label in found[i : i + 3]], axis=1) for i in (0, 3)]
@@ -65,9 +65,9 @@ def test_a_grid_without_overlap_is_every_pixel_once():
 
 
 def test_drawn_crops_come_before_the_grid():
-    options = DataOptions("folder", size=(16, 16), resize_mode="crop", random_crops=3)
+    options = Data("folder", height=16, width=16, resize_mode="crop", random_crops=3)
     image = np.zeros((40, 40, 3), np.uint8)
-    assert len(list(preprocess.cut_crops(image, image[..., 0], "a", options))) == 3 and not options.grid
+    assert len(list(preprocess.cut_crops(image, image[..., 0], "a", options))) == 3 and not options.is_grid
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from imjax.config.schema import Data
 from imjax.data import volume_box
-from imjax.data.options import DataOptions
 from imjax.data.readers import registry
 from imjax.data.spec import VOID
 from imjax.errors import UserError
@@ -64,4 +64,4 @@ def test_what_is_cut_off_is_counted():
 )
 def test_boxes_are_for_volumes(dataset, changes, message):
     with pytest.raises(UserError, match=message):
-        volume_box.check_box(DataOptions(dataset, **changes), registry.spec(dataset))
+        volume_box.check_box(Data(dataset, **changes), registry.spec(dataset))

@@ -270,7 +270,7 @@ def test_nets_of_crops_get_tiles(runs, tmp_path):
         record["config"]["data"] |= data
         (copy / "config.json").write_text(json.dumps(record))
         stage = load_model(copy)
-        assert (stage.inputs.grid, stage.inputs.cropped) == (tiled, bool(data))
+        assert (stage.inputs.is_grid, stage.inputs.is_cropped) == (tiled, bool(data))
 
 
 def test_images_come_as_in_training(runs, folder, tmp_path, command_environment):

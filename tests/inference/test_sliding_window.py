@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from handmade import make_run
 
+from imjax.config.schema import Data
 from imjax.data import intensity, preprocess
-from imjax.data.options import DataOptions
 from imjax.data.readers import isic2018, suim
 from imjax.data.spec import DatasetSpec
 from imjax.inference import sliding_window
@@ -68,7 +68,7 @@ def test_a_model_resizes_as_its_nets_were_trained(tmp_path):
 @pytest.mark.parametrize("how", ["area", "bilinear"])
 def test_resized_as_in_training(how, fit):
     picture = np.random.default_rng(0).integers(0, 256, (21, 30, 2), dtype=np.uint8)
-    options, label = DataOptions("", size=(8, 8), resize_mode=fit), np.zeros((21, 30), np.uint8)
+    options, label = Data("", height=8, width=8, resize_mode=fit), np.zeros((21, 30), np.uint8)
     ((packed, _),) = preprocess.cut_crops(picture, label, "a", options, "nearest", how)
     (shown,) = Tiler((8, 8), pad=fit == "pad", image_resize=how).tiles(picture)
     np.testing.assert_array_equal(shown, packed)
@@ -82,7 +82,7 @@ def test_resized_as_in_training(how, fit):
 def test_padded_as_in_training(shape):
     picture = image(*shape)
     cutting = Tiler((8, 8), ALL, pad=True)
-    options = DataOptions("", size=(8, 8), resize_mode="pad")
+    options = Data("", height=8, width=8, resize_mode="pad")
     label = np.zeros(shape, np.uint8)
     ((packed, _),) = preprocess.cut_crops(picture, label, "a", options)
     views = list(cutting.tiles(picture))

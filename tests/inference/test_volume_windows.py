@@ -5,8 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from imjax.config.schema import Model
-from imjax.data.options import DataOptions
+from imjax.config.schema import Data, Model
 from imjax.data.spec import DatasetSpec
 from imjax.errors import UserError
 from imjax.inference import volume_windows
@@ -101,7 +100,7 @@ def model():
     image = jnp.zeros((1, 16, 16, 16, 1), jnp.uint8)
     drawn = [net.init(jax.random.key(i), image) for i in range(3)]
     weights = jax.tree.map(lambda *leaves: np.stack(leaves), *drawn)
-    inputs = DataOptions("", size=(16, 16), depth=16)
+    inputs = Data(height=16, width=16, depth=16)
     return TrainedModel(
         "train_cps", SPEC, MODEL, 0, weights, (2, 0, 1), Runtime(4), inputs=inputs,
         patch=(16, 8, 16), patch_overlap=0.5,

@@ -13,7 +13,7 @@ from configs import la_cps as la_file
 from imjax.config import schema
 from imjax.config.joint_schema import Joint
 from imjax.config.schema import Config, flatten, freeze
-from imjax.data.options import DataOptions
+from imjax.data import pack
 from imjax.errors import UserError
 from imjax.pipeline import artifacts
 from imjax.pipeline.artifacts import ArtifactStore, shared_inputs
@@ -85,9 +85,8 @@ def value_of(config, key):
 
 
 def digests(config, tmp_path):
-    """Digest by stage, with a stand-in for packing, whose hash covers the options but not their folder."""
-    options = dataclasses.replace(DataOptions.of(config.data), dir="")
-    packed = hashlib.sha256(json.dumps(dataclasses.asdict(options)).encode()).hexdigest()
+    """Digest by stage, with a stand-in for packing: its hash has the settings, not where files lie."""
+    packed = hashlib.sha256(json.dumps(pack.packing_settings(config.data)).encode()).hexdigest()
     stages = make_plan(config)
     store = ArtifactStore(tmp_path, stages, shared_inputs(config, packed))
     # The name of a joint method's only stage has its weighting in it.

@@ -7,16 +7,15 @@ import json
 
 import pytest
 
-from imjax.config.schema import Synthetic
+from imjax.config.schema import Data, Synthetic
 from imjax.data import pack
-from imjax.data.options import DataOptions
 from imjax.errors import UserError
 from imjax.pipeline.workdir import open_workdir, reusable_runs
 
 
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory):
-    options = DataOptions("synthetic", size=(16, 16), synthetic=Synthetic(4, 1, 1))
+    options = Data("synthetic", height=16, width=16, synthetic=Synthetic(4, 1, 1))
     return pack.load_packed(pack.prepare_dataset(options, tmp_path_factory.mktemp("cache")))
 
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from imjax.config.schema import Data
 from imjax.data import intensity
 from imjax.data.folder import contact_sheet, object_sizes
 from imjax.data.folder.reader import Folder, Parts, describe_encoding
-from imjax.data.options import DataOptions
 from imjax.data.readers.base import Sample
 from imjax.data.spec import VOID, DatasetSpec
 from imjax.data.split_writer import label_counts, label_names
@@ -55,11 +55,11 @@ class FolderReport:
         self.problems[problem] = None
 
 
-def check_folder(options: DataOptions, page: Path, progress: Progress) -> tuple[str, list[str]]:
-    """Read everything in `options.dir`, write the contact sheet, and say how the folder is.
+def check_folder(data: Data, page: Path, progress: Progress) -> tuple[str, list[str]]:
+    """Read everything in `data.dir`, write the contact sheet, and say how the folder is.
 
     Args:
-        options: as for packing.
+        data: as for packing.
         page: PNG file of the contact sheet.
         progress: wraps the samples while they are read.
 
@@ -70,21 +70,21 @@ def check_folder(options: DataOptions, page: Path, progress: Progress) -> tuple[
         UserError: the contact sheet cannot be written.
     """
     found = FolderReport()
-    reader = Folder(options.label_kind, options.rotation_invariant)
-    parts = reader.survey(Path(options.dir), found.complain)
+    reader = Folder(data.label_kind, data.rotation_invariant)
+    parts = reader.survey(Path(data.dir), found.complain)
     coding = reader.read_kinds(found.complain)
     spec = reader.spec if coding else None
     samples = sorted((s for part in parts.values() for s in part), key=lambda s: s.name)
     shown = set(np.linspace(0, max(len(samples) - 1, 0), TILES).round().astype(int).tolist())
     for i, sample in enumerate(progress(samples, "checking")):
-        _look(reader, sample, spec, options, found, i in shown)
+        _look(reader, sample, spec, data, found, i in shown)
     found.notes += reader.files.notes
-    lines = [_counts(options, reader), _sizes(options, found)]
+    lines = [_counts(data, reader), _sizes(data, found)]
     if coding:
         lines.append(f"labels: {describe_encoding(coding)} ({coding.why})")
     if spec:
-        lines += [*_shares(spec, found), _split(options, parts, found)]
-        found.notes += object_sizes.size_warnings(found.things, spec, options)
+        lines += [*_shares(spec, found), _split(data, parts, found)]
+        found.notes += object_sizes.size_warnings(found.things, spec, data)
     found.notes += intensity.brightness_warnings(found.highs)
     _remark(found)
     if found.tiles:
@@ -98,7 +98,7 @@ def _look(
     reader: Folder,
     sample: Sample,
     spec: DatasetSpec | None,
-    options: DataOptions,
+    data: Data,
     found: FolderReport,
     show: bool,
 ) -> None:
@@ -113,7 +113,7 @@ def _look(
         except UserError:
             return
     found.sizes[image.shape[0], image.shape[1]] += 1
-    if not options.percentile_normalize:
+    if not data.percentile_normalize:
         found.highs.append(intensity.percentile_limits(image)[1])
     found.same[(image.shape, zlib.crc32(image.tobytes()))].append(sample.name)
     if spec and (label != VOID).any():
@@ -121,25 +121,25 @@ def _look(
         found.counts += counts
         found.pixels += label.shape[0] * label.shape[1]
         # Of random crops, each of another scale, no size can be given.
-        parts = {} if options.random_crops else object_sizes.measure_objects(label, spec, options)
+        parts = {} if data.random_crops else object_sizes.measure_objects(label, spec, data)
         for value, areas in parts.items():
             found.things[value].append(areas)
         planes = np.moveaxis(label, -1, 0) if spec.kind == "multilabel" else [label]
         if all(len(np.setdiff1d(np.unique(plane), [VOID])) < 2 for plane in planes):
             found.empty.append(sample.name)
     if show:
-        image = intensity.percentile_normalize(image) if options.percentile_normalize else image
+        image = intensity.percentile_normalize(image) if data.percentile_normalize else image
         found.tiles.append(
             contact_sheet.arrange_tiles(sample.name, *contact_sheet.make_thumbnail(image, label), spec)
         )
 
 
-def _counts(options: DataOptions, reader: Folder) -> str:
+def _counts(data: Data, reader: Folder) -> str:
     images, masks = len(reader.files.images), len(reader.files.masks)
-    return f"{options.dir}: {images} images, {masks} with a mask and {images - masks} without"
+    return f"{data.dir}: {images} images, {masks} with a mask and {images - masks} without"
 
 
-def _sizes(options: DataOptions, found: FolderReport) -> str:
+def _sizes(data: Data, found: FolderReport) -> str:
     """The spread of sizes, and what becomes of them."""
     if not found.sizes:
         return "sizes: none could be read"
@@ -148,8 +148,8 @@ def _sizes(options: DataOptions, found: FolderReport) -> str:
     if len(found.sizes) > 1:
         low, high = np.min(list(found.sizes), axis=0), np.max(list(found.sizes), axis=0)
         text += f", {len(found.sizes)} different, {low[1]} to {high[1]} wide and {low[0]} to {high[0]} high"
-    to = f"{options.size[1]}x{options.size[0]}"
-    return f"{text}; packed as {to} by resize_mode = {options.resize_mode}"
+    to = f"{data.size[1]}x{data.size[0]}"
+    return f"{text}; packed as {to} by resize_mode = {data.resize_mode}"
 
 
 def _shares(spec: DatasetSpec, found: FolderReport) -> list[str]:
@@ -165,15 +165,15 @@ def _shares(spec: DatasetSpec, found: FolderReport) -> list[str]:
     return [f"  {100 * found.counts[i] / total:5.1f} % {name}" for i, name in names.items()]
 
 
-def _split(options: DataOptions, parts: Parts, found: FolderReport) -> str:
+def _split(data: Data, parts: Parts, found: FolderReport) -> str:
     try:
-        counts = {name: len(members) for name, members in split_sources(options, parts).items()}
+        counts = {name: len(members) for name, members in split_sources(data, parts).items()}
     except UserError as error:
         # What splits.csv lacks has been said already, with its lines.
         if "labeled" not in parts:
-            found.complain(f"{options.dir}: {error}")
+            found.complain(f"{data.dir}: {error}")
         return "split: not possible"
-    how = "as splits.csv says" if "labeled" in parts else f"drawn with seed {options.split_seed}"
+    how = "as splits.csv says" if "labeled" in parts else f"drawn with seed {data.split_seed}"
     return "split: " + ", ".join(f"{count} {name}" for name, count in counts.items()) + f" ({how})"
 
 

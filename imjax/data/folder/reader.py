@@ -57,7 +57,7 @@ class Folder:
     """
 
     def __init__(self, label_kind: str = "auto", rotation_invariant: bool = True) -> None:
-        """`label_kind` and `rotation_invariant` as in `DataOptions`."""
+        """`label_kind` and `rotation_invariant` as in `Data`."""
         self._label_kind, self._rotation_invariant = label_kind, rotation_invariant
         self._raw = Path()
         self._files: Files | None = None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from imjax.config.schema import Data
 from imjax.data.folder import reader as folder
-from imjax.data.options import DataOptions
 from imjax.data.readers import (
     acdc,
     camvid,
@@ -25,24 +25,24 @@ from imjax.data.synthetic import scenes
 from imjax.errors import UserError
 
 
-def _synthetic(options: DataOptions) -> scenes.Synthetic:
-    counts = options.synthetic
-    return scenes.Synthetic(counts.num_train, counts.num_val, counts.num_test, size=options.size)
+def _synthetic(data: Data) -> scenes.Synthetic:
+    counts = data.synthetic
+    return scenes.Synthetic(counts.num_train, counts.num_val, counts.num_test, size=data.size)
 
 
-READERS: dict[str, Callable[[DataOptions], Reader]] = {
-    "acdc": lambda options: acdc.Acdc(options.label_fraction),
-    "camvid": lambda options: camvid.Camvid(),
-    "cityscapes": lambda options: cityscapes.Cityscapes(),
-    "dagm": lambda options: dagm.Dagm(),
-    "dsb2018": lambda options: dsb2018.Dsb2018(),
-    "folder": lambda options: folder.Folder(options.label_kind, options.rotation_invariant),
-    "hela": lambda options: hela.Hela(),
-    "isic2018": lambda options: isic2018.Isic2018(),
-    "la": lambda options: left_atrium.La(options.label_fraction, options.val_fraction, options.split_seed),
-    "mt": lambda options: magnetic_tiles.MagneticTiles(options.split),
-    "neu_seg": lambda options: neu_seg.NeuSeg(options.split),
-    "suim": lambda options: suim.Suim(),
+READERS: dict[str, Callable[[Data], Reader]] = {
+    "acdc": lambda data: acdc.Acdc(data.label_fraction),
+    "camvid": lambda data: camvid.Camvid(),
+    "cityscapes": lambda data: cityscapes.Cityscapes(),
+    "dagm": lambda data: dagm.Dagm(),
+    "dsb2018": lambda data: dsb2018.Dsb2018(),
+    "folder": lambda data: folder.Folder(data.label_kind, data.rotation_invariant),
+    "hela": lambda data: hela.Hela(),
+    "isic2018": lambda data: isic2018.Isic2018(),
+    "la": lambda data: left_atrium.La(data.label_fraction, data.val_fraction, data.split_seed),
+    "mt": lambda data: magnetic_tiles.MagneticTiles(data.split),
+    "neu_seg": lambda data: neu_seg.NeuSeg(data.split),
+    "suim": lambda data: suim.Suim(),
     "synthetic": _synthetic,
 }
 
@@ -65,16 +65,16 @@ DEFAULTS: dict[str, dict[str, object]] = {
 }
 
 
-def make(options: DataOptions) -> Reader:
-    """The reader of `options.dataset`.
+def make(data: Data) -> Reader:
+    """The reader of `data.dataset`.
 
     Raises:
         UserError: unknown dataset, or a split that it does not have; with the known names.
     """
-    reader = _reader(options)
-    if options.split not in reader.spec.splits:
+    reader = _reader(data)
+    if data.split not in reader.spec.splits:
         raise UserError(
-            f"split {options.split!r} is not one of {options.dataset}'s, "
+            f"split {data.split!r} is not one of {data.dataset}'s, "
             f"expected {' or '.join(map(repr, reader.spec.splits))}"
         )
     return reader
@@ -87,10 +87,10 @@ def names() -> list[str]:
 
 def spec(name: str) -> DatasetSpec:
     """Facts about a dataset without its data (own folder: `folder.SPEC`); UserError as for `make`."""
-    return _reader(DataOptions(name)).spec
+    return _reader(Data(name)).spec
 
 
-def _reader(options: DataOptions) -> Reader:
-    if options.dataset not in READERS:
-        raise UserError(f"dataset {options.dataset!r} is not known, expected one of {', '.join(names())}")
-    return READERS[options.dataset](options)
+def _reader(data: Data) -> Reader:
+    if data.dataset not in READERS:
+        raise UserError(f"dataset {data.dataset!r} is not known, expected one of {', '.join(names())}")
+    return READERS[data.dataset](data)

@@ -10,10 +10,10 @@ from folders import SIZE, folder, values, write
 from PIL import Image
 
 from imjax import prepare
+from imjax.config.schema import Data
 from imjax.data.folder import check, contact_sheet
 from imjax.data.folder.reader import Folder
 from imjax.data.image_io import read_photo
-from imjax.data.options import DataOptions
 from imjax.data.spec import VOID, DatasetSpec
 from imjax.errors import UserError
 
@@ -188,7 +188,7 @@ def test_label_folders(tmp_path):
 
 
 def checked(raw, page, **changes):
-    options = DataOptions("folder", str(raw), (16, 32), label_fraction=1.0, val_fraction=0.2, **changes)
+    options = Data("folder", str(raw), height=16, width=32, label_fraction=1.0, val_fraction=0.2, **changes)
     return check.check_folder(options, page, lambda samples, what: samples)
 
 

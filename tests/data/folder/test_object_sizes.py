@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from imjax.config.schema import Data
 from imjax.data.folder import object_sizes
 from imjax.data.folder.reader import SPEC
-from imjax.data.options import DataOptions
 from imjax.data.spec import VOID, DatasetSpec
 
 
@@ -18,7 +18,7 @@ def mask():
 
 
 def sizes(**options):
-    found = object_sizes.measure_objects(mask(), SPEC, DataOptions("folder", size=(32, 32), **options))
+    found = object_sizes.measure_objects(mask(), SPEC, Data("folder", height=32, width=32, **options))
     return {value: sorted(areas) for value, areas in found.items()}
 
 
@@ -40,25 +40,23 @@ def test_parts_that_touch_at_a_corner_are_one_and_void_is_none(options, things):
 
 def test_small_images_are_not_enlarged_by_padding():
     found = object_sizes.measure_objects(
-        mask(), SPEC, DataOptions("folder", size=(256, 256), resize_mode="pad")
+        mask(), SPEC, Data("folder", height=256, width=256, resize_mode="pad")
     )
     assert sorted(found[1]) == [32, 36]
 
 
 def test_remarks_name_the_class_and_what_to_do():
-    options = DataOptions("folder", size=(32, 32))
+    options = Data("folder", height=32, width=32)
     found = {0: [np.array([900.0])], 1: [np.array([2.0, 40.0]), np.array([3.0])]}
     (line,) = object_sizes.size_warnings(found, SPEC, options)
     assert "'foreground' have fewer than 16 pixels (median 3.0) in images of 32x32" in line
     assert line.endswith("choose a larger --size, or --resize_mode=crop for the images' own pixels")
-    (line,) = object_sizes.size_warnings(
-        found, SPEC, DataOptions("folder", size=(32, 32), resize_mode="crop")
-    )
+    (line,) = object_sizes.size_warnings(found, SPEC, Data("folder", height=32, width=32, resize_mode="crop"))
     assert line.endswith("choose a larger --size")
 
 
 def test_no_remark_for_large_things_and_for_gaps_of_the_background():
-    options = DataOptions("folder", size=(32, 32))
+    options = Data("folder", height=32, width=32)
     found = {0: [np.array([900.0, 1.0, 1.0])], 1: [np.array([20.0, 30.0])]}
     assert object_sizes.size_warnings(found, SPEC, options) == []
     assert object_sizes.size_warnings({}, SPEC, options) == []
@@ -70,7 +68,7 @@ def test_labels_that_overlap_have_no_background():
     )
     label = np.zeros((32, 32, 2), np.uint8)
     label[:3, :3, 0] = label[:20, :20, 1] = 1
-    options = DataOptions("folder", size=(32, 32))
+    options = Data("folder", height=32, width=32)
     found = {value: [areas] for value, areas in object_sizes.measure_objects(label, spec, options).items()}
     assert [found[0][0].tolist(), found[1][0].tolist()] == [[9], [400]]
     (line,) = object_sizes.size_warnings(found, spec, options)

@@ -13,10 +13,10 @@ from complaints import complaint
 from folders import SIZE, folder, values, write
 from PIL import Image
 
+from imjax.config.schema import Data
 from imjax.data import pack
 from imjax.data.folder.reader import SPEC, Folder
 from imjax.data.image_io import read_photo
-from imjax.data.options import DataOptions
 from imjax.data.readers import registry
 from imjax.data.spec import VOID
 from imjax.data.synthetic import writers
@@ -199,7 +199,9 @@ def test_other_depths_are_stretched(tmp_path):
 def test_the_example_packs(fit, originals, tmp_path):
     raw = originals / "folder"
     sizes = {read_photo(path).shape for path in (raw / "images").iterdir()}
-    options = DataOptions("folder", str(raw), (32, 32), resize_mode=fit, label_fraction=1.0, val_fraction=0.2)
+    options = Data(
+        "folder", str(raw), height=32, width=32, resize_mode=fit, label_fraction=1.0, val_fraction=0.2
+    )
     packed = pack.load_packed(pack.prepare_dataset(options, tmp_path))
     sources = {name: len(set(split.sources)) for name, split in packed.splits.items()}
     # Of 8 images 4 have a mask: round(0.8) of them for the test, the same for val.
@@ -214,7 +216,7 @@ def test_the_example_packs(fit, originals, tmp_path):
 def test_a_change_of_the_table_is_a_change_of_the_data(tmp_path):
     raw = folder(tmp_path / "raw", {s: values(0, 1, 2) for s in "abc"})
     (raw / "classes.csv").write_text("name\nx\ny\nz\n")
-    options = DataOptions("folder", str(raw), (16, 16), label_fraction=1.0)
+    options = Data("folder", str(raw), height=16, width=16, label_fraction=1.0)
     before = pack.prepare_dataset(options, tmp_path / "cache")
     assert pack.prepare_dataset(options, tmp_path / "cache") == before
     (raw / "classes.csv").write_text("name\nx\ny\nother\n")
@@ -235,7 +237,7 @@ def test_a_split_of_one_s_own(tmp_path, caplog):
         parts = parts_of(raw, "a,val\nb.png,test\nc,unlabeled\nbare0,Unlabeled\n")
     assert parts == {"labeled": ["d"], "unlabeled": ["bare0", "bare1", "c"], "val": ["a"], "test": ["b"]}
     assert "1 images with a mask are not listed" in caplog.text
-    options = DataOptions("folder", str(raw), (16, 16), label_fraction=1.0)
+    options = Data("folder", str(raw), height=16, width=16, label_fraction=1.0)
     split = pack.load_packed(pack.prepare_dataset(options, tmp_path / "cache")).splits["unlabeled"]
     # A mask of an unlabeled image is its truth, to measure with.
     assert [bool((label == VOID).all()) for label in split.labels] == [True, True, False]
@@ -243,7 +245,7 @@ def test_a_split_of_one_s_own(tmp_path, caplog):
 
 def test_everything_labeled(tmp_path):
     raw = folder(tmp_path / "raw", {s: values(0, 255) for s in "abcdefghij"}, bare=0)
-    options = DataOptions("folder", str(raw), (16, 16), label_fraction=1.0, val_fraction=0.2)
+    options = Data("folder", str(raw), height=16, width=16, label_fraction=1.0, val_fraction=0.2)
     splits = pack.load_packed(pack.prepare_dataset(options, tmp_path / "cache")).splits
     assert {name: len(s.names) for name, s in splits.items()} == {
         "labeled": 6, "unlabeled": 0, "val": 2, "test": 2,
@@ -274,7 +276,7 @@ def test_the_first_of_several_problems_tells_how_to_see_all(tmp_path):
 
 def test_reading_a_packed_folder_again_looks_at_no_mask(tmp_path, monkeypatch):
     raw = folder(tmp_path / "raw", {s: values(0, 255) for s in "abc"})
-    options = DataOptions("folder", str(raw), (16, 16), label_fraction=1.0)
+    options = Data("folder", str(raw), height=16, width=16, label_fraction=1.0)
     root = pack.prepare_dataset(options, tmp_path / "cache")
     monkeypatch.setattr("imjax.data.folder.reader.infer_encoding", lambda *_: pytest.fail("masks were read"))
     assert pack.prepare_dataset(options, tmp_path / "cache") == root
@@ -284,5 +286,5 @@ def test_an_empty_labeled_set(tmp_path):
     raw = folder(tmp_path / "raw", {s: values(0, 255) for s in "ab"})
     with pytest.raises(UserError, match="0 source images left for training, expected at least 1"):
         pack.prepare_dataset(
-            DataOptions("folder", str(raw), (16, 16), label_fraction=1.0), tmp_path / "cache"
+            Data("folder", str(raw), height=16, width=16, label_fraction=1.0), tmp_path / "cache"
         )

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from complaints import complaint
 
+from imjax.config.schema import Data
 from imjax.data import pack, preprocess
-from imjax.data.options import DataOptions
 from imjax.data.readers import acdc, registry
 from imjax.errors import UserError
 
@@ -80,7 +80,7 @@ def test_the_first_patients_of_the_list_are_labeled(raw, fraction, labeled):
     for stem in stems:
         (raw / "data" / "slices" / f"{stem}.h5").write_bytes(slice_of(raw).read_bytes())
     listed(raw, *stems)
-    parts = registry.make(DataOptions("acdc", label_fraction=fraction)).scan(raw)
+    parts = registry.make(Data("acdc", label_fraction=fraction)).scan(raw)
     assert {s.source[-1] for s in parts["labeled"]} == set(labeled)
     assert {s.source[-1] for s in parts["train"]} == set("3142") - set(labeled)
     assert len(parts["labeled"]) == 2 * len(labeled)
@@ -90,7 +90,7 @@ def test_stacks_are_packed_as_their_slices(raw, tmp_path):
     # Eleven slices, each of its own gray level: order and names must be those of the volume.
     image = np.broadcast_to(np.arange(11, dtype=np.float32)[:, None, None] / 255, (11, 40, 50))
     write(raw / "data" / "patient901_frame01.h5", image, np.full(image.shape, 2, np.uint8))
-    options = DataOptions("acdc", str(raw), size=(32, 48))
+    options = Data("acdc", str(raw), height=32, width=48)
     splits = pack.load_packed(pack.prepare_dataset(options, tmp_path / "cache")).splits
     assert splits["test"].names == tuple(f"patient901_frame01#{i:03d}" for i in range(11))
     assert splits["test"].images[:, 0, 0, 0].tolist() == list(range(11))
@@ -106,7 +106,7 @@ def test_stacks_are_packed_as_their_slices(raw, tmp_path):
 
 
 def test_crops_of_slices_are_numbered(raw, tmp_path):
-    options = DataOptions("acdc", str(raw), size=(32, 32), random_crops=2)
+    options = Data("acdc", str(raw), height=32, width=32, random_crops=2)
     splits = pack.load_packed(pack.prepare_dataset(options, tmp_path / "cache")).splits
     volume = "patient801_frame01"
     assert splits["val"].names == tuple(f"{volume}#{z:03d}#{i}" for z in range(2) for i in range(2))
@@ -121,7 +121,7 @@ def test_room_needed_counts_slices(raw, tmp_path, monkeypatch):
     monkeypatch.setattr("imjax.data.split_writer.ArrayWriter.add", full)
     with pytest.raises(UserError, match=r"room for 4 MiB"):
         # 4 slices and twice 2 in volumes, image and label of 512 x 512 bytes each: 8 · 2 · 1/4 MiB.
-        pack.prepare_dataset(DataOptions("acdc", str(raw), size=(512, 512)), tmp_path / "cache")
+        pack.prepare_dataset(Data("acdc", str(raw), height=512, width=512), tmp_path / "cache")
 
 
 def test_real_sample(real):
@@ -151,7 +151,7 @@ def test_bad_line(raw):
 def test_patient_on_two_sides(raw, tmp_path):
     (raw / "test.list").write_text("patient801_frame01\n")
     with pytest.raises(UserError, match="'patient801' is in val & test"):
-        pack.prepare_dataset(DataOptions("acdc", str(raw), size=(32, 32)), tmp_path / "cache")
+        pack.prepare_dataset(Data("acdc", str(raw), height=32, width=32), tmp_path / "cache")
 
 
 def test_label_that_is_no_class(raw):

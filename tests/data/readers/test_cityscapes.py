@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from complaints import complaint
 
+from imjax.config.schema import Data
 from imjax.data import pack
-from imjax.data.options import DataOptions
 from imjax.data.readers import cityscapes
 from imjax.data.spec import VOID
 
@@ -55,7 +55,7 @@ def test_other_files_are_ignored(raw):
 
 
 def test_val_is_cut_in_half(raw, tmp_path):
-    options = DataOptions("cityscapes", str(raw), size=(32, 64))
+    options = Data("cityscapes", str(raw), height=32, width=64)
     splits = pack.load_packed(pack.prepare_dataset(options, tmp_path / "cache")).splits
     assert {n: len(s.images) for n, s in splits.items()} == {
         "labeled": 1,

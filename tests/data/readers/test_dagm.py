@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from complaints import complaint
 
+from imjax.config.schema import Data
 from imjax.data import pack
-from imjax.data.options import DataOptions
 from imjax.data.readers import dagm
 
 READER = dagm.Dagm()
@@ -55,7 +55,7 @@ def test_without_test_it_is_one_pool(raw, tmp_path):
         shutil.rmtree(kind / "Test")
     (samples,) = READER.scan(raw).values()
     assert len(samples) == 6 and list(READER.scan(raw)) == ["train_val_test"]
-    options = DataOptions("dagm", str(raw), (32, 32), val_fraction=0.2, test_fraction=0.4)
+    options = Data("dagm", str(raw), height=32, width=32, val_fraction=0.2, test_fraction=0.4)
     splits = pack.load_packed(pack.prepare_dataset(options, tmp_path / "cache")).splits
     counts = {name: len(split.images) for name, split in splits.items()}
     # Of 6: round(2.4) for the test, round(1.2) for val, at least one of the other three labeled.

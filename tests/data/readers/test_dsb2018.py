@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from complaints import complaint
 
+from imjax.config.schema import Data
 from imjax.data import pack
-from imjax.data.options import DataOptions
 from imjax.data.readers import dsb2018
 
 READER = dsb2018.Dsb2018()
@@ -63,7 +63,7 @@ def test_real_sample(real, tmp_path):
     assert len(samples) == 524 and sum(1 + len(s.more_masks) for s in samples) == 2367
     image, label = READER.load(samples[0])
     assert image.shape == (*label.shape, 3) and 0 < label.mean() < 0.5
-    options = DataOptions("dsb2018", str(real / "dsb2018"), size=(64, 64))
+    options = Data("dsb2018", str(real / "dsb2018"), height=64, width=64)
     splits = pack.load_packed(pack.prepare_dataset(options, tmp_path)).splits
     # 524 images: round(104.8) test, round(52.4) val, and a tenth of the other 367 labeled.
     counts = {name: len(split.images) for name, split in splits.items()}
@@ -71,7 +71,7 @@ def test_real_sample(real, tmp_path):
 
 
 def test_shares_of_the_pool(raw, tmp_path):
-    options = DataOptions("dsb2018", str(raw), (32, 32), val_fraction=0.25, test_fraction=0.5)
+    options = Data("dsb2018", str(raw), height=32, width=32, val_fraction=0.25, test_fraction=0.5)
     splits = pack.load_packed(pack.prepare_dataset(options, tmp_path / "cache")).splits
     counts = {name: len(split.images) for name, split in splits.items()}
     assert counts == {"labeled": 1, "unlabeled": 1, "val": 2, "test": 4}

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from complaints import complaint
 
+from imjax.config.schema import Data
 from imjax.data import pack, preprocess
-from imjax.data.options import DataOptions
 from imjax.data.readers import hela, registry
 from imjax.data.synthetic import writers
 from imjax.errors import UserError
@@ -136,9 +136,11 @@ def large(tmp_path_factory):
     return raw
 
 
-def options(raw, **changes) -> DataOptions:
-    return DataOptions(
-        "hela", str(raw), **({"size": (256, 256), "tile_overlap": 0.6, "label_fraction": 0.4} | changes)
+def options(raw, **changes) -> Data:
+    return Data(
+        "hela",
+        str(raw),
+        **({"height": 256, "width": 256, "tile_overlap": 0.6, "label_fraction": 0.4} | changes),
     )
 
 
@@ -161,7 +163,7 @@ def test_pack_and_load_with_overlap(large, tmp_path):
                 np.testing.assert_array_equal(split.images[i], image[area])
                 np.testing.assert_array_equal(split.labels[i], label[area])
     manifest = json.loads((root / "manifest.json").read_text())
-    assert manifest["options"]["tile_overlap"] == 0.6 and packed.spec == hela.SPEC
+    assert manifest["data"]["tile_overlap"] == 0.6 and packed.spec == hela.SPEC
     sources = [set(s.sources) for s in packed.splits.values()]
     assert sum(map(len, sources)) == len(set().union(*sources)) == 5
     assert not any(manifest["common_sources"].values())
@@ -171,7 +173,7 @@ def test_pack_and_load_with_overlap(large, tmp_path):
 
 
 def test_crops_have_the_packed_size_and_nothing_is_resized(large, tmp_path):
-    packed = pack.load_packed(pack.prepare_dataset(options(large, size=(64, 64)), tmp_path))
+    packed = pack.load_packed(pack.prepare_dataset(options(large, height=64, width=64), tmp_path))
     # Step 26. 300 rows: 0, 26 … 234, 236; 420 columns: 0, 26 … 338, 356.
     assert packed.splits["val"].images.shape == (11 * 15, 64, 64, 1)
     image, _ = READER.load(READER.scan(large)["val"][0])
@@ -181,7 +183,7 @@ def test_crops_have_the_packed_size_and_nothing_is_resized(large, tmp_path):
 
 def test_whole_images_without_overlap(hela_raw, tmp_path):
     packed = pack.load_packed(
-        pack.prepare_dataset(options(hela_raw, size=(96, 128), tile_overlap=0.0), tmp_path)
+        pack.prepare_dataset(options(hela_raw, height=96, width=128, tile_overlap=0.0), tmp_path)
     )
     assert packed.splits["val"].names == ("val_00000", "val_00001")
 

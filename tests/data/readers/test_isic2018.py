@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from complaints import complaint
 
+from imjax.config.schema import Data
 from imjax.data import pack
-from imjax.data.options import DataOptions
 from imjax.data.readers import isic2018
 from imjax.errors import UserError
 
@@ -53,9 +53,7 @@ def test_mask_by_hand(raw):
 
 def test_images_are_shrunk_bilinearly(raw, tmp_path):
     """Methods.md 1.9; a mean over areas would be smoother than what the published nets saw."""
-    packed = pack.load_packed(
-        pack.prepare_dataset(DataOptions("isic2018", str(raw), size=(32, 48)), tmp_path)
-    )
+    packed = pack.load_packed(pack.prepare_dataset(Data("isic2018", str(raw), height=32, width=48), tmp_path))
     samples = {s.name: s for part in READER.scan(raw).values() for s in part}
     split = packed.splits["test"]
     for name, found in zip(split.names, split.images, strict=True):

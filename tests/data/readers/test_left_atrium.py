@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from complaints import complaint
 
+from imjax.config.schema import Data
 from imjax.data import pack, volume_box
-from imjax.data.options import DataOptions
 from imjax.data.readers import left_atrium, registry
 from imjax.data.spec import VOID
 from imjax.data.synthetic import volumes, writers
@@ -102,7 +102,7 @@ def test_val_is_drawn_by_the_seed(raw):
         file_of(raw, f"c{n}").parent.mkdir()
         file_of(raw, f"c{n}").write_bytes(b"")
     listed(raw, *(f"c{n}" for n in range(30)))
-    options = DataOptions("la", str(raw), depth=16, val_fraction=0.3)
+    options = Data("la", str(raw), depth=16, val_fraction=0.3)
     vals = [
         {s.name for s in registry.make(dataclasses.replace(options, split_seed=seed)).scan(raw)["val"]}
         for seed in (0, 0, 1)
@@ -112,7 +112,7 @@ def test_val_is_drawn_by_the_seed(raw):
 
 def test_packed_is_what_was_written(originals, tmp_path, caplog):
     raw = originals / "la"
-    options = DataOptions("la", str(raw), size=(112, 128), depth=32, label_fraction=0.25, val_fraction=0.25)
+    options = Data("la", str(raw), height=112, width=128, depth=32, label_fraction=0.25, val_fraction=0.25)
     packed = pack.load_packed(pack.prepare_dataset(options, tmp_path))
     assert packed.spec == left_atrium.SPEC and packed.spec.dims == 3
     counts = {name: len(split.images) for name, split in packed.splits.items()}
@@ -133,7 +133,7 @@ def test_packed_is_what_was_written(originals, tmp_path, caplog):
 
 
 def test_a_box_too_small_is_said(originals, tmp_path, caplog):
-    options = DataOptions("la", str(originals / "la"), size=(32, 32), depth=16)
+    options = Data("la", str(originals / "la"), height=32, width=32, depth=16)
     packed = pack.load_packed(pack.prepare_dataset(options, tmp_path))
     assert packed.splits["test"].labels.shape[1:] == (16, 32, 32)
     assert "6 of 6 volumes, train_" in caplog.text and "enlarge data.depth" in caplog.text
@@ -181,7 +181,7 @@ def test_too_few_cases(raw):
 def test_case_on_two_sides(raw, tmp_path):
     listed(raw, "train_00000", name="test.list")
     with pytest.raises(UserError, match="'train_00000' is in labeled & test"):
-        pack.prepare_dataset(DataOptions("la", str(raw), size=(32, 32), depth=16), tmp_path / "cache")
+        pack.prepare_dataset(Data("la", str(raw), height=32, width=32, depth=16), tmp_path / "cache")
 
 
 def test_label_that_is_no_class(raw):

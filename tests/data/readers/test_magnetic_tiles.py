@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from complaints import complaint
 
+from imjax.config.schema import Data
 from imjax.data import pack, splits
-from imjax.data.options import DataOptions
 from imjax.data.readers import magnetic_tiles
 
 READER = magnetic_tiles.MagneticTiles()
@@ -116,7 +116,7 @@ def test_real_sample(real):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_every_type_is_in_every_part_of_a_split_by_region(real, seed):
-    options = DataOptions("mt", str(real / "mt"), label_fraction=0.4, split="regions", split_seed=seed)
+    options = Data("mt", str(real / "mt"), label_fraction=0.4, split="regions", split_seed=seed)
     parts = splits.split_samples(options, READER.scan(real / "mt"))
     kinds = {name: {s.name.split("_")[1] for s in samples} for name, samples in parts.items()}
     assert all(found == set(magnetic_tiles.TYPES) for found in kinds.values()), kinds
@@ -130,7 +130,7 @@ def test_photographs_for_themselves_have_twins_in_training_and_it_says_so(raw, t
         for k in range(1, 7)
     ]
     photographs(raw, *names)
-    options = DataOptions("mt", str(raw), size=(32, 32), split="photographs", test_fraction=0.34)
+    options = Data("mt", str(raw), height=32, width=32, split="photographs", test_fraction=0.34)
     packed = pack.load_packed(pack.prepare_dataset(options, tmp_path / "cache"))
     # Of six photographs of each type two are test; all of a region's six are sources of their own.
     kinds = Counter(name.split("_")[1] for name in packed.splits["test"].names)

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from complaints import complaint
 
+from imjax.config.schema import Data
 from imjax.data import pack
 from imjax.data.image_io import read_image
-from imjax.data.options import DataOptions
 from imjax.data.readers import neu_seg
 from imjax.data.splits import count_common_sources
 
@@ -71,7 +71,7 @@ def test_copies_share_their_source(raw):
 
 def test_what_the_published_split_shares_is_told(raw, tmp_path, caplog):
     leak(raw)
-    options = DataOptions("neu_seg", str(raw), size=(32, 32))
+    options = Data("neu_seg", str(raw), height=32, width=32)
     with caplog.at_level(logging.WARNING, logger="imjax"):
         root = pack.prepare_dataset(options, tmp_path / "cache")
         assert pack.prepare_dataset(options, tmp_path / "cache") == root
@@ -98,7 +98,7 @@ def test_split_by_scenes_shares_nothing(raw, tmp_path, caplog):
     assert sorted(Counter(s.source for s in samples).items()) == [
         ("test_000000", 2), ("training_000000", 2), ("training_000002", 3), ("training_000004", 2),
     ]  # fmt: skip
-    options = DataOptions("neu_seg", str(raw), size=(32, 32), split="scenes")
+    options = Data("neu_seg", str(raw), height=32, width=32, split="scenes")
     packed = pack.load_packed(pack.prepare_dataset(options, tmp_path / "cache"))
     assert not [r for r in caplog.records if r.levelname == "WARNING"]
     assert packed.manifest["test_images_seen_in_training"] == 0

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from imjax.config.schema import Data
 from imjax.data import pack, palette, preprocess
-from imjax.data.options import DataOptions
 from imjax.data.readers import registry
 from imjax.data.spec import VOID
 from imjax.data.synthetic import writers
@@ -18,13 +18,13 @@ DATASETS = ("camvid", "cityscapes", "dagm", "dsb2018", "isic2018", "mt", "neu_se
 
 
 def options_of(dataset, **chosen):
-    return DataOptions(dataset, **chosen, split=registry.spec(dataset).splits[0])
+    return Data(dataset, **chosen, split=registry.spec(dataset).splits[0])
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
 def test_packed_is_what_was_written(dataset, originals, tmp_path):
     raw = originals / dataset
-    options = options_of(dataset, dir=str(raw), size=(32, 48), label_fraction=0.5)
+    options = options_of(dataset, dir=str(raw), height=32, width=48, label_fraction=0.5)
     packed = pack.load_packed(pack.prepare_dataset(options, tmp_path))
     assert packed.spec == registry.spec(dataset)
     sources = [source for split in packed.splits.values() for source in set(split.sources)]
@@ -75,7 +75,7 @@ def test_every_dataset_has_defaults_and_every_downloaded_one_a_writer():
 
 def test_a_changed_mask_file_is_noticed(copied, tmp_path):
     raw, cache = copied("dsb2018"), tmp_path / "cache"
-    options = DataOptions("dsb2018", str(raw), size=(32, 32))
+    options = Data("dsb2018", str(raw), height=32, width=32)
     before = pack.prepare_dataset(options, cache)
     mask = next(Path(raw).glob("stage1_train/*/masks/*.png"))
     mask.write_bytes(mask.read_bytes() + b"\0")
