@@ -50,9 +50,8 @@ def make_points(
     fixed = [_setting(text) for text in settings]
     points = []
     # Configurations last: the runs that can share stages come one after another.
-    for choice in itertools.product(*axes, configs):
-        *values, config = choice
-        points.append(_point(config, values, fixed, root))
+    for values in itertools.product(*axes):
+        points += [_point(config, values, fixed, root) for config in configs]
     names = [point.name for point in points]
     if twice := {name for name in names if names.count(name) > 1}:
         raise UserError(f"--config, --sweep: {min(twice)} would run twice; name each configuration once")

@@ -14,7 +14,7 @@ import dataclasses
 import itertools
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -160,10 +160,9 @@ def judge(point: SweepRun) -> Verdict:
 
 def constants(spec: DatasetSpec, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
     """Labels, uint8 of this shape, that say the same of every pixel: one of each class or set of channels."""
+    values: Iterable[int | tuple[int, ...]] = range(max(spec.outputs, 2))
     if spec.kind == "multilabel":
         values = itertools.product((0, 1), repeat=spec.outputs)
-    else:
-        values = range(max(spec.outputs, 2))
     for value in values:
         yield np.broadcast_to(np.array(value, np.uint8), shape)
 

@@ -176,7 +176,7 @@ def _warn(spec: DatasetSpec, options: DataOptions, torn: int, count: int) -> Non
 
 
 def _digest(options: DataOptions, raw: Path, parts: dict[str, list[Sample]]) -> str:
-    listing = []
+    listing: list[list[Any]] = []
     for part, samples in parts.items():
         for sample in samples:
             listing.append([part, sample.name, sample.source])

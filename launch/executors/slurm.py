@@ -116,11 +116,10 @@ class Task:
 
 
 def _executor(root: Path, options: Sequence[str]) -> submitit.SlurmExecutor:
-    own, sbatch = {"setup": []}, {}
     given = DEFAULTS | dict(_option(text) for text in options if not text.startswith("setup="))
-    for key, value in given.items():
-        (own if key in NUMBERS else sbatch)[key] = value
-    own["setup"] = [text.removeprefix("setup=") for text in options if text.startswith("setup=")]
+    parameters = {key: value for key, value in given.items() if key in NUMBERS}
+    sbatch = {key: value for key, value in given.items() if key not in NUMBERS}
+    setup = [text.removeprefix("setup=") for text in options if text.startswith("setup=")]
     try:
         executor = submitit.SlurmExecutor(root / OWN, max_num_timeout=TIMEOUTS)
     except RuntimeError as error:
@@ -128,7 +127,9 @@ def _executor(root: Path, options: Sequence[str]) -> submitit.SlurmExecutor:
             "--executor=slurm: srun is not to be found; run this on a machine of the cluster, "
             "or take --executor=local"
         ) from error
-    executor.update_parameters(**own, signal_delay_s=SAVE_SECONDS, additional_parameters=sbatch)
+    executor.update_parameters(
+        **parameters, setup=setup, signal_delay_s=SAVE_SECONDS, additional_parameters=sbatch
+    )
     return executor
 
 
