@@ -39,7 +39,8 @@ TIMEOUTS = 100
 DEFAULTS = {"time": 240, "job_name": "imjax", "requeue": True, "cpus_per_task": 4}
 NUMBERS = ("time", "nodes", "ntasks_per_node", "array_parallelism")
 """Options that submitit reads itself; all others are sbatch's."""
-DEAD = {"FAILED", "CANCELED", "TIMEOUT", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE"}
+# CANCELLED is Slurm's own spelling.
+DEAD = {"FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE"}
 DONE = {"COMPLETED", "PREEMPTED", "NODE_FAIL"}
 """States of jobs that are over; see `_Job.see`."""
 
