@@ -38,7 +38,7 @@ class Command:
     """Has `define_flags` and `main`; `python -m` runs it as well."""
     summary: str
     positional: bool = False
-    """Whether it takes arguments that are no flags; others are refused, since they are slips."""
+    """Whether it takes arguments that are no flags; others are refused, since they are typing mistakes."""
     computes: bool = False
     """Whether nets are run, for which malloc is set up first."""
 
@@ -168,7 +168,8 @@ def run(main: Callable[[list[str]], None], positional: bool = False) -> None:
 
     Args:
         main: what the command does; raises the errors of `imjax.errors`.
-        positional: whether it takes arguments that are no flags; others are refused, since they are slips.
+        positional: whether it takes arguments that are no flags; else they are refused, since they are
+            typing mistakes.
     """
     # module_name: so that --help of every command lists it.
     text = "Show the traceback of an error instead of its one line."

@@ -21,7 +21,7 @@ def make_plan(config: Config) -> tuple[Stage, ...]:
     Raises:
         UserError: the method is unknown, or cannot do what it is asked for.
     """
-    validate.check(config)
+    validate.check_method(config)
     if config.method in JOINT_METHODS:
         return (_joint_stage(config),)
     chosen = GENERATIONAL_METHODS[config.method]
@@ -39,8 +39,8 @@ def make_plan(config: Config) -> tuple[Stage, ...]:
 
 def _joint_stage(config: Config) -> JointStage:
     return JointStage(
-        f"train_{validate.title(config)}",
-        validate.title(config),
+        f"train_{validate.run_method(config)}",
+        validate.run_method(config),
         config.method,
         loss.active_weighting(config.joint, config.metassl),
         config.joint,

@@ -134,7 +134,7 @@ def _pair_loss(pair: ConsistencyPair, weighting: str) -> jax.Array:
 def region_map(pair: ConsistencyPair, thresholds: jax.Array) -> jax.Array:
     """MetaSSL's region of every pixel, uint8 `[b, *px]`, index into `REGIONS`; thresholds `[class]`."""
     reference, supervised = (jax.lax.stop_gradient(x) for x in (pair.reference, pair.supervised))
-    return metassl.regions(reference, jax.nn.softmax(supervised, -1), thresholds)
+    return metassl.assign_regions(reference, jax.nn.softmax(supervised, -1), thresholds)
 
 
 def _metassl_loss(

@@ -38,7 +38,7 @@ def simeps(nets: StudentForward, views: BatchViews, joint: Joint, with_labeled: 
     # The method trains on the labeled pairs as well, whatever the weighting of the pixels.
     paired = pair_nets(views, [output.logits for output in outputs], references, ce_dice, with_labeled=True)
     maps = {
-        f"similarity, {stage}, net {i}": similarity.gram(views.split(by_stage[stage])[1])
+        f"similarity, {stage}, net {i}": similarity.gram_matrix(views.split(by_stage[stage])[1])
         for stage in settings.stages
         for i, by_stage in enumerate(features)
     }
