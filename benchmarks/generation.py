@@ -65,10 +65,7 @@ class Generation:
         # Compiling is measured, and a program from the cache is none.
         jax.config.update("jax_enable_compilation_cache", False)
         heard = Compilations()
-        from benchmarks.settings import context
-
-        self._context = context()
-        self._net, self._variables = ours.start_nets(2, size, alpha, dtype)
+        self._model = ours.start_model(2, size, alpha, dtype)
         self._objective, _ = ours.task(size, alpha, dtype)
         self._images, self._labels = data.noise(images, size)
         self._members, self._steps, self._batch = members, steps, batch
@@ -84,7 +81,7 @@ class Generation:
     def run(self, repeats: int) -> int:
         """So many generations."""
         for _ in range(repeats):
-            pairs = ours.label(self._context, self._net, self._variables, self._images)
+            pairs = ours.label(self._model, self._images)
             self._fit(self._training_set(pairs))
         return repeats
 

@@ -227,20 +227,29 @@ def step_cost(objective: Any, tx: Any, size: int, batch: int) -> dict[str, float
     return {"step_flops": float(flops), "step_bytes": float(compiled.get("bytes accessed", 0.0))}
 
 
-def start_nets(members: int, size: int, alpha: float, dtype: str) -> tuple[Any, Any]:
-    """A U-Net and variables of so many, as drawn, numpy leaves `[member, ...]`."""
+def start_model(members: int, size: int, alpha: float, dtype: str) -> Any:
+    """So many U-Nets with weights as drawn, as a start stage's model (`TrainedModel`)."""
+    import dataclasses
+
     import jax
     import jax.numpy as jnp
     import numpy as np
 
-    from imjax.models.unet import UNet
+    from configs.suim_im import get_config
+    from imjax.config.schema import Model, freeze
+    from imjax.inference.trained_model import TrainedModel
+    from imjax.models.factory import create_backbone
+    from imjax.training.runtime import Runtime
 
-    net = UNet(data.OUTPUTS, alpha, momentum=data.MOMENTUM, dtype=jnp.dtype(dtype))
+    config = freeze(get_config().model.to_dict(), Model, "model.")
+    model = dataclasses.replace(config, alpha=alpha, momentum=data.MOMENTUM, dtype=dtype)
+    net = create_backbone(model, data.spec())
     quick = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
     image = jnp.zeros((1, size, size, 3), jnp.uint8)
     init = jax.jit(lambda key: net.init(key, image), compiler_options=quick)
     drawn = [init(jax.random.key(i)) for i in range(members)]
-    return net, jax.tree.map(lambda *leaves: np.stack(leaves), *drawn)
+    variables = jax.tree.map(lambda *leaves: np.stack(leaves), *drawn)
+    return TrainedModel("start", data.spec(), model, 0, variables, tuple(range(members)), Runtime(32))
 
 
 class Labeling:
@@ -258,29 +267,29 @@ class Labeling:
         self, size: int, images: int = 128, members: int = 2, alpha: float = 1.0, dtype: str = "float32"
     ):
         set_up(members)
-        from benchmarks.settings import context
-
-        self._context = context()
         self._images, _ = data.scenes(images, size)
-        self._net, self._variables = start_nets(members, size, alpha, dtype)
+        self._model = start_model(members, size, alpha, dtype)
         self.facts = {"images": images}
 
     def run(self, repeats: int) -> int:
         """Label all images so many times."""
         for _ in range(repeats):
-            label(self._context, self._net, self._variables, self._images)
+            label(self._model, self._images)
         return repeats * len(self._images)
 
 
-def label(context: Any, net: Any, variables: Any, images: Any) -> Any:
-    """Blocked pairs of images, as a label stage and the training stage after it make them."""
+def label(model: Any, images: Any) -> Any:
+    """Blocked pairs of images, as a label stage and the training stage after it make them for SUIM."""
+    from configs.suim_im import get_config
     from imjax import rng
-    from imjax.pipeline import label_stage, training_sets
+    from imjax.config.schema import freeze
+    from imjax.inference.net_functions import Labeling
+    from imjax.pipeline import training_sets
 
-    c = context.config
-    labeler = label_stage._labeler("im", context.packed.spec, c.ensemble, c.mask)
-    pair = context.label(labeler, net, variables, images, rng.key(0, "label", 0))
-    return training_sets.blocked(images, pair.label, pair.inconsistent, c.mask.zero_image, c.mask.zero_label)
+    config = freeze(get_config().to_dict())
+    labeling, mask = Labeling("im", model.spec, config.ensemble, config.mask), config.mask
+    pair = model.pseudo_label(labeling, images, rng.key(0, "label", 0))
+    return training_sets.blocked(images, pair.label, pair.inconsistent, mask.zero_image, mask.zero_label)
 
 
 class Augmenting:

@@ -51,12 +51,12 @@ class Run:
         import pandas
 
         # Nullable: with plain integers one missing generation would make all of them floats.
-        whole = dict.fromkeys(("seed", "generation", "member", "rank"), "Int64")
+        integers = dict.fromkeys(("seed", "generation", "member", "rank"), "Int64")
         text = dict.fromkeys(("dataset", "method", "split", "metric", "class"), "string")
         # Without keep_default_na=False a class named "NA" or "null" would be missing.
-        missing = {column: [""] for column in (*whole, "class", "value")}
+        missing = {column: [""] for column in (*integers, "class", "value")}
         return pandas.read_csv(
-            self.workdir / "results.csv", dtype=whole | text, keep_default_na=False, na_values=missing
+            self.workdir / "results.csv", dtype=integers | text, keep_default_na=False, na_values=missing
         )
 
 

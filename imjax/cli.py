@@ -218,12 +218,12 @@ def flag_error(error: Exception, argv: list[str]) -> str:
         argv: the command line, in which a misspelled key of the configuration is looked for.
     """
     for argument in argv:
-        found = re.match(r"--?(?:no)?config\.([\w.]+)", argument)
-        if found and isinstance(error, AttributeError | KeyError | flags.UnrecognizedFlagError):
+        match = re.match(r"--?(?:no)?config\.([\w.]+)", argument)
+        if match and isinstance(error, AttributeError | KeyError | flags.UnrecognizedFlagError):
             with contextlib.suppress(KeyError):
-                keys.find(found[1])
+                keys.find(match[1])
                 continue
-            return f"config key {found[1]!r} is unknown{keys.suggest(found[1])}"
+            return f"config key {match[1]!r} is unknown{keys.suggest(match[1])}"
     lines = [
         line.strip() for line in str(error.args[0] if error.args else error).splitlines() if line.strip()
     ]

@@ -66,10 +66,10 @@ def main(_: list[str]) -> None:
     from imjax.training import devices, memory
 
     model = load_model(Path(FLAGS.workdir), FLAGS.stage, FLAGS.batch)
-    asked = model.count_asked(FLAGS.nets)
+    count = model.count_nets(FLAGS.nets)
     files = _files()
-    devices.configure(pack.default_cache(), asked)
-    logger.info("%s: %s of %d nets", model.folder, _best(FLAGS.nets), len(model.ranked))
+    devices.configure(pack.default_cache(), count)
+    logger.info("%s: %s of %d nets", model.name, _best(FLAGS.nets), len(model.ranked))
     if FLAGS.export:
         model.export(FLAGS.export, FLAGS.nets)
         print(f"exported: {FLAGS.export}; images for it as docs/how-to/predict.md says: {_needs(model)}")
@@ -82,8 +82,8 @@ def main(_: list[str]) -> None:
 def _needs(model: TrainedModel) -> str:
     """What images for the exported nets must be."""
     height, width = model.size
-    first = "gray levels stretched, then " if model.data.stretch else ""
-    how = "tiles" if model.data.grid else "padded" if model.data.fit == "pad" else "resized"
+    first = "gray levels stretched, then " if model.inputs.stretch else ""
+    how = "tiles" if model.inputs.grid else "padded" if model.inputs.fit == "pad" else "resized"
     return f"uint8, {first}{how}, {width}x{height} (w x h)"
 
 
@@ -116,18 +116,18 @@ def _files() -> list[Path]:
 
 def _make_tiler(model: TrainedModel) -> Tiler:
     height, width = model.size
-    tile = model.data.grid if FLAGS.tile is None else FLAGS.tile
+    tile = model.inputs.grid if FLAGS.tile is None else FLAGS.tile
     if not tile and FLAGS.scale != 1:
         raise UserError(f"--scale={FLAGS.scale} is for tiles; add --tile, or leave it out")
     if tile:
         logger.info("tiles of %dx%d (w x h) pixels at scale %g", width, height, FLAGS.scale)
-    elif model.data.fit == "pad":
+    elif model.inputs.fit == "pad":
         logger.info("images are put into the middle of %dx%d (w x h), shrunk if larger", width, height)
     else:
         logger.info("images are resized to %dx%d (w x h) and the result back", width, height)
-        if model.data.cropped:
+        if model.inputs.cropped:
             logger.info("the nets were trained on crops: --tile may suit them better")
-    if model.data.stretch:
+    if model.inputs.stretch:
         logger.info("gray levels of each image are brought to one range first, as in training")
     return model.make_tiler(tile, FLAGS.overlap, FLAGS.scale, FLAGS.flips)
 

@@ -13,11 +13,9 @@ import pytest
 from imjax.config import get_config, protocols
 from imjax.config.constraints import check
 from imjax.config.schema import Config, flatten, freeze
-from imjax.data.pack import PackedDataset
 from imjax.data.readers import registry
 from imjax.errors import UserError
-from imjax.pipeline.artifacts import ArtifactStore
-from imjax.pipeline.context import Context
+from imjax.models.factory import create_backbone
 from imjax.pipeline.joint_stage import make_system
 from imjax.pipeline.plan import describe, make_plan
 from imjax.pipeline.stages import JointStage, LabelStage, TrainStage
@@ -81,7 +79,7 @@ def test_slips_in_names_of_configurations(name):
 
 @pytest.mark.parametrize("preset", ["", "small", "tiny"])
 @pytest.mark.parametrize("path", LEAVES, ids=lambda p: p.stem)
-def test_every_config_builds_a_plan_and_nets_that_fit(path, preset, tmp_path):
+def test_every_config_builds_a_plan_and_nets_that_fit(path, preset):
     if path.stem == "demo" and preset == "small":
         return
     config = check(freeze(load(path, preset).to_dict()))
@@ -90,13 +88,12 @@ def test_every_config_builds_a_plan_and_nets_that_fit(path, preset, tmp_path):
     spec = registry.spec(config.data.dataset)
     size = config.joint.patch or (config.data.height, config.data.width)
     shape = (2, *size, spec.channels)
-    context = Context(config, PackedDataset(spec, {}, {}), ArtifactStore(tmp_path, stages, []))
-    for alpha in {stage.alpha for stage in stages if isinstance(stage, TrainStage | JointStage)}:
-        assert logits_shape(context.unet(alpha), shape) == (*shape[:-1], spec.outputs)
+    for model in {stage.model for stage in stages if isinstance(stage, TrainStage | JointStage)}:
+        assert logits_shape(create_backbone(model, spec), shape) == (*shape[:-1], spec.outputs)
     for stage in stages:
         # Presets change sizes; a step of a whole system takes seconds to trace.
         if isinstance(stage, JointStage) and not preset:
-            assert step_shape(make_system(stage, context), shape) == ()
+            assert step_shape(make_system(stage, spec), shape) == ()
 
 
 @functools.cache
@@ -303,7 +300,7 @@ def test_plan_of_aim_pp():
     labels = [stage for stage in stages if isinstance(stage, LabelStage)]
     assert [s.nets for s in labels] == ["train_aldt", "train_g0", "train_g1", "train_g2", "train_g3"]
     trains = [stage for stage in stages if isinstance(stage, TrainStage) and stage.pseudo]
-    assert [(s.alpha, s.strength.blur, s.strength.noise) for s in trains] == [
+    assert [(s.model.alpha, s.strength.blur, s.strength.noise) for s in trains] == [
         (1.0, 0, 5), (1.25, 1, 10), (1.5, 1, 15), (1.75, 2, 20), (2.0, 3, 25),
     ]  # fmt: skip
     assert all(s.originals and s.start == "aldt" for s in trains)
@@ -325,7 +322,7 @@ def test_methods_differ_by_their_switches(method, start, originals, augmented, e
     last = stages[-1]
     assert (last.start, last.originals, last.strength is not None) == (start, originals, augmented)
     assert any(stage.name == "evalnet" for stage in stages) == evalnet
-    assert (last.alpha == 2.0) == grows
+    assert (last.model.alpha == 2.0) == grows
 
 
 @pytest.mark.parametrize("method", ["fdt", "ldt", "aldt"])

@@ -34,8 +34,8 @@ def serialize_ensemble(net: Network, variables: Any, spec: DatasetSpec, size: tu
     each = [jax.tree.map(lambda leaf: leaf[i], variables) for i in range(members)]  # noqa: B023
 
     def function(images):
-        said = [ensemble.probabilities(spec.kind, net.apply(one, images)) for one in each]
-        return jnp.mean(jnp.stack(said), 0)[..., first:]
+        probabilities = [ensemble.probabilities(spec.kind, net.apply(v, images)) for v in each]
+        return jnp.mean(jnp.stack(probabilities), 0)[..., first:]
 
     (batch,) = export.symbolic_shape("b")
     images = jax.ShapeDtypeStruct((batch, *size, spec.channels), jnp.uint8)

@@ -1,22 +1,26 @@
-"""A finished training stage, read from a run's folder alone: no dataset, no plan, no path of another machine.
+"""Trained nets on disk: a stage's folder, and a run's, as far as its nets need it.
 
-Only `config.json` and the stage's folder are read, and of the configuration only what its nets depend on.
+No dataset, no plan, no path of another machine: `load_model` reads `config.json` and the folder of a stage.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 from typing import Any
+
+import jax
 
 from imjax.config.schema import Mask, Model, freeze
 from imjax.data.options import DataOptions
 from imjax.data.spec import DatasetSpec
 from imjax.errors import UserError
-from imjax.inference.predictor import Predictor
 from imjax.inference.trained_model import TrainedModel
-from imjax.json_io import read_json
+from imjax.json_io import read_json, write_json
 from imjax.methods.registry import GENERATIONAL_METHODS, JOINT_METHODS
+from imjax.training.checkpoints import save_nets
+from imjax.training.runtime import Runtime
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -53,15 +57,13 @@ def load_model(workdir: Path, stage: str | None = None, batch: int | None = None
     values = record["config"]
     try:
         method, data = values["method"], values["data"]
-        predictor = Predictor(
-            DatasetSpec.of(record["spec"]),
-            freeze(values["model"], Model, "model."),
-            freeze(values["mask"], Mask, "mask."),
-            batch or values["eval_batch_size"],
-        )
+        spec = DatasetSpec.of(record["spec"])
+        runtime = Runtime(batch or values["eval_batch_size"])
+        mask = freeze(values["mask"], Mask, "mask.")
         size = data["height"], data["width"]
-        known = {key: data[key] for key in ("crops", "overlap", "fit", "stretch")}
-        options = DataOptions(dataset="", size=size, **known)
+        known = {key: data[key] for key in ("depth", "crops", "overlap", "fit", "stretch")}
+        inputs = DataOptions(dataset="", size=size, **known)
+        patch, patch_overlap = tuple(values["joint"]["patch"]), values["joint"]["predict_overlap"]
         if method not in GENERATIONAL_METHODS and method not in JOINT_METHODS:
             raise KeyError(f"method {method!r}")
     except (KeyError, TypeError, UserError) as error:
@@ -69,10 +71,52 @@ def load_model(workdir: Path, stage: str | None = None, batch: int | None = None
         raise UserError(
             f"{path}: from another version of imjax, commit {made} ({error}); predict with that version"
         ) from error
-    folder = _choose(workdir, method, stage)
-    name = _name(folder)
-    alpha, auxiliaries = _shape(predictor.model, method, name)
-    return TrainedModel(folder, name, predictor, options, alpha, auxiliaries, _ranked(folder))
+    model = load_stage(_choose(workdir, method, stage), spec, runtime)
+    return dataclasses.replace(model, mask=mask, inputs=inputs, patch=patch, patch_overlap=patch_overlap)
+
+
+def load_stage(folder: Path, spec: DatasetSpec, runtime: Runtime, with_dropped: bool = False) -> TrainedModel:
+    """The nets of a finished training stage, as `write_model` wrote them.
+
+    Args:
+        folder: of the stage.
+        spec: of the dataset.
+        runtime: how nets run on this machine.
+        with_dropped: all nets in the order of training instead of those that are ranked.
+
+    Raises:
+        UserError: train.json is damaged or of another version.
+    """
+    path = folder / "train.json"
+    try:
+        record = read_json(path)
+        model = freeze(record["model"], Model, "model.")
+        auxiliaries = int(record["auxiliary_decoders"])
+        ranked = tuple(range(record["trained"])) if with_dropped else tuple(map(int, record["ranked"]))
+    except (OSError, ValueError, KeyError, TypeError, UserError) as error:
+        raise UserError(
+            f"{path}: the nets' shape and ranking cannot be read ({error}); copy the stage again, or predict "
+            "with the version of imjax that trained it"
+        ) from error
+    return TrainedModel(_name(folder), spec, model, auxiliaries, folder / "nets", ranked, runtime)
+
+
+def write_model(folder: Path, model: TrainedModel, metadata: dict[str, Any]) -> None:
+    """Write the nets of a training stage, and what `load_stage` needs of them.
+
+    Args:
+        folder: of the stage.
+        model: with its weights in memory.
+        metadata: more entries of train.json.
+    """
+    save_nets(folder / "nets", model.weights)
+    record = {
+        "model": dataclasses.asdict(model.model),
+        "auxiliary_decoders": model.auxiliaries,
+        "trained": len(jax.tree.leaves(model.weights)[0]),
+        "ranked": list(model.ranked),
+    }
+    write_json(folder / "train.json", metadata | record)
 
 
 def _choose(workdir: Path, method: str, stage: str | None) -> Path:
@@ -84,12 +128,12 @@ def _choose(workdir: Path, method: str, stage: str | None) -> Path:
     names = [_name(path) for path in done]
     if stage is not None:
         if stage not in names:
-            found = ", ".join(names) or "none"
-            raise UserError(f"stage={stage}: no finished training stage of {workdir}; those are: {found}")
+            finished = ", ".join(names) or "none"
+            raise UserError(f"stage={stage}: no finished training stage of {workdir}; those are: {finished}")
         return done[names.index(stage)]
-    own = [path for path in done if _belongs(_name(path), method)]
-    if own:
-        return own[-1]
+    of_method = [path for path in done if _belongs(_name(path), method)]
+    if of_method:
+        return of_method[-1]
     hint = f"; stage={names[-1]} takes a baseline's" if names else ""
     raise UserError(
         f"{workdir / 'stages'}: no training stage of method {method!r} is finished, expected a folder "
@@ -103,8 +147,8 @@ def _name(folder: Path) -> str:
 
 
 def _generation(stage: str) -> int | None:
-    found = re.fullmatch(r"train_g(\d+)", stage)
-    return int(found[1]) if found else None
+    match = re.fullmatch(r"train_g(\d+)", stage)
+    return int(match[1]) if match else None
 
 
 def _belongs(stage: str, method: str) -> bool:
@@ -112,18 +156,3 @@ def _belongs(stage: str, method: str) -> bool:
     if method in JOINT_METHODS or _generation(stage) is not None:
         return True
     return stage in (f"train_{GENERATIONAL_METHODS[method].start}", "train_consistency")
-
-
-def _shape(model: Model, method: str, stage: str) -> tuple[float, int]:
-    """Width and auxiliary decoders of a stage's nets."""
-    if method in JOINT_METHODS:
-        return model.alpha, JOINT_METHODS[method].auxiliary_decoders
-    return GENERATIONAL_METHODS[method].width(model, _generation(stage)), 0
-
-
-def _ranked(folder: Path) -> tuple[int, ...]:
-    path = folder / "train.json"
-    try:
-        return tuple(int(member) for member in read_json(path)["ranked"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: no ranking of nets can be read ({error}); copy the stage again") from error

@@ -1,4 +1,4 @@
-"""Masks for new images: files in, what the best nets of a run say of them out.
+"""Masks for new images: files in, what the best nets of a run predict for them out.
 
 Images are read, predicted and written one after the other, a batch or two being on their way, so that neither
 their number nor the differences of their sizes matter to memory and compilation.
@@ -69,7 +69,7 @@ class FolderPrediction:
                     bar.update(len(self.rows) + len(self.failed) - bar.n)
             finally:
                 if self.rows:
-                    writers.write_table(out / "predictions.csv", writers.to_label_first(self.rows))
+                    writers.write_table(out / "predictions.csv", writers.rank_for_labeling(self.rows))
 
     def _images(self, files: Sequence[Path], waiting: deque[Path]) -> Iterator[np.ndarray]:
         for path in files:
@@ -89,5 +89,5 @@ class FolderPrediction:
         image = self._read(path)
         if image is None:
             return
-        writers.write(image, prediction, out, path.stem)
-        self.rows.append(writers.row(path.name, prediction))
+        writers.write_images(image, prediction, out, path.stem)
+        self.rows.append(writers.make_row(path.name, prediction))

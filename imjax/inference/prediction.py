@@ -16,7 +16,6 @@ from scipy import ndimage
 from imjax.config.schema import Mask
 from imjax.data.preprocess import resize_label
 from imjax.data.spec import DatasetSpec
-from imjax.inference.sliding_window import Size
 from imjax.methods.generational.inconsistency_masks import consensus
 from imjax.ops import ensemble
 from imjax.ops.batched_map import map_images
@@ -32,15 +31,15 @@ class DetectedObject(NamedTuple):
     class_name: str
     area: int
     """Pixels."""
-    centroid: tuple[float, float]
-    """Row and column."""
-    bbox: tuple[int, int, int, int]
-    """Top row, left column, and the row and column behind the last."""
+    centroid: tuple[float, ...]
+    """Row and column; of a volume slice, row and column."""
+    bbox: tuple[int, ...]
+    """Top row, left column, and the row and column behind the last; of a volume slices first."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """What is predicted for one image, at the image's own size `[h, w]`."""
+    """What is predicted for one image, at the image's own size `[h, w]`; for a volume `[d, h, w]`."""
 
     spec: DatasetSpec
     output: np.ndarray
@@ -69,8 +68,8 @@ class Prediction:
 
         Multiclass values add up to 1, or with a reserved class (see `mask`) to what that leaves.
         """
-        own = self.canvas[..., int(self.spec.reserved) :]
-        return np.stack(list(_resized_planes(own, self.output.shape[:2])), -1)
+        channels = self.canvas[..., int(self.spec.reserved) :]
+        return np.stack(list(_resized_planes(channels, self.inconsistency.shape)), -1)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -85,21 +84,21 @@ class Prediction:
         Args:
             min_area: smaller ones are left out, in pixels.
         """
-        found = []
+        objects: list[DetectedObject] = []
         for index, name, plane in self._class_planes():
-            parts, _ = ndimage.label(plane, np.ones((3, 3), bool))
+            parts, _ = ndimage.label(plane, np.ones((3,) * plane.ndim, bool))
             areas = np.bincount(parts.ravel())
-            for number, (rows, columns) in enumerate(ndimage.find_objects(parts), 1):
+            for number, box in enumerate(ndimage.find_objects(parts), 1):
                 if areas[number] < min_area:
                     continue
-                inside = np.nonzero(parts[rows, columns] == number)
-                corner = (rows.start, columns.start)
-                row, column = (float(axis.mean() + first) for axis, first in zip(inside, corner, strict=True))
-                box = (*corner, rows.stop, columns.stop)
-                found.append(
-                    DetectedObject(len(found) + 1, index, name, int(areas[number]), (row, column), box)
+                inside = np.nonzero(parts[box] == number)
+                corner = tuple(sides.start for sides in box)
+                center = tuple(float(axis.mean() + first) for axis, first in zip(inside, corner, strict=True))
+                bbox = (*corner, *(sides.stop for sides in box))
+                objects.append(
+                    DetectedObject(len(objects) + 1, index, name, int(areas[number]), center, bbox)
                 )
-        return found
+        return objects
 
     def _class_planes(self) -> Iterator[tuple[int, str, np.ndarray]]:
         """Index, name and bool `[h, w]` of each class that consists of objects."""
@@ -113,7 +112,9 @@ class Prediction:
                 yield index, name, self.mask == index
 
 
-def make_prediction(spec: DatasetSpec, mask: Mask, canvas: np.ndarray, size: Size, nets: int) -> Prediction:
+def make_prediction(
+    spec: DatasetSpec, mask: Mask, canvas: np.ndarray, size: tuple[int, ...], nets: int
+) -> Prediction:
     """The prediction of an ensemble.
 
     Args:
@@ -129,7 +130,9 @@ def make_prediction(spec: DatasetSpec, mask: Mask, canvas: np.ndarray, size: Siz
     return Prediction(spec, output, inconsistency_mask(spec, mask, canvas, size), confidence, mean)
 
 
-def decide_output(spec: DatasetSpec, probabilities: np.ndarray, size: Size) -> tuple[np.ndarray, float]:
+def decide_output(
+    spec: DatasetSpec, probabilities: np.ndarray, size: tuple[int, ...]
+) -> tuple[np.ndarray, float]:
     """Label at an image's own size, by `ensemble.probabilities_to_label`'s rules, and how sure it is.
 
     Probabilities are resized bilinearly before the label is taken, one output at a time: all of them at
@@ -162,7 +165,9 @@ def decide_output(spec: DatasetSpec, probabilities: np.ndarray, size: Size) -> t
     return label, float(np.mean(sure))
 
 
-def inconsistency_mask(spec: DatasetSpec, mask: Mask, probabilities: np.ndarray, size: Size) -> np.ndarray:
+def inconsistency_mask(
+    spec: DatasetSpec, mask: Mask, probabilities: np.ndarray, size: tuple[int, ...]
+) -> np.ndarray:
     """Inconsistency mask of nets at an image's own size, by the run's settings.
 
     It is made at the size at which the nets saw the image, since the settings' kernels are in pixels of
@@ -179,12 +184,18 @@ def inconsistency_mask(spec: DatasetSpec, mask: Mask, probabilities: np.ndarray,
     """
     if len(probabilities) < 2:
         return np.zeros(size, bool)
-    found = map_images(_disagreement, probabilities[None], spec=spec, mask=mask)[0]
-    return resize_label(found.astype(np.uint8), size).astype(bool)
+    # Of a volume slice by slice, as morphology acts in their plane.
+    planes = np.moveaxis(probabilities, 1, 0) if spec.dims == 3 else probabilities[None]
+    masks = map_images(_disagreement, planes, spec=spec, mask=mask)
+    if spec.dims == 3:
+        return masks
+    return resize_label(masks[0].astype(np.uint8), size).astype(bool)
 
 
-def _resized_planes(probabilities: np.ndarray, size: Size) -> Iterator[np.ndarray]:
-    """float32 `[*size]` of each channel."""
+def _resized_planes(probabilities: np.ndarray, size: tuple[int, ...]) -> Iterator[np.ndarray]:
+    """float32 `[*size]` of each channel; volumes come at their own size."""
+    if probabilities.shape[:-1] == tuple(size):
+        return iter(np.moveaxis(probabilities, -1, 0))
     return (
         cv2.resize(np.ascontiguousarray(plane), size[::-1], interpolation=cv2.INTER_LINEAR)
         for plane in np.moveaxis(probabilities, -1, 0)
@@ -193,5 +204,5 @@ def _resized_planes(probabilities: np.ndarray, size: Size) -> Iterator[np.ndarra
 
 def _disagreement(probabilities: jax.Array, *, spec: DatasetSpec, mask: Mask) -> jax.Array:
     labels = jax.vmap(functools.partial(ensemble.probabilities_to_label, spec.kind))(probabilities)
-    found = consensus(spec, mask, labels).inconsistent
-    return found | (labels == 0).all(0) if spec.reserved else found
+    inconsistent = consensus(spec, mask, labels).inconsistent
+    return inconsistent | (labels == 0).all(0) if spec.reserved else inconsistent

@@ -1,4 +1,4 @@
-"""From an image of any size to inputs of the nets' size, and from what nets say of them back to one map.
+"""From an image of any size to inputs of the nets' size, and from what nets predict for them back to one map.
 
 An image goes to the nets as a whole, resized as for training, or as tiles of the training size. Tiles overlap
 and are blended; each may be shown in several symmetric views. A *canvas* is the image at the size at which
@@ -26,18 +26,18 @@ class Symmetry(NamedTuple):
     turns: int
     mirrored: bool
 
-    def do(self, x: np.ndarray) -> np.ndarray:
+    def apply(self, x: np.ndarray) -> np.ndarray:
         """Move an array `[h, w, ...]`."""
         x = np.rot90(x, self.turns)
         return x[:, ::-1] if self.mirrored else x
 
-    def undo(self, x: np.ndarray) -> np.ndarray:
-        """Take `do` back on `[member, h, w, ...]`."""
+    def invert(self, x: np.ndarray) -> np.ndarray:
+        """Take `apply` back on `[member, h, w, ...]`."""
         x = x[:, :, ::-1] if self.mirrored else x
         return np.rot90(x, -self.turns, (1, 2))
 
 
-AS_IT_IS = (Symmetry(0, False),)
+IDENTITY = (Symmetry(0, False),)
 
 
 def symmetries(spec: DatasetSpec, size: Size) -> tuple[Symmetry, ...]:
@@ -58,7 +58,7 @@ class Tiler:
 
     size: Size
     """Of the nets' inputs."""
-    symmetries: tuple[Symmetry, ...] = AS_IT_IS
+    symmetries: tuple[Symmetry, ...] = IDENTITY
     tile: bool = False
     """Tiles of `size`; else the whole image, resized to it."""
     overlap: float = 0.25
@@ -66,35 +66,35 @@ class Tiler:
     scale: float = 1.0
     """Factor by which the sides of an image are multiplied before it is cut into tiles, > 0."""
     stretch: bool = False
-    """Bring the image's gray levels to one range first, see `levels.stretch`."""
+    """Bring the image's gray levels to one range first, see `intensity.percentile_normalize`."""
     pad: bool = False
-    """Put a whole image into the middle of `size` as `crops.pad` does; without meaning for tiles."""
+    """Put a whole image into the middle of `size` as `preprocess.pad_image` does; not for tiles."""
 
     image_resize: str = "area"
     """How an image comes to its canvas, see `DatasetSpec.image_resize`."""
 
     @property
-    def padded(self) -> bool:
+    def is_padded(self) -> bool:
         """Whether the image is put into the middle of `size`."""
         return self.pad and not self.tile
 
-    def canvas(self, shape: Size) -> Size:
+    def resized_size(self, shape: Size) -> Size:
         """Size at which the nets see an image of this height and width."""
-        if self.padded:
+        if self.is_padded:
             return preprocess.centered_placement(shape, self.size)[2:]
         if not self.tile:
             return self.size
         return max(1, round(shape[0] * self.scale)), max(1, round(shape[1] * self.scale))
 
-    def corners(self, shape: Size) -> list[tuple[int, int]]:
+    def tile_corners(self, shape: Size) -> list[tuple[int, int]]:
         """Top row and left column of each piece of such an image, on its canvas, row by row."""
         tops, lefts = (
             preprocess.window_starts(max(length, side), side, self.overlap)
-            for length, side in zip(self.canvas(shape), self.size, strict=True)
+            for length, side in zip(self.resized_size(shape), self.size, strict=True)
         )
         return [(top, left) for top in tops for left in lefts]
 
-    def pieces(self, image: np.ndarray) -> Iterator[np.ndarray]:
+    def tiles(self, image: np.ndarray) -> Iterator[np.ndarray]:
         """Inputs of the nets, uint8 `[*size, c]`: for each corner its symmetric views.
 
         A canvas that is smaller than a tile is continued by its reflection at the bottom and on the right.
@@ -105,34 +105,37 @@ class Tiler:
         height, width = self.size
         if self.stretch:
             image = intensity.percentile_normalize(image)
-        if self.padded:
+        if self.is_padded:
             shown = preprocess.pad_image(image, self.size, self.image_resize)
         else:
-            shown = preprocess.resize_image(image, self.canvas(image.shape[:2]), self.image_resize)
+            shown = preprocess.resize_image(image, self.resized_size(image.shape[:2]), self.image_resize)
         margin = [(0, max(side - length, 0)) for side, length in zip(self.size, shown.shape, strict=False)]
         shown = np.pad(shown, [*margin, (0, 0)], "reflect")
-        for top, left in self.corners(image.shape[:2]):
+        for top, left in self.tile_corners(image.shape[:2]):
             for symmetry in self.symmetries:
-                yield symmetry.do(shown[top : top + height, left : left + width])
+                yield symmetry.apply(shown[top : top + height, left : left + width])
 
-    def join(self, shape: Size, said: Iterator[np.ndarray]) -> np.ndarray:
-        """One map of what nets said of an image's pieces: mean over views, tiles blended by `window`.
+    def stitch(self, shape: Size, probabilities: Iterator[np.ndarray]) -> np.ndarray:
+        """One map of what nets predict for an image's tiles.
+
+        Mean over views; tiles are blended by `blending_weights`.
 
         Args:
             shape: of the image.
-            said: float32 `[member, *size, k]` for each of `pieces`, in their order; no more are taken.
+            probabilities: float32 `[member, *size, k]` for each of `tiles`, in their
+                order; no more are taken.
 
         Returns:
             float32 `[member, *canvas, k]`.
         """
-        if self.padded:
+        if self.is_padded:
             top, left, height, width = preprocess.centered_placement(shape, self.size)
-            return self._mean(said)[:, top : top + height, left : left + width]
-        canvas = self.canvas(shape)
-        parts = ((corner, self._mean(said)) for corner in self.corners(shape))
+            return self._mean_of_views(probabilities)[:, top : top + height, left : left + width]
+        canvas = self.resized_size(shape)
+        parts = ((corner, self._mean_of_views(probabilities)) for corner in self.tile_corners(shape))
         if canvas == self.size:
             return next(parts)[1]
-        weight = window(self.size)[:, :, None]
+        weight = blending_weights(self.size)[:, :, None]
         total = share = None
         for (top, left), part in parts:
             if total is None or share is None:
@@ -146,12 +149,12 @@ class Tiler:
         total /= share
         return total[:, : canvas[0], : canvas[1]]
 
-    def _mean(self, said: Iterator[np.ndarray]) -> np.ndarray:
-        views = [symmetry.undo(next(said)) for symmetry in self.symmetries]
+    def _mean_of_views(self, probabilities: Iterator[np.ndarray]) -> np.ndarray:
+        views = [symmetry.invert(next(probabilities)) for symmetry in self.symmetries]
         return sum(views[1:], views[0]) / np.float32(len(views))
 
 
-def window(size: Size) -> np.ndarray:
+def blending_weights(size: Size) -> np.ndarray:
     """Weights of a tile's pixels, float32 `[*size]`: 1 in the middle, linear to half a pixel's at the rim.
 
     A net sees least of the surroundings of pixels at the rim. No weight is 0, so that the image's own rim,

@@ -1,4 +1,8 @@
-"""A trained net or ensemble: ask it about images of any size, or export it."""
+"""Trained nets: labels of packed arrays, pseudo-labels, masks of images of any size, an exported file.
+
+The one class that asks nets anything: a run measures its candidates and labels unlabeled images with it, the
+command and the Python API predict with it.
+"""
 
 from __future__ import annotations
 
@@ -7,24 +11,36 @@ import functools
 import itertools
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from imjax.data import image_io
+from imjax.config.schema import Mask, Model
+from imjax.data import image_io, intensity, volume_box
 from imjax.data.options import DataOptions
 from imjax.data.spec import DatasetSpec
 from imjax.errors import UserError
-from imjax.inference import export, sliding_window
+from imjax.inference import export, sliding_window, volume_windows
+from imjax.inference.net_functions import (
+    EnsembleLabels,
+    EnsembleProbabilities,
+    Labeling,
+    LabelingAggregate,
+    LabelingPredictions,
+    NetLabels,
+)
 from imjax.inference.prediction import Prediction, make_prediction
-from imjax.inference.predictor import Predictor
 from imjax.inference.sliding_window import Size, Tiler
 from imjax.models.factory import create_backbone
+from imjax.ops import ensemble
+from imjax.ops.inconsistency import PseudoLabel
 from imjax.training.checkpoints import load_nets
+from imjax.training.runtime import NetFunction, Runtime
 
 Image = np.ndarray | str | os.PathLike[str]
 """An array as `image_io.convert_array` takes it, or the path of a file."""
@@ -32,60 +48,147 @@ Image = np.ndarray | str | os.PathLike[str]
 
 @dataclasses.dataclass(frozen=True)
 class TrainedModel:
-    """The nets of a finished training stage, and what they need to predict; see `imjax.load`."""
+    """Nets of one shape that were trained side by side; see `imjax.load`."""
 
-    folder: Path
-    """Of the stage."""
     name: str
-    """Of the stage."""
-    predictor: Predictor
-    data: DataOptions
-    """How images came to the nets, as far as it matters to new ones: size, crops, overlap, fit, stretch."""
-    alpha: float
+    """Of the stage that trained them."""
+    spec: DatasetSpec
+    """What the labels mean."""
+    model: Model
+    """Backbone, width and the like."""
     auxiliaries: int
     """See `factory.create_backbone`."""
+    weights: Path | Any
+    """Variables of the nets, numpy leaves `[net, ...]`, or the folder that has them, read when needed."""
     ranked: tuple[int, ...]
-    """Nets of the stage, best on val first."""
-    _loaded: dict[int, Any] = dataclasses.field(default_factory=dict, repr=False, compare=False)
-    """What `nets` has read, so that a call per image does not read the file each time."""
+    """Nets to use, best on val first, by their place in `weights`."""
+    runtime: Runtime
+    mask: Mask = Mask()
+    """Of the run, for the inconsistency masks of `predict`."""
+    inputs: DataOptions | None = None
+    """How images came to the nets, as far as it matters to new ones; None: inside a run, whose arrays are
+    packed."""
+    patch: tuple[int, ...] = ()
+    """Sides of the windows through which volumes go; empty: the whole volume."""
+    patch_overlap: float = 0.5
+    """Share of its side that a window has in common with the next."""
 
     @property
     def size(self) -> Size:
         """Height and width of the images it was trained on."""
-        return self.data.size
+        return self._inputs.size
 
     @property
-    def spec(self) -> DatasetSpec:
-        """What the labels mean."""
-        return self.predictor.spec
+    def _inputs(self) -> DataOptions:
+        assert self.inputs is not None, "a model inside a run takes packed arrays only"
+        return self.inputs
 
     @functools.cached_property
     def net(self) -> nn.Module:
         """The module, without weights."""
-        return create_backbone(self.predictor.model, self.spec, self.alpha, self.auxiliaries)
+        return create_backbone(self.model, self.spec, self.auxiliaries)
 
-    def nets(self, count: int) -> Any:
-        """Variables of the best `count` nets, numpy leaves `[count, ...]`.
+    @functools.cached_property
+    def _weights(self) -> Any:
+        # Kept, so that a call per image does not read the file each time.
+        if not isinstance(self.weights, Path):
+            return self.weights
+        try:
+            return load_nets(self.weights)
+        except (OSError, ValueError, KeyError, IndexError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise UserError(f"{self.weights}: no nets can be read ({reason}); copy it again") from error
+
+    def nets(self, count: int = 0) -> Any:
+        """Variables of the best `count` nets (0: all), numpy leaves `[count, ...]`.
 
         Raises:
             UserError: they cannot be read.
         """
-        if count not in self._loaded:
-            chosen = np.array(self.ranked[:count])
-            try:
-                found = jax.tree.map(lambda leaf: leaf[chosen], load_nets(self.folder / "nets"))
-            except (OSError, ValueError, KeyError, IndexError) as error:
-                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-                raise UserError(
-                    f"{self.folder / 'nets'}: no nets can be read ({reason}); copy it again"
-                ) from error
-            # One number of nets at a time: each copy takes memory.
-            self._loaded.clear()
-            self._loaded[count] = found
-        return self._loaded[count]
+        chosen = np.array(self.ranked[: count or None])
+        try:
+            return jax.tree.map(lambda leaf: leaf[chosen], self._weights)
+        except IndexError as error:
+            raise UserError(f"{self.weights}: has fewer nets than its ranking; copy it again") from error
 
-    def count_asked(self, nets: int) -> int:
-        """Nets that are asked when `nets` decide: a second one beside a single one, to disagree with it.
+    def predict_labels(self, images: np.ndarray, nets: int = 0) -> np.ndarray:
+        """Labels that each net gives to packed images.
+
+        Args:
+            images: uint8 `[n, h, w, c]`, or volumes `[n, d, h, w, c]`, which go through `volume_windows`.
+            nets: the best so many; 0: all.
+
+        Returns:
+            uint8 `[net, n, h, w]` class indices or 0/1, multilabel `[net, n, h, w, k]`; of volumes with `d`
+            before `h`.
+        """
+        variables = self.nets(nets)
+        if self.spec.dims == 3:
+            return self._label_volumes((variables,), images)
+        return self.runtime.apply(NetLabels(self.net, self.spec.kind), variables, {"image": images})
+
+    def predict_ensemble_labels(self, images: np.ndarray, size: int) -> np.ndarray:
+        """Labels by the mean probability of `size` nets at a time, in the order of the ranking.
+
+        Args:
+            images: as of `predict_labels`.
+            size: nets of an ensemble; the number of nets is a multiple of it.
+
+        Returns:
+            As `predict_labels`, `[ensemble, n, ...]`.
+        """
+        variables = self.nets()
+        ensembles = tuple(jax.tree.map(lambda leaf: leaf[i::size], variables) for i in range(size))  # noqa: B023
+        if self.spec.dims == 3:
+            return self._label_volumes(ensembles, images)
+        return self.runtime.apply(EnsembleLabels(self.net, self.spec.kind), ensembles, {"image": images})
+
+    def pseudo_label(
+        self, labeling: Labeling, images: np.ndarray, key: jax.Array, nets: int = 0
+    ) -> PseudoLabel:
+        """Pseudo-labels of packed images by a generational method.
+
+        Args:
+            labeling: of the method.
+            images: uint8 `[n, h, w, c]`.
+            key: image i draws from its i-th fold.
+            nets: the best so many label; 0: all.
+
+        Returns:
+            numpy leaves `[n, ...]`.
+        """
+        keys = jax.random.key_data(jax.vmap(lambda i: jax.random.fold_in(key, i))(np.arange(len(images))))
+        # Arrays of a set are plain numbers, as they are cut into batches and padded; a key is its data there.
+        examples = {"image": images, "key": np.asarray(keys)}
+        function, aggregate = LabelingPredictions(self.net, labeling), LabelingAggregate(labeling)
+        return self.runtime.apply(function, self.nets(nets), examples, aggregate)
+
+    def _label_volumes(self, ensembles: Sequence[Any], images: np.ndarray) -> np.ndarray:
+        def label(probabilities: np.ndarray) -> np.ndarray:
+            return np.asarray(ensemble.probabilities_to_label(self.spec.kind, jnp.asarray(probabilities)))
+
+        # One volume after the other: the probabilities of a set would fit no memory.
+        patch = self.patch or images.shape[1:-1]
+        volumes = (self._volume_probabilities(ensembles, volume, patch) for volume in images)
+        return np.stack([np.stack([label(each) for each in volume]) for volume in volumes], 1)
+
+    def _volume_probabilities(
+        self, ensembles: Sequence[Any], volume: np.ndarray, patch: tuple[int, ...]
+    ) -> np.ndarray:
+        """float32 `[ensemble, d, h, w, k]` of a volume uint8 `[d, h, w, c]`, at least as large as a patch."""
+        shape, channels = volume.shape[:-1], volume.shape[-1]
+        places = volume_windows.window_places(shape, patch, self.patch_overlap)
+        windows = self.runtime.stream(
+            self._probabilities, tuple(ensembles), (volume[place] for place in places), (*patch, channels)
+        )
+        return volume_windows.stitch(shape, places, windows)
+
+    @property
+    def _probabilities(self) -> NetFunction:
+        return EnsembleProbabilities(self.net, self.spec.kind)
+
+    def count_nets(self, nets: int) -> int:
+        """Nets that predict when `nets` decide: a second one beside a single one, to disagree with it.
 
         Raises:
             UserError: the stage has not so many.
@@ -105,10 +208,12 @@ class TrainedModel:
         scale: float = 1.0,
         flips: bool = False,
     ) -> Prediction:
-        """Segment one image of any size.
+        """Segment one image, or one volume, of any size.
 
         Args:
-            image: uint8 `[h, w]` or `[h, w, c]` (gray, RGB or RGBA), or the path of a file.
+            image: uint8 `[h, w]` or `[h, w, c]` (gray, RGB or RGBA), or the path of a file. For nets of
+                volumes uint8 `[d, h, w]` or `[d, h, w, c]`; these go through windows of the size of training,
+                and the arguments below but for `nets` are not for them.
             nets: how many, best on val first, decide by their mean probability. The inconsistency mask
                 compares these, or the best two if it is one.
             tile: cut the image into tiles of the training size instead of resizing it to that; None: as in
@@ -120,6 +225,10 @@ class TrainedModel:
         Raises:
             UserError: the image or an argument is not as above, or the nets cannot be read.
         """
+        if self.spec.dims == 3:
+            if tile is not None or scale != 1 or flips:
+                raise UserError("tile, scale and flips are for images; expected none of them for a volume")
+            return self._predict_volume(self._voxels(image), nets)
         tiler = self.make_tiler(tile, overlap, scale, flips)
         return next(self.predict_stream([self._pixels(image)], tiler, nets))
 
@@ -134,6 +243,11 @@ class TrainedModel:
         flips: bool = False,
     ) -> list[Prediction]:
         """Segment many images, of different sizes too: faster than one by one. Arguments as of `predict`."""
+        if self.spec.dims == 3:
+            return [
+                self.predict(image, nets=nets, tile=tile, overlap=overlap, scale=scale, flips=flips)
+                for image in images
+            ]
         tiler = self.make_tiler(tile, overlap, scale, flips)
         return list(self.predict_stream(map(self._pixels, images), tiler, nets))
 
@@ -155,21 +269,37 @@ class TrainedModel:
             UserError: the stage has not so many nets, they cannot be read, or are for volumes.
         """
         if self.spec.dims == 3:
-            raise UserError(f"stage {self.name}: its nets segment volumes; expected a run on images")
-        variables = self.nets(self.count_asked(nets))
+            raise UserError(f"stage {self.name}: its nets segment volumes; see TrainedModel.predict")
+        variables = self.nets(self.count_nets(nets))
         # Sizes of the images whose tiles are with the nets: tiles of several images share a batch.
         waiting: deque[Size] = deque()
 
         def tiles() -> Iterator[np.ndarray]:
             for image in images:
                 waiting.append(image.shape[:2])
-                yield from tiler.pieces(image)
+                yield from tiler.tiles(image)
 
-        probabilities = self.predictor.probabilities(self.net, variables, tiles(), self.size)
+        shape = (*self.size, self.spec.channels)
+        # A net by itself is an ensemble of one.
+        probabilities = self.runtime.stream(self._probabilities, (variables,), tiles(), shape)
         for first in probabilities:
             size = waiting.popleft()
-            canvas = tiler.join(size, itertools.chain([first], probabilities))
-            yield make_prediction(self.spec, self.predictor.mask, canvas, size, nets)
+            canvas = tiler.stitch(size, itertools.chain([first], probabilities))
+            yield make_prediction(self.spec, self.mask, canvas, size, nets)
+
+    def _predict_volume(self, volume: np.ndarray, nets: int) -> Prediction:
+        """The prediction for a volume uint8 `[d, h, w, c]`."""
+        shape = volume.shape[:-1]
+        variables = self.nets(self.count_nets(nets))
+        if self._inputs.stretch:
+            volume = intensity.percentile_normalize(volume)
+        # A window is as large as in training, so a smaller volume is padded, as it is for training.
+        box = tuple(map(max, shape, self.patch or self._inputs.box))
+        padded, _ = volume_box.pad_or_crop(volume, np.zeros(shape, np.uint8), box)
+        probabilities = self._volume_probabilities((variables,), padded, self.patch or self._inputs.box)
+        first = [(large - small) // 2 for large, small in zip(box, shape, strict=True)]
+        inside = tuple(slice(i, i + length) for i, length in zip(first, shape, strict=True))
+        return make_prediction(self.spec, self.mask, probabilities[:, *inside], shape, nets)
 
     def make_tiler(
         self, tile: bool | None = None, overlap: float = 0.25, scale: float = 1.0, flips: bool = False
@@ -183,13 +313,13 @@ class TrainedModel:
             raise UserError(f"overlap={overlap}: expected 0 or more, less than 1")
         if not scale > 0:
             raise UserError(f"scale={scale}: expected a factor above 0, such as 0.5")
-        tile = self.data.grid if tile is None else tile
+        tile = self._inputs.grid if tile is None else tile
         if scale != 1 and not tile:
             raise UserError(f"scale={scale} is for tiles; expected tile=True beside it, or no scale")
-        views = sliding_window.symmetries(self.spec, self.size) if flips else sliding_window.AS_IT_IS
+        views = sliding_window.symmetries(self.spec, self.size) if flips else sliding_window.IDENTITY
         return Tiler(
             self.size, views, tile, overlap, scale,
-            stretch=self.data.stretch, pad=self.data.fit == "pad", image_resize=self.spec.image_resize,
+            stretch=self._inputs.stretch, pad=self._inputs.fit == "pad", image_resize=self.spec.image_resize,
         )  # fmt: skip
 
     def export(self, path: str | os.PathLike[str], nets: int = 1) -> None:
@@ -205,13 +335,24 @@ class TrainedModel:
         Raises:
             UserError: the stage has not so many nets, or the file cannot be written.
         """
-        self.count_asked(nets)
-        model = self.predictor.model
+        self.count_nets(nets)
         # `auto` is meant for the machine at hand, and the file is for any.
-        model = dataclasses.replace(model, dtype="float32" if model.dtype == "auto" else model.dtype)
-        net = create_backbone(model, self.spec, self.alpha, self.auxiliaries)
+        dtype = "float32" if self.model.dtype == "auto" else self.model.dtype
+        net = create_backbone(dataclasses.replace(self.model, dtype=dtype), self.spec, self.auxiliaries)
         data = export.serialize_ensemble(net, self.nets(nets), self.spec, self.size)
         export.write_file(Path(path), data)
+
+    def _voxels(self, volume: Image) -> np.ndarray:
+        """uint8 `[d, h, w, c]` as the nets take them."""
+        channels = self.spec.channels
+        if isinstance(volume, np.ndarray) and volume.ndim == 3:
+            volume = volume[..., None]
+        expected = f"uint8 [d, h, w] or [d, h, w, {channels}], not empty"
+        if not isinstance(volume, np.ndarray):
+            raise UserError(f"{volume}: is no array; nets of volumes take arrays, expected {expected}")
+        if volume.dtype != np.uint8 or volume.ndim != 4 or volume.shape[-1] != channels or not volume.size:
+            raise UserError(f"the volume has type {volume.dtype}, shape {volume.shape}; expected {expected}")
+        return volume
 
     def _pixels(self, image: Image) -> np.ndarray:
         """uint8 `[h, w, c]` as the nets take them."""

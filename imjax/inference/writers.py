@@ -55,7 +55,7 @@ def make_folders(spec: DatasetSpec, out: Path) -> None:
     write_table(out / "classes.csv", class_table(spec))
 
 
-def write(image: np.ndarray, prediction: Prediction, out: Path, stem: str) -> None:
+def write_images(image: np.ndarray, prediction: Prediction, out: Path, stem: str) -> None:
     """Write an image's four pictures (multilabel: a mask per label).
 
     Args:
@@ -94,7 +94,7 @@ def overlay(spec: DatasetSpec, image: np.ndarray, label: np.ndarray, color: np.n
     return np.where(objects[..., None], mixed, base).astype(np.uint8)
 
 
-def row(file: str, prediction: Prediction) -> dict[str, Any]:
+def make_row(file: str, prediction: Prediction) -> dict[str, Any]:
     """An image's line of predictions.csv: shares of the pixels, 0..1."""
     names, mask = prediction.classes, prediction.mask
     if prediction.spec.kind == "multilabel":
@@ -111,9 +111,9 @@ def row(file: str, prediction: Prediction) -> dict[str, Any]:
     }
 
 
-def to_label_first(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def rank_for_labeling(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows in the order in which labels are of most use: most inconsistent, then least confident, first."""
-    return sorted(rows, key=lambda found: (-found["inconsistent_share"], found["confidence"], found["file"]))
+    return sorted(rows, key=lambda row: (-row["inconsistent_share"], row["confidence"], row["file"]))
 
 
 def write_table(path: Path, rows: list[dict[str, Any]]) -> None:

@@ -20,17 +20,15 @@ from imjax.models.unet import UNet
 from imjax.models.unet_dropout import UNetDropout
 
 
-def create_backbone(model: Model, spec: DatasetSpec, alpha: float, auxiliaries: int = 0) -> nn.Module:
+def create_backbone(model: Model, spec: DatasetSpec, auxiliaries: int = 0) -> nn.Module:
     """The segmentation net of a configuration, without weights.
 
     It maps uint8 images `[b, h, w, c]`, of volumes `[b, d, h, w, c]`, to float32 logits with
     `spec.outputs` channels.
 
     Args:
-        model: backbone, dropout, precision and the like.
+        model: backbone, width, dropout, precision and the like.
         spec: number of outputs and of spatial axes.
-        alpha: factor on the number of channels. It differs from `model.alpha` where nets grow from generation
-            to generation.
         auxiliaries: decoders beside the main one, for training (CCT, SimEPS); 0 in all other methods.
 
     Raises:
@@ -43,19 +41,18 @@ def create_backbone(model: Model, spec: DatasetSpec, alpha: float, auxiliaries: 
         "auxiliaries": auxiliaries, "momentum": model.momentum, "dtype": resolve_dtype(model.dtype),
         "convolution": model.convolution,
     }  # fmt: skip
-    return BACKBONES[model.backbone](model, spec, alpha, shared)
+    return BACKBONES[model.backbone](model, spec, shared)
 
 
-def create_evalnet(model: Model, spec: DatasetSpec, alpha: float) -> EvalNet:
+def create_evalnet(model: Model, spec: DatasetSpec) -> EvalNet:
     """The net that scores pairs of image and mask (methods.md 1.6), without weights.
 
     Args:
-        model: precision and the like; EvalNet is the same for every backbone.
+        model: width, precision and the like; EvalNet is the same for every backbone.
         spec: kind and number of the masks' classes.
-        alpha: factor on the number of channels.
     """
     dtype = resolve_dtype(model.dtype)
-    return EvalNet(spec.kind, spec.outputs, alpha, model.momentum, dtype, model.convolution)
+    return EvalNet(spec.kind, spec.outputs, model.alpha, model.momentum, dtype, model.convolution)
 
 
 def resolve_dtype(name: str) -> Any:
@@ -65,17 +62,17 @@ def resolve_dtype(name: str) -> Any:
     return jnp.dtype(name)
 
 
-def _create_unet(model: Model, spec: DatasetSpec, alpha: float, shared: dict[str, Any]) -> nn.Module:
-    return UNet(spec.outputs, alpha, model.dropout, **shared)
+def _create_unet(model: Model, spec: DatasetSpec, shared: dict[str, Any]) -> nn.Module:
+    return UNet(spec.outputs, model.alpha, model.dropout, **shared)
 
 
-def _create_unet_dropout(model: Model, spec: DatasetSpec, alpha: float, shared: dict[str, Any]) -> nn.Module:
+def _create_unet_dropout(model: Model, spec: DatasetSpec, shared: dict[str, Any]) -> nn.Module:
     # Only this backbone has 3-D layers: `constraints` refuses volumes with the other one.
-    features = tuple(int(base * alpha) for base in model.features)
+    features = tuple(int(base * model.alpha) for base in model.features)
     return UNetDropout(spec.outputs, features, model.dropouts, spec.dims, **shared)
 
 
-BACKBONES: dict[str, Callable[[Model, DatasetSpec, float, dict[str, Any]], nn.Module]] = {
+BACKBONES: dict[str, Callable[[Model, DatasetSpec, dict[str, Any]], nn.Module]] = {
     "study": _create_unet,
     "benchmark": _create_unet_dropout,
 }

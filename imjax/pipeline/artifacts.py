@@ -19,16 +19,13 @@ from imjax.pipeline.stages import Stage
 
 CARRIED_BY_STAGES = frozenset(
     {
-        "method", "generations", "num_baseline_nets", "candidates", "baselines", "select_on_test", "train",
-        "augment", "aldt", "ensemble", "consistency", "mask", "evalnet", "metassl", "joint",
+        "method", "seed", "generations", "num_baseline_nets", "candidates", "baselines", "select_on_test",
+        "model", "train", "augment", "aldt", "ensemble", "consistency", "mask", "evalnet", "metassl", "joint",
     }
 )  # fmt: skip
 """Top-level keys that `plan.make_plan` copies into the stages which read them. They are not shared inputs: a
 key of EvalNets must not keep two methods from sharing LDT's nets."""
 NOT_SHARED = PLACES | {
-    # The plan resolves both to `alpha` of each stage.
-    "model.alpha",
-    "model.width_per_generation",
     # Read by the final table and the report only.
     "top",
 }
@@ -75,6 +72,10 @@ class ArtifactStore:
     def folder(self, name: str) -> Path:
         """Where a stage's artifacts are once it is done."""
         return self.workdir / "stages" / self.label(name)
+
+    def folder_in_progress(self, name: str) -> Path:
+        """Where a stage's artifacts are while it runs."""
+        return self.folder(name).with_name(f".{self.label(name)}.tmp")
 
     def checkpoints(self, name: str) -> Path:
         """Where a stage saves its state while it runs; other settings have another folder."""
@@ -135,7 +136,7 @@ class ArtifactStore:
 
     def begin(self, name: str) -> Path:
         """An empty temporary folder for a stage's artifacts."""
-        folder = self.folder(name).with_name(f".{self.label(name)}.tmp")
+        folder = self.folder_in_progress(name)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         return folder

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,65 +12,76 @@ import numpy as np
 from flax import linen as nn
 
 from imjax import rng
+from imjax.config.schema import Model, freeze
+from imjax.data.pack import PackedDataset
 from imjax.data.spec import DatasetSpec
-from imjax.json_io import write_json
+from imjax.inference.load_run import load_stage
+from imjax.inference.trained_model import TrainedModel
+from imjax.json_io import read_json, write_json
 from imjax.methods.generational import evalnet
+from imjax.models.factory import create_evalnet
 from imjax.ops import augment
 from imjax.ops.batched_map import map_images
 from imjax.pipeline import training_sets
-from imjax.pipeline.context import Context
+from imjax.pipeline.artifacts import ArtifactStore
 from imjax.pipeline.stages import EvalNetStage, PairsStage
 from imjax.pipeline.train_stage import fit_stage
-from imjax.training import apply_nets, memory
 from imjax.training.checkpoints import load_nets, save_nets
-from imjax.training.ensemble_parallel import Members
 from imjax.training.objective import evalnet_objective
 from imjax.training.progress import StageLogger
+from imjax.training.runtime import Runtime
 
 STREAMS = {"labeled": "pairs/labelled", "val": "pairs/val"}
 """Random stream of each split's pairs. A stream's name seeds it, so the old spelling stays: another one would
 draw other pairs than the runs that the documented results are from."""
 
 
-def make_pairs(stage: PairsStage, context: Context, out: Path, monitor: StageLogger) -> dict[str, Any]:
-    """Write `labeled.npz` and `val.npz` (fields of `evalnet.EvalNetExample`) to `out` (methods.md 1.6).
+def make_pairs(
+    stage: PairsStage,
+    dataset: PackedDataset,
+    artifacts: ArtifactStore,
+    runtime: Runtime,
+    monitor: StageLogger,
+) -> dict[str, Any]:
+    """Write `labeled.npz` and `val.npz` (fields of `evalnet.EvalNetExample`, methods.md 1.6).
 
     Returns:
         Metadata for DONE.json.
     """
-    counts = {}
+    counts, out = {}, artifacts.folder_in_progress(stage.name)
+    # All of a stage's nets in the order of training, those that were dropped too: their masks are masks.
+    models = [
+        load_stage(artifacts.folder(nets), dataset.spec, runtime, with_dropped=True) for nets in stage.nets
+    ]
     for split in ("labeled", "val"):
         make = _pairs_of_ensembles if stage.of == "ensembles" else _pairs_of_candidates
-        pairs = make(stage, context, split)
+        pairs = make(stage, dataset, models, split)
         np.savez(out / f"{split}.npz", **pairs)
         counts[split] = len(pairs["image"])
     monitor.log(f"{counts['labeled']} training pairs, {counts['val']} validation pairs")
     return counts
 
 
-def _labels(context: Context, nets: str, images: np.ndarray, count: int | None = None) -> np.ndarray:
-    """Labels by the first `count` (None: all) candidates of a stage, `[member, n, ...]`."""
-    net = context.unet(context.store.stage(nets).alpha)
-    variables = load_nets(context.store.folder(nets) / "nets")
-    return context.predicted_labels(net, jax.tree.map(lambda leaf: leaf[:count], variables), images)
-
-
-def _pairs_of_candidates(stage: PairsStage, context: Context, split: str) -> training_sets.Pairs:
+def _pairs_of_candidates(
+    stage: PairsStage, dataset: PackedDataset, models: list[TrainedModel], split: str
+) -> training_sets.Pairs:
     """Each image with each candidate's mask (on val, a few of each stage's), and once with the truth."""
-    data = context.packed.splits[split]
-    count = None if split == "labeled" else stage.pairs.val_candidates
-    masks = [_labels(context, nets, data.images, count) for nets in stage.nets]
+    data = dataset.splits[split]
+    count = 0 if split == "labeled" else stage.pairs.val_candidates
+    masks = [model.predict_labels(data.images, count) for model in models]
     parts = [
-        map_images(evalnet.candidate_example, data.images, data.labels, mask, spec=context.packed.spec)
+        map_images(evalnet.candidate_example, data.images, data.labels, mask, spec=dataset.spec)
         for mask in [*np.concatenate(masks), data.labels]
     ]
     return training_sets.join(*(part._asdict() for part in parts))
 
 
-def _pairs_of_ensembles(stage: PairsStage, context: Context, split: str) -> training_sets.Pairs:
+def _pairs_of_ensembles(
+    stage: PairsStage, dataset: PackedDataset, models: list[TrainedModel], split: str
+) -> training_sets.Pairs:
     """Passes over the images, each with a drawn ensemble's blocked pair."""
-    data, settings, seed = context.packed.splits[split], stage.pairs, context.config.seed
-    labels = np.concatenate([_labels(context, nets, data.images) for nets in stage.nets])
+    data, settings, seed = dataset.splits[split], stage.pairs, stage.seed
+    labels = np.concatenate([model.predict_labels(data.images) for model in models])
     parts = []
     for number in range(settings.passes if split == "labeled" else settings.val_passes):
         draws = rng.numpy(seed, STREAMS[split], number)
@@ -86,7 +97,7 @@ def _pairs_of_ensembles(stage: PairsStage, context: Context, split: str) -> trai
                 members,
                 kernels,
                 shared=(training_sets.kernel_strength(settings),),
-                spec=context.packed.spec,
+                spec=dataset.spec,
             )  # fmt: skip
         )
     return training_sets.join(*(part._asdict() for part in parts))
@@ -121,65 +132,69 @@ def _draw_members(draws: np.random.Generator, labels: np.ndarray, fewest: int, m
     return labels[chosen, np.arange(n)[:, None]]
 
 
-def train(stage: EvalNetStage, context: Context, out: Path, monitor: StageLogger) -> dict[str, Any]:
-    """Train EvalNets and write nets and ranking to `out`.
+def train(
+    stage: EvalNetStage,
+    dataset: PackedDataset,
+    artifacts: ArtifactStore,
+    runtime: Runtime,
+    monitor: StageLogger,
+) -> dict[str, Any]:
+    """Train EvalNets and write nets and ranking.
 
     Returns:
         Metadata for DONE.json.
     """
-    folder = context.store.folder(stage.pairs)
+    folder, out = artifacts.folder(stage.pairs), artifacts.folder_in_progress(stage.name)
     learn, val = (dict(np.load(folder / f"{split}.npz")) for split in ("labeled", "val"))
-    objective = evalnet_objective(context.evalnet(stage.alpha), context.packed.spec, val["image"].shape[1:3])
-    fitted = fit_stage(stage, context, objective, [learn], val, monitor)
+    net = create_evalnet(stage.model, dataset.spec)
+    objective = evalnet_objective(net, dataset.spec, val["image"].shape[1:3])
+    fitted = fit_stage(stage, objective, [learn], val, artifacts, runtime, monitor)
     save_nets(out / "nets", fitted.variables)
-    write_json(out / "train.json", fitted.metadata())
+    write_json(out / "train.json", fitted.metadata() | {"model": dataclasses.asdict(stage.model)})
     best = fitted.value[fitted.ranked()[0]]
     monitor.log(f"val {objective.selection_metric} {best:.4f} (best of {stage.candidates})")
     return {"pairs": len(learn["image"])}
 
 
 def make_evalnet_scorer(
-    context: Context, evalnets: str, count: int, skip_first: bool = False
+    folder: Path, spec: DatasetSpec, runtime: Runtime, count: int, skip_first: bool = False
 ) -> Callable[[training_sets.Pairs], np.ndarray]:
     """The best EvalNets of a finished stage as a scoring function.
 
     Args:
-        context: of the run.
-        evalnets: name of the stage.
+        folder: of the stage.
+        spec: of the dataset.
+        runtime: of the run.
         count: number of its best nets; fewer where others were dropped.
         skip_first: class 0 does not count.
 
     Returns:
         A function from images and the labels to score to scores, float32 `[n]`, 0..1.
     """
-    stage, spec = context.store.stage(evalnets), context.packed.spec
-    net, variables = context.evalnet(stage.alpha), context.best_nets(evalnets, count)
-    batch, labeled = context.config.eval_batch_size, context.packed.splits["labeled"]
-    shapes = memory.shapes({"image": labeled.images, "mask": labeled.labels}, batch)
-    need = memory.of_asking(_score_fn(net), variables, shapes)
-    members = context.members(jax.tree.leaves(variables)[0].shape[0], need)
-    placed, mapped = members.shard(variables), _compiled_scores(members, net)
+    record = read_json(folder / "train.json")
+    net = create_evalnet(freeze(record["model"], Model, "model."), spec)
+    chosen = np.array(record["ranked"][:count])
+    variables = jax.tree.map(lambda leaf: leaf[chosen], load_nets(folder / "nets"))
 
     def score(pairs: training_sets.Pairs) -> np.ndarray:
-        source = context.source({"image": pairs["image"], "mask": pairs["label"]}, members)
-        outputs = apply_nets.per_image(members, mapped, placed, source, batch)
+        examples = {"image": pairs["image"], "mask": pairs["label"]}
+        outputs = runtime.apply(EvalNetScores(net), variables, examples)
         iou, detection = (np.moveaxis(leaf, 0, 1) for leaf in outputs)
         return map_images(_pair_score, iou, detection, spec=spec, skip_first=skip_first)
 
     return score
 
 
-@functools.lru_cache(maxsize=8)
-def _compiled_scores(members: Members, net: nn.Module) -> Callable:
-    return members.map(_score_fn(net))
+@dataclasses.dataclass(frozen=True)
+class EvalNetScores:
+    """IoU and detection that an EvalNet gives to pairs; equal ones share compiled programs."""
 
+    net: nn.Module
 
-def _score_fn(net: nn.Module) -> Callable:
-    def score_batch(variables, batch):
-        iou, detection = net.apply(variables, batch["image"], batch["mask"])
+    def __call__(self, variables: Any, batch: dict[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        """See `NetFunction`; the batch has `image` and `mask`."""
+        iou, detection = self.net.apply(variables, batch["image"], batch["mask"])
         return jax.nn.sigmoid(iou), jax.nn.sigmoid(iou if detection is None else detection)
-
-    return score_batch
 
 
 def _pair_score(iou: jax.Array, detection: jax.Array, *, spec: DatasetSpec, skip_first: bool) -> jax.Array:

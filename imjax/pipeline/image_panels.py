@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from imjax.data.pack import PackedDataset
 from imjax.data.palette import paint_labels, to_rgb
 from imjax.data.spec import VOID, DatasetSpec
 from imjax.ops import inconsistency
-from imjax.pipeline.context import Context
 from imjax.training.progress import StageLogger
 
 COUNT = 4
@@ -18,10 +18,10 @@ COUNT = 4
 
 
 def write_label_panels(
-    context: Context, pair: inconsistency.PseudoLabel, out: Path, monitor: StageLogger
+    dataset: PackedDataset, pair: inconsistency.PseudoLabel, out: Path, monitor: StageLogger
 ) -> None:
     """Write image, ground truth if any, pseudo-label and inconsistency mask of a few unlabeled images."""
-    data, spec = context.packed.splits["unlabeled"], context.packed.spec
+    data, spec = dataset.splits["unlabeled"], dataset.spec
     chosen = _chosen(len(data.images))
     masks = np.where(pair.inconsistent[chosen], 255, 0).astype(np.uint8)
     truth = data.labels[chosen]
@@ -38,27 +38,34 @@ def write_label_panels(
 
 
 def write_generation_panels(
-    context: Context, labels_of: Callable[[np.ndarray], np.ndarray], out: Path, monitor: StageLogger
+    dataset: PackedDataset,
+    labels_of: Callable[[np.ndarray], np.ndarray],
+    batch_size: int,
+    out: Path,
+    monitor: StageLogger,
 ) -> None:
     """Write the best net's predictions for the images whose pseudo-labels `write_label_panels` shows.
 
     Args:
-        context: of the run.
+        dataset: of the run.
         labels_of: images uint8 `[n, h, w, c]` → labels of that net, uint8 `[n, ...]`.
+        batch_size: images that it takes at once.
         out: folder of the stage.
         monitor: of the stage.
     """
-    images, spec = context.packed.splits["unlabeled"].images, context.packed.spec
+    images, spec = dataset.splits["unlabeled"].images, dataset.spec
     chosen = _chosen(len(images))
     # As many images as a batch of val has: the program for these is compiled already.
-    batch = min(context.config.eval_batch_size, len(context.packed.splits["val"].images))
+    batch = min(batch_size, len(dataset.splits["val"].images))
     predicted = labels_of(images[np.resize(chosen, max(batch, len(chosen)))])[: len(chosen)]
     _write({"prediction, unlabeled": paint_labels(spec, predicted)}, out / "unlabeled.npz", monitor)
 
 
-def write_training_panels(context: Context, predicted: np.ndarray, out: Path, monitor: StageLogger) -> None:
+def write_training_panels(
+    dataset: PackedDataset, predicted: np.ndarray, out: Path, monitor: StageLogger
+) -> None:
     """Image, truth and prediction of a few test images; `predicted` uint8 `[n, ...]` is of all of them."""
-    data, spec = context.packed.splits["test"], context.packed.spec
+    data, spec = dataset.splits["test"], dataset.spec
     chosen = _chosen(len(data.images))
     _write(
         {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import dataclasses
 from typing import Any
 
 import jax
@@ -10,11 +10,16 @@ import numpy as np
 
 from imjax import rng
 from imjax.data import volume_box
+from imjax.data.pack import PackedDataset
+from imjax.data.spec import DatasetSpec
+from imjax.inference.load_run import write_model
+from imjax.inference.trained_model import TrainedModel
 from imjax.json_io import write_json
 from imjax.log import logger
 from imjax.methods.registry import JOINT_METHODS
+from imjax.models.factory import create_backbone
 from imjax.pipeline import image_panels, loss_visuals, training_sets
-from imjax.pipeline.context import Context
+from imjax.pipeline.artifacts import ArtifactStore
 from imjax.pipeline.rank_candidates import (
     measure,
     measure_labels,
@@ -25,16 +30,23 @@ from imjax.pipeline.rank_candidates import (
 )
 from imjax.pipeline.stages import JointStage
 from imjax.pipeline.train_stage import fit_stage
-from imjax.training.checkpoints import save_nets
+from imjax.training.data_loader import Examples
 from imjax.training.progress import StageLogger
+from imjax.training.runtime import Runtime
 from imjax.training.semi_supervised_objective import System, joint_objective, make_loss_visualizer, split_nets
 
 ENSEMBLE = "_ensemble"
 """Ending of the method's name in rows of a whole system: the mean probability of its nets."""
 
 
-def run(stage: JointStage, context: Context, out: Path, monitor: StageLogger) -> dict[str, Any]:
-    """Train the stage's systems and write nets, ranking and result rows to `out`.
+def run(
+    stage: JointStage,
+    dataset: PackedDataset,
+    artifacts: ArtifactStore,
+    runtime: Runtime,
+    monitor: StageLogger,
+) -> dict[str, Any]:
+    """Train the stage's systems and write nets, ranking and result rows.
 
     Members of the rows are single nets, those of one system next to each other; rows of whole systems follow
     under `ENSEMBLE`. Nets are ranked on val by the dataset's primary metric.
@@ -42,59 +54,79 @@ def run(stage: JointStage, context: Context, out: Path, monitor: StageLogger) ->
     Returns:
         Metadata for DONE.json.
     """
-    packed = context.packed
-    system = make_system(stage, context)
-    val = _validation_set(stage, context)
-    examples = {
-        "labeled": training_sets.of_split(packed, "labeled"),
-        "unlabeled": {"image": packed.splits["unlabeled"].images},
+    spec, system = dataset.spec, make_system(stage, dataset.spec)
+    val = _validation_set(stage, dataset)
+    examples = _training_examples(stage, dataset, monitor)
+    objective = joint_objective(system, val["image"].shape[1:-1])
+    fitted = fit_stage(stage, objective, [examples], val, artifacts, runtime, monitor)
+    model = _trained_model(stage, spec, system, fitted.variables, runtime)
+    evaluations = measure(dataset, model)
+    dropped = np.repeat(fitted.dropped, system.num_nets)
+    order = rank_candidates(spec.primary_metric, evaluations[selection_split(stage)], dropped)
+    ranked = [net for net in order if not dropped[net]]
+    report(stage, spec, evaluations, ranked, monitor)
+    rows = result_rows(stage, spec.name, evaluations, order)
+    if system.num_nets > 1:
+        voted = measure_labels(dataset, lambda images: model.predict_ensemble_labels(images, system.num_nets))
+        voted_order = rank_candidates(spec.primary_metric, voted[selection_split(stage)], fitted.dropped)
+        rows += result_rows(stage, spec.name, voted, voted_order, ENSEMBLE)
+    out = artifacts.folder_in_progress(stage.name)
+    # Nets are ranked, systems are trained: the report needs the number of nets to map one to the other.
+    metadata = fitted.metadata() | {"nets": system.num_nets}
+    write_model(out, dataclasses.replace(model, ranked=tuple(ranked)), metadata)
+    write_json(out / "rows.json", rows)
+    image_panels.write_training_panels(dataset, evaluations["test"].labels[ranked[0]], out, monitor)
+    if system.method.num_pairs(stage.joint):
+        best = jax.tree.map(lambda leaf: leaf[ranked[0] // system.num_nets], fitted.variables)
+        visuals = jax.jit(make_loss_visualizer(system))(best, *_first_batch(stage, examples))
+        loss_visuals.write(spec, jax.tree.map(np.asarray, visuals), out, monitor)
+    return {"pairs": sum(len(dataset.splits[name].images) for name in ("labeled", "unlabeled"))}
+
+
+def make_system(stage: JointStage, spec: DatasetSpec) -> System:
+    """The nets and the method of a stage."""
+    method = JOINT_METHODS[stage.joint_method]
+    net = create_backbone(stage.model, spec, method.auxiliary_decoders)
+    return System(net, method, stage.joint, spec, stage.weighting)
+
+
+def _trained_model(
+    stage: JointStage, spec: DatasetSpec, system: System, variables: Any, runtime: Runtime
+) -> TrainedModel:
+    """Every net of every system, those of one system next to each other."""
+    nets = split_nets(variables, system.num_nets)
+    weights = jax.tree.map(lambda *leaves: np.stack(leaves, 1).reshape(-1, *leaves[0].shape[1:]), *nets)
+    every = tuple(range(stage.candidates * system.num_nets))
+    auxiliaries, joint = system.method.auxiliary_decoders, stage.joint
+    return TrainedModel(
+        stage.name, spec, stage.model, auxiliaries, weights, every, runtime,
+        patch=joint.patch, patch_overlap=joint.predict_overlap,
+    )  # fmt: skip
+
+
+def _training_examples(
+    stage: JointStage, dataset: PackedDataset, monitor: StageLogger
+) -> dict[str, Examples]:
+    examples: dict[str, Examples] = {
+        "labeled": training_sets.of_split(dataset, "labeled"),
+        "unlabeled": {"image": dataset.splits["unlabeled"].images},
     }
-    counts = {name: len(part["image"]) for name, part in examples.items()}
-    monitor.log(f"{counts['labeled']} labeled and {counts['unlabeled']} unlabeled images")
-    if not counts["unlabeled"]:
+    labeled, unlabeled = (len(part["image"]) for part in examples.values())
+    monitor.log(f"{labeled} labeled and {unlabeled} unlabeled images")
+    if not unlabeled:
         # Half of each batch has to be unlabeled, because the method's unlabeled losses need images.
         logger.warning("%s: no image is unlabeled; the labeled ones stand in, without labels", stage.name)
         examples["unlabeled"] = {"image": examples["labeled"]["image"]}
-    objective = joint_objective(system, val["image"].shape[1:-1])
-    fitted = fit_stage(stage, context, objective, [examples], val, monitor)
-    nets = split_nets(fitted.variables, system.num_nets)
-    flat = jax.tree.map(lambda *leaves: np.stack(leaves, 1).reshape(-1, *leaves[0].shape[1:]), *nets)
-    save_nets(out / "nets", flat)
-    measured = measure(context, system.net, flat)
-    dropped = np.repeat(fitted.dropped, system.num_nets)
-    order = rank_candidates(context, measured[selection_split(stage)], dropped)
-    ranked = [net for net in order if not dropped[net]]
-    report(stage, context, measured, ranked, monitor)
-    rows = result_rows(stage, context, measured, order)
-    if system.num_nets > 1:
-        voted = measure_labels(context, lambda images: context.voted_labels(system.net, nets, images))
-        voted_order = rank_candidates(context, voted[selection_split(stage)], fitted.dropped)
-        rows += result_rows(stage, context, voted, voted_order, ENSEMBLE)
-    # Nets are ranked, systems are trained: the report needs the number of nets to map one to the other.
-    write_json(out / "train.json", fitted.metadata() | {"ranked": ranked, "nets": system.num_nets})
-    write_json(out / "rows.json", rows)
-    image_panels.write_training_panels(context, measured["test"].labels[ranked[0]], out, monitor)
-    if JOINT_METHODS[stage.joint_method].num_pairs(stage.joint):
-        best = jax.tree.map(lambda leaf: leaf[ranked[0] // system.num_nets], fitted.variables)
-        visuals = jax.jit(make_loss_visualizer(system))(best, *_first_batch(stage, context, examples))
-        loss_visuals.write(context, jax.tree.map(np.asarray, visuals), out, monitor)
-    return {"pairs": sum(counts.values())}
+    return examples
 
 
-def make_system(stage: JointStage, context: Context) -> System:
-    """The nets and the method of a stage."""
-    method = JOINT_METHODS[stage.joint_method]
-    net = context.unet(stage.alpha, method.auxiliary_decoders)
-    return System(net, method, stage.joint, context.packed.spec, stage.weighting)
-
-
-def _validation_set(stage: JointStage, context: Context) -> training_sets.Pairs:
+def _validation_set(stage: JointStage, dataset: PackedDataset) -> training_sets.Pairs:
     """Val as training evaluates it: whole images, and of each volume a patch from the middle.
 
     One patch per volume is as quick as an image, is the same at every epoch, and hardly ever lacks an object,
     where a soft IoU would mean nothing. Nets are ranked on the whole volumes afterwards.
     """
-    val = training_sets.of_split(context.packed, "val")
+    val = training_sets.of_split(dataset, "val")
     if not stage.joint.patch:
         return val
     parts = [
@@ -104,11 +136,11 @@ def _validation_set(stage: JointStage, context: Context) -> training_sets.Pairs:
     return dict(zip(("image", "label"), map(np.stack, zip(*parts, strict=True)), strict=True))
 
 
-def _first_batch(stage: JointStage, context: Context, examples: dict[str, Any]) -> tuple[dict, jax.Array]:
+def _first_batch(stage: JointStage, examples: dict[str, Any]) -> tuple[dict, jax.Array]:
     """A batch of the first images, and a key: the same images for every method."""
     half = stage.train.batch_size // 2
     batch = {
         name: {key: np.asarray(array[np.arange(half) % len(array)]) for key, array in part.items()}
         for name, part in examples.items()
     }
-    return batch, rng.key(context.config.seed, "looks")
+    return batch, rng.key(stage.seed, "looks")

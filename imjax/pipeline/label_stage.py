@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import functools
-from pathlib import Path
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
 import numpy as np
 
 from imjax import rng
-from imjax.config.schema import Ensemble, Mask
+from imjax.data.pack import PackedDataset
 from imjax.data.spec import VOID, DatasetSpec
+from imjax.inference.load_run import load_stage
+from imjax.inference.net_functions import Labeling
 from imjax.log import logger
 from imjax.methods.generational import evalnet
-from imjax.methods.generational.base import PseudoLabeler
-from imjax.methods.registry import GENERATIONAL_METHODS
 from imjax.ops import pair_scores
 from imjax.ops.batched_map import map_images
 from imjax.ops.inconsistency import PseudoLabel
 from imjax.pipeline import image_panels, training_sets
-from imjax.pipeline.context import Context
+from imjax.pipeline.artifacts import ArtifactStore
 from imjax.pipeline.evalnet_stage import make_evalnet_scorer
 from imjax.pipeline.stages import LabelStage
 from imjax.training import evaluate
 from imjax.training.progress import StageLogger
+from imjax.training.runtime import Runtime
 
 HARDLY = 0.05
 """Foreground or background below this part of its share of the labeled set has collapsed. One rule for both:
@@ -33,8 +33,14 @@ NEARLY_ALL = 0.99
 """A class of several with this share of the pixels has swallowed the others."""
 
 
-def run(stage: LabelStage, context: Context, out: Path, monitor: StageLogger) -> dict[str, Any]:
-    """Label the unlabeled images and write `labels.npz` to `out`.
+def run(
+    stage: LabelStage,
+    dataset: PackedDataset,
+    artifacts: ArtifactStore,
+    runtime: Runtime,
+    monitor: StageLogger,
+) -> dict[str, Any]:
+    """Label the unlabeled images and write `labels.npz`.
 
     `labels.npz`: `label` uint8, `inconsistent` bool `[n, h, w]`, `keep` bool `[n]`, `copies` int32 `[n]`,
     `score` float32 `[n]` (EvalNets'; nan without).
@@ -42,79 +48,104 @@ def run(stage: LabelStage, context: Context, out: Path, monitor: StageLogger) ->
     Returns:
         Metadata for DONE.json.
     """
-    images = context.packed.splits["unlabeled"].images
-    net = context.unet(context.store.stage(stage.nets).alpha)
-    variables = context.best_nets(stage.nets, stage.members)
+    spec, images = dataset.spec, dataset.splits["unlabeled"].images
+    model = load_stage(artifacts.folder(stage.nets), spec, runtime)
     if stage.threshold is None:
-        labeler = _labeler(stage.method, context.packed.spec, stage.ensemble, stage.mask)
-        key = rng.key(context.config.seed, "label", stage.generation)
-        pair = context.label(labeler, net, variables, images, key)
-        score = _scores(stage, context, images, pair)
+        labeling = Labeling(stage.method, spec, stage.ensemble, stage.mask)
+        key = rng.key(stage.seed, "label", stage.generation)
+        pair = model.pseudo_label(labeling, images, key, stage.members)
+        score = _scores(stage, dataset, artifacts, runtime, pair)
     else:
-        candidates = context.predicted_labels(net, variables, images)
-        pair, score = select_best_masks(stage, context, images, candidates)
+        candidates = model.predict_labels(images, stage.members)
+        score_masks = _evalnet_scorer(stage, dataset, artifacts, runtime)
+        kept = _previously_kept(stage, artifacts)
+        pair, score = select_best_masks(images, [*candidates, *kept], score_masks, stage.threshold)
     copies = _copies(stage, score)
+    out = artifacts.folder_in_progress(stage.name)
     np.savez(
         out / "labels.npz", label=pair.label, inconsistent=pair.inconsistent, keep=pair.keep,
         copies=copies, score=score,
     )  # fmt: skip
-    kept = _kept(context.packed.spec, pair)
-    reason = describe_collapse(context.packed.spec, kept, context.packed.splits["labeled"].labels)
-    metrics = _labeling_metrics(context, pair, kept, score, copies) | {"collapsed": float(bool(reason))}
+    kept_labels = _kept(spec, pair)
+    reason = describe_collapse(spec, kept_labels, dataset.splits["labeled"].labels)
+    metrics = _labeling_metrics(dataset, pair, kept_labels, score, copies)
+    metrics["collapsed"] = float(bool(reason))
+    finite = _record(metrics, monitor)
+    _warn(stage, metrics, reason)
+    image_panels.write_label_panels(dataset, pair, out, monitor)
+    return finite
+
+
+def _record(metrics: dict[str, float], monitor: StageLogger) -> dict[str, float]:
+    """Write metrics; returns those that are defined."""
     for name, value in metrics.items():
         monitor.scalar("unlabeled", name, value)
     # Without EvalNets there is no score, and without ground truth no accuracy.
     finite = {name: value for name, value in metrics.items() if np.isfinite(value)}
     monitor.log(", ".join(f"{name} {value:.4g}" for name, value in finite.items()))
-    _warn(stage, metrics, reason)
-    image_panels.write_label_panels(context, pair, out, monitor)
     return finite
 
 
-@functools.lru_cache(maxsize=8)
-def _labeler(method: str, spec: DatasetSpec, ensemble: Ensemble, mask: Mask) -> PseudoLabeler:
-    """The same object in every generation, so that its programs are compiled once."""
-    return GENERATIONAL_METHODS[method].labeler(spec, ensemble, mask)
+def _evalnet_scorer(
+    stage: LabelStage,
+    dataset: PackedDataset,
+    artifacts: ArtifactStore,
+    runtime: Runtime,
+    skip_first: bool = False,
+) -> Callable[[training_sets.Pairs], np.ndarray]:
+    folder = artifacts.folder(stage.evalnets)
+    return make_evalnet_scorer(folder, dataset.spec, runtime, stage.num_evalnets, skip_first)
 
 
-def _scores(stage: LabelStage, context: Context, images: np.ndarray, pair: PseudoLabel) -> np.ndarray:
+def _scores(
+    stage: LabelStage, dataset: PackedDataset, artifacts: ArtifactStore, runtime: Runtime, pair: PseudoLabel
+) -> np.ndarray:
     """Score of each blocked pair, float32 `[n]`: EvalNets', the true one, or nan where copies need none."""
-    spec, mask = context.packed.spec, stage.mask
+    spec, mask, images = dataset.spec, stage.mask, dataset.splits["unlabeled"].images
     if stage.copies not in ("scored", "oracle"):
         return np.full(len(images), np.nan, np.float32)
     pairs = training_sets.blocked(images, pair.label, pair.inconsistent, mask.zero_image, mask.zero_label)
     if stage.copies == "oracle":
-        truth = context.packed.splits["unlabeled"].labels
+        truth = dataset.splits["unlabeled"].labels
         return map_images(evalnet.true_score, truth, pairs["label"], pair.inconsistent, spec=spec)
-    return make_evalnet_scorer(context, stage.evalnets, stage.num_evalnets, skip_first=spec.reserved)(pairs)
+    return _evalnet_scorer(stage, dataset, artifacts, runtime, skip_first=spec.reserved)(pairs)
+
+
+def _previously_kept(stage: LabelStage, artifacts: ArtifactStore) -> list[np.ndarray]:
+    """Masks of the last generation, uint8 `[n, ...]`, which compete again; none in the first."""
+    if not stage.previous_labels:
+        return []
+    return [np.load(artifacts.folder(stage.previous_labels) / "labels.npz")["label"]]
 
 
 def select_best_masks(
-    stage: LabelStage, context: Context, images: np.ndarray, candidates: np.ndarray
+    images: np.ndarray,
+    candidates: Iterable[np.ndarray],
+    score_masks: Callable[[training_sets.Pairs], np.ndarray],
+    threshold: float,
 ) -> tuple[PseudoLabel, np.ndarray]:
     """The best-scored mask of each image, kept from a score of the threshold on (method `evalnet`).
 
     Args:
-        candidates: uint8 masks `[candidate, n, ...]`. Masks kept in the last generation join them.
+        images: uint8 `[n, h, w, c]`.
+        candidates: masks of all images, uint8 `[n, ...]` each; of equal scores the first is taken.
+        score_masks: pairs → scores, float32 `[n]`.
+        threshold: least score of a mask that is kept.
 
     Returns:
         Pairs with nothing inconsistent, and the scores float32 `[n]`.
     """
     best = score = None
-    score_masks = make_evalnet_scorer(context, stage.evalnets, stage.num_evalnets)
-    kept = (
-        np.load(context.store.folder(stage.previous_labels) / "labels.npz") if stage.previous_labels else None
-    )
-    for masks in [*candidates, *([kept["label"]] if kept else [])]:
+    for masks in candidates:
         scores = score_masks({"image": images, "label": masks})
         if best is None:
             best, score = masks.copy(), scores
         else:
             better = scores > score
             best[better], score[better] = masks[better], scores[better]
-    keep = score >= stage.threshold
+    assert best is not None, "no candidate"
     nothing = np.zeros(best.shape[:3], bool)
-    return PseudoLabel(best, nothing, np.zeros(len(best), np.int32), keep), score
+    return PseudoLabel(best, nothing, np.zeros(len(best), np.int32), score >= threshold), score
 
 
 def _copies(stage: LabelStage, score: np.ndarray) -> np.ndarray:
@@ -125,13 +156,13 @@ def _copies(stage: LabelStage, score: np.ndarray) -> np.ndarray:
 
 
 def _labeling_metrics(
-    context: Context, pair: PseudoLabel, kept: np.ndarray, score: np.ndarray, copies: np.ndarray
+    dataset: PackedDataset, pair: PseudoLabel, kept: np.ndarray, score: np.ndarray, copies: np.ndarray
 ) -> dict[str, float]:
     """Metrics of a labeling for log, metrics and report; nan where they are undefined.
 
     `kept`: the labels that `_kept` returns for the pair.
     """
-    spec, unlabeled = context.packed.spec, context.packed.splits["unlabeled"]
+    spec, unlabeled = dataset.spec, dataset.splits["unlabeled"]
     void = _void(spec, pair)
     # Accuracy of what is left after blocking; the ground truth is used for this metric only.
     truth = np.where(void | (unlabeled.labels == VOID), VOID, unlabeled.labels)
@@ -146,7 +177,7 @@ def _labeling_metrics(
     }
     if spec.kind != "multiclass":
         metrics["pseudo_foreground"] = foreground(kept)
-        metrics["labeled_foreground"] = foreground(context.packed.splits["labeled"].labels)
+        metrics["labeled_foreground"] = foreground(dataset.splits["labeled"].labels)
     return metrics
 
 

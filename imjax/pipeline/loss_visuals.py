@@ -10,7 +10,6 @@ import numpy as np
 from imjax.data.palette import paint_labels, to_rgb
 from imjax.data.spec import DatasetSpec
 from imjax.pipeline import image_panels
-from imjax.pipeline.context import Context
 from imjax.training.progress import StageLogger
 from imjax.training.semi_supervised_objective import LossVisuals
 
@@ -19,15 +18,14 @@ REGION_COLORS = np.array(((0, 114, 178), (86, 180, 233), (213, 94, 0), (240, 228
 (Okabe & Ito)."""
 
 
-def write(context: Context, look: LossVisuals, out: Path, monitor: StageLogger) -> None:
+def write(spec: DatasetSpec, visuals: LossVisuals, out: Path, monitor: StageLogger) -> None:
     """Write `looks.npz`: uint8 RGB by title, of a few unlabeled images and of each of the batch's maps.
 
     Of volumes it is the middle slice of the patch that the step had.
     """
-    spec = context.packed.spec
     images = {
         name: image_panels.plane(spec, x[: image_panels.COUNT])
-        for name, x in look._asdict().items()
+        for name, x in visuals._asdict().items()
         if name != "similarity_maps"
     }
     regions = REGION_COLORS[_channel(spec, images["region"])]
@@ -39,7 +37,7 @@ def write(context: Context, look: LossVisuals, out: Path, monitor: StageLogger) 
         "weight of the pixels": _gray(_channel(spec, images["weight"])),
     }
     side = max(images["image"].shape[1:3])
-    maps = {title: _gray(_enlarged(values, side)[None]) for title, values in look.similarity_maps.items()}
+    maps = {title: _gray(_enlarged(values, side)[None]) for title, values in visuals.similarity_maps.items()}
     np.savez_compressed(out / "looks.npz", **panels, **maps)
     monitor.images(panels | maps)
 

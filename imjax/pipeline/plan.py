@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from imjax.config.schema import LEVELS, AugmentStrength, Config
+from imjax.config.schema import LEVELS, AugmentStrength, Config, Model
 from imjax.methods import validate
 from imjax.methods.generational.base import GenerationalMethod
 from imjax.methods.joint import loss
@@ -45,10 +45,11 @@ def _joint_stage(config: Config) -> JointStage:
         loss.active_weighting(config.joint, config.metassl),
         config.joint,
         config.candidates,
-        config.model.alpha,
+        _model(config, config.model.alpha),
         config.train,
         config.ensemble.members,
         config.mask,
+        config.seed,
         config.select_on_test,
     )
 
@@ -56,8 +57,9 @@ def _joint_stage(config: Config) -> JointStage:
 def _evalnet_stages(config: Config, chosen: GenerationalMethod, starts: tuple[str, ...]) -> list[Stage]:
     e = config.evalnet
     nets = tuple(f"train_{start}" for start in starts)
-    pairs = PairsStage("pairs", chosen.evalnet_targets, nets, e.pairs)
-    return [pairs, EvalNetStage("evalnet", "pairs", e.candidates, e.alpha, e.train)]
+    pairs = PairsStage("pairs", chosen.evalnet_targets, nets, e.pairs, config.seed)
+    model = _model(config, e.alpha)
+    return [pairs, EvalNetStage("evalnet", "pairs", e.candidates, model, e.train, config.seed)]
 
 
 def _generation_stages(config: Config, chosen: GenerationalMethod) -> list[Stage]:
@@ -84,6 +86,7 @@ def _label_stage(
         members,
         config.ensemble,
         config.mask,
+        config.seed,
         chosen.copies,
         "evalnet" if judged else None,
         config.ensemble.members if judged else 0,
@@ -96,9 +99,8 @@ def _label_stage(
 
 def _baseline_stage(config: Config, name: str) -> TrainStage:
     return _train_stage(
-        config, name=f"train_{name}", method=name, start=name, candidates=config.num_baseline_nets,
-        alpha=config.model.alpha,
-    )  # fmt: skip
+        config, name=f"train_{name}", method=name, start=name, candidates=config.num_baseline_nets
+    )
 
 
 def _consistency_stage(config: Config) -> TrainStage:
@@ -110,7 +112,6 @@ def _consistency_stage(config: Config) -> TrainStage:
         method="consistency",
         start="ldt",
         candidates=config.candidates,
-        alpha=config.model.alpha,
         train=dataclasses.replace(config.train, epochs=c.epochs),
         warm="train_ldt",
         consistency=AugmentStrength(c.blur[level], c.noise[level], c.gain[level], c.offset[level]),
@@ -128,7 +129,7 @@ def _generation_stage(config: Config, chosen: GenerationalMethod, generation: in
         method=config.method,
         start=chosen.start,
         candidates=config.candidates,
-        alpha=chosen.width(config.model, generation),
+        model=_model(config, chosen.width(config.model, generation)),
         generation=generation,
         pseudo=pseudo,
         originals=chosen.keep_original_pairs,
@@ -145,12 +146,19 @@ def _train_stage(config: Config, **settings) -> TrainStage:
         originals=False,
         strength=None,
         aldt=config.aldt,
+        model=_model(config, config.model.alpha),
         train=config.train,
         ensemble=config.ensemble.members,
         mask=config.mask,
+        seed=config.seed,
         select_on_test=config.select_on_test,
     )
     return TrainStage(**(shared | settings))
+
+
+def _model(config: Config, width: float) -> Model:
+    """The run's nets at one width: widths of other stages must not change a stage's digest."""
+    return dataclasses.replace(config.model, alpha=width, width_per_generation=())
 
 
 def describe(stages: tuple[Stage, ...]) -> str:
@@ -181,7 +189,7 @@ def _describe(stage: Stage) -> str:
             return "the candidates' masks and the truth"
         return f"{stage.pairs.passes} passes over the labeled images, {stage.pairs.val_passes} over val"
     if isinstance(stage, EvalNetStage):
-        return f"{stage.candidates} EvalNets α={stage.alpha:g}, {stage.train.epochs} epochs"
+        return f"{stage.candidates} EvalNets α={stage.model.alpha:g}, {stage.train.epochs} epochs"
     return _describe_labeling(stage)
 
 
@@ -196,7 +204,9 @@ def _describe_labeling(stage: LabelStage) -> str:
 
 def _describe_training(stage: TrainStage) -> str:
     steps = stage.train.steps_per_epoch or "⌊images/batch⌋"
-    parts = [f"{stage.candidates} U-Nets α={stage.alpha:g}, {stage.train.epochs} epochs of {steps} steps"]
+    parts = [
+        f"{stage.candidates} U-Nets α={stage.model.alpha:g}, {stage.train.epochs} epochs of {steps} steps"
+    ]
     if stage.strength:
         parts.append(f"copies {dataclasses.astuple(stage.strength)}")
     if stage.consistency:

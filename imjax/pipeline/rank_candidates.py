@@ -6,11 +6,16 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import numpy as np
-from flax import linen as nn
 
+from imjax.config.schema import Mask
+from imjax.data.pack import PackedDataset
+from imjax.data.spec import DatasetSpec
 from imjax.evaluation.metrics import Figures
-from imjax.pipeline.context import Context
+from imjax.inference.trained_model import TrainedModel
+from imjax.methods.generational.inconsistency_masks import consensus
+from imjax.ops.batched_map import map_images
 from imjax.pipeline.stages import JointStage, TrainStage
 from imjax.training import evaluate
 from imjax.training.progress import StageLogger
@@ -26,20 +31,22 @@ class Evaluation:
     """Per member."""
 
 
-def measure(context: Context, net: nn.Module, variables: Any) -> dict[str, Evaluation]:
-    """Metrics on val and test of nets, numpy leaves `[member, ...]`."""
-    return measure_labels(context, lambda images: context.predicted_labels(net, variables, images))
+def measure(dataset: PackedDataset, model: TrainedModel) -> dict[str, Evaluation]:
+    """Metrics of each net on val and test."""
+    return measure_labels(dataset, model.predict_labels)
 
 
-def measure_labels(context: Context, labels_of: Callable[[np.ndarray], np.ndarray]) -> dict[str, Evaluation]:
+def measure_labels(
+    dataset: PackedDataset, labels_of: Callable[[np.ndarray], np.ndarray]
+) -> dict[str, Evaluation]:
     """Metrics on val and test of a function from images or volumes, uint8 `[n, ..., c]`, to labels.
 
     The labels are uint8 `[member, n, ...]`.
     """
     evaluations = {}
-    spec = context.packed.spec
+    spec = dataset.spec
     for split in ("val", "test"):
-        data = context.packed.splits[split]
+        data = dataset.splits[split]
         labels = labels_of(data.images)
         evaluations[split] = Evaluation(
             labels,
@@ -56,15 +63,15 @@ def selection_split(stage: TrainStage | JointStage) -> str:
     return "test" if stage.select_on_test else "val"
 
 
-def rank_candidates(context: Context, evaluation: Evaluation, dropped: np.ndarray) -> list[int]:
+def rank_candidates(primary_metric: str, evaluation: Evaluation, dropped: np.ndarray) -> list[int]:
     """Members, best by the dataset's primary metric first; those of bool `dropped` `[member]` last."""
-    values = [metrics[context.packed.spec.primary_metric, ""] for metrics in evaluation.metrics]
+    values = [metrics[primary_metric, ""] for metrics in evaluation.metrics]
     return [int(i) for i in np.lexsort((-np.nan_to_num(values, nan=-np.inf), dropped))]
 
 
 def report(
     stage: TrainStage | JointStage,
-    context: Context,
+    spec: DatasetSpec,
     measured: dict[str, Evaluation],
     ranked: list[int],
     monitor: StageLogger,
@@ -72,8 +79,8 @@ def report(
     """Write scalars of the stage: mask sizes of its best nets, and the best candidate's test metrics."""
     for split, evaluation in measured.items():
         best = evaluation.labels[np.array(ranked[: stage.ensemble])]
-        monitor.scalar(split, "inconsistent_pixels", context.inconsistent_pixels(best))
-    metrics, primary = measured["test"].metrics[ranked[0]], context.packed.spec.primary_metric
+        monitor.scalar(split, "inconsistent_pixels", inconsistent_pixels(spec, stage.mask, best))
+    metrics, primary = measured["test"].metrics[ranked[0]], spec.primary_metric
     for (metric, label), value in metrics.items():
         if not label:
             monitor.scalar("test", metric, value)
@@ -81,9 +88,26 @@ def report(
     monitor.log(f"test {primary} {metrics[primary, '']:.4f} ({best})")
 
 
+def inconsistent_pixels(spec: DatasetSpec, mask: Mask, labels: np.ndarray) -> float:
+    """Mean size of the inconsistency mask of members' labels `[member, n, ...]`.
+
+    Of volumes, voxels of a whole one; its slices are taken one by one, as morphology acts in their plane.
+    """
+    slices = 1
+    if spec.dims == 3:
+        slices = labels.shape[2]
+        labels = labels.reshape(len(labels), -1, *labels.shape[3:])
+    sizes = map_images(_mask_size, np.moveaxis(labels, 0, 1), spec=spec, mask=mask)
+    return slices * float(sizes.mean())
+
+
+def _mask_size(labels: jax.Array, *, spec: DatasetSpec, mask: Mask) -> jax.Array:
+    return consensus(spec, mask, labels).size
+
+
 def result_rows(
     stage: TrainStage | JointStage,
-    context: Context,
+    dataset: str,
     measured: dict[str, Evaluation],
     ranked: list[int],
     suffix: str = "",
@@ -91,9 +115,9 @@ def result_rows(
     """Rows of results.csv: every candidate on val and test, under the method's name with a suffix."""
     return [
         {
-            "dataset": context.packed.spec.name,
+            "dataset": dataset,
             "method": stage.method + suffix,
-            "seed": context.config.seed,
+            "seed": stage.seed,
             "generation": stage.generation,
             "member": member,
             "rank": rank,

@@ -20,10 +20,10 @@ from imjax.methods import check_data
 from imjax.pipeline import lock, results, runner
 from imjax.pipeline import workdir as workdirs
 from imjax.pipeline.artifacts import ArtifactStore, shared_inputs
-from imjax.pipeline.context import Context
 from imjax.pipeline.stages import Stage
 from imjax.training import devices, disk, distributed
 from imjax.training.metric_writer import Writer
+from imjax.training.runtime import Runtime
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +110,7 @@ def _run_stages(
     writer = Writer(workdir, events=distributed.is_first())
     writer.hparams(flatten(dataclasses.asdict(config)))
     try:
-        store = ArtifactStore(workdir, stages, shared_inputs(config, packed.manifest["hash"]), reusable)
-        return runner.run(stages, Context(config, packed, store), writer, stopping)
+        artifacts = ArtifactStore(workdir, stages, shared_inputs(config, packed.manifest["hash"]), reusable)
+        return runner.run(stages, packed, artifacts, Runtime.of(config), writer, stopping)
     finally:
         writer.close()

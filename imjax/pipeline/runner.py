@@ -8,17 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from imjax.data import fingerprint
+from imjax.data.pack import PackedDataset
 from imjax.errors import Stopped
 from imjax.log import logger
 from imjax.pipeline import evalnet_stage, joint_stage, label_stage, results, train_stage
 from imjax.pipeline.artifacts import ArtifactStore
-from imjax.pipeline.context import Context
 from imjax.pipeline.stages import EvalNetStage, JointStage, LabelStage, PairsStage, Stage, TrainStage
 from imjax.training import distributed, memory
 from imjax.training.metric_writer import Writer
 from imjax.training.progress import StageLogger
+from imjax.training.runtime import Runtime
 
-RUN: dict[type, Callable[[Any, Context, Path, StageLogger], dict[str, Any]]] = {
+RunStage = Callable[[Any, PackedDataset, ArtifactStore, Runtime, StageLogger], dict[str, Any]]
+"""Runs a stage and writes its artifacts to `artifacts.folder_in_progress`; returns metadata for DONE.json."""
+
+RUN: dict[type, RunStage] = {
     TrainStage: train_stage.run,
     JointStage: joint_stage.run,
     PairsStage: evalnet_stage.make_pairs,
@@ -34,13 +38,20 @@ ADVICE = (
 
 
 def run(
-    stages: Sequence[Stage], context: Context, writer: Writer, stopping: Callable[[], bool] = lambda: False
+    stages: Sequence[Stage],
+    dataset: PackedDataset,
+    artifacts: ArtifactStore,
+    runtime: Runtime,
+    writer: Writer,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> list[dict[str, Any]]:
     """Run every stage that is not done, or copy it from another run that has the same stage.
 
     Args:
         stages: the plan.
-        context: configuration, data and folders.
+        dataset: packed.
+        artifacts: folders of the run's stages.
+        runtime: how nets run on this machine.
         writer: of the run's metrics.
         stopping: returns True once the run should save its state and stop; in all processes at the same call.
 
@@ -54,24 +65,24 @@ def run(
     """
     for number, stage in enumerate(stages, 1):
         position = f"{number}/{len(stages)}"
-        done, folder = _locate_stage(context.store, stage.name)
+        done, folder = _locate_stage(artifacts, stage.name)
         if not done and stopping():
             raise Stopped(f"before stage {stage.name}")
-        if folder == context.store.folder(stage.name):
+        if folder == artifacts.folder(stage.name):
             logger.info("stage %s %s: already done", position, stage.name)
             continue
-        if reason := context.store.outdated_reason(stage.name):
+        if reason := artifacts.outdated_reason(stage.name):
             logger.info("stage %s %s: outdated, because %s", position, stage.name, reason)
         if folder:
             # Metrics first: a kill in between leaves a stage that is not done and is copied again.
             writer.copy(folder.parents[1] / "metrics.jsonl", stage.name)
-            context.store.copy_stage_from(stage.name, folder)
+            artifacts.copy_stage_from(stage.name, folder)
             logger.info("stage %s %s: copied from %s", position, stage.name, folder)
             continue
         monitor = StageLogger(writer, stage.name, position, stage.generation, stopping)
-        _run_stage(stage, context, monitor, writer)
-        results.write(context.store.workdir, results.collect(context.store, stages))
-    return results.collect(context.store, stages)
+        _run_stage(stage, dataset, artifacts, runtime, monitor, writer)
+        results.write(artifacts.workdir, results.collect(artifacts, stages))
+    return results.collect(artifacts, stages)
 
 
 def _locate_stage(store: ArtifactStore, name: str) -> tuple[bool, Path | None]:
@@ -85,18 +96,25 @@ def _locate_stage(store: ArtifactStore, name: str) -> tuple[bool, Path | None]:
     return done, path and Path(path)
 
 
-def _run_stage(stage: Stage, context: Context, monitor: StageLogger, writer: Writer) -> None:
+def _run_stage(
+    stage: Stage,
+    dataset: PackedDataset,
+    artifacts: ArtifactStore,
+    runtime: Runtime,
+    monitor: StageLogger,
+    writer: Writer,
+) -> None:
     start = time.monotonic()
-    folder = context.store.begin(stage.name)
-    if not context.store.checkpoints(stage.name).exists():
+    folder = artifacts.begin(stage.name)
+    if not artifacts.checkpoints(stage.name).exists():
         # The stage starts at its first step: what an earlier attempt wrote would be there twice.
         writer.rewind(stage.name, -1)
     with memory.explained(f"stage {stage.name}", ADVICE):
-        metadata = RUN[type(stage)](stage, context, folder, monitor)
-    fingerprint.check_unchanged(context.packed.stamps)
+        metadata = RUN[type(stage)](stage, dataset, artifacts, runtime, monitor)
+    fingerprint.check_unchanged(dataset.stamps)
     metadata |= monitor.metadata | {"seconds": round(time.monotonic() - start, 1)}
     # Metrics first: another run may copy the stage, with its metrics, as soon as it is committed.
     writer.flush()
-    context.store.commit(stage.name, folder, metadata)
+    artifacts.commit(stage.name, folder, metadata)
     # The nets are in the stage's folder now.
-    context.store.remove_checkpoints(stage.name)
+    artifacts.remove_checkpoints(stage.name)

@@ -9,7 +9,7 @@ import dataclasses
 from typing import Literal
 
 from imjax.config.joint_schema import Joint
-from imjax.config.schema import Aldt, AugmentStrength, Ensemble, EvalNetData, Mask, Train
+from imjax.config.schema import Aldt, AugmentStrength, Ensemble, EvalNetData, Mask, Model, Train
 from imjax.methods.generational.base import Start
 
 
@@ -31,11 +31,13 @@ class TrainStage:
     """Of the augmented copies of pseudo-labeled pairs."""
     aldt: Aldt
     candidates: int
-    alpha: float
+    model: Model
+    """With the width of this stage's nets."""
     train: Train
     ensemble: int
     """Nets whose mean inconsistency mask is measured on val and test."""
     mask: Mask
+    seed: int
     least_share: float = 0.0
     """Steps are counted as for a set of at least this share of the full training set."""
     warm: str | None = None
@@ -63,11 +65,12 @@ class JointStage:
     joint: Joint
     candidates: int
     """Systems."""
-    alpha: float
+    model: Model
     train: Train
     ensemble: int
     """Nets whose mean inconsistency mask is measured on val and test."""
     mask: Mask
+    seed: int
     select_on_test: bool = False
     generation: None = None
     inputs: tuple[str, ...] = ()
@@ -81,6 +84,7 @@ class PairsStage:
     of: Literal["ensembles", "candidates"]
     nets: tuple[str, ...]
     pairs: EvalNetData
+    seed: int
     generation: int | None = None
 
     @property
@@ -96,8 +100,10 @@ class EvalNetStage:
     name: str
     pairs: str
     candidates: int
-    alpha: float
+    model: Model
+    """With the width of EvalNets."""
     train: Train
+    seed: int
     generation: int | None = None
 
     @property
@@ -119,6 +125,7 @@ class LabelStage:
     """The best of `nets` that label; 0: all."""
     ensemble: Ensemble
     mask: Mask
+    seed: int
     copies: str
     """`none`, `one`, `scored` or `oracle`."""
     evalnets: str | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,77 +13,99 @@ import numpy as np
 from flax import linen as nn
 
 from imjax import rng
+from imjax.config.schema import AugmentStrength
+from imjax.data.pack import PackedDataset
+from imjax.data.spec import DatasetSpec
+from imjax.inference.load_run import load_stage, write_model
+from imjax.inference.trained_model import TrainedModel
 from imjax.json_io import write_json
 from imjax.log import logger
 from imjax.methods.generational import consistency
+from imjax.models.factory import create_backbone
 from imjax.pipeline import image_panels, training_sets
-from imjax.pipeline.context import Context
+from imjax.pipeline.artifacts import ArtifactStore
 from imjax.pipeline.rank_candidates import measure, rank_candidates, report, result_rows, selection_split
-from imjax.pipeline.stages import TrainStage
+from imjax.pipeline.stages import EvalNetStage, JointStage, TrainStage
 from imjax.training import memory
-from imjax.training.checkpoints import Checkpoints, save_nets
-from imjax.training.data_loader import EnsembleLoader, Examples, PairedLoader
-from imjax.training.ensemble_parallel import Members
+from imjax.training.checkpoints import Checkpoints
+from imjax.training.data_loader import Examples
 from imjax.training.loop import TrainResult, fit, steps_per_epoch
 from imjax.training.objective import Objective, segmentation_objective, with_consistency_phase
 from imjax.training.progress import StageLogger
+from imjax.training.runtime import Runtime, is_paired
 
 
-def run(stage: TrainStage, context: Context, out: Path, monitor: StageLogger) -> dict[str, Any]:
-    """Train the stage's candidates and write nets, ranking and result rows to `out`.
+def run(
+    stage: TrainStage,
+    dataset: PackedDataset,
+    artifacts: ArtifactStore,
+    runtime: Runtime,
+    monitor: StageLogger,
+) -> dict[str, Any]:
+    """Train the stage's candidates and write nets, ranking and result rows.
 
     Candidates are ranked by the dataset's primary metric, see `rank_candidates`.
 
     Returns:
         Metadata for DONE.json.
     """
-    pairs = training_set(stage, context)
+    pairs = training_set(stage, dataset, artifacts)
     monitor.log(f"{len(pairs['image'])} training pairs")
-    val = training_sets.of_split(context.packed, "val")
-    net = context.unet(stage.alpha)
-    objective = segmentation_objective(net, context.packed.spec, val["image"].shape[1:3])
+    val = training_sets.of_split(dataset, "val")
+    net = create_backbone(stage.model, dataset.spec)
+    objective = segmentation_objective(net, dataset.spec, val["image"].shape[1:3])
     phases = [pairs]
     if stage.consistency:
-        objective = _add_consistency(stage, context, objective, net)
-        phases.append({"image": context.packed.splits["unlabeled"].images})
-    full = sum(len(context.packed.splits[name].names) for name in ("labeled", "unlabeled"))
-    least = int(stage.least_share * full)
-    fitted = fit_stage(stage, context, objective, phases, val, monitor, least_images=least)
-    save_nets(out / "nets", fitted.variables)
-    measured = measure(context, net, fitted.variables)
+        warm = load_stage(artifacts.folder(stage.warm), dataset.spec, runtime).nets(1)
+        start = jax.tree.map(lambda leaf: leaf[0], warm)
+        objective = _add_consistency(stage.consistency, dataset.spec, objective, net, start)
+        phases.append({"image": dataset.splits["unlabeled"].images})
+    fitted = fit_stage(
+        stage, objective, phases, val, artifacts, runtime, monitor, least_images=_least_images(stage, dataset)
+    )
+    every = tuple(range(stage.candidates))
+    model = TrainedModel(stage.name, dataset.spec, stage.model, 0, fitted.variables, every, runtime)
+    evaluations = measure(dataset, model)
     # The monitored value only picked each candidate's epoch; the metric ranks candidates (methods.md 1.1).
-    order = rank_candidates(context, measured[selection_split(stage)], fitted.dropped)
+    order = rank_candidates(dataset.spec.primary_metric, evaluations[selection_split(stage)], fitted.dropped)
     ranked = [member for member in order if not fitted.dropped[member]]
-    report(stage, context, measured, ranked, monitor)
-    write_json(out / "train.json", fitted.metadata() | {"ranked": ranked})
-    write_json(out / "rows.json", result_rows(stage, context, measured, order))
-    image_panels.write_training_panels(context, measured["test"].labels[ranked[0]], out, monitor)
+    report(stage, dataset.spec, evaluations, ranked, monitor)
+    out = artifacts.folder_in_progress(stage.name)
+    write_model(out, dataclasses.replace(model, ranked=tuple(ranked)), fitted.metadata())
+    write_json(out / "rows.json", result_rows(stage, dataset.spec.name, evaluations, order))
+    image_panels.write_training_panels(dataset, evaluations["test"].labels[ranked[0]], out, monitor)
     if stage.pseudo:
 
         def labels_of(images):
-            return context.predicted_labels(net, fitted.variables, images)[ranked[0]]
+            return model.predict_labels(images)[ranked[0]]
 
-        image_panels.write_generation_panels(context, labels_of, out, monitor)
+        image_panels.write_generation_panels(dataset, labels_of, runtime.batch_size, out, monitor)
     return {"pairs": len(pairs["image"])}
 
 
-def _add_consistency(stage: TrainStage, context: Context, objective: Objective, net: nn.Module) -> Objective:
-    spec, best = context.packed.spec, context.best_nets(stage.warm, 1)
-    start = jax.tree.map(lambda leaf: leaf[0], best)
-    strength = training_sets.kernel_strength(stage.consistency)
+def _least_images(stage: TrainStage, dataset: PackedDataset) -> int:
+    labels = sum(len(dataset.splits[name].names) for name in ("labeled", "unlabeled"))
+    return int(stage.least_share * labels)
+
+
+def _add_consistency(
+    strength: AugmentStrength, spec: DatasetSpec, objective: Objective, net: nn.Module, start: Any
+) -> Objective:
+    kernel_strength = training_sets.kernel_strength(strength)
 
     def views(key, image):
-        return consistency.two_views(key, image, strength, rotation_invariant=spec.rotation_invariant)
+        return consistency.two_views(key, image, kernel_strength, rotation_invariant=spec.rotation_invariant)
 
     return with_consistency_phase(objective, net, spec.kind, start, views)
 
 
 def fit_stage(
-    stage: Any,
-    context: Context,
+    stage: TrainStage | JointStage | EvalNetStage,
     objective: Objective,
     phases: Sequence[Examples | dict[str, Examples]],
     val: training_sets.Pairs,
+    artifacts: ArtifactStore,
+    runtime: Runtime,
     monitor: StageLogger,
     least_images: int = 0,
 ) -> TrainResult:
@@ -91,53 +114,46 @@ def fit_stage(
     `phases` are the training sets of the objective's losses, or several by name that share every batch; see
     `steps_per_epoch` for `least_images`.
     """
-    members = context.members(stage.candidates, lambda: _member_bytes(stage, context, objective, phases, val))
+    members = runtime.place(stage.candidates, lambda: _member_bytes(stage, objective, phases, val, runtime))
     log_parameter_overview(objective)
-    checkpoints = Checkpoints(context.store.checkpoints(stage.name))
-    sources = [_make_loader(context, members, examples) for examples in phases]
+    checkpoints = Checkpoints(artifacts.checkpoints(stage.name))
+    sources = [runtime.load(examples, members) for examples in phases]
     try:
         return fit(
             objective,
             stage.train,
             members,
             sources,
-            context.source(val, members),
+            runtime.load(val, members),
             steps=steps_per_epoch(stage.train, [source.count for source in sources], least_images),
-            seed=context.config.seed,
+            seed=stage.seed,
             stage=stage.name,
-            eval_batch_size=context.config.eval_batch_size,
+            eval_batch_size=runtime.batch_size,
             checkpoints=checkpoints,
             stage_logger=monitor,
-            drop=context.config.on_nan == "drop",
+            drop=runtime.on_nan == "drop",
         )
     finally:
         checkpoints.close()
 
 
 def _member_bytes(
-    stage: Any, context: Context, objective: Objective, phases: Sequence, val: training_sets.Pairs
+    stage: TrainStage | JointStage | EvalNetStage,
+    objective: Objective,
+    phases: Sequence[Examples | dict[str, Examples]],
+    val: training_sets.Pairs,
+    runtime: Runtime,
 ) -> int:
     """Bytes that training one member takes."""
 
     def batch(examples: Any) -> Any:
-        if _is_paired(examples):
+        if is_paired(examples):
             share = stage.train.batch_size // len(examples)
             return {name: memory.shapes(part, share) for name, part in examples.items()}
         return memory.shapes(examples, stage.train.batch_size)
 
-    val_batch = memory.shapes(val, context.config.eval_batch_size)
+    val_batch = memory.shapes(val, runtime.batch_size)
     return memory.of_training(objective, [batch(examples) for examples in phases], val_batch)
-
-
-def _is_paired(examples: Any) -> bool:
-    """Whether these are several training sets that share every batch."""
-    return all(isinstance(part, dict) for part in examples.values())
-
-
-def _make_loader(context: Context, members: Members, examples: Any) -> EnsembleLoader | PairedLoader:
-    if _is_paired(examples):
-        return PairedLoader({name: context.source(part, members) for name, part in examples.items()})
-    return context.source(examples, members)
 
 
 @functools.lru_cache(maxsize=32)
@@ -150,27 +166,28 @@ def log_parameter_overview(objective: Objective) -> None:
     logger.info("\n%s", parameter_overview.get_parameter_overview(shapes["params"], include_stats=False))
 
 
-def training_set(stage: TrainStage, context: Context) -> training_sets.Pairs:
+def training_set(stage: TrainStage, dataset: PackedDataset, artifacts: ArtifactStore) -> training_sets.Pairs:
     """Labeled part, and for a generation the pseudo-labeled pairs (methods.md 1.2)."""
-    packed, seed = context.packed, context.config.seed
     parts = []
     if stage.pseudo:
-        parts = _pseudo_labeled_pairs(stage, context)
-    parts.append(training_sets.labeled(packed, stage.start, stage.aldt, seed))
+        parts = _pseudo_labeled_pairs(stage, dataset, artifacts.folder(stage.pseudo))
+    parts.append(training_sets.labeled(dataset, stage.start, stage.aldt, stage.seed))
     return training_sets.join(*parts)
 
 
-def _pseudo_labeled_pairs(stage: TrainStage, context: Context) -> list[training_sets.Pairs]:
-    folder, mask = context.store.folder(stage.pseudo), stage.mask
-    data = np.load(folder / "labels.npz")
+def _pseudo_labeled_pairs(
+    stage: TrainStage, dataset: PackedDataset, labels: Path
+) -> list[training_sets.Pairs]:
+    """Pairs of a label stage's folder, as they are and augmented, as the stage asks for."""
+    mask, data = stage.mask, np.load(labels / "labels.npz")
     keep = data["keep"]
     pairs = training_sets.blocked(
-        context.packed.splits["unlabeled"].images[keep], data["label"][keep], data["inconsistent"][keep],
+        dataset.splits["unlabeled"].images[keep], data["label"][keep], data["inconsistent"][keep],
         mask.zero_image, mask.zero_label,
     )  # fmt: skip
     parts = [pairs] if stage.originals else []
     if stage.strength:
-        key = rng.key(context.config.seed, "augment", stage.generation)
-        free = context.packed.spec.rotation_invariant
+        key = rng.key(stage.seed, "augment", stage.generation)
+        free = dataset.spec.rotation_invariant
         parts.append(training_sets.augmented(pairs, data["copies"][keep], stage.strength, free, key))
     return parts

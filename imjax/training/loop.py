@@ -15,7 +15,7 @@ from imjax import rng
 from imjax.config.schema import Train
 from imjax.errors import Stopped, TrainingError
 from imjax.log import logger
-from imjax.training import apply_nets, step
+from imjax.training import runtime, step
 from imjax.training.checkpoints import Checkpoints
 from imjax.training.data_loader import EnsembleLoader, PairedLoader
 from imjax.training.ensemble_parallel import Chunks, Members
@@ -245,7 +245,7 @@ def _make_end_phase(
     def end_phase(state: Chunks, phase: _Phase) -> tuple[Chunks, np.ndarray]:
         means = _phase_means(members, state, stage, phase.steps, drop, already_dropped)
         losses = means.pop(LOSS)
-        validation = apply_nets.mean(members, programs.evaluate, state, val, batch_size)
+        validation = runtime.mean(members, programs.evaluate, state, val, batch_size)
         value = validation[objective.selection_metric].astype(np.float32)
         epoch = np.full(members.count, phase.epoch)
         state = programs.update_best(state, members.shard(value), members.shard(epoch))

@@ -57,8 +57,9 @@ def make_run(workdir, spec, stages=("train_ldt", "train_g0"), size=(8, 8), nets=
         "method": method, "model": MODEL, "mask": MASK, "eval_batch_size": 3,
         "data": {
             "height": size[0], "width": size[1], "crops": 0, "overlap": 0.0,
-            "fit": "resize", "stretch": False, "dir": "/no/such/folder",
+            "depth": 0, "fit": "resize", "stretch": False, "dir": "/no/such/folder",
         },
+        "joint": {"patch": (), "predict_overlap": 0.5},
     }  # fmt: skip
     record = {"config": config | values, "spec": dataclasses.asdict(spec)}
     workdir.mkdir(parents=True)
@@ -67,6 +68,12 @@ def make_run(workdir, spec, stages=("train_ldt", "train_g0"), size=(8, 8), nets=
         folder = workdir / "stages" / f"{number:02d}_{name}"
         folder.mkdir(parents=True)
         save_nets(folder / "nets", variables(number, spec, size, nets))
-        (folder / "train.json").write_text(json.dumps({"ranked": list(range(nets))[::-1]}))
+        # IM+ grows from generation to generation.
+        width = (
+            MODEL["width_per_generation"][int(name[-1])] if method == "im_p" and name[-1].isdigit() else 1.0
+        )
+        model = MODEL | {"alpha": width, "width_per_generation": ()}
+        train = {"model": model, "auxiliary_decoders": 0, "trained": nets, "ranked": list(range(nets))[::-1]}
+        (folder / "train.json").write_text(json.dumps(train))
         (folder / "DONE.json").write_text("{}")
     return workdir

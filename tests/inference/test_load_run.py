@@ -49,9 +49,9 @@ def unfinished(run):
 def test_the_last_stage_of_the_method(run, unfinished):
     found = load_model(run)
     # IM+ grows: the second generation is the second width. Ranks are those of train.json.
-    assert (found.name, found.alpha, found.ranked, found.size) == ("train_g1", 2.0, (1, 0), (8, 8))
+    assert (found.name, found.model.alpha, found.ranked, found.size) == ("train_g1", 2.0, (1, 0), (8, 8))
     unfinished("train_g1")
-    assert load_model(run).alpha == 1.0
+    assert load_model(run).model.alpha == 1.0
     unfinished("train_g0")
     assert load_model(run).name == "train_ldt"
     unfinished("train_ldt")
@@ -59,14 +59,14 @@ def test_the_last_stage_of_the_method(run, unfinished):
     with pytest.raises(UserError, match="no training stage of method 'im_p' is finished.*stage=train_fdt"):
         load_model(run)
     assert load_model(run, "train_fdt").name == "train_fdt"
-    usual = load_model(run, "train_fdt").predictor.batch
-    assert load_model(run, "train_fdt", usual + 1).predictor.batch == usual + 1
+    usual = load_model(run, "train_fdt").runtime.batch_size
+    assert load_model(run, "train_fdt", usual + 1).runtime.batch_size == usual + 1
 
 
 def test_best_nets_come_first(run):
     stage = load_model(run, "train_ldt")
     leaf = lambda tree: next(iter(np.asarray(x) for x in tree["params"]["Stage_0"]["Conv_0"].values()))  # noqa: E731
-    saved = leaf(load_nets(stage.folder / "nets"))
+    saved = leaf(load_nets(stage.weights))
     np.testing.assert_array_equal(leaf(stage.nets(2)), saved[::-1])
     np.testing.assert_array_equal(leaf(stage.nets(1)), saved[1:])
 
@@ -90,9 +90,9 @@ def test_other_runs_are_refused_in_one_line(run, record, tmp_path):
 def test_damaged_nets_and_ranking(tmp_path):
     run = make_run(tmp_path / "run", SPECS["binary"], ("train_ldt",), nets=1)
     stage = load_model(run)
-    (stage.folder / "nets").rename(tmp_path / "nets")
+    stage.weights.rename(tmp_path / "nets")
     with pytest.raises(UserError, match="00_train_ldt/nets: no nets can be read"):
         stage.nets(1)
-    (stage.folder / "train.json").write_text("{}")
-    with pytest.raises(UserError, match="train.json: no ranking"):
+    (stage.weights.parent / "train.json").write_text("{}")
+    with pytest.raises(UserError, match="train.json: the nets' shape and ranking cannot be read"):
         load_model(run)

@@ -164,7 +164,7 @@ def test_what_to_label_next_comes_first():
         {"file": name, "inconsistent_share": share, "confidence": sure}
         for name, share, sure in (("a", 0.1, 0.9), ("b", 0.3, 0.9), ("c", 0.1, 0.5), ("d", 0.1, 0.5))
     ]
-    assert [row["file"] for row in writers.to_label_first(rows)] == ["b", "c", "d", "a"]
+    assert [row["file"] for row in writers.rank_for_labeling(rows)] == ["b", "c", "d", "a"]
 
 
 def test_overlay_shows_objects_only():
@@ -203,21 +203,20 @@ def test_with_flips_a_turned_image_has_a_turned_answer(runs):
     turned = np.rot90(image[:, ::-1])
 
     def ask(picture):
-        variables = stage.nets(2)
-        said = stage.predictor.probabilities(stage.net, variables, cutting.pieces(picture), stage.size)
-        return cutting.join((8, 8), said)
+        (prediction,) = stage.predict_stream([picture], cutting, 2)
+        return prediction.probabilities
 
-    np.testing.assert_allclose(ask(turned), np.rot90(ask(image)[:, :, ::-1], 1, (1, 2)), atol=1e-5)
+    np.testing.assert_allclose(ask(turned), np.rot90(ask(image)[:, ::-1]), atol=1e-5)
 
 
 def test_number_of_nets(runs, tmp_path):
     stage = load_model(runs["binary"])
-    assert (stage.count_asked(1), stage.count_asked(2)) == (2, 2)
+    assert (stage.count_nets(1), stage.count_nets(2)) == (2, 2)
     for nets in (0, 3):
         with pytest.raises(UserError, match=f"nets={nets}: stage train_g0 has 2 nets; expected 1 to 2"):
-            stage.count_asked(nets)
+            stage.count_nets(nets)
     single = make_run(tmp_path / "single", SPECS["binary"], ("train_g0",), nets=1)
-    assert load_model(single).count_asked(1) == 1
+    assert load_model(single).count_nets(1) == 1
 
 
 def test_results_stay_out_of_the_images(tmp_path):
@@ -267,7 +266,7 @@ def test_nets_of_crops_get_tiles(runs, tmp_path):
         record["config"]["data"] |= data
         (copy / "config.json").write_text(json.dumps(record))
         stage = load_model(copy)
-        assert (stage.data.grid, stage.data.cropped) == (tiled, bool(data))
+        assert (stage.inputs.grid, stage.inputs.cropped) == (tiled, bool(data))
 
 
 def test_images_come_as_in_training(runs, folder, tmp_path, command_environment):

@@ -21,18 +21,18 @@ def image(height, width, channels=2):
 
 def as_it_is(cutting, picture):
     """What a net that says of each pixel its own value makes of an image, by way of pieces and back."""
-    said = (piece[None].astype(np.float32) for piece in cutting.pieces(picture))
-    found = cutting.join(picture.shape[:2], said)
+    said = (piece[None].astype(np.float32) for piece in cutting.tiles(picture))
+    found = cutting.stitch(picture.shape[:2], said)
     assert next(said, None) is None
     return found
 
 
 def test_a_view_is_taken_back():
     x = image(4, 4)
-    views = [symmetry.do(x) for symmetry in ALL]
+    views = [symmetry.apply(x) for symmetry in ALL]
     assert len({view.tobytes() for view in views}) == 8
     for symmetry, view in zip(ALL, views, strict=True):
-        np.testing.assert_array_equal(symmetry.undo(view[None])[0], x)
+        np.testing.assert_array_equal(symmetry.invert(view[None])[0], x)
 
 
 def test_only_views_that_training_showed():
@@ -44,7 +44,7 @@ def test_only_views_that_training_showed():
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (5, 8), (19, 8), (8, 9), (21, 30), (1, 3)])
-@pytest.mark.parametrize("views", [sliding_window.AS_IT_IS, ALL])
+@pytest.mark.parametrize("views", [sliding_window.IDENTITY, ALL])
 def test_pixels_come_back_where_they_were(shape, views):
     picture = image(*shape)
     for overlap in (0.0, 0.25, 0.9):
@@ -70,7 +70,7 @@ def test_resized_as_in_training(how, fit):
     picture = np.random.default_rng(0).integers(0, 256, (21, 30, 2), dtype=np.uint8)
     options, label = DataOptions("", size=(8, 8), fit=fit), np.zeros((21, 30), np.uint8)
     ((packed, _),) = preprocess.cut_crops(picture, label, "a", options, "nearest", how)
-    (shown,) = Tiler((8, 8), pad=fit == "pad", image_resize=how).pieces(picture)
+    (shown,) = Tiler((8, 8), pad=fit == "pad", image_resize=how).tiles(picture)
     np.testing.assert_array_equal(shown, packed)
     ((other, _),) = preprocess.cut_crops(
         picture, label, "a", options, "nearest", {"area": "bilinear"}.get(how, "area")
@@ -85,14 +85,14 @@ def test_padded_as_in_training(shape):
     options = DataOptions("", size=(8, 8), fit="pad")
     label = np.zeros(shape, np.uint8)
     ((packed, _),) = preprocess.cut_crops(picture, label, "a", options)
-    views = list(cutting.pieces(picture))
+    views = list(cutting.tiles(picture))
     np.testing.assert_array_equal(views[0], packed)
     # Back comes the image without what is around it, shrunk where it was larger.
     small = preprocess.resize_image(picture, preprocess.centered_placement(shape, (8, 8))[2:])
     found = as_it_is(cutting, picture)
-    assert cutting.canvas(shape) == small.shape[:2]
+    assert cutting.resized_size(shape) == small.shape[:2]
     np.testing.assert_allclose(found[0], small, atol=1e-4)
-    assert list(Tiler((8, 8), tile=True, pad=True).pieces(picture))[0].shape == (8, 8, 2)
+    assert list(Tiler((8, 8), tile=True, pad=True).tiles(picture))[0].shape == (8, 8, 2)
 
 
 def test_the_canvas_is_the_size_of_training_or_the_scaled_image():
@@ -100,20 +100,20 @@ def test_the_canvas_is_the_size_of_training_or_the_scaled_image():
     assert as_it_is(whole, image(21, 30)).shape == (1, 8, 16, 2)
     assert as_it_is(tiled, image(21, 30)).shape == (1, 10, 15, 2)
     # Half of 1 is rounded to 0; one pixel is left.
-    assert tiled.canvas((1, 40)) == (1, 20)
+    assert tiled.resized_size((1, 40)) == (1, 20)
 
 
 def test_a_single_tile_is_the_whole_image():
     picture = image(8, 16)
     whole, tiled = (Tiler((8, 16), ALL[:2], tile=tile) for tile in (False, True))
     np.testing.assert_array_equal(as_it_is(whole, picture), as_it_is(tiled, picture))
-    assert len(list(tiled.pieces(picture))) == 2
+    assert len(list(tiled.tiles(picture))) == 2
 
 
 def test_window_by_hand():
     # Two rows: half a pixel from the rim each, of a half width of 1; columns .5 and 1.5 of 2.
     wanted = np.outer([0.5, 0.5], [0.25, 0.75, 0.75, 0.25])
-    np.testing.assert_allclose(sliding_window.window((2, 4)), wanted)
+    np.testing.assert_allclose(sliding_window.blending_weights((2, 4)), wanted)
 
 
 def test_blending_by_hand():
@@ -121,4 +121,4 @@ def test_blending_by_hand():
     # second's first, .25; in column 3 it is the other way round.
     cutting = Tiler((2, 4), tile=True, overlap=0.5)
     said = iter([np.zeros((1, 2, 4, 1), np.float32), np.ones((1, 2, 4, 1), np.float32)])
-    np.testing.assert_allclose(cutting.join((2, 6), said)[0, :, :, 0], [[0, 0, 0.25, 0.75, 1, 1]] * 2)
+    np.testing.assert_allclose(cutting.stitch((2, 6), said)[0, :, :, 0], [[0, 0, 0.25, 0.75, 1, 1]] * 2)

@@ -1,15 +1,18 @@
 """Windows cover a volume, and what they say is averaged."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from imjax.config.schema import Model
+from imjax.data.options import DataOptions
+from imjax.data.spec import DatasetSpec
+from imjax.errors import UserError
 from imjax.inference import volume_windows
-from imjax.ops import ensemble
-from imjax.training.ensemble_parallel import Members
+from imjax.inference.trained_model import TrainedModel
+from imjax.models.factory import create_backbone
+from imjax.training.runtime import Runtime
 
 
 @pytest.mark.parametrize(
@@ -47,13 +50,10 @@ def test_a_window_larger_than_the_axis():
 
 
 def test_places_are_all_corners():
-    found = volume_windows.places((4, 6, 5), (2, 6, 4), 0.5)
+    found = volume_windows.window_places((4, 6, 5), (2, 6, 4), 0.5)
     corners = [tuple(part.start for part in place) for place in found]
     assert corners == [(z, 0, x) for z in (0, 1, 2) for x in (0, 1)]
     assert all(tuple(p.stop - p.start for p in place) == (2, 6, 4) for place in found)
-
-
-MEMBERS = Members(2, 1, jax.devices()[:1])
 
 
 def says(bias, batch):
@@ -79,34 +79,73 @@ def twin(volume, bias, where):
 
 @pytest.mark.parametrize("batch", [4, 18])
 def test_probabilities_are_averaged_where_windows_overlap(batch):
-    images = np.random.default_rng(0).integers(1, 256, (2, 4, 5, 6, 1), np.uint8)
-    images[:, 0, 0, 0] = 0
+    volume = np.random.default_rng(0).integers(1, 256, (4, 5, 6, 1), np.uint8)
+    volume[0, 0, 0] = 0
     biases = np.array([-0.2, 0.1], np.float32)
-    where = volume_windows.places((4, 5, 6), (3, 3, 4), 0.5)
-    seen = []
-
-    def harden(probabilities):
-        seen.append(np.asarray(probabilities)[..., 1])
-        return ensemble.probabilities_to_label("multiclass", jnp.asarray(probabilities))
-
-    found = volume_windows.labels(
-        MEMBERS, MEMBERS.map(says), MEMBERS.shard(biases), images, where, batch, harden
-    )
-    assert found.shape == (2, 2, 4, 5, 6) and found.dtype == np.uint8
-    wanted = np.stack([[twin(volume, bias, where) for bias in biases] for volume in images])
-    np.testing.assert_allclose(np.reshape(seen, wanted.shape), wanted, atol=1e-6)
-    # Gray levels make exact halves, which fall either way.
-    clear = abs(wanted - 0.5) > 1e-5
-    np.testing.assert_array_equal(np.swapaxes(found, 0, 1)[clear], (wanted > 0.5)[clear])
+    places = volume_windows.window_places((4, 5, 6), (3, 3, 4), 0.5)
+    windows = Runtime(batch).stream(says, biases, (volume[place] for place in places), (3, 3, 4, 1))
+    found = volume_windows.stitch((4, 5, 6), places, windows)
+    assert found.shape == (2, 4, 5, 6, 2) and found.dtype == np.float32
+    wanted = np.stack([twin(volume, bias, places) for bias in biases])
+    np.testing.assert_allclose(found[..., 1], wanted, atol=1e-6)
 
 
-def test_multilabel_volumes_keep_their_channels():
-    where = volume_windows.places((2, 4, 4), (2, 2, 2), 0.0)
-    program = MEMBERS.map(lambda v, batch: batch["image"].astype(jnp.float32) / 255 + v)
-    images = np.random.default_rng(0).integers(0, 256, (1, 2, 4, 4, 3), np.uint8)
-    harden = functools.partial(ensemble.probabilities_to_label, "multilabel")
-    found = volume_windows.labels(
-        MEMBERS, program, MEMBERS.shard(np.zeros(2, np.float32)), images, where, 3,
-        lambda said: harden(jnp.asarray(said)),
+SPEC = DatasetSpec("toy", "Toy", "binary", ("organ",), ((255, 0, 0),), channels=1, dims=3)
+MODEL = Model(backbone="benchmark", features=(4, 8), dropouts=(0.0, 0.0), dtype="float32")
+
+
+@pytest.fixture(scope="module")
+def model():
+    """Three tiny nets of volumes with weights as drawn; patches of half a box."""
+    net = create_backbone(MODEL, SPEC)
+    image = jnp.zeros((1, 16, 16, 16, 1), jnp.uint8)
+    drawn = [net.init(jax.random.key(i), image) for i in range(3)]
+    weights = jax.tree.map(lambda *leaves: np.stack(leaves), *drawn)
+    inputs = DataOptions("", size=(16, 16), depth=16)
+    return TrainedModel(
+        "train_cps", SPEC, MODEL, 0, weights, (2, 0, 1), Runtime(4), inputs=inputs,
+        patch=(16, 8, 16), patch_overlap=0.5,
     )  # fmt: skip
-    np.testing.assert_array_equal(found, np.stack([images >= 128] * 2))
+
+
+def volume_of(*shape, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+
+
+def test_packed_volumes_and_new_ones_get_the_same_labels(model):
+    volumes = np.stack([volume_of(16, 16, 16, 1, seed=seed) for seed in range(2)])
+    labels = model.predict_labels(volumes)
+    assert labels.shape == (3, 2, 16, 16, 16) and labels.dtype == np.uint8
+    for volume, best in zip(volumes, labels[0], strict=True):
+        prediction = model.predict(volume[..., 0])
+        np.testing.assert_array_equal(prediction.mask, best)
+        # The second net stands beside the first, to disagree with it.
+        assert prediction.inconsistency.shape == (16, 16, 16)
+    disagreement = labels[0] != labels[1]
+    np.testing.assert_array_equal(model.predict(volumes[0]).inconsistency, disagreement[0])
+    both = model.predict_ensemble_labels(volumes, 3)
+    np.testing.assert_array_equal(both[0, 0], model.predict(volumes[0], nets=3).mask)
+
+
+@pytest.mark.parametrize("shape", [(5, 9, 16), (20, 16, 33)])
+def test_volumes_of_other_sizes(shape, model):
+    (prediction,) = model.predict_batch([volume_of(*shape)], nets=2)
+    assert prediction.mask.shape == shape and prediction.probabilities.shape == (*shape, 1)
+    np.testing.assert_array_equal(prediction.mask, prediction.probabilities[..., 0] > 0.5)
+    objects = prediction.objects()
+    assert sum(each.area for each in objects) == prediction.mask.sum()
+    assert all(len(each.centroid) == 3 and len(each.bbox) == 6 for each in objects)
+
+
+@pytest.mark.parametrize(
+    ("volume", "arguments", "message"),
+    [
+        (np.zeros((4, 4), np.uint8), {}, r"shape \(4, 4\); expected uint8 \[d, h, w\]"),
+        (np.zeros((4, 4, 4), np.float32), {}, "type float32"),
+        ("scan.nrrd", {}, "scan.nrrd: is no array"),
+        (np.zeros((4, 4, 4), np.uint8), {"flips": True}, "tile, scale and flips are for images"),
+    ],
+)
+def test_other_volumes_are_refused(volume, arguments, message, model):
+    with pytest.raises(UserError, match=message):
+        model.predict(volume, **arguments)

@@ -16,7 +16,7 @@ SPEC = DatasetSpec("toy", "Toy", "multiclass", ("a", "b", "c"), ((0, 0, 0),) * 3
 
 def test_every_backbone_takes_the_settings_of_the_configuration(demo_config):
     made = {
-        name: create_backbone(dataclasses.replace(demo_config.model, backbone=name), SPEC, 0.5, 2)
+        name: create_backbone(dataclasses.replace(demo_config.model, backbone=name, alpha=0.5), SPEC, 2)
         for name in BACKBONES
     }
     assert isinstance(made["study"], UNet) and made["study"].alpha == 0.5
@@ -28,10 +28,10 @@ def test_every_backbone_takes_the_settings_of_the_configuration(demo_config):
 
 def test_unknown_backbones_are_named_with_the_known_ones(demo_config):
     with pytest.raises(UserError, match="'model.backbone' is 'resnet'; expected 'study' or 'benchmark'"):
-        create_backbone(dataclasses.replace(demo_config.model, backbone="resnet"), SPEC, 1.0)
+        create_backbone(dataclasses.replace(demo_config.model, backbone="resnet"), SPEC)
 
 
 def test_evalnet_is_of_the_dataset_and_the_precision(demo_config):
-    net = create_evalnet(dataclasses.replace(demo_config.model, dtype="bfloat16"), SPEC, 2.0)
+    net = create_evalnet(dataclasses.replace(demo_config.model, alpha=2.0, dtype="bfloat16"), SPEC)
     assert (net.kind, net.outputs, net.alpha, net.dtype) == ("multiclass", 3, 2.0, jnp.bfloat16)
     assert resolve_dtype("float32") == jnp.float32

@@ -11,7 +11,6 @@ from imjax.data.spec import VOID, DatasetSpec
 from imjax.ops import inconsistency
 from imjax.pipeline import image_panels, label_stage
 from imjax.pipeline.artifacts import ArtifactStore
-from imjax.pipeline.context import Context
 from imjax.pipeline.plan import make_plan
 from imjax.pipeline.stages import LabelStage
 from imjax.training import evaluate
@@ -104,7 +103,7 @@ def test_without_a_truth_there_is_no_accuracy(spec):
     assert means and np.isnan(means).all()
 
 
-def test_panels_of_images_without_a_truth(tmp_path, demo_config, monkeypatch):
+def test_panels_of_images_without_a_truth(tmp_path, monkeypatch):
     labels = np.full((2, 4, 4), VOID, np.uint8)
     pair = inconsistency.PseudoLabel(
         np.ones_like(labels), labels == 0, np.zeros(2, np.int32), np.ones(2, bool)
@@ -113,15 +112,13 @@ def test_panels_of_images_without_a_truth(tmp_path, demo_config, monkeypatch):
     monkeypatch.setattr(image_panels, "_write", lambda found, out, monitor: shown.append(set(found)))
     for truth in (labels, np.zeros_like(labels)):
         split = Split(np.zeros((2, 4, 4, 3), np.uint8), truth, ("a", "b"), ("a", "b"))
-        context = Context(
-            demo_config, PackedDataset(BINARY, {}, {"unlabeled": split}), ArtifactStore(tmp_path, (), [])
-        )
-        image_panels.write_label_panels(context, pair, tmp_path, StageLogger.__new__(StageLogger))
+        dataset = PackedDataset(BINARY, {}, {"unlabeled": split})
+        image_panels.write_label_panels(dataset, pair, tmp_path, StageLogger.__new__(StageLogger))
     always = {"image", "pseudo-label", "inconsistency mask"}
     assert shown == [always, always | {"truth"}]
 
 
-def test_predictions_stand_beside_the_pseudo_labels_of_the_same_images(tmp_path, demo_config, monkeypatch):
+def test_predictions_stand_beside_the_pseudo_labels_of_the_same_images(tmp_path, monkeypatch):
     """Image i is all i, and its label is 1 where i is odd: 9 unlabeled images and 6 of val."""
     shown = {}
     monkeypatch.setattr(image_panels, "_write", lambda found, path, monitor: shown.update({path.name: found}))
@@ -131,41 +128,28 @@ def test_predictions_stand_beside_the_pseudo_labels_of_the_same_images(tmp_path,
         name: Split(images[:n], labels[:n], tuple("abcdefghi"[:n]), tuple("abcdefghi"[:n]))
         for name, n in (("unlabeled", 9), ("val", 6))
     }
-    context = Context(demo_config, PackedDataset(BINARY, {}, splits), ArtifactStore(tmp_path, (), []))
+    dataset = PackedDataset(BINARY, {}, splits)
 
     def labels_of(images):
         asked.append(images[:, 0, 0, 0].tolist())
         return images[..., 0] % 2
 
     pair = inconsistency.PseudoLabel(labels, labels == 2, np.zeros(9, np.int32), np.ones(9, bool))
-    image_panels.write_label_panels(context, pair, tmp_path, StageLogger.__new__(StageLogger))
-    image_panels.write_generation_panels(context, labels_of, tmp_path, StageLogger.__new__(StageLogger))
+    image_panels.write_label_panels(dataset, pair, tmp_path, StageLogger.__new__(StageLogger))
+    image_panels.write_generation_panels(dataset, labels_of, 32, tmp_path, StageLogger.__new__(StageLogger))
     # The first, the last and two between, round again to make up a batch of val.
     assert asked == [[0, 3, 5, 8, 0, 3]]
     (predicted,) = shown["unlabeled.npz"].values()
     np.testing.assert_array_equal(predicted, shown["panels.npz"]["pseudo-label"])
 
 
-def scored(masks, monkeypatch, tmp_path, demo_config, kept=None, threshold=0.5):
+def scored(*masks, threshold=0.5):
     """`select_best_masks` of masks of three images, each scored by its first pixel in tenths."""
-    stages = [stage for stage in make_plan(dataclasses.replace(demo_config, method="evalnet")) if stage]
-    stage = [stage for stage in stages if isinstance(stage, LabelStage)][kept is not None]
-    stage = dataclasses.replace(stage, threshold=threshold)
-    assert (stage.previous_labels is not None) == (kept is not None)
-    context = Context(demo_config, PackedDataset(BINARY, {}, {}), ArtifactStore(tmp_path, stages, []))
-    if kept is not None:
-        folder = context.store.folder(stage.previous_labels)
-        folder.mkdir(parents=True)
-        np.savez(folder / "labels.npz", label=image_of(kept))
-
-    def make_evalnet_scorer(context, evalnets, count):
-        assert (evalnets, count) == ("evalnet", demo_config.ensemble.members)
-        return lambda pairs: (pairs["label"][:, 0, 0] / 10).astype(np.float32)
-
-    monkeypatch.setattr(label_stage, "make_evalnet_scorer", make_evalnet_scorer)
-    images = np.zeros((3, 4, 4, 3), np.uint8)
     pair, score = label_stage.select_best_masks(
-        stage, context, images, np.stack([image_of(mask) for mask in masks])
+        np.zeros((3, 4, 4, 3), np.uint8),
+        [image_of(mask) for mask in masks],
+        lambda pairs: (pairs["label"][:, 0, 0] / 10).astype(np.float32),
+        threshold,
     )
     assert not pair.inconsistent.any() and not pair.size.any()
     return pair.label[:, 0, 0].tolist(), pair.keep.tolist(), score
@@ -176,18 +160,25 @@ def image_of(values):
     return np.broadcast_to(np.array(values, np.uint8)[:, None, None], (len(values), 4, 4)).copy()
 
 
-def test_the_best_scored_mask_is_kept_from_the_threshold_on(monkeypatch, tmp_path, demo_config):
-    best, keep, score = scored([(3, 5, 2), (4, 1, 2)], monkeypatch, tmp_path, demo_config)
+def test_the_best_scored_mask_is_kept_from_the_threshold_on():
+    best, keep, score = scored((3, 5, 2), (4, 1, 2))
     # Of image 1 exactly the threshold.
     assert best == [4, 5, 2] and keep == [False, True, False]
     np.testing.assert_allclose(score, [0.4, 0.5, 0.2])
-    above = scored([(3, 5, 2)], monkeypatch, tmp_path, demo_config, threshold=0.501)
-    assert above[1] == [False, False, False]
+    assert scored((3, 5, 2), threshold=0.501)[1] == [False, False, False]
 
 
-def test_a_mask_kept_before_wins_or_loses_by_its_score(monkeypatch, tmp_path, demo_config):
+def test_a_mask_kept_before_wins_or_loses_by_its_score(tmp_path, demo_config):
+    stages = make_plan(dataclasses.replace(demo_config, method="evalnet"))
+    first, second = (stage for stage in stages if isinstance(stage, LabelStage))
+    store = ArtifactStore(tmp_path, stages, [])
+    folder = store.folder(first.name)
+    folder.mkdir(parents=True)
+    np.savez(folder / "labels.npz", label=image_of((9, 6, 3)))
+    assert label_stage._previously_kept(first, store) == []
+    (kept,) = label_stage._previously_kept(second, store)
     # Image 0: kept before and better than both candidates, so it stays. 1: worse than the second one.
     # 2: worse than the first.
-    best, keep, score = scored([(6, 2, 8), (5, 7, 1)], monkeypatch, tmp_path, demo_config, kept=(9, 6, 3))
+    best, keep, score = scored((6, 2, 8), (5, 7, 1), kept[:, 0, 0])
     assert best == [9, 7, 8] and keep == [True] * 3
     np.testing.assert_allclose(score, [0.9, 0.7, 0.8])

@@ -6,9 +6,9 @@ from imjax.data.pack import PackedDataset
 from imjax.data.synthetic import scenes
 from imjax.pipeline import artifacts, runner
 from imjax.pipeline.artifacts import ArtifactStore, shared_inputs
-from imjax.pipeline.context import Context
 from imjax.pipeline.plan import make_plan
 from imjax.training.metric_writer import Writer
+from imjax.training.runtime import Runtime
 
 
 @pytest.fixture
@@ -16,9 +16,9 @@ def run(demo_config, tmp_path, monkeypatch):
     """A run of the demo's plan; returns the names of the stages that ran."""
     executed = []
 
-    def stand_in(stage, context, out, monitor):
+    def stand_in(stage, dataset, artifacts, runtime, monitor):
         executed.append(stage.name)
-        (out / "rows.json").write_text("[]")
+        (artifacts.folder_in_progress(stage.name) / "rows.json").write_text("[]")
         return {}
 
     monkeypatch.setattr(runner, "RUN", dict.fromkeys(runner.RUN, stand_in))
@@ -29,7 +29,8 @@ def run(demo_config, tmp_path, monkeypatch):
         # What an attempt with other code left behind.
         (store.workdir / "checkpoints" / f"{store.label('train_g0')}-00000000").mkdir(parents=True)
         writer = Writer(store.workdir, events=False)
-        runner.run(stages, Context(demo_config, PackedDataset(scenes.SPEC, {}, {}), store), writer)
+        dataset = PackedDataset(scenes.SPEC, {}, {})
+        runner.run(stages, dataset, store, Runtime.of(demo_config), writer)
         writer.close()
         names, executed[:] = list(executed), []
         left = list((store.workdir / "checkpoints").iterdir())

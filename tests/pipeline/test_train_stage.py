@@ -8,13 +8,14 @@ import pytest
 
 from imjax.data.pack import PackedDataset, Split
 from imjax.data.synthetic import scenes
+from imjax.inference.trained_model import TrainedModel
 from imjax.pipeline import image_panels, train_stage
 from imjax.pipeline.artifacts import ArtifactStore
-from imjax.pipeline.context import Context
 from imjax.pipeline.plan import make_plan
 from imjax.pipeline.rank_candidates import Evaluation
 from imjax.training.loop import TrainResult
 from imjax.training.progress import StageLogger
+from imjax.training.runtime import Runtime
 
 
 @pytest.mark.parametrize(("on_test", "order"), [(False, [0, 2, 1]), (True, [1, 0, 2])])
@@ -25,18 +26,28 @@ def test_the_metric_ranks_and_not_what_picked_the_epoch(on_test, order, demo_con
         split: Evaluation(np.zeros((3, 1, 64, 64), np.uint8), [{("miou", ""): value} for value in values])
         for split, values in (("val", (0.8, 0.1, 0.5)), ("test", (0.3, 0.7, 0.2)))
     }
-    for name, value in (("fit_stage", fitted), ("measure", found), ("save_nets", None)):
+    for name, value in (
+        ("fit_stage", fitted),
+        ("measure", found),
+        (
+            "TrainedModel",
+            TrainedModel(
+                "train_ldt", scenes.SPEC, demo_config.model, 0, {"w": np.zeros(3)}, (0, 1, 2), Runtime(2)
+            ),
+        ),
+    ):
         monkeypatch.setattr(train_stage, name, lambda *_, value=value, **__: value)
     monkeypatch.setattr(image_panels, "write_training_panels", lambda *_: None)
     split = Split(np.zeros((1, 64, 64, 3), np.uint8), np.zeros((1, 64, 64), np.uint8), ("a",), ("a",))
     packed = PackedDataset(scenes.SPEC, {}, dict.fromkeys(("labeled", "unlabeled", "val", "test"), split))
     (stage,) = (stage for stage in make_plan(demo_config) if stage.name == "train_ldt")
     stage = dataclasses.replace(stage, select_on_test=on_test)
-    context = Context(demo_config, packed, ArtifactStore(tmp_path, (stage,), []))
+    store = ArtifactStore(tmp_path, (stage,), [])
+    out = store.begin(stage.name)
     monkeypatch.setattr(StageLogger, "scalar", lambda *_: None)
     monkeypatch.setattr(StageLogger, "log", lambda *_: None)
-    train_stage.run(stage, context, tmp_path, StageLogger.__new__(StageLogger))
-    facts, rows = (json.loads((tmp_path / name).read_text()) for name in ("train.json", "rows.json"))
+    train_stage.run(stage, packed, store, Runtime(2), StageLogger.__new__(StageLogger))
+    facts, rows = (json.loads((out / name).read_text()) for name in ("train.json", "rows.json"))
     assert facts["ranked"] == order and facts["value"] == [0.1, 0.2, 0.9]
     ranks = {row["member"]: row["rank"] for row in rows}
     assert sorted(ranks, key=ranks.get) == order

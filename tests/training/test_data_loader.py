@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from imjax.training import apply_nets
+from imjax.training import runtime
 from imjax.training.ensemble_parallel import Members
 
 FACTORS = np.arange(1, 4, dtype=np.float32)
@@ -22,7 +22,7 @@ def test_every_image_in_order_in_batches_of_one_shape(count):
             taken.append(i)
             yield np.full((2, 3, 1), i, np.uint8)
 
-    said = apply_nets.stream(members, members.map(function), members.shard(FACTORS), images(), 4)
+    said = runtime.stream(members, members.map(function), members.shard(FACTORS), images(), 4)
     found = []
     for one in said:
         found.append(one["mean"])
