@@ -81,6 +81,7 @@ def main(_: list[str]) -> None:
 
 def _needs(model: TrainedModel) -> str:
     """What images for the exported nets must be."""
+    assert model.inputs is not None, "a model that is loaded from a run knows what it was trained on"
     height, width = model.size
     first = "gray levels stretched, then " if model.inputs.stretch else ""
     how = "tiles" if model.inputs.grid else "padded" if model.inputs.fit == "pad" else "resized"
@@ -115,6 +116,7 @@ def _files() -> list[Path]:
 
 
 def _make_tiler(model: TrainedModel) -> Tiler:
+    assert model.inputs is not None, "a model that is loaded from a run knows what it was trained on"
     height, width = model.size
     tile = model.inputs.grid if FLAGS.tile is None else FLAGS.tile
     if not tile and FLAGS.scale != 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from imjax.config.schema import LEVELS, AugmentStrength, Config, Model
 from imjax.methods import validate
@@ -57,6 +58,7 @@ def _joint_stage(config: Config) -> JointStage:
 def _evalnet_stages(config: Config, chosen: GenerationalMethod, starts: tuple[str, ...]) -> list[Stage]:
     e = config.evalnet
     nets = tuple(f"train_{start}" for start in starts)
+    assert chosen.evalnet_targets != "none", "a method without EvalNets has no such stages"
     pairs = PairsStage("pairs", chosen.evalnet_targets, nets, e.pairs, config.seed)
     model = _model(config, e.alpha)
     return [pairs, EvalNetStage("evalnet", "pairs", e.candidates, model, e.train, config.seed)]
@@ -138,9 +140,9 @@ def _generation_stage(config: Config, chosen: GenerationalMethod, generation: in
     )
 
 
-def _train_stage(config: Config, **settings) -> TrainStage:
+def _train_stage(config: Config, **settings: Any) -> TrainStage:
     """A training stage with what all of them share filled in."""
-    shared = dict(
+    shared: dict[str, Any] = dict(
         generation=None,
         pseudo=None,
         originals=False,
