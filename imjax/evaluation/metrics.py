@@ -17,7 +17,7 @@ Confusions = Int[np.ndarray, "n k k"] | Int[Array, "n k k"]
 """One matrix per image: rows are the truth, columns the prediction, entries pixels."""
 
 
-def confusion(
+def confusion_matrix(
     *, truth: UInt8[Array, "*px"], prediction: UInt8[Array, "*px"], classes: int
 ) -> Int32[Array, "k k"]:
     """Confusion matrix of one image or volume, rows truth, columns prediction; void truth is not counted.
@@ -36,8 +36,8 @@ def confusion(
 def channel_confusion(
     *, truth: UInt8[Array, "*px c"], prediction: UInt8[Array, "*px c"]
 ) -> Int32[Array, "c 2 2"]:
-    """`confusion` of 0 and 1 for each channel of a multilabel image."""
-    channels = jax.vmap(lambda t, p: confusion(truth=t, prediction=p, classes=2), in_axes=-1)
+    """`confusion_matrix` of 0 and 1 for each channel of a multilabel image."""
+    channels = jax.vmap(lambda t, p: confusion_matrix(truth=t, prediction=p, classes=2), in_axes=-1)
     return channels(truth, prediction)
 
 

@@ -153,7 +153,7 @@ def select_best_masks(
 def _copies(stage: LabelStage, score: np.ndarray) -> np.ndarray:
     """Augmented copies per pair, int32 `[n]`."""
     if stage.copies in ("scored", "oracle"):
-        return np.asarray(jax.vmap(lambda s: pair_scores.copies(s, stage.lowest, stage.highest))(score))
+        return np.asarray(jax.vmap(lambda s: pair_scores.count_copies(s, stage.lowest, stage.highest))(score))
     return np.full(len(score), 1 if stage.copies == "one" else 0, np.int32)
 
 

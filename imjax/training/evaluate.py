@@ -112,4 +112,4 @@ def _compare(truth: np.ndarray, prediction: np.ndarray) -> dict[str, float]:
 def _confusion(truth: jax.Array, prediction: jax.Array, *, spec: DatasetSpec) -> jax.Array:
     if spec.kind == "multilabel":
         return metrics.channel_confusion(truth=truth, prediction=prediction)
-    return metrics.confusion(truth=truth, prediction=prediction, classes=max(spec.outputs, 2))
+    return metrics.confusion_matrix(truth=truth, prediction=prediction, classes=max(spec.outputs, 2))
