@@ -11,6 +11,7 @@ else that takes time.
 """
 
 import importlib
+from typing import Any
 
 __version__ = "0.1.0"
 
@@ -29,7 +30,7 @@ _HOMES = {
 __all__ = ["__version__", *_HOMES]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

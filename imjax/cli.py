@@ -18,6 +18,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from absl import app, flags
 from ml_collections import config_flags
@@ -37,7 +38,7 @@ class Command:
     """Has `define_flags` and `main`; `python -m` runs it as well."""
     summary: str
     positional: bool = False
-    """Whether it takes arguments that are no flags; others are refused, since they are slips."""
+    """Whether it takes arguments that are no flags; others are refused, since they are typing mistakes."""
     computes: bool = False
     """Whether nets are run, for which malloc is set up first."""
 
@@ -119,7 +120,7 @@ def check_arguments(arguments: list[str]) -> list[str]:
     return ["--dataset=folder", "--check", *folder, *arguments[len(folder) :]]
 
 
-def define_config(**options) -> None:
+def define_config(**options: Any) -> None:
     """Declare `--config`: a file, or the name of one of the package's configurations.
 
     Args:
@@ -137,7 +138,7 @@ class _ConfigParser(flags.ArgumentParser):
     def __init__(self, files: flags.ArgumentParser):
         self._files = files
 
-    def parse(self, argument: str):
+    def parse(self, argument: str) -> Any:
         """`NAME[:preset]` or `PATH[:preset]` → configuration; UserError if there is no such thing."""
         path = argument.partition(":")[0]
         if is_name(path):
@@ -167,7 +168,8 @@ def run(main: Callable[[list[str]], None], positional: bool = False) -> None:
 
     Args:
         main: what the command does; raises the errors of `imjax.errors`.
-        positional: whether it takes arguments that are no flags; others are refused, since they are slips.
+        positional: whether it takes arguments that are no flags; else they are refused, since they are
+            typing mistakes.
     """
     # module_name: so that --help of every command lists it.
     text = "Show the traceback of an error instead of its one line."

@@ -2,7 +2,7 @@
 
 
 class UserError(Exception):
-    """Wrong input: the doors print its message without a traceback and exit with code 2.
+    """Wrong input: the commands print its message without a traceback and exit with code 2.
 
     The message names the file or key, the value, what was expected and what to do.
     """

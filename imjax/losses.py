@@ -139,8 +139,8 @@ def score_loss(
         ValueError: only one of the detection arguments is given.
     """
     error = jnp.square(jax.nn.sigmoid(iou_logits.astype(jnp.float32)) - iou).mean().astype(jnp.float32)
-    if (detection_logits is None) != (detection is None):
-        raise ValueError("score_loss: expected both detection_logits and detection, or neither")
-    if detection_logits is None:
+    if detection_logits is None and detection is None:
         return error
+    if detection_logits is None or detection is None:
+        raise ValueError("score_loss: expected both detection_logits and detection, or neither")
     return error + binary_cross_entropy(detection_logits, detection)

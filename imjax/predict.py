@@ -60,7 +60,7 @@ def main(_: list[str]) -> None:
     """Read the flags, predict and export; UserError for what the caller can fix."""
     log.show()
     _check()
-    # What imports JAX comes after the flags, so that --help and slips take no time.
+    # What imports JAX comes after the flags, so that --help and mistyped flags take no time.
     from imjax.data import pack
     from imjax.inference.load_run import load_model
     from imjax.training import devices, memory
@@ -81,6 +81,7 @@ def main(_: list[str]) -> None:
 
 def _needs(model: TrainedModel) -> str:
     """What images for the exported nets must be."""
+    assert model.inputs is not None, "a model that is loaded from a run knows what it was trained on"
     height, width = model.size
     first = "gray levels stretched, then " if model.inputs.percentile_normalize else ""
     how = "tiles" if model.inputs.is_grid else "padded" if model.inputs.resize_mode == "pad" else "resized"
@@ -115,6 +116,7 @@ def _files() -> list[Path]:
 
 
 def _make_tiler(model: TrainedModel) -> Tiler:
+    assert model.inputs is not None, "a model that is loaded from a run knows what it was trained on"
     height, width = model.size
     tile = model.inputs.is_grid if FLAGS.tile is None else FLAGS.tile
     if not tile and FLAGS.scale != 1:

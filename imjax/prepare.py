@@ -156,12 +156,13 @@ def _or(flag: Any, default: Any) -> Any:
     return default if flag is None else flag
 
 
-def _box(fields: list[str], dims: int) -> tuple[int, ...]:
+def _box(fields: list[str], dims: int) -> tuple[int, int, int]:
     """Depth (0: images), height and width."""
     if len(fields) != dims or not all(field.strip().isdigit() for field in fields):
         wanted = "HEIGHT,WIDTH such as 256,256" if dims == 2 else "DEPTH,HEIGHT,WIDTH such as 96,208,176"
         raise UserError(f"--size={','.join(fields)}, expected {wanted}")
-    return (0, *map(int, fields)) if dims == 2 else tuple(map(int, fields))
+    depth, height, width = (int(field) for field in (fields if dims == 3 else ["0", *fields]))
+    return depth, height, width
 
 
 if __name__ == "__main__":

@@ -46,13 +46,12 @@ def make_points(
     Raises:
         UserError: a sweep or key that is unknown, or a point that cannot work.
     """
-    axes = [_axis(text) for text in sweeps]
-    fixed = [_setting(text) for text in settings]
+    axes = [_parse_axis(text) for text in sweeps]
+    fixed = [_parse_setting(text) for text in settings]
     points = []
     # Configurations last: the runs that can share stages come one after another.
-    for choice in itertools.product(*axes, configs):
-        *values, config = choice
-        points.append(_point(config, values, fixed, root))
+    for values in itertools.product(*axes):
+        points += [_make_point(config, values, fixed, root) for config in configs]
     names = [point.name for point in points]
     if twice := {name for name in names if names.count(name) > 1}:
         raise UserError(f"--config, --sweep: {min(twice)} would run twice; name each configuration once")
@@ -63,7 +62,7 @@ Value = tuple[str, Mapping[str, Any]]
 """Label of one value of a sweep, and the keys that it sets."""
 
 
-def _axis(text: str) -> list[Value]:
+def _parse_axis(text: str) -> list[Value]:
     name, colon, values = text.partition(":")
     if colon:
         key = KEYS.get(name, name)
@@ -80,23 +79,25 @@ def _axis(text: str) -> list[Value]:
     return [(f"{name}={label}", keys) for label, keys in SWEEPS[name].items()]
 
 
-def _setting(text: str) -> tuple[str, str]:
+def _parse_setting(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals:
         raise UserError(f"--set={text}: expected key=value, e.g. --set=data.dir=CamVid")
     return KEYS.get(key, key), value
 
 
-def _point(config: str, values: Sequence[Value], fixed: Sequence[tuple[str, str]], root: Path) -> SweepRun:
+def _make_point(
+    config: str, values: Sequence[Value], fixed: Sequence[tuple[str, str]], root: Path
+) -> SweepRun:
     keys = dict(fixed) | {key: value for _, pairs in values for key, value in pairs.items()}
     arguments = (f"--config={config}", *(f"--config.{key}={value}" for key, value in keys.items()))
     path, _, preset = config.partition(":")
     name = "-".join([Path(path).stem, *filter(None, [preset]), *(label for label, _ in values)])
     name = re.sub(r"[^\w.=,-]", "_", name)
-    return SweepRun(name, root / name, arguments, _parse(arguments, name))
+    return SweepRun(name, root / name, arguments, _parse_config(arguments, name))
 
 
-def _parse(arguments: Sequence[str], name: str) -> Config:
+def _parse_config(arguments: Sequence[str], name: str) -> Config:
     """The configuration as `imjax.main` would read it from these flags."""
     values, argv = flags.FlagValues(), ["imjax.main", *arguments]
     cli.define_config(flag_values=values, sys_argv=argv)

@@ -47,7 +47,7 @@ class StatusTable:
         self._live = self._stream.isatty()
         self._drawn = 0
 
-    def set(self, point: SweepRun, state: str, note: str = "") -> None:
+    def set_state(self, point: SweepRun, state: str, note: str = "") -> None:
         """A run's state changes.
 
         Args:
@@ -71,7 +71,7 @@ class StatusTable:
         if not self._live:
             return
         size = shutil.get_terminal_size()
-        lines = [line[: size.columns - 1] for line in table(list(self._rows.values()), size.lines - 2)]
+        lines = [line[: size.columns - 1] for line in format_lines(list(self._rows.values()), size.lines - 2)]
         # Back to the table's first line, and away with what is below.
         back = f"\x1b[{self._drawn}F\x1b[J" if self._drawn else ""
         self._stream.write(back + "\n".join(lines) + "\n")
@@ -79,7 +79,7 @@ class StatusTable:
         self._drawn = len(lines)
 
 
-def table(rows: Sequence[_Row], height: int) -> list[str]:
+def format_lines(rows: Sequence[_Row], height: int) -> list[str]:
     """Lines of the table, at most `height` (and 2): where they are too many, the last one counts the rest.
 
     Runs that are going are left out last, then failed ones, then waiting ones, then finished ones.
@@ -93,15 +93,15 @@ def table(rows: Sequence[_Row], height: int) -> list[str]:
     cells = [("run", "state", "time", "at")]
     for row in shown:
         seconds = row.elapsed()
-        at = run_status.position(row.point) if row.state in LIVE else row.note
-        cells.append((row.point.name, row.state, "" if seconds is None else _clock(seconds), at))
+        at = run_status.read_position(row.point) if row.state in LIVE else row.note
+        cells.append((row.point.name, row.state, "" if seconds is None else _format_seconds(seconds), at))
     widths = [max(len(line[i]) for line in cells) for i in range(3)]
     lines = ["  ".join([*map(str.ljust, line, widths), line[3]]).rstrip() for line in cells]
-    if rest := Counter(row.state for row in rows if row not in shown):
-        lines.append("and " + ", ".join(f"{count} {state}" for state, count in rest.items()))
+    if hidden := Counter(row.state for row in rows if row not in shown):
+        lines.append("and " + ", ".join(f"{count} {state}" for state, count in hidden.items()))
     return lines
 
 
-def _clock(seconds: float) -> str:
+def _format_seconds(seconds: float) -> str:
     minutes, seconds = divmod(int(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"

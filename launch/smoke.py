@@ -14,7 +14,7 @@ import dataclasses
 import itertools
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +42,7 @@ SIZE = (256, 288)
 """Of the images that are written: HeLa's crops need 256."""
 SETTINGS = ("data.tile_overlap=0", "data.random_crops=0")
 """Whole images."""
-SAME = 1e-4
+TOLERANCE = 1e-4
 """Difference of two figures below which they are of the same prediction."""
 LABELED = 0.5
 """Share of them that is labeled at least, enough for a run of seconds to learn something: with a quarter
@@ -59,19 +59,19 @@ def main(arguments: list[str]) -> None:
     """Run the configurations of the part and check their scores; UserError for what the caller can fix."""
     log.show()
     root = Path(FLAGS.root)
-    paths = part([Path(a) for a in arguments] or sorted(CONFIGS.glob("*.py")), FLAGS.part)
-    points = [point for path in paths for point in _points(path, root)]
-    failed = local.run(points)
+    paths = select_part([Path(a) for a in arguments] or sorted(CONFIGS.glob("*.py")), FLAGS.part)
+    points = [point for path in paths for point in _make_points(path, root)]
+    failed = local.run_sweep(points)
     if failed:
-        raise TrainingError(run_status.story(failed, len(points)))
-    verdicts = {point.name: judge(point) for point in points}
+        raise TrainingError(run_status.summarize_failures(failed, len(points)))
+    verdicts = {point.name: evaluate_run(point) for point in points}
     for name, verdict in verdicts.items():
         print(f"{name:32} {verdict}")
     if faults := [f"{name}: {verdict.fault}" for name, verdict in verdicts.items() if verdict.fault]:
         raise TrainingError("; ".join(faults))
 
 
-def part(paths: Sequence[Path], text: str) -> list[Path]:
+def select_part(paths: Sequence[Path], text: str) -> list[Path]:
     """The k-th of n parts that follow one another: neighbors are of one dataset and share stages.
 
     Raises:
@@ -84,7 +84,7 @@ def part(paths: Sequence[Path], text: str) -> list[Path]:
     return list(paths[len(paths) * (k - 1) // n : len(paths) * k // n])
 
 
-def _points(path: Path, root: Path) -> list[SweepRun]:
+def _make_points(path: Path, root: Path) -> list[SweepRun]:
     """The run of one configuration, with its dataset written."""
     (bare,) = make_points([f"{path}:tiny"], [], [], root)
     dataset = bare.config.data.dataset
@@ -124,11 +124,11 @@ class Verdict:
             return f"not finite: {', '.join(self.not_finite) or self.metric}"
         if self.value <= self.chance:
             return f"no better than chance ({self})"
-        same = any(math.isclose(self.value, constant, abs_tol=SAME) for constant in self.constants)
+        same = any(math.isclose(self.value, constant, abs_tol=TOLERANCE) for constant in self.constants)
         return f"one class everywhere ({self})" if same else ""
 
 
-def judge(point: SweepRun) -> Verdict:
+def evaluate_run(point: SweepRun) -> Verdict:
     """What a finished run's last stage is worth on test.
 
     Chance has every class as often as the truth, and nowhere in place. One class everywhere is what a net
@@ -144,28 +144,27 @@ def judge(point: SweepRun) -> Verdict:
     pixels = rng.numpy(0, "smoke").permutation(truth.reshape(-1, *channels))
     metric = "mpa" if spec.kind == "multiclass" and not spec.background else spec.primary_metric
 
-    def figure(prediction: np.ndarray) -> float:
+    def score(prediction: np.ndarray) -> float:
         return evaluate.figures(spec, truth=truth, prediction=prediction, names=test.names)[metric, ""]
 
-    same = tuple(figure(prediction) for prediction in constants(spec, truth.shape))
-    found = last(point.workdir, validate.title(point.config))
-    wrong = tuple(f"{name} {label}".strip() for (name, label), value in found.items() if value is None)
-    value = found.get((metric, ""))
+    same = tuple(score(prediction) for prediction in constant_predictions(spec, truth.shape))
+    metrics = read_last_stage(point.workdir, validate.run_method(point.config))
+    wrong = tuple(f"{name} {label}".strip() for (name, label), value in metrics.items() if value is None)
+    value = metrics.get((metric, ""))
     value = math.nan if value is None else value
-    return Verdict(metric, value, figure(pixels.reshape(truth.shape)), same, wrong)
+    return Verdict(metric, value, score(pixels.reshape(truth.shape)), same, wrong)
 
 
-def constants(spec: DatasetSpec, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
+def constant_predictions(spec: DatasetSpec, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
     """Labels, uint8 of this shape, that say the same of every pixel: one of each class or set of channels."""
+    values: Iterable[int | tuple[int, ...]] = range(max(spec.outputs, 2))
     if spec.kind == "multilabel":
         values = itertools.product((0, 1), repeat=spec.outputs)
-    else:
-        values = range(max(spec.outputs, 2))
     for value in values:
         yield np.broadcast_to(np.array(value, np.uint8), shape)
 
 
-def last(workdir: Path, method: str) -> dict[tuple[str, str], float | None]:
+def read_last_stage(workdir: Path, method: str) -> dict[tuple[str, str], float | None]:
     """(metric, class) → test figure, None if not finite, of the best candidate of a method's last stage."""
     rows = read_run(workdir).results
     rows = rows[(rows["method"] == method) & (rows["split"] == "test") & (rows["rank"] == 1)]

@@ -57,14 +57,15 @@ def define_flags() -> None:
 
 def main(arguments: list[str]) -> None:
     """Run every point that is not finished; UserError for what the caller can fix."""
-    configs = [path for text in (*FLAGS.config, *arguments) for path in _matching(text)]
+    configs = [path for text in (*FLAGS.config, *arguments) for path in _expand_pattern(text)]
     if not configs:
         raise UserError("--config is missing; try --config=demo:tiny --sweep=seed --dry_run")
     points = make_points(configs, FLAGS.sweep, FLAGS.set, Path(FLAGS.root))
     if FLAGS.dry_run:
         print(
             "\n".join(
-                f"{run_status.state(point):8}  {' '.join(run_status.command(point)[1:])}" for point in points
+                f"{run_status.describe_state(point):8}  {' '.join(run_status.build_command(point)[1:])}"
+                for point in points
             )
         )
         return
@@ -74,7 +75,7 @@ def main(arguments: list[str]) -> None:
             signal.signal(getattr(signal, name), signal.default_int_handler)
     failed = _execute(points)
     if failed:
-        raise TrainingError(run_status.story(failed, len(points)))
+        raise TrainingError(run_status.summarize_failures(failed, len(points)))
     print(f"\nall {len(points)} runs are finished: python -m imjax.report {FLAGS.root}/* --out=report.html")
 
 
@@ -83,28 +84,28 @@ def _execute(points: Sequence[SweepRun]) -> list[SweepRun]:
     if FLAGS.executor == "local":
         if FLAGS.slurm:
             raise UserError(f"--slurm={FLAGS.slurm[0]}: only with --executor=slurm")
-        return local.run(points, FLAGS.jobs)
+        return local.run_sweep(points, FLAGS.jobs)
     if FLAGS.jobs:
         raise UserError(
             f"--jobs={FLAGS.jobs}: only on this machine; try --slurm=array_parallelism={FLAGS.jobs}"
         )
     from launch.executors import slurm
 
-    return slurm.run(points, Path(FLAGS.root), FLAGS.slurm)
+    return slurm.run_sweep(points, Path(FLAGS.root), FLAGS.slurm)
 
 
-def _matching(text: str) -> list[str]:
+def _expand_pattern(text: str) -> list[str]:
     """Configurations that a pattern stands for, each with the preset that follows it."""
     pattern, colon, preset = text.partition(":")
     if not glob.has_magic(pattern):
         return [text]
     if cli.is_name(pattern):
-        found = fnmatch.filter(protocols.list_names(), pattern)
+        paths = fnmatch.filter(protocols.list_names(), pattern)
     else:
-        found = sorted(glob.glob(pattern))
-    if not found:
+        paths = sorted(glob.glob(pattern))
+    if not paths:
         raise UserError(f"--config={text}: no configuration matches this pattern")
-    return [path + colon + preset for path in found]
+    return [path + colon + preset for path in paths]
 
 
 if __name__ == "__main__":

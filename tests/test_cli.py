@@ -1,4 +1,4 @@
-"""The console script: its commands, names of configurations, and slips."""
+"""The console script: its commands, names of configurations, and typing mistakes."""
 
 import os
 import subprocess
@@ -98,7 +98,7 @@ def test_every_key_has_a_meaning_and_is_listed(key):
 
 
 @pytest.mark.parametrize(
-    ("slip", "right"),
+    ("typo", "right"),
     [
         ("lr", "train.learning_rate"),
         ("epochs", "train.epochs"),
@@ -108,5 +108,5 @@ def test_every_key_has_a_meaning_and_is_listed(key):
         ("members", "ensemble.members"),
     ],
 )
-def test_the_closest_keys_of_all_groups(slip, right):
-    assert right in keys.suggest(slip)
+def test_the_closest_keys_of_all_groups(typo, right):
+    assert right in keys.suggest(typo)

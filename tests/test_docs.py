@@ -133,7 +133,7 @@ def checks(module: str, words: list[str], monkeypatch) -> None:
         make_plan(check(freeze(values.config.to_dict())))
         assert values.plan or values.workdir
     elif module == "launch.sweep":
-        named = [path for text in (*values["config"].value, *rest) for path in sweep._matching(text)]
+        named = [path for text in (*values["config"].value, *rest) for path in sweep._expand_pattern(text)]
         assert make_points(named, values["sweep"].value, values["set"].value, Path(values.root))
     elif module == "imjax.prepare":
         assert registry.spec(values.dataset)

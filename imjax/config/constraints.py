@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from imjax.config.schema import LEVELS, Augment, Config
@@ -54,9 +54,9 @@ def _joint_rules(config: Config) -> Iterator[Rule]:
     features = config.model.features
     yield "model.dropouts", lambda v: len(v) == len(features), f"one for each of model.features = {features}"
     strengths = [field.name for field in dataclasses.fields(Augment)]
+    generations = config.generations
     for key in ("model.width_per_generation", *(f"augment.{name}" for name in strengths)):
-        number = config.generations
-        yield key, lambda v, n=number: len(v) >= n, f"an entry for each of the {number} generations"
+        yield key, lambda v: len(v) >= generations, f"an entry for each of the {generations} generations"
     for name in strengths:
         yield f"consistency.{name}", lambda v: len(v) == len(LEVELS), f"an entry for each of {LEVELS}"
 
@@ -69,7 +69,7 @@ def _volume_rules(config: Config) -> Iterator[Rule]:
         return
     box = depth, config.data.height, config.data.width
 
-    def fits(patch):
+    def fits(patch: Sequence[int]) -> bool:
         sides = patch or box
         return len(sides) == 3 and all(
             0 < side <= most and side % factor == 0 for side, most in zip(sides, box, strict=True)

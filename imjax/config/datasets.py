@@ -1,12 +1,14 @@
 """Each dataset's own figures (methods.md 1.6, 1.7, 1.9) and presets."""
 
+from typing import Any
+
 from ml_collections import ConfigDict
 
 from imjax.config import presets
 from imjax.config.defaults import common
 
 
-def _of_files(method: str, dataset: str, **data) -> ConfigDict:
+def _of_files(method: str, dataset: str, **data: Any) -> ConfigDict:
     """The published protocol of a method on a dataset of files, with settings of `config.data`."""
     config = common()
     config.method = method

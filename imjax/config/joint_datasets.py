@@ -1,12 +1,14 @@
 """Datasets of the joint-training methods: their protocols as published (methods.md 2) and presets."""
 
+from typing import Any
+
 from ml_collections import ConfigDict
 
 from imjax.config import presets
 from imjax.config.defaults import common
 
 
-def jointly(method: str, dataset: str, pixel_weighting: str = "none", **data) -> ConfigDict:
+def jointly(method: str, dataset: str, pixel_weighting: str = "none", **data: Any) -> ConfigDict:
     """The medical benchmark's net and optimizer; three systems that start differently, side by side."""
     config = common()
     config.method, config.joint.pixel_weighting = method, pixel_weighting
@@ -18,7 +20,7 @@ def jointly(method: str, dataset: str, pixel_weighting: str = "none", **data) ->
     return config
 
 
-def _defects(method: str, dataset: str, rate: float, **data) -> ConfigDict:
+def _defects(method: str, dataset: str, rate: float, **data: Any) -> ConfigDict:
     """simEps's protocol on surface defects, for all methods alike: 800 epochs, half of 32 images labeled."""
     config = jointly(method, dataset, **data)
     config.train.update(

@@ -394,7 +394,7 @@ def _suggest(name: str) -> str:
 
 
 def _convert(value: Any, hint: Any, path: str) -> Any:
-    if dataclasses.is_dataclass(hint):
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         if not isinstance(value, Mapping):
             raise UserError(f"config key {path!r} is {value!r}; expected a group of keys")
         return freeze(value, hint, path + ".")

@@ -1,5 +1,7 @@
 """Named sweeps of `launch.sweep`: what the papers vary, and their ablations."""
 
+from typing import Any
+
 KEYS = {
     "n": "ensemble.members",
     "views": "ensemble.tta_views",
@@ -8,7 +10,7 @@ KEYS = {
 }
 """Short names of keys, as in `--sweep=n:2,3`."""
 
-SWEEPS = {
+SWEEPS: dict[str, dict[str, dict[str, Any]]] = {
     "seed": {str(seed): {"seed": seed} for seed in (0, 1, 2)},
     "n": {str(n): {"ensemble.members": n} for n in (2, 3, 4)},
     "views": {str(n): {"ensemble.tta_views": n} for n in (3, 5, 7)},

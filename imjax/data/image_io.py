@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,7 @@ import h5py
 import numpy as np
 import tifffile
 from PIL.BmpImagePlugin import BmpImageFile
+from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
@@ -19,7 +21,11 @@ from imjax.errors import UserError
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 """Read whatever their case."""
-PLUGINS = {b"\x89PNG": PngImageFile, b"\xff\xd8": JpegImageFile, b"BM": BmpImageFile}
+PLUGINS: dict[bytes, Callable[[io.BytesIO, str], ImageFile]] = {
+    b"\x89PNG": PngImageFile,
+    b"\xff\xd8": JpegImageFile,
+    b"BM": BmpImageFile,
+}
 """First bytes of a file → Pillow's reader of its header; TIFF is tifffile's."""
 LARGE_PIXELS = 2**28
 """Pixels (16384 x 16384, 0.8 GB of RGB) from which a file must be large, too."""
@@ -82,7 +88,7 @@ def read_with_channels(path: Path, channels: int) -> np.ndarray:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def convert_array(pixels: np.ndarray, channels: int) -> np.ndarray:
+def convert_array(pixels: object, channels: int) -> np.ndarray:
     """An image in memory as `read_with_channels` gives one of a file.
 
     Color becomes gray and gray color as needed, and alpha is dropped. Other types than uint8 are refused
@@ -119,7 +125,9 @@ def convert_array(pixels: np.ndarray, channels: int) -> np.ndarray:
     # By way of a PNG file's bytes: its decoder rounds otherwise than cvtColor, and a net shall see the same
     # pixels whether it is given a file or what the file holds.
     data = cv2.imencode(".png", image[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 0])[1]
-    return cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)[..., None]
+    gray = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
+    assert gray is not None, "a PNG file that OpenCV itself has written is readable"
+    return gray[..., None]
 
 
 def read_image(path: Path) -> np.ndarray:

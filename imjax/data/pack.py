@@ -190,7 +190,7 @@ def packing_settings(data: Data) -> dict[str, Any]:
 
 
 def _digest(data: Data, raw: Path, parts: dict[str, list[Sample]]) -> str:
-    listing = []
+    listing: list[list[Any]] = []
     for part, samples in parts.items():
         for sample in samples:
             listing.append([part, sample.name, sample.source])

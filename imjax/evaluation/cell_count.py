@@ -21,7 +21,7 @@ WINDOW = 6
 """Side of the square around a cell's center that decides between alive and dead."""
 
 
-def marks(position: UInt8[np.ndarray, "h w"], *, erode: bool) -> Float64[np.ndarray, "m 2"]:
+def find_marks(position: UInt8[np.ndarray, "h w"], *, erode: bool) -> Float64[np.ndarray, "m 2"]:
     """Centroids (row, column) of the marks, the 8-connected components of the pixels that are 1.
 
     Args:
@@ -29,14 +29,14 @@ def marks(position: UInt8[np.ndarray, "h w"], *, erode: bool) -> Float64[np.ndar
         erode: shrink by a 3×3 square first, so that specks vanish and marks that touch come apart. What lies
             outside the image takes nothing off a mark at its border.
     """
-    found = (position == 1).astype(np.uint8)
+    pixels = (position == 1).astype(np.uint8)
     if erode:
-        found = cv2.erode(found, np.ones((3, 3), np.uint8))
-    _, _, _, centers = cv2.connectedComponentsWithStats(found, connectivity=8)
+        pixels = cv2.erode(pixels, np.ones((3, 3), np.uint8))
+    _, _, _, centers = cv2.connectedComponentsWithStats(pixels, connectivity=8)
     return np.ascontiguousarray(centers[1:, ::-1])
 
 
-def discs(centers: Float64[np.ndarray, "m 2"], shape: tuple[int, int]) -> UInt8[np.ndarray, "h w"]:
+def draw_discs(centers: Float64[np.ndarray, "m 2"], shape: tuple[int, int]) -> UInt8[np.ndarray, "h w"]:
     """`mod_position` (methods.md 1.9): a filled disc per mark, small where marks are close to each other.
 
     The radius is min(8, max(3, ⌊distance to the nearest other mark / 4⌋)), 8 for a sole mark, with distances
@@ -45,22 +45,23 @@ def discs(centers: Float64[np.ndarray, "m 2"], shape: tuple[int, int]) -> UInt8[
     out = np.zeros(shape, np.uint8)
     for center in centers:
         row, column = (int(v) for v in np.floor(center + 0.5))
-        cv2.circle(out, (column, row), _radius(center, centers), 1, thickness=cv2.FILLED)
+        cv2.circle(out, (column, row), _disc_radius(center, centers), 1, thickness=cv2.FILLED)
     return out
 
 
-def redraw(labels: UInt8[np.ndarray, "n h w 3"]) -> UInt8[np.ndarray, "n h w 3"]:
-    """Predicted labels with the position map drawn anew by `discs`, to compare with a truth drawn so.
+def redraw_positions(labels: UInt8[np.ndarray, "n h w 3"]) -> UInt8[np.ndarray, "n h w 3"]:
+    """Predicted labels with the position map drawn anew by `draw_discs`, to compare with a truth drawn so.
 
-    Marks are taken after the erosion of `marks`, as for counting: a net leaves specks that a truth has not.
+    Marks are taken after the erosion of `find_marks`, as for counting: a net leaves specks that a truth has
+    not.
     """
     out = labels.copy()
     for label in out:
-        label[..., POSITION] = discs(marks(label[..., POSITION], erode=True), label.shape[:2])
+        label[..., POSITION] = draw_discs(find_marks(label[..., POSITION], erode=True), label.shape[:2])
     return out
 
 
-def count(label: UInt8[np.ndarray, "h w 3"]) -> tuple[int, int]:
+def count_cells(label: UInt8[np.ndarray, "h w 3"]) -> tuple[int, int]:
     """Numbers of cells alive and dead.
 
     A cell is a mark of the eroded position map. It is what has more pixels in a window of 6×6 around its
@@ -69,7 +70,7 @@ def count(label: UInt8[np.ndarray, "h w 3"]) -> tuple[int, int]:
     with fewer than 6 rows or columns is taken whole in that direction.
     """
     numbers = [0, 0]
-    for center in marks(label[..., POSITION], erode=True):
+    for center in find_marks(label[..., POSITION], erode=True):
         room = np.maximum(np.array(label.shape[:2]) - WINDOW, 0)
         top, left = np.clip(np.floor(center).astype(int) - (WINDOW // 2 - 1), 0, room)
         near = label[top : top + WINDOW, left : left + WINDOW] == 1
@@ -90,12 +91,12 @@ def cell_count_error(
     for true, predicted in zip(truth, prediction, strict=True):
         void = true == VOID
         if not void.all():
-            pairs = zip(count(true), count(np.where(void, np.uint8(0), predicted)), strict=True)
+            pairs = zip(count_cells(true), count_cells(np.where(void, np.uint8(0), predicted)), strict=True)
             errors.append(sum(abs(a - b) for a, b in pairs))
     return float(np.mean(errors)) if errors else float("nan")
 
 
-def _radius(center: np.ndarray, centers: Float64[np.ndarray, "m 2"]) -> int:
+def _disc_radius(center: np.ndarray, centers: Float64[np.ndarray, "m 2"]) -> int:
     if len(centers) == 1:
         return RADII[1]
     # The nearest of all is the mark itself.

@@ -17,7 +17,7 @@ Confusions = Int[np.ndarray, "n k k"] | Int[Array, "n k k"]
 """One matrix per image: rows are the truth, columns the prediction, entries pixels."""
 
 
-def confusion(
+def confusion_matrix(
     *, truth: UInt8[Array, "*px"], prediction: UInt8[Array, "*px"], classes: int
 ) -> Int32[Array, "k k"]:
     """Confusion matrix of one image or volume, rows truth, columns prediction; void truth is not counted.
@@ -36,8 +36,8 @@ def confusion(
 def channel_confusion(
     *, truth: UInt8[Array, "*px c"], prediction: UInt8[Array, "*px c"]
 ) -> Int32[Array, "c 2 2"]:
-    """`confusion` of 0 and 1 for each channel of a multilabel image."""
-    channels = jax.vmap(lambda t, p: confusion(truth=t, prediction=p, classes=2), in_axes=-1)
+    """`confusion_matrix` of 0 and 1 for each channel of a multilabel image."""
+    channels = jax.vmap(lambda t, p: confusion_matrix(truth=t, prediction=p, classes=2), in_axes=-1)
     return channels(truth, prediction)
 
 
@@ -115,14 +115,14 @@ def miou_per_image(confusions: Confusions, first: int = 0) -> float:
 
     Classes before `first` are left out, and images without another one.
     """
-    both, true, predicted = _parts(confusions)
-    return _mean_of_present(_ratio(both, true + predicted - both), true, first)
+    intersection, true, predicted = _parts(confusions)
+    return _mean_of_present(_ratio(intersection, true + predicted - intersection), true, first)
 
 
 def mdice_per_image(confusions: Confusions, first: int = 0) -> float:
     """As `miou_per_image`, of the Dice coefficient."""
-    both, true, predicted = _parts(confusions)
-    return _mean_of_present(_ratio(2 * both, true + predicted), true, first)
+    intersection, true, predicted = _parts(confusions)
+    return _mean_of_present(_ratio(2 * intersection, true + predicted), true, first)
 
 
 def _mean_of_present(values: np.ndarray, true: np.ndarray, first: int) -> float:
@@ -133,20 +133,20 @@ def _mean_of_present(values: np.ndarray, true: np.ndarray, first: int) -> float:
 
 def mpa(confusions: Confusions) -> float:
     """Mean over images of the share of counted pixels with the right class."""
-    both, true, _ = _parts(confusions)
-    return _mean(_ratio(both.sum(1), true.sum(1)))
+    intersection, true, _ = _parts(confusions)
+    return _mean(_ratio(intersection.sum(1), true.sum(1)))
 
 
 def iou_dataset(confusions: Confusions) -> Float64[np.ndarray, " k"]:
     """IoU of each class over all images together; nan for a class in neither truth nor prediction."""
-    both, true, predicted = (part.sum(0) for part in _parts(confusions))
-    return _ratio(both, true + predicted - both)
+    intersection, true, predicted = (part.sum(0) for part in _parts(confusions))
+    return _ratio(intersection, true + predicted - intersection)
 
 
 def dice_dataset(confusions: Confusions) -> Float64[np.ndarray, " k"]:
     """Dice of each class over all images together; nan for a class in neither truth nor prediction."""
-    both, true, predicted = (part.sum(0) for part in _parts(confusions))
-    return _ratio(2 * both, true + predicted)
+    intersection, true, predicted = (part.sum(0) for part in _parts(confusions))
+    return _ratio(2 * intersection, true + predicted)
 
 
 def _mean_present(values: np.ndarray, confusions: Confusions, first: int) -> float:
@@ -166,21 +166,21 @@ def mdice_dataset(confusions: Confusions, first: int = 0) -> float:
 
 def _binary_parts(confusions: Confusions) -> tuple[np.ndarray, np.ndarray]:
     """Intersection and |A| + |B| of the foreground, `[m]`, for the images with a counted pixel."""
-    both, true, predicted = _parts(confusions)
+    intersection, true, predicted = _parts(confusions)
     counted = true.sum(1) > 0
-    return both[counted, 1], (true + predicted)[counted, 1]
+    return intersection[counted, 1], (true + predicted)[counted, 1]
 
 
 def binary_iou(confusions: Confusions) -> float:
     """Mean over images of the foreground's (I+1)/(U+1), from 2×2 matrices."""
-    both, total = _binary_parts(confusions)
-    return _mean((both + 1) / (total - both + 1))
+    intersection, total = _binary_parts(confusions)
+    return _mean((intersection + 1) / (total - intersection + 1))
 
 
 def binary_dice(confusions: Confusions) -> float:
     """Mean over images of the foreground's (2I+1)/(|A|+|B|+1), from 2×2 matrices."""
-    both, total = _binary_parts(confusions)
-    return _mean((2 * both + 1) / (total + 1))
+    intersection, total = _binary_parts(confusions)
+    return _mean((2 * intersection + 1) / (total + 1))
 
 
 Figures = dict[tuple[str, str], float]
@@ -217,8 +217,8 @@ def _summarize_multilabel(spec: DatasetSpec, confusions: np.ndarray) -> Figures:
         ("dice_dataset", "dice_dataset", np.array([dice_dataset(c)[1] for c in channels])),
     ):
         figures[mean, ""] = _mean(values[present])
-        found = zip(spec.classes, values, strict=True)
-        figures |= {(metric, name): float(value) for name, value in found if not np.isnan(value)}
+        named_values = zip(spec.classes, values, strict=True)
+        figures |= {(metric, name): float(value) for name, value in named_values if not np.isnan(value)}
     return figures
 
 

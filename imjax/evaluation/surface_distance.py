@@ -27,7 +27,7 @@ class Distances(NamedTuple):
     2009; MedPy before 0.5 took the mean of the two surfaces' means instead)."""
 
 
-def distances(*, truth: Mask, prediction: Mask) -> Distances:
+def measure_distances(*, truth: Mask, prediction: Mask) -> Distances:
     """Surface distances of two objects, bool masks of one shape, of any number of axes.
 
     Returns:
@@ -41,9 +41,11 @@ def distances(*, truth: Mask, prediction: Mask) -> Distances:
         return Distances(worst, worst)
     # Both surfaces lie in the box around the two objects, and so does all that their distances depend on.
     box = ndimage.find_objects((truth | prediction).astype(np.int8))[0]
-    one, other = _surface(truth[box]), _surface(prediction[box])
-    both = np.concatenate([_to(one)[other], _to(other)[one]])
-    return Distances(float(np.percentile(both, 95)), float(both.mean()))
+    true_surface, predicted_surface = _surface(truth[box]), _surface(prediction[box])
+    distances = np.concatenate(
+        [_distance_to(true_surface)[predicted_surface], _distance_to(predicted_surface)[true_surface]]
+    )
+    return Distances(float(np.percentile(distances, 95)), float(distances.mean()))
 
 
 def _surface(mask: Mask) -> Mask:
@@ -51,6 +53,6 @@ def _surface(mask: Mask) -> Mask:
     return mask & ~ndimage.binary_erosion(mask)
 
 
-def _to(surface: Mask) -> Float64[np.ndarray, "*px"]:
+def _distance_to(surface: Mask) -> Float64[np.ndarray, "*px"]:
     """Distance of every voxel to the nearest of a surface."""
     return ndimage.distance_transform_edt(~surface)

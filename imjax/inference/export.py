@@ -7,17 +7,17 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import linen as nn
 from jax import export
 
 from imjax.data.spec import DatasetSpec
 from imjax.errors import UserError
+from imjax.models.network import Network
 from imjax.ops import ensemble
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 
-def serialize_ensemble(net: nn.Module, variables: Any, spec: DatasetSpec, size: tuple[int, int]) -> bytes:
+def serialize_ensemble(net: Network, variables: Any, spec: DatasetSpec, size: tuple[int, int]) -> bytes:
     """Mean probability of an ensemble, serialized.
 
     The artifact takes uint8 `[b, h, w, c]`, h and w as in training and b any number, and gives float32

@@ -12,12 +12,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import linen as nn
 
 from imjax.config.schema import Ensemble, Mask
 from imjax.data.spec import DatasetSpec, LabelKind
 from imjax.methods.generational.base import PseudoLabeler
 from imjax.methods.registry import GENERATIONAL_METHODS
+from imjax.models.network import Network
 from imjax.ops import ensemble
 from imjax.ops.inconsistency import PseudoLabel
 
@@ -28,7 +28,7 @@ Batch = dict[str, jax.Array]
 class NetLabels:
     """Label of a single net, from its logits: uint8 `[b, ...]`."""
 
-    net: nn.Module
+    net: Network
     kind: LabelKind
 
     def __call__(self, variables: Any, batch: Batch) -> jax.Array:
@@ -40,7 +40,7 @@ class NetLabels:
 class EnsembleProbabilities:
     """Mean probability of the nets of an ensemble: float32 `[b, ..., k]`."""
 
-    net: nn.Module
+    net: Network
     kind: LabelKind
 
     def __call__(self, nets: Sequence[Any], batch: Batch) -> jax.Array:
@@ -53,7 +53,7 @@ class EnsembleProbabilities:
 class EnsembleLabels:
     """Label by the mean probability of the nets of an ensemble: uint8 `[b, ...]`."""
 
-    net: nn.Module
+    net: Network
     kind: LabelKind
 
     def __call__(self, nets: Sequence[Any], batch: Batch) -> jax.Array:
@@ -83,7 +83,7 @@ class Labeling:
 class LabelingPredictions:
     """What a net predicts for a labeling; the batch has `image` and `key` (uint32 data of a key)."""
 
-    net: nn.Module
+    net: Network
     labeling: Labeling
 
     def __call__(self, variables: Any, batch: Batch) -> Any:

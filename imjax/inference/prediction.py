@@ -189,7 +189,8 @@ def inconsistency_mask(
     masks = map_images(_disagreement, planes, spec=spec, mask=mask)
     if spec.dims == 3:
         return masks
-    return resize_label(masks[0].astype(np.uint8), size).astype(bool)
+    height, width = size
+    return resize_label(masks[0].astype(np.uint8), (height, width)).astype(bool)
 
 
 def _resized_planes(probabilities: np.ndarray, size: tuple[int, ...]) -> Iterator[np.ndarray]:

@@ -46,7 +46,7 @@ def symmetries(spec: DatasetSpec, size: Size) -> tuple[Symmetry, ...]:
     The image and its mirror image; where up and down do not matter, all eight of a square, or the four that
     keep the sides of an oblong.
     """
-    turns = (0,)
+    turns: tuple[int, ...] = (0,)
     if spec.rotation_invariant:
         turns = (0, 1, 2, 3) if size[0] == size[1] else (0, 2)
     return tuple(Symmetry(turn, mirrored) for turn in turns for mirrored in (False, True))
@@ -138,13 +138,14 @@ class Tiler:
         weight = blending_weights(self.size)[:, :, None]
         total = share = None
         for (top, left), part in parts:
-            if total is None:
+            if total is None or share is None:
                 padded = [max(pair) for pair in zip(canvas, self.size, strict=True)]
                 total = np.zeros((len(part), *padded, part.shape[-1]), np.float32)
                 share = np.zeros((*padded, 1), np.float32)
             area = np.s_[top : top + self.size[0], left : left + self.size[1]]
             total[:, *area] += weight * part
             share[area] += weight
+        assert total is not None and share is not None, "an image has one piece at least"
         total /= share
         return total[:, : canvas[0], : canvas[1]]
 

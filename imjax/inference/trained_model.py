@@ -37,7 +37,7 @@ from imjax.inference.prediction import Prediction, make_prediction
 from imjax.inference.sliding_window import Size, Tiler
 from imjax.models.factory import create_backbone
 from imjax.ops import ensemble
-from imjax.ops.inconsistency import PseudoLabel
+from imjax.ops.inconsistency import PseudoLabels
 from imjax.training.checkpoints import load_nets
 from imjax.training.runtime import NetFunction, Runtime
 
@@ -144,7 +144,7 @@ class TrainedModel:
 
     def pseudo_label(
         self, labeling: Labeling, images: np.ndarray, key: jax.Array, nets: int = 0
-    ) -> PseudoLabel:
+    ) -> PseudoLabels:
         """Pseudo-labels of packed images by a generational method.
 
         Args:
@@ -160,7 +160,7 @@ class TrainedModel:
         # Arrays of a set are plain numbers, as they are cut into batches and padded; a key is its data there.
         examples = {"image": images, "key": np.asarray(keys)}
         function, aggregate = LabelingPredictions(self.net, labeling), LabelingAggregate(labeling)
-        return self.runtime.apply(function, self.nets(nets), examples, aggregate)
+        return PseudoLabels(*self.runtime.apply(function, self.nets(nets), examples, aggregate))
 
     def _label_volumes(self, ensembles: Sequence[Any], images: np.ndarray) -> np.ndarray:
         def label(probabilities: np.ndarray) -> np.ndarray:

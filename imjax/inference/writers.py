@@ -87,7 +87,7 @@ def overlay(spec: DatasetSpec, image: np.ndarray, label: np.ndarray, color: np.n
     """
     base = to_rgb(image)
     if spec.kind == "multilabel":
-        objects = label.any(-1)
+        objects = np.any(label, -1)
     else:
         objects = label > 0 if spec.kind == "binary" or spec.background else np.ones(label.shape, bool)
     mixed = (base.astype(np.uint16) + color + 1) // 2

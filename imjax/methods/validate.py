@@ -9,7 +9,7 @@ from imjax.errors import UserError
 from imjax.methods.registry import GENERATIONAL_METHODS, JOINT_METHODS
 
 
-def check(config: Config) -> None:
+def check_method(config: Config) -> None:
     """Check that the method exists and supports the configuration.
 
     Raises:
@@ -30,7 +30,9 @@ def check(config: Config) -> None:
     else:
         _check_evalnets(config)
     weighting = config.joint.pixel_weighting
-    weighable = [other for other, method in JOINT_METHODS.items() if method.num_pairs(config.joint)]
+    weighable = [
+        method_name for method_name, method in JOINT_METHODS.items() if method.num_pairs(config.joint)
+    ]
     if weighting != "none" and name not in weighable:
         raise UserError(
             f"method {name!r} has no predictions for {weighting!r} to weigh; those have: "
@@ -70,14 +72,14 @@ def _check_joint(config: Config) -> None:
         )
 
 
-def title(config: Config) -> str:
+def run_method(config: Config) -> str:
     """Column `method` of results.csv: the method, and its pixel weighting if any."""
     weighting = config.joint.pixel_weighting
     return config.method if weighting == "none" else f"{config.method}_{weighting}"
 
 
-def start(config: Config) -> str:
+def baseline_method(config: Config) -> str:
     """The method that a run is compared with: where it starts, or the same without pixel weighting."""
     if config.method in GENERATIONAL_METHODS:
         return GENERATIONAL_METHODS[config.method].start
-    return "supervised" if title(config) == config.method else config.method
+    return "supervised" if run_method(config) == config.method else config.method

@@ -121,7 +121,8 @@ class UNetDropout(nn.Module):
                 auxiliary decoders.
         """
         self._check_shape(images)
-        x, features = scale_input(images, self.dtype), []
+        x = scale_input(images, self.dtype)
+        features: list[jax.Array] = []
         for width, dropout in zip(self.features, self.dropouts, strict=True):
             x = max_pool(x) if features else x
             x = Stage(width, dropout, self.momentum, self.dtype, self.convolution)(x, train)

@@ -111,7 +111,7 @@ def add_gaussian_noise(key: PRNGKeyArray, image: Image, sigma: Num[Array, ""] | 
     3.5 σ, and as cheap as uniform noise.
     """
     bits = _bits(key, image)
-    byte_sum = sum((bits >> shift) & 0xFF for shift in (0, 8, 16, 24)).astype(jnp.float32)
+    byte_sum = jnp.asarray(sum((bits >> shift) & 0xFF for shift in (0, 8, 16, 24)), jnp.float32)
     # Each byte has mean 127.5 and variance (256² − 1)/12.
     noise = (byte_sum - 510) / (65535 / 3) ** 0.5
     return jnp.clip(jnp.round(image.astype(jnp.float32) + sigma * noise), 0, 255).astype(jnp.uint8)

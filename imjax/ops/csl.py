@@ -26,7 +26,7 @@ TIE = 1e-6
 """Mean confidences closer than this are equal up to float32 rounding."""
 
 
-def features(
+def reliability_features(
     probabilities: Float[Array, "*px c"],
 ) -> tuple[Float32[Array, "*px"], Float32[Array, "*px"]]:
     """Maximum confidence, 1/c..1, and residual dispersion of each pixel.
@@ -37,10 +37,10 @@ def features(
     """
     p = jax.lax.stop_gradient(probabilities).astype(jnp.float32)
     c = p.shape[-1]
-    other = p.argmax(-1)[..., None] != jnp.arange(c)
+    residual = p.argmax(-1)[..., None] != jnp.arange(c)
     count = max(c - 1, 1)
-    mean = jnp.where(other, p, 0).sum(-1, keepdims=True) / count
-    variance = jnp.where(other, jnp.square(p - mean), 0).sum(-1) / count
+    mean = jnp.where(residual, p, 0).sum(-1, keepdims=True) / count
+    variance = jnp.where(residual, jnp.square(p - mean), 0).sum(-1) / count
     return p.max(-1), jnp.sqrt(variance)
 
 
@@ -68,7 +68,7 @@ def reliability_weights(
         probabilities: of one image or volume; `jax.vmap` for several.
         counted: False for void pixels, which are ignored and weigh 0; None: all pixels count.
     """
-    confidence, dispersion = features(probabilities)
+    confidence, dispersion = reliability_features(probabilities)
     if counted is None:
         counted = jnp.ones(confidence.shape, bool)
 

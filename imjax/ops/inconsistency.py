@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Int32, UInt8
 
 from imjax.ops import morphology
@@ -29,6 +30,15 @@ class PseudoLabel(NamedTuple):
     """Pixels of the IM; multilabel: summed over the channels, so a pixel may count several times."""
     keep: Bool[Array, ""]
     """False: the pair is not used for training."""
+
+
+class PseudoLabels(NamedTuple):
+    """The pseudo-labels of n images on the host; fields as of `PseudoLabel`, with an axis of images first."""
+
+    label: np.ndarray
+    inconsistent: np.ndarray
+    size: np.ndarray
+    keep: np.ndarray
 
 
 def multiclass(labels: UInt8[Array, "n h w"]) -> tuple[UInt8[Array, "h w"], Bool[Array, "h w"]]:

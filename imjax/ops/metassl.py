@@ -28,7 +28,7 @@ def _certainty(probabilities: Array) -> tuple[Array, Array]:
     return p.argmax(-1)[..., None] == jnp.arange(p.shape[-1]), p.max(-1)
 
 
-def regions(
+def assign_regions(
     reference: Float[Array, "*px c"],
     supervised: Float[Array, "*px c"],
     thresholds: Float[Array, " c"],
@@ -89,7 +89,7 @@ def region_loss(
     Args:
         logits: of the supervised prediction; the gradient goes there.
         target: class indices: the reference's classes, or the ground truth of labeled images.
-        region: of each pixel (`regions`).
+        region: of each pixel (`assign_regions`).
         weights: of the regions in the order of `REGIONS` (`region_weights`).
         counted: False for void pixels; a pixel whose target is void (255) is never counted.
     """

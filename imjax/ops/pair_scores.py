@@ -110,7 +110,7 @@ def pair_score(
     return jnp.where(counts, mean, 0).sum() / jnp.maximum(counts.sum(), 1)
 
 
-def copies(
+def count_copies(
     score: Float[Array, ""], min_score: Float[Array, ""] | float, max_score: Float[Array, ""] | float
 ) -> Int32[Array, ""]:
     """Augmented copies of a pair in IM++ and AIM++, 1..5.

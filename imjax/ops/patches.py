@@ -37,7 +37,7 @@ def random_patch(
     starts = jnp.minimum(starts, places - 1)
 
     def part(x: Array) -> Array:
-        rest = x.shape[len(size) :]
-        return jax.lax.dynamic_slice(x, (*starts, *(0 for _ in rest)), (*size, *rest))
+        trailing_axes = x.shape[len(size) :]
+        return jax.lax.dynamic_slice(x, (*starts, *(0 for _ in trailing_axes)), (*size, *trailing_axes))
 
     return part(image), part(label)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Float32
 
 
-def gram(features: Float[Array, "b ..."]) -> Float32[Array, "b b"]:
+def gram_matrix(features: Float[Array, "b ..."]) -> Float32[Array, "b b"]:
     """Gram matrix F Fᵀ of a batch with each row of length 1; F has one flattened sample a row.
 
     Products and sums are float32 whatever the input. A sample of zeros has a row of zeros, and no gradient
@@ -38,7 +38,7 @@ def similarity_loss(first: Float[Array, "b ..."], second: Float[Array, "b ..."])
     Args:
         first, second: features of the same b samples from two nets.
     """
-    first_gram, second_gram = gram(first), gram(second)
+    first_gram, second_gram = gram_matrix(first), gram_matrix(second)
 
     def one_sided(trained: Array, target: Array) -> Array:
         return jnp.square(trained - jax.lax.stop_gradient(target)).mean()

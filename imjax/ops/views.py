@@ -49,7 +49,7 @@ LUMA = (0.299, 0.587, 0.114)
 """Gray of an RGB pixel (ITU-R BT.601)."""
 
 
-def weak(
+def make_weak_view(
     key: PRNGKeyArray,
     image: Image | Volume,
     label: Label | UInt8[Array, "d h w"] | UInt8[Array, "d h w k"],
@@ -70,7 +70,7 @@ def weak(
     """
     if image.ndim == 4:
         slices = _slices_to_channels(image), _slices_to_channels(label)
-        image_view, label_view = weak(
+        image_view, label_view = make_weak_view(
             key, *slices, probabilities, strength, rotation_invariant=rotation_invariant
         )
         return _channels_to_slices(image_view, image.shape), _channels_to_slices(label_view, label.shape)
@@ -80,7 +80,7 @@ def weak(
     return _photometry(photometry_key, moved, probabilities, strength, color=False), geometry.apply(label)
 
 
-def strong(
+def make_strong_view(
     key: PRNGKeyArray, image: Image | Volume, probabilities: AugmentProbabilities, strength: AugmentStrength
 ) -> UInt8[Array, ...]:
     """A strong view: contrast, color jitter, blur and noise; the geometry stays.
@@ -188,13 +188,13 @@ def cutmix_box(key: PRNGKeyArray, shape: tuple[int, ...], probability: Number) -
 
 
 def cutmix(
-    mask: Bool[Array, "*px"], x: Shaped[Array, "*x"], other: Shaped[Array, "*x"]
+    mask: Bool[Array, "*px"], x: Shaped[Array, "*x"], pasted: Shaped[Array, "*x"]
 ) -> Shaped[Array, "*x"]:
-    """`other` inside the mask, `x` outside: for images, labels, weights and probabilities alike.
+    """`pasted` inside the mask, `x` outside: for images, labels, weights and probabilities alike.
 
     The mask has the first axes of `x`: `[h, w]`, of a volume `[d, h, w]`.
     """
-    return jnp.where(mask.reshape(mask.shape + (1,) * (x.ndim - mask.ndim)), other, x)
+    return jnp.where(mask.reshape(mask.shape + (1,) * (x.ndim - mask.ndim)), pasted, x)
 
 
 def gaussian_noise(

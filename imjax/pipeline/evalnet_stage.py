@@ -9,7 +9,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from flax import linen as nn
 
 from imjax import rng
 from imjax.config.schema import Model, freeze
@@ -20,6 +19,7 @@ from imjax.inference.trained_model import TrainedModel
 from imjax.json_io import read_json, write_json
 from imjax.methods.generational import evalnet
 from imjax.models.factory import create_evalnet
+from imjax.models.network import Network
 from imjax.ops import augment
 from imjax.ops.batched_map import map_images
 from imjax.pipeline import training_sets
@@ -56,7 +56,8 @@ def make_pairs(
     for split in ("labeled", "val"):
         make = _pairs_of_ensembles if stage.of == "ensembles" else _pairs_of_candidates
         pairs = make(stage, dataset, models, split)
-        np.savez(out / f"{split}.npz", **pairs)
+        # numpy's stubs take any name for `allow_pickle`.
+        np.savez(out / f"{split}.npz", **pairs)  # type: ignore[arg-type]
         counts[split] = len(pairs["image"])
     monitor.log(f"{counts['labeled']} training pairs, {counts['val']} validation pairs")
     return counts
@@ -191,7 +192,7 @@ def make_evalnet_scorer(
 class EvalNetScores:
     """IoU and detection that an EvalNet gives to pairs; equal ones share compiled programs."""
 
-    net: nn.Module
+    net: Network
 
     def __call__(self, variables: Any, batch: dict[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
         """See `NetFunction`; the batch has `image` and `mask`."""

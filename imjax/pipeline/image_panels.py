@@ -18,7 +18,7 @@ COUNT = 4
 
 
 def write_label_panels(
-    dataset: PackedDataset, pair: inconsistency.PseudoLabel, out: Path, monitor: StageLogger
+    dataset: PackedDataset, pair: inconsistency.PseudoLabels, out: Path, monitor: StageLogger
 ) -> None:
     """Write image, ground truth if any, pseudo-label and inconsistency mask of a few unlabeled images."""
     data, spec = dataset.splits["unlabeled"], dataset.spec
@@ -79,7 +79,8 @@ def write_training_panels(
 
 
 def _write(panels: dict[str, np.ndarray], path: Path, monitor: StageLogger) -> None:
-    np.savez_compressed(path, **panels)
+    # numpy's stubs take any name for `allow_pickle`.
+    np.savez_compressed(path, **panels)  # type: ignore[arg-type]
     monitor.images(panels)
 
 

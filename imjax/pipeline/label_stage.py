@@ -17,7 +17,7 @@ from imjax.log import logger
 from imjax.methods.generational import evalnet
 from imjax.ops import pair_scores
 from imjax.ops.batched_map import map_images
-from imjax.ops.inconsistency import PseudoLabel
+from imjax.ops.inconsistency import PseudoLabels
 from imjax.pipeline import image_panels, training_sets
 from imjax.pipeline.artifacts import ArtifactStore
 from imjax.pipeline.evalnet_stage import make_evalnet_scorer
@@ -93,12 +93,13 @@ def _evalnet_scorer(
     runtime: Runtime,
     skip_first: bool = False,
 ) -> Callable[[training_sets.Pairs], np.ndarray]:
+    assert stage.evalnets is not None, "a stage without EvalNets has nothing scored"
     folder = artifacts.folder(stage.evalnets)
     return make_evalnet_scorer(folder, dataset.spec, runtime, stage.num_evalnets, skip_first)
 
 
 def _scores(
-    stage: LabelStage, dataset: PackedDataset, artifacts: ArtifactStore, runtime: Runtime, pair: PseudoLabel
+    stage: LabelStage, dataset: PackedDataset, artifacts: ArtifactStore, runtime: Runtime, pair: PseudoLabels
 ) -> np.ndarray:
     """Score of each blocked pair, float32 `[n]`: EvalNets', the true one, or nan where copies need none."""
     spec, mask, images = dataset.spec, stage.mask, dataset.splits["unlabeled"].images
@@ -123,7 +124,7 @@ def select_best_masks(
     candidates: Iterable[np.ndarray],
     score_masks: Callable[[training_sets.Pairs], np.ndarray],
     threshold: float,
-) -> tuple[PseudoLabel, np.ndarray]:
+) -> tuple[PseudoLabels, np.ndarray]:
     """The best-scored mask of each image, kept from a score of the threshold on (method `evalnet`).
 
     Args:
@@ -135,28 +136,31 @@ def select_best_masks(
     Returns:
         Pairs with nothing inconsistent, and the scores float32 `[n]`.
     """
-    best = score = None
+    best: np.ndarray | None = None
+    score: np.ndarray | None = None
     for masks in candidates:
         scores = score_masks({"image": images, "label": masks})
-        if best is None:
+        if best is None or score is None:
             best, score = masks.copy(), scores
         else:
             better = scores > score
             best[better], score[better] = masks[better], scores[better]
-    assert best is not None, "no candidate"
+    assert best is not None and score is not None, "no candidate"
     nothing = np.zeros(best.shape[:3], bool)
-    return PseudoLabel(best, nothing, np.zeros(len(best), np.int32), score >= threshold), score
+    return PseudoLabels(best, nothing, np.zeros(len(best), np.int32), score >= threshold), score
 
 
 def _copies(stage: LabelStage, score: np.ndarray) -> np.ndarray:
     """Augmented copies per pair, int32 `[n]`."""
     if stage.copies in ("scored", "oracle"):
-        return np.asarray(jax.vmap(lambda s: pair_scores.copies(s, stage.min_score, stage.max_score))(score))
+        return np.asarray(
+            jax.vmap(lambda s: pair_scores.count_copies(s, stage.min_score, stage.max_score))(score)
+        )
     return np.full(len(score), 1 if stage.copies == "one" else 0, np.int32)
 
 
 def _labeling_metrics(
-    dataset: PackedDataset, pair: PseudoLabel, kept: np.ndarray, score: np.ndarray, copies: np.ndarray
+    dataset: PackedDataset, pair: PseudoLabels, kept: np.ndarray, score: np.ndarray, copies: np.ndarray
 ) -> dict[str, float]:
     """Metrics of a labeling for log, metrics and report; nan where they are undefined.
 
@@ -181,12 +185,12 @@ def _labeling_metrics(
     return metrics
 
 
-def _void(spec: DatasetSpec, pair: PseudoLabel) -> np.ndarray:
+def _void(spec: DatasetSpec, pair: PseudoLabels) -> np.ndarray:
     """Where the nets disagree, bool, to go with labels."""
     return pair.inconsistent[..., None] if spec.kind == "multilabel" else pair.inconsistent
 
 
-def _kept(spec: DatasetSpec, pair: PseudoLabel) -> np.ndarray:
+def _kept(spec: DatasetSpec, pair: PseudoLabels) -> np.ndarray:
     """Labels of the kept pairs, VOID where the nets disagree."""
     return np.where(_void(spec, pair), np.uint8(VOID), pair.label)[pair.keep]
 

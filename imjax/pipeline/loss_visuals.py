@@ -37,8 +37,12 @@ def write(spec: DatasetSpec, visuals: LossVisuals, out: Path, monitor: StageLogg
         "weight of the pixels": _gray(_channel(spec, images["weight"])),
     }
     side = max(images["image"].shape[1:3])
-    maps = {title: _gray(_enlarged(values, side)[None]) for title, values in visuals.similarity_maps.items()}
-    np.savez_compressed(out / "looks.npz", **panels, **maps)
+    maps = {
+        title: _gray(_enlarged(np.asarray(values), side)[None])
+        for title, values in visuals.similarity_maps.items()
+    }
+    # numpy's stubs take any name for `allow_pickle`.
+    np.savez_compressed(out / "looks.npz", **panels, **maps)  # type: ignore[arg-type]
     monitor.images(panels | maps)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from imjax.config.schema import LEVELS, AugmentStrength, Config, Model
 from imjax.methods import validate
@@ -20,7 +21,7 @@ def make_plan(config: Config) -> tuple[Stage, ...]:
     Raises:
         UserError: the method is unknown, or cannot do what it is asked for.
     """
-    validate.check(config)
+    validate.check_method(config)
     if config.method in JOINT_METHODS:
         return (_joint_stage(config),)
     chosen = GENERATIONAL_METHODS[config.method]
@@ -38,8 +39,8 @@ def make_plan(config: Config) -> tuple[Stage, ...]:
 
 def _joint_stage(config: Config) -> JointStage:
     return JointStage(
-        f"train_{validate.title(config)}",
-        validate.title(config),
+        f"train_{validate.run_method(config)}",
+        validate.run_method(config),
         config.method,
         config.joint,
         config.num_nets,
@@ -55,6 +56,7 @@ def _joint_stage(config: Config) -> JointStage:
 def _evalnet_stages(config: Config, chosen: GenerationalMethod, starts: tuple[str, ...]) -> list[Stage]:
     e = config.evalnet
     nets = tuple(f"train_{start}" for start in starts)
+    assert chosen.evalnet_targets != "none", "a method without EvalNets has no such stages"
     pairs = PairsStage("pairs", chosen.evalnet_targets, nets, e.pairs, config.seed)
     model = _model(config, e.width)
     return [pairs, EvalNetStage("evalnet", "pairs", e.num_nets, model, e.train, config.seed)]
@@ -136,9 +138,9 @@ def _generation_stage(config: Config, chosen: GenerationalMethod, generation: in
     )
 
 
-def _train_stage(config: Config, **settings) -> TrainStage:
+def _train_stage(config: Config, **settings: Any) -> TrainStage:
     """A training stage with what all of them share filled in."""
-    shared = dict(
+    shared: dict[str, Any] = dict(
         generation=None,
         pseudo=None,
         originals=False,

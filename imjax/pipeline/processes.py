@@ -29,16 +29,19 @@ def is_running(pid: int) -> bool:
     return True
 
 
-def _is_running_on_windows(pid: int) -> bool:
-    # os.kill would end the process there, whatever the signal.
-    kernel, code = ctypes.windll.kernel32, ctypes.c_ulong()
-    handle = kernel.OpenProcess(QUERY_LIMITED, False, pid)
-    if not handle:
-        return False
-    try:
-        return bool(kernel.GetExitCodeProcess(handle, ctypes.byref(code))) and code.value == STILL_ACTIVE
-    finally:
-        kernel.CloseHandle(handle)
+if sys.platform == "win32":
+    # ctypes has windll there only.
+
+    def _is_running_on_windows(pid: int) -> bool:
+        # os.kill would end the process there, whatever the signal.
+        kernel, code = ctypes.windll.kernel32, ctypes.c_ulong()
+        handle = kernel.OpenProcess(QUERY_LIMITED, False, pid)
+        if not handle:
+            return False
+        try:
+            return bool(kernel.GetExitCodeProcess(handle, ctypes.byref(code))) and code.value == STILL_ACTIVE
+        finally:
+            kernel.CloseHandle(handle)
 
 
 def start_time(pid: int) -> str:

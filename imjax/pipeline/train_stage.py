@@ -56,6 +56,7 @@ def run(
     objective = segmentation_objective(net, dataset.spec, val["image"].shape[1:3])
     phases = [pairs]
     if stage.consistency:
+        assert stage.warm is not None, "the consistency loss continues the training of a net"
         warm = load_stage(artifacts.folder(stage.warm), dataset.spec, runtime).nets(1)
         start = jax.tree.map(lambda leaf: leaf[0], warm)
         objective = _add_consistency(stage.consistency, dataset.spec, objective, net, start)
@@ -187,6 +188,7 @@ def _pseudo_labeled_pairs(
     )  # fmt: skip
     parts = [pairs] if stage.originals else []
     if stage.strength:
+        assert stage.generation is not None, "a baseline has no pseudo-labels"
         key = rng.key(stage.seed, "augment", stage.generation)
         free = dataset.spec.rotation_invariant
         parts.append(training_sets.augmented(pairs, data["copies"][keep], stage.strength, free, key))

@@ -54,8 +54,8 @@ def record(config: Config, packed: PackedDataset, command: Sequence[str]) -> dic
     devices = jax.devices()
     return {
         "config": values,
-        "method": validate.title(config),
-        "start": validate.start(config),
+        "method": validate.run_method(config),
+        "start": validate.baseline_method(config),
         "hash": _hash(result_settings(values)),
         "data": packed.manifest["hash"],
         "spec": dataclasses.asdict(packed.spec),

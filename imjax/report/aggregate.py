@@ -44,7 +44,7 @@ class Spread:
 
 def summarize_seeds(values: Iterable[float | None]) -> Spread | None:
     """Mean and standard deviation of the known values; None if there are none."""
-    known = [float(value) for value in values if not pd.isna(value)]
+    known = [float(value) for value in values if value is not None and not pd.isna(value)]
     if not known:
         return None
     # statistics, not pandas: its sums are exact, so that equal results in another order of runs stay equal.
@@ -253,8 +253,10 @@ def disambiguate_runs(runs: Sequence[RunRecord]) -> list[RunRecord]:
         affected = {run.method} | (differing & set(run.results["method"])) if text else set()
         variants = {method: names.variant_name(method, text) for method in affected}
         results = run.results.assign(method=run.results["method"].replace(variants))
-        changes = {"variant_names": variants, "variant_keys": frozenset(keys[run.method])}
-        renamed.append(dataclasses.replace(run, results=results, **changes))
+        variant_keys = frozenset(keys[run.method])
+        renamed.append(
+            dataclasses.replace(run, results=results, variant_names=variants, variant_keys=variant_keys)
+        )
     return renamed
 
 

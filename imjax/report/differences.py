@@ -19,7 +19,8 @@ HASH_DIGITS = 12
 def tabulate_differences(runs: Sequence[RunRecord]) -> Table | None:
     """A line per key and value, with the runs that have it; None where the dataset's runs do not differ."""
     flats = [_flatten_record(run) for run in runs]
-    rows, breaks = [], set()
+    rows: list[tuple[str, str, str]] = []
+    breaks = set()
     for key in sorted(set().union(*flats), key=lambda key: (key.startswith("("), key)):
         groups: dict[str, list[RunRecord]] = {}
         for run, flat in zip(runs, flats, strict=True):

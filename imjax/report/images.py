@@ -47,7 +47,8 @@ def build_stage_strips(run: RunRecord, count: int) -> tuple[list[Strip], list[St
 
     Next to an unlabeled image and its ground truth is the prediction of the last generation, if known.
     """
-    labeling, training, final = [], [], {}
+    labeling, training = [], []
+    final: Panels = {}
     for stage in run.stages:
         if stage.name.startswith("label_"):
             labeling.append((f"gen. {stage.name.removeprefix('label_g')}", stage.load_panels()))

@@ -125,8 +125,8 @@ def _describe_dataset(runs: Sequence[RunRecord]) -> dict[str, Any]:
 def _has_row_per_method(entries: Sequence[Entry]) -> bool:
     """Whether the chart has a row per method, and not generations on the x axis."""
     # LDT, ALDT and FDT alone are horizontal lines in the IM paper's figure.
-    other = any(entry.method not in plots.LINE_STYLES for entry in entries)
-    return other and all(entry.generation is None for entry in entries)
+    unstyled = any(entry.method not in plots.LINE_STYLES for entry in entries)
+    return unstyled and all(entry.generation is None for entry in entries)
 
 
 def _describe_pseudo_labels(spec: DatasetSpec, runs: Sequence[RunRecord]) -> list[dict[str, Any]]:
@@ -144,7 +144,7 @@ def _describe_pseudo_labels(spec: DatasetSpec, runs: Sequence[RunRecord]) -> lis
 
 def _describe_run(run: RunRecord, runs: Sequence[RunRecord], num_images: int) -> dict[str, Any]:
     """What the page shows of one run; without images and learning curves where `num_images` is 0."""
-    titles = [names.run_title(other.method, other.spec.title, other.seed) for other in runs]
+    titles = [names.run_title(peer.method, peer.spec.title, peer.seed) for peer in runs]
     title = names.run_title(run.method, run.spec.title, run.seed)
     labeling, training = images.build_stage_strips(run, num_images) if num_images else ([], [])
     return {

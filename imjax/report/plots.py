@@ -13,6 +13,7 @@ import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
+from matplotlib.typing import RcKeyType
 
 from imjax.data.spec import DatasetSpec
 from imjax.report import names, pseudo_labels
@@ -23,7 +24,7 @@ from imjax.report.pseudo_labels import SPLITS, MaskSizes
 # Of Okabe & Ito's palette, which stays distinct for color-blind readers.
 BLUE, VERMILLION, GREEN = "#0072B2", "#D55E00", "#009E73"
 
-STYLE: dict[str, Any] = {
+STYLE: dict[RcKeyType, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "imjax",
     "font.family": "sans-serif",
@@ -39,9 +40,9 @@ STYLE: dict[str, Any] = {
     "lines.linewidth": 1.8,
     "lines.markersize": 5,
 }
-LEGEND = {"loc": "outside upper left", "ncols": 3}
+LEGEND: dict[str, Any] = {"loc": "outside upper left", "ncols": 3}
 WIDE_LEGEND = LEGEND | {"columnspacing": 1.2, "handlelength": 2.6}
-CANDIDATE_POINTS = {"s": 18, "alpha": 0.35, "linewidths": 0}
+CANDIDATE_POINTS: dict[str, Any] = {"s": 18, "alpha": 0.35, "linewidths": 0}
 
 NO_GENERATION_X = -1
 """Where the standard deviations of methods without generations are drawn."""
@@ -166,15 +167,14 @@ def plot_generations(results: DatasetResults) -> Chart:
 
 def _finish_generations(figure: Figure, axes: Any, metric: str, curves: dict[str, list[Entry]]) -> None:
     """Axes and legend."""
-    last = max((entry.generation for group in curves.values() for entry in group), default=0)
+    last = max((entry.generation or 0 for group in curves.values() for entry in group), default=0)
     axes.set_xticks([NO_GENERATION_X, *range(last + 1)], ["no gen.", *map(str, range(last + 1))])
     axes.set_xlim(NO_GENERATION_X - 0.35, last + 0.35)
     axes.set_xlabel("generation")
     axes.set_ylabel(f"test {metric}")
     handles, labels = axes.get_legend_handles_labels()
     if any(line.get_markerfacecolor() == "none" for line in axes.lines):
-        hollow = {"marker": "o", "color": "#777777", "markerfacecolor": "none", "linestyle": ""}
-        handles.append(Line2D([], [], **hollow))
+        handles.append(Line2D([], [], marker="o", color="#777777", markerfacecolor="none", linestyle=""))
         labels.append("hollow: published")
     figure.legend(handles, labels, **WIDE_LEGEND)
 
@@ -195,17 +195,18 @@ def _draw_curve(
     axes: Any, results: DatasetResults, entries: Sequence[Entry], style: LineStyle, offset: float
 ) -> None:
     """A method with generations: a line through them."""
-    known = [(e.generation + offset, best) for e in entries if (best := e.best(results.metric))]
+    positions = {e.generation + offset: e for e in entries if e.generation is not None}
+    known = [(x, best) for x, entry in positions.items() if (best := entry.best(results.metric))]
     x, y = [x for x, _ in known], [best.mean for _, best in known]
     axes.plot(x, y, label=_label_method(entries), **style.line)
     if any(best.sd is not None for _, best in known):
         bars = [best.sd or 0 for _, best in known]
         axes.errorbar(x, y, bars, color=style.color, fmt="none", capsize=2, elinewidth=1)
     # Only the generations there are: a run of two need not show the paper's five.
-    references = {e.generation + offset: results.published_value(e.method, e.generation) for e in entries}
-    references = {x: value for x, value in references.items() if value is not None}
-    if references:
-        axes.plot(list(references), list(references.values()), **style.hollow)
+    references = [(x, results.published_value(e.method, e.generation)) for x, e in positions.items()]
+    published = {x: value for x, value in references if value is not None}
+    if published:
+        axes.plot(list(published), list(published.values()), **style.hollow)
 
 
 def _label_method(entries: Sequence[Entry]) -> str:
@@ -232,8 +233,8 @@ def plot_methods(results: DatasetResults) -> Chart:
             candidates = entry.candidates(metric)
             axes.scatter(candidates, [row] * len(candidates), color=BLUE, **CANDIDATE_POINTS)
             if best := entry.best(metric):
-                bars = {"xerr": [best.sd or 0], "fmt": "o", "markersize": 6, "capsize": 3}
-                axes.errorbar([best.mean], [row], color=BLUE, **bars)
+                bars = [best.sd or 0]
+                axes.errorbar([best.mean], [row], xerr=bars, color=BLUE, fmt="o", markersize=6, capsize=3)
             reference = results.published_value(entry.method, None)
             if reference is not None:
                 axes.plot([reference], [row], "o", color="#777777", markerfacecolor="none", markersize=7)
@@ -380,9 +381,9 @@ def _draw_members(
 ) -> None:
     """One line per member over epochs, with a dot at its best epoch; `key` is (split, name)."""
     epoch_length = _steps_per_epoch(scalars)
-    lines: dict[int | None, dict[float, float]] = {}
+    lines: dict[int, dict[float, float]] = {}
     for scalar in scalars:
-        if (scalar.split, scalar.name) == key:
+        if (scalar.split, scalar.name) == key and scalar.member is not None and scalar.value is not None:
             lines.setdefault(scalar.member, {})[scalar.step / epoch_length] = scalar.value
     select = min if key[1] in names.DESCENDING else max
     for member, line in lines.items():

@@ -80,7 +80,9 @@ def tabulate_masks(sizes: Sequence[MaskSizes]) -> Table:
 
 
 def _format_size(pixels: Spread | None, share: Spread | None) -> str:
-    return NONE if pixels is None else f"{pixels.mean:,.0f} ({100 * share.mean:.1f} %)"
+    if pixels is None or share is None:
+        return NONE
+    return f"{pixels.mean:,.0f} ({100 * share.mean:.1f} %)"
 
 
 def _format_percent(value: Spread | None) -> str:

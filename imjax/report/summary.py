@@ -31,7 +31,8 @@ def write_sentences(results: DatasetResults) -> list[str]:
             return [f"{_describe_entry(results, entry)}." for entry in plain]
         return [_compare_entry(results, entry, plain) for entry in generational]
     select = min if metric in names.DESCENDING else max
-    best = select(fair, key=lambda entry: entry.best(metric).mean)
+    means = [(spread.mean, entry) for entry in fair if (spread := entry.best(metric))]
+    _, best = select(means, key=lambda pair: pair[0])
     references = {ALL_LABELS, *find_baselines(results.runs, best.method)}
     compared = [e for e in plain if names.base_name(e.method) in references or e.method in references]
     return [f"Best of {len(methods)} methods: {_compare_entry(results, best, compared)}"]
@@ -45,12 +46,12 @@ def _compare_entry(results: DatasetResults, entry: Entry, references: Sequence[E
     baselines = find_baselines(results.runs, entry.method)
     for reference in references:
         gap = results.gap(entry.method, entry.generation, reference.method)
-        if gap and reference.method != entry.method:
+        level = reference.best(results.metric)
+        if gap and level and reference.method != entry.method:
             title = names.method_title(reference.method)
             title += ", its baseline" if baselines == [reference.method] else ""
             title += ", all labels" if names.base_name(reference.method) == ALL_LABELS else ""
-            value = format_metric(reference.best(results.metric).mean, 3)
-            parts.append(f"{format_delta(gap.mean)} against {title} ({value})")
+            parts.append(f"{format_delta(gap.mean)} against {title} ({format_metric(level.mean, 3)})")
     return "; ".join(parts) + "."
 
 

@@ -116,14 +116,14 @@ def tabulate_gaps(results: DatasetResults) -> Table | None:
     rows = []
     for method, baseline in [(m, b) for m in methods for b in find_baselines(results.runs, m)]:
         gaps = {generation: results.gap(method, generation, baseline) for generation in (None, *generations)}
-        if any(gaps.values()):
-            last = [generation for generation, gap in gaps.items() if gap][-1]
+        if known := [(generation, gap) for generation, gap in gaps.items() if gap]:
+            last, last_gap = known[-1]
             upper, lower = results.published_value(method, last), results.published_value(baseline, None)
             reference = None if upper is None or lower is None else upper - lower
             title = f"{names.method_title(baseline)} → {names.entry_title(method, last)}"
             title += ON_TEST if any(e.ranked_on_test for e in results.entries if e.method == method) else ""
-            delta = _format_difference(gaps[last], reference)
-            cells = [format_delta(gaps[last]), format_delta(reference), delta, str(gaps[last].n)]
+            delta = _format_difference(last_gap, reference)
+            cells = [format_delta(last_gap), format_delta(reference), delta, str(last_gap.n)]
             rows.append((title, *cells, *(format_delta(gaps[generation]) for generation in generations)))
     if not rows:
         return None
@@ -163,7 +163,8 @@ def _find_best(values: Sequence[Spread | None], metric: str) -> list[int]:
 def tabulate_classes(results: DatasetResults) -> Table | None:
     """IoU of each class over all test images together; None where there are no values per class."""
     spec, entries = results.spec, results.entries
-    rows, colors, best = [], [], set()
+    rows: list[tuple[str, ...]] = []
+    colors, best = [], set()
     if len({entry.method for entry in entries if entry.generation is not None}) > 1:
         # Every generation of several methods would make dozens of columns.
         entries = tuple({entry.method: entry for entry in entries}.values())

@@ -34,7 +34,7 @@ class Checkpoints:
         self._folder = folder.absolute()
         self._folder.mkdir(parents=True, exist_ok=True)
         self._saved: int | None = None
-        self._manager = None
+        self._manager: Any = None
         if distributed.is_first():
             options = ocp.CheckpointManagerOptions(
                 max_to_keep=2, create=False, multiprocessing_options=distributed.first_process_only()
@@ -53,7 +53,7 @@ class Checkpoints:
         self._saved, saved = distributed.broadcast_from_first(found)
         if self._saved is None:
             return 0, state
-        return self._saved, members.shard(tree.unflatten(saved[name] for name in _named(leaves)))
+        return self._saved, members.shard(jax.tree.unflatten(tree, [saved[name] for name in _named(leaves)]))
 
     def _newest(self, like: dict[str, np.ndarray]) -> tuple[int | None, dict[str, np.ndarray] | None]:
         """The newest step that can be read; damaged ones are said, and removed to be saved anew."""
@@ -137,7 +137,8 @@ def load_nets(folder: Path) -> Any:
 def _checksum(named: dict[str, np.ndarray]) -> np.ndarray:
     value = 0
     for name in sorted(named):
-        value = zlib.crc32(np.ascontiguousarray(named[name]), value)
+        # numpy declares arrays to be buffers from Python 3.12 on only.
+        value = zlib.crc32(np.ascontiguousarray(named[name]), value)  # type: ignore[arg-type]
     return np.array(value, np.uint32)
 
 

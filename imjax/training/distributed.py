@@ -115,7 +115,7 @@ def gather(tree: Tree) -> Tree:
         start, end = end, end + leaf.nbytes
         parts = [np.frombuffer(part[start:end].tobytes(), leaf.dtype).reshape(leaf.shape) for part in rows]
         gathered.append(np.concatenate(parts))
-    return shape.unflatten(gathered)
+    return jax.tree.unflatten(shape, gathered)
 
 
 def broadcast_from_first(value: Any) -> Any:

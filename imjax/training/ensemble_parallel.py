@@ -113,8 +113,8 @@ class Members:
         """Chunks → numpy leaves `[count, ...]` without padding; every process must call it."""
 
         def concatenate(*leaves):
-            leaves = [np.asarray(leaf) for leaf in leaves]
-            return np.concatenate([leaf.reshape(-1, *leaf.shape[2:]) for leaf in leaves])[: len(self._own)]
+            arrays = [np.asarray(leaf) for leaf in leaves]
+            return np.concatenate([array.reshape(-1, *array.shape[2:]) for array in arrays])[: len(self._own)]
 
         own = jax.tree.map(concatenate, *chunks)
         # Processes with fewer members pad, so that all have equal shapes; the padding comes last.

@@ -30,7 +30,7 @@ def figures(
     """
     if spec.counts_cells:
         # As the truth is: a disc at each mark (methods.md 1.10).
-        prediction = cell_count.redraw(prediction)
+        prediction = cell_count.redraw_positions(prediction)
     # Many images at once, but only one volume: a set of those would need gigabytes.
     batch = 64 if spec.dims == 2 else 1
     found = metrics.summarize(spec, map_images(_confusion, truth, prediction, batch=batch, spec=spec))
@@ -105,11 +105,11 @@ def _compare(truth: np.ndarray, prediction: np.ndarray) -> dict[str, float]:
     both, either = (truth & prediction).sum(), (truth | prediction).sum()
     if not either:
         return {}
-    apart = surface_distance.distances(truth=truth, prediction=prediction)
+    apart = surface_distance.measure_distances(truth=truth, prediction=prediction)
     return {"dice": 2 * both / (both + either), "iou": both / either, **apart._asdict()}
 
 
 def _confusion(truth: jax.Array, prediction: jax.Array, *, spec: DatasetSpec) -> jax.Array:
     if spec.kind == "multilabel":
         return metrics.channel_confusion(truth=truth, prediction=prediction)
-    return metrics.confusion(truth=truth, prediction=prediction, classes=max(spec.outputs, 2))
+    return metrics.confusion_matrix(truth=truth, prediction=prediction, classes=max(spec.outputs, 2))

@@ -120,13 +120,15 @@ def fit(
     end_phase = _make_end_phase(objective, members, programs, val, eval_batch_size, stage, stage_logger, drop)
     # The first phase's stream has the stage's bare name, as stages of one phase have it.
     streams = [f"{stage}/{number}" if number else stage for number in range(len(train))]
-    orders = [s.shuffled(seed, name, options.batch_size) for s, name in zip(train, streams, strict=True)]
+    orders: list[Any] = [
+        s.shuffled(seed, name, options.batch_size) for s, name in zip(train, streams, strict=True)
+    ]
     total = options.epochs * sum(steps)
     with stage_logger.stage_progress(first, total, members.count * options.batch_size) as progress:
         for phase in _remaining_phases(options.epochs, tuple(objective.losses), steps, first):
-            batches = train[phase.index].batches(orders[phase.index], phase.own_steps)
+            batches = train[phase.number].batches(orders[phase.number], phase.own_steps)
             for done, batch in enumerate(batches, phase.end - len(phase.own_steps) + 1):
-                state = programs.train_step[phase.index](state, batch, keys)
+                state = programs.train_step[phase.number](state, batch, keys)
                 if done % SYNC_STEPS == 0:
                     # Dispatch is asynchronous: without this the progress would show queued steps as done.
                     jax.block_until_ready(state)
@@ -139,8 +141,10 @@ def fit(
                 if done < total and stage_logger.stopping():
                     checkpoints.save(done, members, state, wait=True)
                     raise Stopped(f"saved stage {stage} at step {done} of {total}")
-    *final, bad = members.gather([(s.best, s.best_value, s.best_epoch, s.bad_step) for s in state])
-    return TrainResult(*final, bad >= 0, objective.larger_is_better)
+    best, value, epoch, bad = members.gather(
+        [(s.best, s.best_value, s.best_epoch, s.bad_step) for s in state]
+    )
+    return TrainResult(best, value, epoch, bad >= 0, objective.larger_is_better)
 
 
 class _Phase(NamedTuple):
@@ -148,8 +152,8 @@ class _Phase(NamedTuple):
 
     epoch: int
     """From 1."""
-    index: int
-    """Of the phase within an epoch."""
+    number: int
+    """Of the phase within an epoch, from 0."""
     loss: str
     """Name of the phase's loss."""
     own_steps: range
@@ -166,13 +170,13 @@ def _remaining_phases(
     """Phases of all epochs in order, without the first `first` steps."""
     end = 0
     for epoch in range(epochs):
-        for index, (loss, count) in enumerate(zip(losses, steps, strict=True)):
+        for number, (loss, count) in enumerate(zip(losses, steps, strict=True)):
             end += count
             left = min(count, end - first)
             if left > 0:
                 # Each phase's data order counts its own steps only, whatever the other phases take.
                 own_end = (epoch + 1) * count
-                yield _Phase(epoch + 1, index, loss, range(own_end - left, own_end), count, end)
+                yield _Phase(epoch + 1, number, loss, range(own_end - left, own_end), count, end)
 
 
 class _Programs(NamedTuple):

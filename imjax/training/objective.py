@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from flax import linen as nn
 
 from imjax import losses
 from imjax.data.spec import VOID, DatasetSpec, LabelKind
 from imjax.evaluation import metrics
+from imjax.models.network import Network
 from imjax.ops.ensemble import probabilities
 
 Variables = dict[str, Any]
@@ -75,12 +75,12 @@ def loss_and_grad(loss_fn: LossFn, variables: Variables, batch: Batch, key: jax.
     return jax.value_and_grad(of_params, has_aux=True)(variables["params"])
 
 
-def predict(net: nn.Module, variables: Variables, *inputs: jax.Array) -> Any:
+def predict(net: Network, variables: Variables, *inputs: jax.Array) -> Any:
     """The net's outputs with its running batch statistics."""
     return net.apply(variables, *inputs)
 
 
-def _forward_train(net: nn.Module, variables: Variables, key: jax.Array, *inputs: jax.Array) -> tuple:
+def _forward_train(net: Network, variables: Variables, key: jax.Array, *inputs: jax.Array) -> tuple:
     outputs, changed = net.apply(
         variables, *inputs, train=True, mutable=["batch_stats"], rngs={"dropout": key}
     )
@@ -114,7 +114,7 @@ def validation_metrics(
 
 
 @functools.lru_cache(maxsize=8)
-def segmentation_objective(net: nn.Module, spec: DatasetSpec, size: tuple[int, int]) -> Objective:
+def segmentation_objective(net: Network, spec: DatasetSpec, size: tuple[int, int]) -> Objective:
     """Supervised segmentation: `image` uint8 `[b, h, w, c]`, `label` uint8 as `DatasetSpec` says.
 
     `size` is (h, w) of the images that initialize the net. Loss: cross-entropy (multiclass) or MSE on the
@@ -143,7 +143,7 @@ def segmentation_objective(net: nn.Module, spec: DatasetSpec, size: tuple[int, i
 
 
 def with_consistency_phase(
-    objective: Objective, net: nn.Module, kind: LabelKind, start: Variables, views: Callable
+    objective: Objective, net: Network, kind: LabelKind, start: Variables, views: Callable
 ) -> Objective:
     """A supervised objective with a second phase in every epoch: the consistency loss (arXiv 2401.14387).
 
@@ -178,7 +178,7 @@ def with_consistency_phase(
 
 
 @functools.lru_cache(maxsize=8)
-def evalnet_objective(net: nn.Module, spec: DatasetSpec, size: tuple[int, int]) -> Objective:
+def evalnet_objective(net: Network, spec: DatasetSpec, size: tuple[int, int]) -> Objective:
     """EvalNet: the IoU of a mask from image and mask (arXiv 2401.14387).
 
     Batches: `image` uint8 `[b, h, w, c]`, `mask` uint8, `iou` and `detection` float32 `[b, k]`. Binary nets

@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, overload
 
 import jax
 import numpy as np
@@ -59,9 +59,13 @@ class Runtime:
         )
         return place_members(count, chunk, self.member_execution == "sequential")
 
-    def load(
-        self, examples: Examples | dict[str, Examples], members: Members
-    ) -> EnsembleLoader | PairedLoader:
+    @overload
+    def load(self, examples: Examples, members: Members) -> EnsembleLoader: ...
+
+    @overload
+    def load(self, examples: dict[str, Examples], members: Members) -> PairedLoader: ...
+
+    def load(self, examples: Any, members: Members) -> EnsembleLoader | PairedLoader:
         """Examples for members, on the device where they fit; several sets by name share every batch."""
         if is_paired(examples):
             return PairedLoader({name: self._load(part, members) for name, part in examples.items()})

@@ -23,7 +23,7 @@ MEMORY = 0.85
 
 
 @dataclasses.dataclass
-class _Going:
+class _ActiveRun:
     """A run in a process of its own."""
 
     point: SweepRun
@@ -50,7 +50,7 @@ class _Place(NamedTuple):
         return variables
 
 
-def run(points: Sequence[SweepRun], jobs: int = 0) -> list[SweepRun]:
+def run_sweep(points: Sequence[SweepRun], jobs: int = 0) -> list[SweepRun]:
     """Run the points that are not finished; returns those that failed.
 
     Args:
@@ -63,31 +63,31 @@ def run(points: Sequence[SweepRun], jobs: int = 0) -> list[SweepRun]:
         Stopped: a run was stopped from outside; all have saved themselves.
         KeyboardInterrupt: Ctrl-C or, where the caller makes it one, SIGTERM; all have saved themselves.
     """
-    free, board = _places(jobs), StatusTable(points)
+    free, table = _list_places(jobs), StatusTable(points)
     waiting, failed = [], []
     for point in points:
-        if run_status.finished(point):
-            board.set(point, "finished", "before")
+        if run_status.is_finished(point):
+            table.set_state(point, "finished", "before")
         else:
             waiting.append(point)
-    going: list[_Going] = []
-    with _saving(going, board):
-        while waiting or going:
+    active: list[_ActiveRun] = []
+    with _save_on_exit(active, table):
+        while waiting or active:
             while waiting and free:
-                point = _next(waiting, going)
+                point = _choose_next(waiting, active)
                 waiting.remove(point)
-                going.append(_start(point, points, free.pop(0), board))
-            board.draw()
+                active.append(_start_run(point, points, free.pop(0), table))
+            table.draw()
             time.sleep(POLL_SECONDS)
-            for one in [one for one in going if one.process.poll() is not None]:
-                going.remove(one)
-                free.append(one.place)
-                if not _ended(one, board):
-                    failed.append(one.point)
+            for run in [run for run in active if run.process.poll() is not None]:
+                active.remove(run)
+                free.append(run.place)
+                if not _check_end(run, table):
+                    failed.append(run.point)
     return [point for point in points if point in failed]
 
 
-def gpus() -> list[str]:
+def list_gpus() -> list[str]:
     """GPUs that runs may have, as CUDA_VISIBLE_DEVICES names them.
 
     That variable is believed where it is set, else nvidia-smi is asked. JAX is not: it would take hold of
@@ -100,35 +100,35 @@ def gpus() -> list[str]:
     if (platforms and not {"cuda", "gpu"} & set(platforms.split(","))) or not shutil.which("nvidia-smi"):
         return []
     query = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
-    asked = subprocess.run(query, capture_output=True, text=True)
-    return asked.stdout.split() if asked.returncode == 0 else []
+    answer = subprocess.run(query, capture_output=True, text=True)
+    return answer.stdout.split() if answer.returncode == 0 else []
 
 
-def _places(jobs: int) -> list[_Place]:
+def _list_places(jobs: int) -> list[_Place]:
     """Where runs can go at the same time, every GPU once before one is named again."""
     if jobs < 0:
         raise UserError(f"--jobs={jobs}: expected 0 or more; without the flag it is one run per GPU")
-    found = gpus()
-    if not found:
+    names = list_gpus()
+    if not names:
         return [_Place(None)] * max(jobs, 1)
-    count = jobs or len(found)
-    share = MEMORY / -(-count // len(found))
-    return [_Place(found[i % len(found)], share) for i in range(count)]
+    count = jobs or len(names)
+    share = MEMORY / -(-count // len(names))
+    return [_Place(names[i % len(names)], share) for i in range(count)]
 
 
-def _next(waiting: Sequence[SweepRun], going: Sequence[_Going]) -> SweepRun:
+def _choose_next(waiting: Sequence[SweepRun], active: Sequence[_ActiveRun]) -> SweepRun:
     """The first point that begins unlike all that are going, since they would make the same stage twice."""
-    begun = [run_status.beginning(one.point) for one in going]
-    fresh = (point for point in waiting if not begun or run_status.beginning(point) not in begun)
-    return next(fresh, waiting[0])
+    started = [run_status.first_stage_key(run.point) for run in active]
+    unshared = (point for point in waiting if not started or run_status.first_stage_key(point) not in started)
+    return next(unshared, waiting[0])
 
 
-def _start(point: SweepRun, points: Sequence[SweepRun], place: _Place, board: StatusTable) -> _Going:
-    reusable = run_status.begun(run_status.relatives(point, points))
+def _start_run(point: SweepRun, points: Sequence[SweepRun], place: _Place, table: StatusTable) -> _ActiveRun:
+    reusable = run_status.select_started(run_status.find_related_folders(point, points))
     point.workdir.mkdir(parents=True, exist_ok=True)
-    with run_status.log(point).open("a", encoding="utf-8") as log:
+    with run_status.log_path(point).open("a", encoding="utf-8") as log:
         process = subprocess.Popen(
-            run_status.command(point, reusable),
+            run_status.build_command(point, reusable),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -136,40 +136,40 @@ def _start(point: SweepRun, points: Sequence[SweepRun], place: _Place, board: St
             # A group of its own: Ctrl-C reaches this process only, which lets the run save itself.
             process_group=0,
         )
-    board.set(point, "running", f"see {run_status.log(point)}")
-    return _Going(point, process, place)
+    table.set_state(point, "running", f"see {run_status.log_path(point)}")
+    return _ActiveRun(point, process, place)
 
 
-def _ended(one: _Going, board: StatusTable) -> bool:
+def _check_end(run: _ActiveRun, table: StatusTable) -> bool:
     """Whether a run that ended is finished; raises `Stopped` where somebody stopped it."""
-    code = one.process.returncode
-    if run_status.finished(one.point) and not code:
-        board.set(one.point, "finished")
+    code = run.process.returncode
+    if run_status.is_finished(run.point) and not code:
+        table.set_state(run.point, "finished")
         return True
     if code in (0, 130):
-        board.set(one.point, "stopped")
-        raise Stopped(f"in {one.point.name}")
-    board.set(one.point, "FAILED", f"with exit code {code}")
+        table.set_state(run.point, "stopped")
+        raise Stopped(f"in {run.point.name}")
+    table.set_state(run.point, "FAILED", f"with exit code {code}")
     return False
 
 
 @contextlib.contextmanager
-def _saving(going: list[_Going], board: StatusTable) -> Iterator[None]:
+def _save_on_exit(active: list[_ActiveRun], table: StatusTable) -> Iterator[None]:
     """On the way out let the runs that are going save themselves; at a second Ctrl-C end them."""
     try:
         yield
     except (KeyboardInterrupt, Stopped):
-        for one in going:
-            one.process.send_signal(signal.SIGTERM)
-            board.set(one.point, "saving")
-        board.draw()
+        for run in active:
+            run.process.send_signal(signal.SIGTERM)
+            table.set_state(run.point, "saving")
+        table.draw()
         try:
-            for one in going:
-                one.process.wait()
-                board.set(one.point, "stopped")
+            for run in active:
+                run.process.wait()
+                table.set_state(run.point, "stopped")
         except KeyboardInterrupt:
-            for one in going:
-                one.process.kill()
+            for run in active:
+                run.process.kill()
         raise
     finally:
-        board.draw()
+        table.draw()

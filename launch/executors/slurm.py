@@ -27,7 +27,7 @@ from launch.progress_table import StatusTable
 
 JOB = "slurm.json"
 """In a run's folder: the job that was given it last."""
-OWN = ".slurm"
+SUBMITIT_FOLDER = ".slurm"
 """In the sweep's root: what submitit hands to the jobs, and what they print before their run does."""
 POLL_SECONDS = 2.0
 SETTLE_SECONDS = 30
@@ -39,12 +39,13 @@ TIMEOUTS = 100
 DEFAULTS = {"time": 240, "job_name": "imjax", "requeue": True, "cpus_per_task": 4}
 NUMBERS = ("time", "nodes", "ntasks_per_node", "array_parallelism")
 """Options that submitit reads itself; all others are sbatch's."""
-DEAD = {"FAILED", "CANCELED", "TIMEOUT", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE"}
+# CANCELLED is Slurm's own spelling.
+DEAD = {"FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE"}
 DONE = {"COMPLETED", "PREEMPTED", "NODE_FAIL"}
-"""States of jobs that are over; see `_Job.see`."""
+"""States of jobs that are over; see `_Job.update`."""
 
 
-def run(points: Sequence[SweepRun], root: Path, options: Sequence[str]) -> list[SweepRun]:
+def run_sweep(points: Sequence[SweepRun], root: Path, options: Sequence[str]) -> list[SweepRun]:
     """Run the points that are not finished, and wait for them; returns those that failed.
 
     Args:
@@ -57,22 +58,22 @@ def run(points: Sequence[SweepRun], root: Path, options: Sequence[str]) -> list[
         UserError: no Slurm here, or an option is refused.
         Stopped: by Ctrl-C; the jobs go on.
     """
-    executor, board = _executor(root, options), StatusTable(points)
-    queue, jobs, fresh = _queue() or {}, [], []
+    executor, table = _make_executor(root, options), StatusTable(points)
+    queue, jobs, fresh = _query_queue() or {}, [], []
     for point in points:
-        name = _name(point)
-        if run_status.finished(point):
-            board.set(point, "finished", "before")
+        name = _read_job_name(point)
+        if run_status.is_finished(point):
+            table.set_state(point, "finished", "before")
         elif queue.get(name, "COMPLETED") not in DEAD | DONE:
             jobs.append(_Job(name, point))
-            board.set(point, "waiting", f"for job {name}, submitted before")
+            table.set_state(point, "waiting", f"for job {name}, submitted before")
         else:
             fresh.append(point)
-    for name, point in _submit(executor, fresh, points):
+    for name, point in _submit_array(executor, fresh, points):
         jobs.append(_Job(name, point))
-        board.set(point, "waiting", f"for job {name}")
+        table.set_state(point, "waiting", f"for job {name}")
     try:
-        failed = _watch(jobs, board, root)
+        failed = _watch_jobs(jobs, table, root)
     except KeyboardInterrupt:
         arrays = " ".join(sorted({job.name.partition("_")[0] for job in jobs}))
         raise Stopped(f"the jobs go on by themselves, `scancel {arrays}` ends them") from None
@@ -84,14 +85,14 @@ class Task:
     """What a job does: one run, in a process of its own. submitit pickles it and calls it in the job."""
 
     point: SweepRun
-    relatives: list[Path]
+    related_folders: list[Path]
 
     def __call__(self) -> None:
         """Run until it is finished; raises RuntimeError where it fails."""
         self.point.workdir.mkdir(parents=True, exist_ok=True)
-        with run_status.log(self.point).open("a", encoding="utf-8") as log:
+        with run_status.log_path(self.point).open("a", encoding="utf-8") as log:
             self._process = subprocess.Popen(
-                run_status.command(self.point, run_status.begun(self.relatives)),
+                run_status.build_command(self.point, run_status.select_started(self.related_folders)),
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 # Slurm's warning goes to every process of the job; this one turns it into SIGTERM.
@@ -99,12 +100,12 @@ class Task:
             )
             code = self._process.wait()
         # Of a run on several hosts the first process writes the report; the others have nothing to show.
-        if not code and (run_status.finished(self.point) or int(os.environ.get("SLURM_PROCID", 0))):
+        if not code and (run_status.is_finished(self.point) or int(os.environ.get("SLURM_PROCID", 0))):
             return
         if code in (0, 130):
             # Slurm stopped the run and will stop this process: one that returned would count as done.
             time.sleep(SAVE_SECONDS)
-        raise RuntimeError(f"exit code {code}, see {run_status.log(self.point)}")
+        raise RuntimeError(f"exit code {code}, see {run_status.log_path(self.point)}")
 
     def checkpoint(self) -> submitit.helpers.DelayedSubmission:
         """At Slurm's warning: let the run save itself; returns what the job does next time."""
@@ -112,27 +113,28 @@ class Task:
         # Not Popen.wait: this runs inside a signal handler, and who was interrupted holds its lock.
         with contextlib.suppress(ChildProcessError):
             os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
-        return submitit.helpers.DelayedSubmission(Task(self.point, self.relatives))
+        return submitit.helpers.DelayedSubmission(Task(self.point, self.related_folders))
 
 
-def _executor(root: Path, options: Sequence[str]) -> submitit.SlurmExecutor:
-    own, sbatch = {"setup": []}, {}
-    given = DEFAULTS | dict(_option(text) for text in options if not text.startswith("setup="))
-    for key, value in given.items():
-        (own if key in NUMBERS else sbatch)[key] = value
-    own["setup"] = [text.removeprefix("setup=") for text in options if text.startswith("setup=")]
+def _make_executor(root: Path, options: Sequence[str]) -> submitit.SlurmExecutor:
+    given = DEFAULTS | dict(_parse_option(text) for text in options if not text.startswith("setup="))
+    parameters = {key: value for key, value in given.items() if key in NUMBERS}
+    sbatch = {key: value for key, value in given.items() if key not in NUMBERS}
+    setup = [text.removeprefix("setup=") for text in options if text.startswith("setup=")]
     try:
-        executor = submitit.SlurmExecutor(root / OWN, max_num_timeout=TIMEOUTS)
+        executor = submitit.SlurmExecutor(root / SUBMITIT_FOLDER, max_num_timeout=TIMEOUTS)
     except RuntimeError as error:
         raise UserError(
             "--executor=slurm: srun is not to be found; run this on a machine of the cluster, "
             "or take --executor=local"
         ) from error
-    executor.update_parameters(**own, signal_delay_s=SAVE_SECONDS, additional_parameters=sbatch)
+    executor.update_parameters(
+        **parameters, setup=setup, signal_delay_s=SAVE_SECONDS, additional_parameters=sbatch
+    )
     return executor
 
 
-def _option(text: str) -> tuple[str, Any]:
+def _parse_option(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     key = key.replace("-", "_")
     if not equals or (key in NUMBERS and not value.isdigit()):
@@ -141,7 +143,7 @@ def _option(text: str) -> tuple[str, Any]:
     return key, int(value) if key in NUMBERS else value
 
 
-def _submit(
+def _submit_array(
     executor: submitit.SlurmExecutor, fresh: Sequence[SweepRun], points: Sequence[SweepRun]
 ) -> list[tuple[str, SweepRun]]:
     """Submit one array; returns each job's name with its point."""
@@ -149,18 +151,21 @@ def _submit(
         return []
     try:
         with executor.batch():
-            jobs = [executor.submit(Task(point, run_status.relatives(point, points))) for point in fresh]
+            jobs = [
+                executor.submit(Task(point, run_status.find_related_folders(point, points)))
+                for point in fresh
+            ]
     except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
         reason = next((line for line in str(error).splitlines() if "error:" in line), str(error))
         raise UserError(f"--executor=slurm: {reason.strip()}; see --slurm and `sinfo`") from error
-    found = [(job.job_id, point) for job, point in zip(jobs, fresh, strict=True)]
-    for name, point in found:
+    submitted = [(job.job_id, point) for job, point in zip(jobs, fresh, strict=True)]
+    for name, point in submitted:
         point.workdir.mkdir(parents=True, exist_ok=True)
         write_json(point.workdir / JOB, {"job": name})
-    return found
+    return submitted
 
 
-def _name(point: SweepRun) -> str:
+def _read_job_name(point: SweepRun) -> str:
     """Of the job that was given the point last; empty without one."""
     try:
         return str(read_json(point.workdir / JOB)["job"])
@@ -168,11 +173,11 @@ def _name(point: SweepRun) -> str:
         return ""
 
 
-def _queue() -> dict[str, str] | None:
+def _query_queue() -> dict[str, str] | None:
     """State of each job of this user that Slurm still knows; None if it does not answer."""
-    asked = ["squeue", "--me", "--noheader", "--array", "--states=all", "--format=%i %T"]
+    command = ["squeue", "--me", "--noheader", "--array", "--states=all", "--format=%i %T"]
     try:
-        answer = subprocess.run(asked, capture_output=True, text=True, timeout=60)
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=60)
     except (OSError, subprocess.TimeoutExpired):
         return None
     if answer.returncode:
@@ -190,7 +195,7 @@ class _Job:
     over: float | None = None
     """When Slurm first said that it is."""
 
-    def see(self, state: str, board: StatusTable) -> bool:
+    def update(self, state: str, table: StatusTable) -> bool:
         """Take note of the state that Slurm has for the job; returns whether the job is over for good.
 
         A job that is said to be complete may have written files on another machine that are not seen here
@@ -199,17 +204,19 @@ class _Job:
         if state in DEAD | DONE:
             self.over = self.over or time.monotonic()
             late = time.monotonic() > self.over + SETTLE_SECONDS
-            return state in DEAD or late or run_status.finished(self.point)
+            return state in DEAD or late or run_status.is_finished(self.point)
         self.over = None
         word = {"PENDING": "waiting", "COMPLETING": self.word}.get(state, state.lower())
         if word != self.word:
-            note = "again" if word == "waiting" else f"as job {self.name}, see {run_status.log(self.point)}"
-            board.set(self.point, word, note)
+            note = (
+                "again" if word == "waiting" else f"as job {self.name}, see {run_status.log_path(self.point)}"
+            )
+            table.set_state(self.point, word, note)
             self.word = word
         return False
 
 
-def _watch(jobs: Sequence[_Job], board: StatusTable, root: Path) -> list[SweepRun]:
+def _watch_jobs(jobs: Sequence[_Job], table: StatusTable, root: Path) -> list[SweepRun]:
     """Show the jobs until all are over; returns the points that failed.
 
     Slurm's accounting, which small clusters lack, is not asked: a job is over when the queue says so or
@@ -217,25 +224,25 @@ def _watch(jobs: Sequence[_Job], board: StatusTable, root: Path) -> list[SweepRu
     """
     left, failed = list(jobs), []
     while left:
-        queue = _queue()
+        queue = _query_queue()
         states = {} if queue is None else {job.name: queue.get(job.name, "COMPLETED") for job in left}
-        for job in [job for job in left if job.name in states and job.see(states[job.name], board)]:
+        for job in [job for job in left if job.name in states and job.update(states[job.name], table)]:
             left.remove(job)
-            if run_status.finished(job.point):
-                board.set(job.point, "finished")
+            if run_status.is_finished(job.point):
+                table.set_state(job.point, "finished")
                 continue
-            state, printed = states[job.name], root / OWN / f"{job.name}_0_log.err"
-            _note(job.point, f"job {job.name} ended as {state}; what it printed itself: {printed}")
-            board.set(job.point, "FAILED", f"as {state}")
+            state, printed = states[job.name], root / SUBMITIT_FOLDER / f"{job.name}_0_log.err"
+            _append_to_log(job.point, f"job {job.name} ended as {state}; what it printed itself: {printed}")
+            table.set_state(job.point, "FAILED", f"as {state}")
             failed.append(job.point)
-        board.draw()
+        table.draw()
         if left:
             time.sleep(POLL_SECONDS)
     return failed
 
 
-def _note(point: SweepRun, text: str) -> None:
+def _append_to_log(point: SweepRun, text: str) -> None:
     """A line in the run's log, which may not be there yet."""
     point.workdir.mkdir(parents=True, exist_ok=True)
-    with run_status.log(point).open("a", encoding="utf-8") as log:
+    with run_status.log_path(point).open("a", encoding="utf-8") as log:
         log.write(text + "\n")

@@ -19,17 +19,17 @@ def test_marks_by_hand():
     position[1:4, 1:4] = 1  # shrinks to (2, 2)
     position[4, 4] = 1  # touches it by a corner: one component of 10 pixels, Σ rows = Σ columns = 9·2 + 4
     position[7, 6:8] = 1  # vanishes when shrunk
-    np.testing.assert_allclose(cell_count.marks(position, erode=False), [[2.2, 2.2], [7, 6.5]])
-    np.testing.assert_array_equal(cell_count.marks(position, erode=True), [[2, 2]])
-    assert cell_count.marks(np.zeros((4, 5), np.uint8), erode=True).shape == (0, 2)
+    np.testing.assert_allclose(cell_count.find_marks(position, erode=False), [[2.2, 2.2], [7, 6.5]])
+    np.testing.assert_array_equal(cell_count.find_marks(position, erode=True), [[2, 2]])
+    assert cell_count.find_marks(np.zeros((4, 5), np.uint8), erode=True).shape == (0, 2)
     # No rim is taken off at the border of the image.
-    np.testing.assert_array_equal(cell_count.marks(np.ones((5, 7), np.uint8), erode=True), [[2, 3]])
+    np.testing.assert_array_equal(cell_count.find_marks(np.ones((5, 7), np.uint8), erode=True), [[2, 3]])
 
 
 def test_radii_by_hand():
     # Nearest others: 20 from the first (5), 20 (5), 40 (10, at most 8), 11 from the last two (2, at least 3).
     centers = np.array([[10, 10], [10, 30], [50, 10], [90, 50], [90, 61]], np.float64)
-    drawn = cell_count.discs(centers, (100, 100))
+    drawn = cell_count.draw_discs(centers, (100, 100))
     rows, columns = np.indices(drawn.shape)
     wanted = np.zeros_like(drawn)
     for (row, column), radius in zip(centers, (5, 5, 8, 3, 3), strict=True):
@@ -39,7 +39,7 @@ def test_radii_by_hand():
 
 @pytest.mark.parametrize(("distance", "radius"), [(12, 3), (15.9, 3), (16, 4), (31.9, 7), (32, 8), (99, 8)])
 def test_radius_steps(distance, radius):
-    drawn = cell_count.discs(np.array([[20.0, 20.0], [20.0, 20 + distance]]), (40, 40))
+    drawn = cell_count.draw_discs(np.array([[20.0, 20.0], [20.0, 20 + distance]]), (40, 40))
     assert np.nonzero(drawn[:, 20])[0].tolist() == [*range(20 - radius, 21 + radius)]
 
 
@@ -47,9 +47,9 @@ def test_a_sole_mark_and_none():
     # Columns 4 and 5: the centroid 4.5 goes to 5.
     position = np.zeros((30, 30), np.uint8)
     position[12, 4:6] = 1
-    drawn = cell_count.discs(cell_count.marks(position, erode=False), position.shape)
+    drawn = cell_count.draw_discs(cell_count.find_marks(position, erode=False), position.shape)
     assert np.nonzero(drawn[:, 5])[0].tolist() == [*range(4, 21)] and drawn[12, 13] and not drawn[12, 14]
-    assert not cell_count.discs(np.zeros((0, 2)), (8, 8)).any()
+    assert not cell_count.draw_discs(np.zeros((0, 2)), (8, 8)).any()
 
 
 def test_count_by_hand():
@@ -58,18 +58,20 @@ def test_count_by_hand():
     label[1, 1, cell_count.ALIVE] = label[6, 6, cell_count.ALIVE] = 1
     label[2, 2, cell_count.DEAD] = 1
     label[0, 0, cell_count.DEAD] = label[7, 7, cell_count.DEAD] = label[3, 7, cell_count.DEAD] = 1  # outside
-    assert cell_count.count(label) == (1, 0)
+    assert cell_count.count_cells(label) == (1, 0)
     # At the corner: shrinks to row 0, columns 11 to 13; the window is moved to rows 0 to 5, columns 8 to 13.
     label[0:2, 10:14, cell_count.POSITION] = 1
     label[5, 8, cell_count.DEAD] = 1
     label[6, 8, cell_count.ALIVE] = 1  # outside
-    assert cell_count.count(label) == (1, 1)
+    assert cell_count.count_cells(label) == (1, 1)
     # A cell on neither map, and one on both, are neither.
     label[13:16, 2:5, cell_count.POSITION] = 1
-    assert cell_count.count(label) == (1, 1)
+    assert cell_count.count_cells(label) == (1, 1)
     label[14, 3, [cell_count.ALIVE, cell_count.DEAD]] = 1
-    assert cell_count.count(label) == (1, 1)
-    assert cell_count.count(empty(3, 4)) == (0, 0) and cell_count.count(np.ones((3, 4, 3), np.uint8)) == (
+    assert cell_count.count_cells(label) == (1, 1)
+    assert cell_count.count_cells(empty(3, 4)) == (0, 0) and cell_count.count_cells(
+        np.ones((3, 4, 3), np.uint8)
+    ) == (
         0,
         0,
     )
@@ -102,11 +104,11 @@ def test_redraw_takes_specks_away_and_leaves_the_rest():
     labels[0, 10:15, 20:27, cell_count.POSITION] = 1
     labels[:, 30, 40, cell_count.POSITION] = 1
     before = labels.copy()
-    drawn = cell_count.redraw(labels)
+    drawn = cell_count.redraw_positions(labels)
     np.testing.assert_array_equal(labels, before)
     np.testing.assert_array_equal(drawn[..., :2], labels[..., :2])
     np.testing.assert_array_equal(
-        drawn[0, ..., cell_count.POSITION], cell_count.discs(np.array([[12.0, 23.0]]), (40, 50))
+        drawn[0, ..., cell_count.POSITION], cell_count.draw_discs(np.array([[12.0, 23.0]]), (40, 50))
     )
     assert not drawn[1, ..., cell_count.POSITION].any()
 
@@ -150,7 +152,7 @@ def test_count_slow_twin(seed, height, width, share):
     label = draw.integers(0, 2, (height, width, 3)).astype(np.uint8)
     blots = (draw.random((height, width)) < share).astype(np.uint8)
     label[..., 2] = cv2.dilate(blots, np.ones((3, 3), np.uint8))
-    assert cell_count.count(label) == twin(label)
+    assert cell_count.count_cells(label) == twin(label)
 
 
 def test_symmetry():
@@ -158,8 +160,8 @@ def test_symmetry():
     draw = np.random.default_rng(1)
     labels = draw.integers(0, 2, (2, 64, 64, 3)).astype(np.uint8)
     labels[..., 2] = cv2.dilate((draw.random((64, 64)) < 0.02).astype(np.uint8), np.ones((3, 3), np.uint8))
-    alive, dead = cell_count.count(labels[0])
-    assert alive + dead > 5 and cell_count.count(np.ascontiguousarray(labels[0][..., [1, 0, 2]])) == (
+    alive, dead = cell_count.count_cells(labels[0])
+    assert alive + dead > 5 and cell_count.count_cells(np.ascontiguousarray(labels[0][..., [1, 0, 2]])) == (
         dead,
         alive,
     )

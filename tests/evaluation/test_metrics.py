@@ -23,7 +23,7 @@ def random_labels(seed=0, n=5, k=4, void=0.1):
 
 
 def confusions(truth, prediction, k):
-    one = lambda t, p: metrics.confusion(truth=t, prediction=p, classes=k)  # noqa: E731
+    one = lambda t, p: metrics.confusion_matrix(truth=t, prediction=p, classes=k)  # noqa: E731
     return np.asarray(jax.jit(jax.vmap(one))(truth, prediction))
 
 
@@ -39,7 +39,7 @@ def test_confusion_slow_twin():
 
 
 def test_rows_are_the_truth():
-    got = metrics.confusion(
+    got = metrics.confusion_matrix(
         truth=jnp.zeros((1, 3), jnp.uint8), prediction=jnp.ones((1, 3), jnp.uint8), classes=2
     )
     assert got.tolist() == [[0, 3], [0, 0]] and got.dtype == jnp.int32
@@ -47,14 +47,17 @@ def test_rows_are_the_truth():
 
 def test_values_that_are_no_class_are_left_out():
     truth, prediction = jnp.array([[0, 2, 1, 255]], jnp.uint8), jnp.array([[2, 0, 1, 1]], jnp.uint8)
-    assert metrics.confusion(truth=truth, prediction=prediction, classes=2).tolist() == [[0, 0], [0, 1]]
+    assert metrics.confusion_matrix(truth=truth, prediction=prediction, classes=2).tolist() == [
+        [0, 0],
+        [0, 1],
+    ]
 
 
 def test_channel_confusion_is_one_binary_confusion_per_channel():
     truth, prediction = np.random.default_rng(0).integers(0, 2, (2, 6, 6, 3)).astype(np.uint8)
     got = metrics.channel_confusion(truth=jnp.asarray(truth), prediction=jnp.asarray(prediction))
     for c in range(3):
-        one = metrics.confusion(
+        one = metrics.confusion_matrix(
             truth=jnp.asarray(truth[..., c]), prediction=jnp.asarray(prediction[..., c]), classes=2
         )
         np.testing.assert_array_equal(got[c], one)

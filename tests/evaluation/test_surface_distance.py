@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from imjax.evaluation.surface_distance import distances
+from imjax.evaluation.surface_distance import measure_distances
 
 
 def voxels(*places, shape=(6, 7, 8)):
@@ -15,10 +15,10 @@ def voxels(*places, shape=(6, 7, 8)):
 
 def test_two_voxels():
     # 3 rows and 4 columns apart.
-    found = distances(truth=voxels((1, 1, 2)), prediction=voxels((4, 5, 2)))
+    found = measure_distances(truth=voxels((1, 1, 2)), prediction=voxels((4, 5, 2)))
     assert found == pytest.approx((5, 5))
     same = voxels((1, 1, 2), (3, 3, 3))
-    assert distances(truth=same, prediction=same) == (0, 0)
+    assert measure_distances(truth=same, prediction=same) == (0, 0)
 
 
 @pytest.mark.parametrize(("shift", "hd95", "assd"), [(1, 1, 20 / 56), (3, 3, 84 / 56), (5, 5, 196 / 56)])
@@ -32,7 +32,7 @@ def test_shifted_cubes(shift, hd95, assd):
     one, other = np.zeros((2, 6, 7, 12), bool)
     one[1:5, 1:5, 1:5] = True
     other[1:5, 1:5, 1 + shift : 5 + shift] = True
-    assert distances(truth=one, prediction=other) == pytest.approx((hd95, assd))
+    assert measure_distances(truth=one, prediction=other) == pytest.approx((hd95, assd))
 
 
 def test_unequal_surfaces_count_by_their_voxels():
@@ -41,24 +41,26 @@ def test_unequal_surfaces_count_by_their_voxels():
     row = voxels(*((0, i) for i in range(2, 8)), shape=(1, 12))
     point = voxels((0, 5), shape=(1, 12))
     for truth, prediction in ((row, point), (point, row)):
-        assert distances(truth=truth, prediction=prediction) == pytest.approx((2.7, 9 / 7))
+        assert measure_distances(truth=truth, prediction=prediction) == pytest.approx((2.7, 9 / 7))
 
 
 def test_the_rim_is_a_surface():
     # A full volume of 3³: its surface are the 26 voxels with a face at the rim; only the middle is
     # within. From them to the middle: 6 at 1, 12 at √2, 8 at √3; from the middle to the nearest: 1.
     middle = voxels((1, 1, 1), shape=(3, 3, 3))
-    found = distances(truth=np.ones((3, 3, 3), bool), prediction=middle)
+    found = measure_distances(truth=np.ones((3, 3, 3), bool), prediction=middle)
     assert found.assd == pytest.approx((6 + 12 * 2**0.5 + 8 * 3**0.5 + 1) / 27)
     assert found.hd95 == pytest.approx(3**0.5)
 
 
 def test_nothing_there():
     empty, full = voxels(), voxels((0, 0, 0))
-    assert np.isnan(distances(truth=empty, prediction=empty)).all()
+    assert np.isnan(measure_distances(truth=empty, prediction=empty)).all()
     # The diagonal from (0, 0, 0) to (5, 6, 7).
     for truth, prediction in ((empty, full), (full, empty)):
-        assert distances(truth=truth, prediction=prediction) == pytest.approx(((25 + 36 + 49) ** 0.5,) * 2)
+        assert measure_distances(truth=truth, prediction=prediction) == pytest.approx(
+            ((25 + 36 + 49) ** 0.5,) * 2
+        )
 
 
 def surface(mask):
@@ -80,7 +82,7 @@ def test_slow_twin(seed):
     apart = np.linalg.norm(one[:, None] - other[None], axis=-1)
     every = np.concatenate([apart.min(1), apart.min(0)])
     wanted = np.percentile(every, 95), every.mean()
-    assert distances(truth=truth, prediction=prediction) == pytest.approx(wanted)
+    assert measure_distances(truth=truth, prediction=prediction) == pytest.approx(wanted)
 
 
 def test_numbers_of_medpy():
@@ -89,5 +91,5 @@ def test_numbers_of_medpy():
     ball = (rows - 4) ** 2 + (columns - 3) ** 2 + (planes - 2) ** 2 <= 6
     sheets = ((rows + columns + planes) % 5 == 0) & (rows > 1)
     assert (ball.sum(), sheets.sum()) == (81, 67)
-    found = distances(truth=ball, prediction=sheets)
+    found = measure_distances(truth=ball, prediction=sheets)
     assert found == pytest.approx((2.8284271247461903, 1.2641500998656152), rel=1e-12)

@@ -40,7 +40,7 @@ def fake_command(how):
 def fake(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     how = {}
-    monkeypatch.setattr(run_status, "command", fake_command(how))
+    monkeypatch.setattr(run_status, "build_command", fake_command(how))
     return how
 
 
@@ -49,7 +49,7 @@ def events(root):
 
 
 def test_one_at_a_time_and_finished_ones_are_skipped(tmp_path, fake, capsys):
-    assert local.run(seeds(tmp_path, "0,1")) == []
+    assert local.run_sweep(seeds(tmp_path, "0,1")) == []
     assert [line.split()[:2] for line in events(tmp_path)] == [
         ["start", "demo-tiny-seed=0"],
         ["end", "demo-tiny-seed=0"],
@@ -57,19 +57,19 @@ def test_one_at_a_time_and_finished_ones_are_skipped(tmp_path, fake, capsys):
         ["end", "demo-tiny-seed=1"],
     ]
     assert "2/2 demo-tiny-seed=1: finished after" in capsys.readouterr().out
-    assert local.run(seeds(tmp_path)) == []
+    assert local.run_sweep(seeds(tmp_path)) == []
     assert len(events(tmp_path)) == 6 and capsys.readouterr().out.count("finished before") == 2
 
 
 def test_failed_runs_are_told_and_tried_again(tmp_path, fake):
     fake[1] = "fail"
     points = seeds(tmp_path)
-    failed = local.run(points)
-    assert failed == [points[1]] and run_status.finished(points[2])
-    text = run_status.story(failed, 3)
+    failed = local.run_sweep(points)
+    assert failed == [points[1]] and run_status.is_finished(points[2])
+    text = run_status.summarize_failures(failed, 3)
     assert "1 of 3 runs failed" in text and "the line that says what is wrong" in text
     fake[1] = "fine"
-    assert local.run(points) == [] and len(events(tmp_path)) == 5 + 2
+    assert local.run_sweep(points) == [] and len(events(tmp_path)) == 5 + 2
 
 
 def test_each_gpu_has_one_run_at_a_time(tmp_path, fake, monkeypatch):
@@ -77,7 +77,7 @@ def test_each_gpu_has_one_run_at_a_time(tmp_path, fake, monkeypatch):
     # The first holds its GPU until the others, one after the other, are through on the other one.
     fake[0] = "last"
     points = seeds(tmp_path)
-    assert local.run(points) == []
+    assert local.run_sweep(points) == []
     on = [line.split()[1:] for line in events(tmp_path) if line.startswith("start")]
     assert sorted(on) == [[points[0].name, "4"], [points[1].name, "7"], [points[2].name, "7"]]
 
@@ -85,7 +85,7 @@ def test_each_gpu_has_one_run_at_a_time(tmp_path, fake, monkeypatch):
 def test_a_run_that_somebody_stops_stops_the_sweep(tmp_path, fake):
     fake[0] = "stopped"
     with pytest.raises(Stopped, match="in demo-tiny-seed=0"):
-        local.run(seeds(tmp_path))
+        local.run_sweep(seeds(tmp_path))
     assert len(events(tmp_path)) == 1
 
 
@@ -94,22 +94,22 @@ def test_more_jobs_than_gpus_share_them(tmp_path, fake, monkeypatch):
     for name in [name for name in os.environ if name.startswith("XLA_PYTHON_CLIENT_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
-    places = local._places(3)
+    places = local._list_places(3)
     assert [place.gpu for place in places] == ["4", "7", "4"]
     # Two on one GPU have half of what runs may have each, also on the one that has a single run.
     expected = {"CUDA_VISIBLE_DEVICES": "7", "XLA_PYTHON_CLIENT_MEM_FRACTION": "0.425"}
     assert places[1].environment() == expected
-    assert local._places(2)[0].environment() == {"CUDA_VISIBLE_DEVICES": "4"}
+    assert local._list_places(2)[0].environment() == {"CUDA_VISIBLE_DEVICES": "4"}
     monkeypatch.setenv("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     assert places[1].environment() == {"CUDA_VISIBLE_DEVICES": "7"}
-    assert local.run(seeds(tmp_path), jobs=3) == []
+    assert local.run_sweep(seeds(tmp_path), jobs=3) == []
     starts = [line.split()[1:] for line in events(tmp_path) if line.startswith("start")]
     assert sorted(gpu for _, gpu in starts) == ["4", "4", "7"]
 
 
 def test_jobs_are_not_negative():
     with pytest.raises(UserError, match="--jobs=-1: expected 0 or more"):
-        local.run([], jobs=-1)
+        local.run_sweep([], jobs=-1)
 
 
 def test_runs_that_share_their_first_stage_do_not_start_together(tmp_path, fake):
@@ -117,11 +117,11 @@ def test_runs_that_share_their_first_stage_do_not_start_together(tmp_path, fake)
     points = make_points(
         ["configs/suim_im_pp.py:tiny", "configs/suim_im.py:tiny"], ["seed:0,1"], [], tmp_path
     )
-    begin = [run_status.beginning(point) for point in points]
+    begin = [run_status.first_stage_key(point) for point in points]
     assert begin[0] == begin[1] != begin[2] == begin[3]
-    going = [local._Going(points[0], None, local._Place(None))]
-    assert local._next(points[1:], going) == points[2]
-    assert local._next(points[1:2], going) == points[1]
+    going = [local._ActiveRun(points[0], None, local._Place(None))]
+    assert local._choose_next(points[1:], going) == points[2]
+    assert local._choose_next(points[1:2], going) == points[1]
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
@@ -134,7 +134,7 @@ def test_stopping_the_sweep_lets_its_runs_save_themselves(tmp_path, name):
         from test_local import fake_command
         from imjax import cli
         from launch import run_status, sweep
-        run_status.command = fake_command({{0: "slow", 1: "slow"}})
+        run_status.build_command = fake_command({{0: "slow", 1: "slow"}})
         sweep.define_flags()
         cli.run(sweep.main, positional=True)
     """)

@@ -95,8 +95,8 @@ def test_jobs_that_are_stopped_go_on_where_they_were(start, points):
     assert again.returncode == 0, out + error
     assert out.count("waiting again") == 2 and out.count("finished after") == 2
     for point in points:
-        log = run_status.log(point).read_text()
-        assert run_status.finished(point) and log.count("; give the same command again to go on") == 1, log
+        log = run_status.log_path(point).read_text()
+        assert run_status.is_finished(point) and log.count("; give the same command again to go on") == 1, log
         assert " steps, going on from " in log
         print("\n".join(text for text in log.splitlines() if "going on" in text or "stopped" in text))
 

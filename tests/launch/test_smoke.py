@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from imjax.errors import UserError
-from launch.smoke import CONFIGS, part
+from launch.smoke import CONFIGS, select_part
 
 ROOT = Path(__file__).parents[2]
 PARTS = 100
@@ -18,14 +18,14 @@ TODAY = f"{datetime.date.today().toordinal() % PARTS + 1}/{PARTS}"
 
 def test_parts_are_everything_once():
     paths = sorted(CONFIGS.glob("*.py"))
-    found = [path for k in range(1, PARTS + 1) for path in part(paths, f"{k}/{PARTS}")]
+    found = [path for k in range(1, PARTS + 1) for path in select_part(paths, f"{k}/{PARTS}")]
     assert sorted(found) == paths and len(set(found)) == len(found)
 
 
 @pytest.mark.parametrize("text", ["0/3", "4/3", "1", "a/b"])
 def test_a_part_is_k_of_n(text):
     with pytest.raises(UserError, match="expected k/n"):
-        part([], text)
+        select_part([], text)
 
 
 @pytest.mark.parametrize("today", [TODAY])
@@ -35,7 +35,7 @@ def test_todays_part_learns_something(today, command_environment, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     # The same again: nothing is left to run.
     again = subprocess.run(command, cwd=ROOT, env=command_environment, capture_output=True, text=True)
-    count = len(part(sorted(CONFIGS.glob("*.py")), today))
+    count = len(select_part(sorted(CONFIGS.glob("*.py")), today))
     assert again.returncode == 0 and again.stdout.count("finished before") == count
     for path in tmp_path.glob("*/results.csv"):
         with path.open(newline="") as file:

@@ -41,7 +41,7 @@ def test_the_best_constant_prediction_by_hand():
     spec = toy("multiclass", ("a", "b", "c"))
     found = [
         evaluate.figures(spec, truth=truth, prediction=p)["miou", ""]
-        for p in smoke.constants(spec, truth.shape)
+        for p in smoke.constant_predictions(spec, truth.shape)
     ]
     assert found == pytest.approx([(1 / 4 / 2 + 1 / 4 / 3) / 2, 1 / 4 / 3 / 2, (3 / 4 / 2 + 2 / 4 / 3) / 2])
 
@@ -54,7 +54,7 @@ def test_the_best_constant_prediction_by_hand():
     ],
 )
 def test_constants_of_one_class_and_of_channels(spec, shape, wanted):
-    found = list(smoke.constants(spec, shape))
+    found = list(smoke.constant_predictions(spec, shape))
     assert [part[0, 0, 0].tolist() for part in found] == [np.array(value).tolist() for value in wanted]
     assert {(part.shape, part.dtype.name) for part in found} == {(shape, "uint8")}
     assert all((part == part[:1, :1, :1]).all() for part in found)
@@ -70,6 +70,6 @@ def test_figures_are_those_of_the_last_stage_even_if_not_finite(monkeypatch):
     ]  # fmt: skip
     table = pd.DataFrame(rows).astype({"generation": "Int64", "value": "float64"})
     monkeypatch.setattr(smoke, "read_run", lambda workdir: SimpleNamespace(results=table))
-    assert smoke.last(Path("run"), "im") == {("miou", ""): None, ("iou", "sky"): 0.3}
-    assert smoke.last(Path("run"), "ldt") == {("miou", ""): 0.1}
-    assert smoke.last(Path("run"), "cps") == {}
+    assert smoke.read_last_stage(Path("run"), "im") == {("miou", ""): None, ("iou", "sky"): 0.3}
+    assert smoke.read_last_stage(Path("run"), "ldt") == {("miou", ""): 0.1}
+    assert smoke.read_last_stage(Path("run"), "cps") == {}

@@ -246,7 +246,7 @@ def test_simeps_similarity_over_pairs_halves_and_stages(views, joint):
         for stage in stages:
             for part in (slice(0, N), slice(N, None)):
                 x, y = features[a][stage][part], features[b][stage][part]
-                expected += float(jnp.square(similarity.gram(x) - similarity.gram(y)).mean())
+                expected += float(jnp.square(similarity.gram_matrix(x) - similarity.gram_matrix(y)).mean())
     found = run_method("simeps", logits_of("simeps"), views, settings)
     np.testing.assert_allclose(found.extra_losses["similarity"], settings.simeps.kappa * expected, rtol=1e-5)
     assert set(found.similarity_maps) == {f"similarity, {s}, net {i}" for s in stages for i in range(3)}

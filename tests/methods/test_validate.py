@@ -22,47 +22,47 @@ def config(leaf, **changes):
 
 def test_an_unknown_method_names_the_nearest():
     with pytest.raises(UserError, match="noisy_student"):
-        validate.check(config("suim_im", method="noisy_studnet"))
+        validate.check_method(config("suim_im", method="noisy_studnet"))
     with pytest.raises(UserError, match="fixmatch"):
-        validate.check(config("suim_im", method="fix_match"))
+        validate.check_method(config("suim_im", method="fix_match"))
 
 
 @pytest.mark.parametrize("method", ["im", "supervised"])
 def test_a_weighting_needs_predictions_of_the_same_pixels(method):
     with pytest.raises(UserError, match="'metassl' to weigh; those have: mean_teacher"):
-        validate.check(config("suim_im", method=method, joint=Joint(pixel_weighting="metassl")))
+        validate.check_method(config("suim_im", method=method, joint=Joint(pixel_weighting="metassl")))
 
 
 def test_rdrop_needs_dropout():
-    validate.check(config("acdc_rdrop"))
+    validate.check_method(config("acdc_rdrop"))
     with pytest.raises(UserError, match="the net has none; expected config.model.dropout above 0"):
-        validate.check(config("suim_im", method="rdrop"))
+        validate.check_method(config("suim_im", method="rdrop"))
     for preset in ("small", "tiny"):
         for dataset in ("neu_seg", "dagm", "mt", "acdc"):
             values = importlib.import_module(f"configs.{dataset}_rdrop").get_config(preset).to_dict()
-            validate.check(freeze(values))
+            validate.check_method(freeze(values))
 
 
 def test_half_of_a_joint_batch_is_labeled():
     cps = config("acdc_cps")
     odd = dataclasses.replace(cps.train, batch_size=7)
     with pytest.raises(UserError, match="'train.batch_size' is 7; expected an even number"):
-        validate.check(dataclasses.replace(cps, train=odd))
+        validate.check_method(dataclasses.replace(cps, train=odd))
 
 
 def test_joint_methods_have_no_baselines():
     with pytest.raises(UserError, match=r"'baselines' is \('ldt',\); expected none beside method 'cps'"):
-        validate.check(config("acdc_cps", baselines=("ldt",)))
+        validate.check_method(config("acdc_cps", baselines=("ldt",)))
 
 
 def test_titles_and_starts():
     cps = config("acdc_cps")
-    assert (validate.title(cps), validate.start(cps)) == ("cps", "supervised")
+    assert (validate.run_method(cps), validate.baseline_method(cps)) == ("cps", "supervised")
     weighed = config("acdc_cps_metassl")
-    assert (validate.title(weighed), validate.start(weighed)) == ("cps_metassl", "cps")
+    assert (validate.run_method(weighed), validate.baseline_method(weighed)) == ("cps_metassl", "cps")
     csl = dataclasses.replace(cps, joint=dataclasses.replace(cps.joint, pixel_weighting="csl"))
-    assert validate.title(csl) == "cps_csl"
-    assert validate.start(config("suim_aim_pp")) == "aldt"
+    assert validate.run_method(csl) == "cps_csl"
+    assert validate.baseline_method(config("suim_aim_pp")) == "aldt"
 
 
 def test_inconsistency_masks_need_a_class_for_inconsistent_pixels():

@@ -13,7 +13,7 @@ from imjax.ops import csl as cf
 
 # Without optimization: the many small shapes below take longer to compile than to run.
 quick = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
-weigh, features = quick(cf.reliability_weights), quick(cf.features)
+weigh, features = quick(cf.reliability_weights), quick(cf.reliability_features)
 
 
 def two_classes(*confidence):

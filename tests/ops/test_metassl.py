@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from imjax.ops import metassl as rg
 
 UC, US, DC, DS = range(4)
-classify, loss, shares = map(jax.jit, (rg.regions, rg.region_loss, rg.region_shares))
+classify, loss, shares = map(jax.jit, (rg.assign_regions, rg.region_loss, rg.region_shares))
 move = jax.jit(rg.update_thresholds, static_argnums=3)
 W = jnp.array([50, 40.0, 8.0, 0.5])
 
@@ -172,7 +172,7 @@ def test_weights_are_the_papers():
 
 def test_vmap_equals_single_runs_and_volumes_have_three_pixel_axes():
     reference, supervised, thresholds, counted = predictions(shape=(2, 3, 4, 3))
-    region = jax.jit(jax.vmap(rg.regions, in_axes=(0, 0, None)))(reference, supervised, thresholds)
+    region = jax.jit(jax.vmap(rg.assign_regions, in_axes=(0, 0, None)))(reference, supervised, thresholds)
     np.testing.assert_array_equal(region, classify(reference, supervised, thresholds))
     target, logits = reference.argmax(-1).astype(jnp.uint8), jnp.log(supervised)
     each = jax.jit(jax.vmap(rg.region_loss, in_axes=(0, 0, 0, None, 0)))(logits, target, region, W, counted)

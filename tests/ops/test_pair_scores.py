@@ -104,11 +104,11 @@ def test_copies_at_and_around_the_thresholds(min_score, max_score):
     table = list(zip(at, [1, 2, 3, 4, 5, 5], strict=True))
     table += [(score - 0.01 * step, copies) for score, copies in zip(at, [1, 1, 2, 3, 4, 5], strict=True)]
     table += [(min_score + 0.01 * step, 1), (max_score + 0.01 * step, 5), (0.0, 1), (1.0, 5)]
-    copies = jax.jit(pair_scores.copies)
+    copies = jax.jit(pair_scores.count_copies)
     for score, wanted in table:
         assert int(copies(jnp.float32(score), min_score, max_score)) == wanted, score
 
 
 def test_copies_with_equal_thresholds_and_under_vmap():
-    got = jax.vmap(pair_scores.copies, in_axes=(0, None, None))(jnp.array([0.4, 0.5, 0.6]), 0.5, 0.5)
+    got = jax.vmap(pair_scores.count_copies, in_axes=(0, None, None))(jnp.array([0.4, 0.5, 0.6]), 0.5, 0.5)
     assert got.tolist() == [1, 1, 5]

@@ -7,7 +7,7 @@ import pytest
 
 from imjax.ops import similarity as sim
 
-gram, loss = jax.jit(sim.gram), jax.jit(sim.similarity_loss)
+gram, loss = jax.jit(sim.gram_matrix), jax.jit(sim.similarity_loss)
 gradients = jax.jit(jax.grad(sim.similarity_loss, argnums=(0, 1)))
 
 
@@ -67,7 +67,7 @@ def test_each_side_gets_half_the_gradient_as_if_the_other_were_constant():
     one, other = features(0), features(1)
 
     def mse(f, fixed):
-        return jnp.square(sim.gram(f) - fixed).mean()
+        return jnp.square(sim.gram_matrix(f) - fixed).mean()
 
     half = jax.jit(jax.grad(mse))
     first, second = gradients(one, other)

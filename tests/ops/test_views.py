@@ -27,14 +27,16 @@ def random_image(shape=(8, 8, 1)):
 @functools.partial(quick, static_argnums=3)
 def weak_views(image, chances, strength, rotation_invariant):
     def one(key):
-        return views.weak(key, image, image[..., 0], chances, strength, rotation_invariant=rotation_invariant)
+        return views.make_weak_view(
+            key, image, image[..., 0], chances, strength, rotation_invariant=rotation_invariant
+        )
 
     return jax.lax.map(one, KEYS)
 
 
 @quick
 def strong_views(image, chances, strength):
-    return jax.lax.map(lambda key: views.strong(key, image, chances, strength), KEYS)
+    return jax.lax.map(lambda key: views.make_strong_view(key, image, chances, strength), KEYS)
 
 
 def weak(image, chances, strength=STRENGTH, rotation_invariant=True):
@@ -99,7 +101,7 @@ def test_oblong_images_turn_by_half():
 
 def test_multilabel_labels_move_too():
     image = random_image((6, 9, 1)).repeat(2, -1)
-    run = quick(functools.partial(views.weak, rotation_invariant=True))
+    run = quick(functools.partial(views.make_weak_view, rotation_invariant=True))
     for key in KEYS[:4]:
         moved, label = run(key, image, image, NEVER._replace(flip=0.5, rotate=0.5), STRENGTH)
         np.testing.assert_array_equal(moved, label)
@@ -154,7 +156,7 @@ def test_colors_change_in_strong_views_of_rgb_only():
 def test_vmap_equals_single_views():
     image, always = random_image(), views.AugmentProbabilities(1.0, 1.0, 1.0, 1.0, 1.0)
     run = jax.vmap(
-        functools.partial(views.weak, rotation_invariant=True), in_axes=(0, None, None, None, None)
+        functools.partial(views.make_weak_view, rotation_invariant=True), in_axes=(0, None, None, None, None)
     )
     together = quick(run)(KEYS, image, image[..., 0], always, STRENGTH)
     for view, alone in zip(together, weak(image, always), strict=True):

@@ -22,7 +22,7 @@ STRENGTH = AugmentStrength(3, 20, 0.4, 20.0)
 @quick
 def weak_views(volume, label, chances, strength):
     def one(key):
-        return views.weak(key, volume, label, chances, strength, rotation_invariant=True)
+        return views.make_weak_view(key, volume, label, chances, strength, rotation_invariant=True)
 
     return jax.lax.map(one, KEYS)
 
@@ -65,7 +65,7 @@ def test_noise_is_another_one_in_each_slice():
 def test_labels_of_several_channels_move_too():
     several = np.stack([LABEL, 9 - LABEL], -1)
     never = jax.tree.map(np.float32, NEVER._replace(flip=1.0))
-    one = quick(functools.partial(views.weak, rotation_invariant=True))
+    one = quick(functools.partial(views.make_weak_view, rotation_invariant=True))
     found, labels = one(KEYS[0], VOLUME, several, never, AugmentStrength(0, 0, 0.0, 0.0))
     np.testing.assert_array_equal(labels, several[:, ::-1, ::-1])
     np.testing.assert_array_equal(found, VOLUME[:, ::-1, ::-1])
@@ -75,7 +75,7 @@ def test_strong_views_of_volumes_keep_their_place():
     chances = views.AugmentProbabilities(1.0, 1.0, 1.0, 0.0, 0.0)
     # Three channels of a volume are not taken for colors: one gain and offset for all.
     rgb = np.repeat(VOLUME, 3, -1)
-    found = np.asarray(quick(views.strong)(KEYS[0], rgb, chances, AugmentStrength(0, 0, 0.0, 20.0)))
+    found = np.asarray(quick(views.make_strong_view)(KEYS[0], rgb, chances, AugmentStrength(0, 0, 0.0, 20.0)))
     shifts = found.astype(int) - rgb
     assert shifts.shape == (3, 8, 8, 3) and (shifts == shifts[0, 0, 0, 0]).all() and shifts.any()
 

@@ -105,7 +105,7 @@ def test_without_a_truth_there_is_no_accuracy(spec):
 
 def test_panels_of_images_without_a_truth(tmp_path, monkeypatch):
     labels = np.full((2, 4, 4), VOID, np.uint8)
-    pair = inconsistency.PseudoLabel(
+    pair = inconsistency.PseudoLabels(
         np.ones_like(labels), labels == 0, np.zeros(2, np.int32), np.ones(2, bool)
     )
     shown = []
@@ -134,7 +134,7 @@ def test_predictions_stand_beside_the_pseudo_labels_of_the_same_images(tmp_path,
         asked.append(images[:, 0, 0, 0].tolist())
         return images[..., 0] % 2
 
-    pair = inconsistency.PseudoLabel(labels, labels == 2, np.zeros(9, np.int32), np.ones(9, bool))
+    pair = inconsistency.PseudoLabels(labels, labels == 2, np.zeros(9, np.int32), np.ones(9, bool))
     image_panels.write_label_panels(dataset, pair, tmp_path, StageLogger.__new__(StageLogger))
     image_panels.write_generation_panels(dataset, labels_of, 32, tmp_path, StageLogger.__new__(StageLogger))
     # The first, the last and two between, round again to make up a batch of val.

@@ -145,7 +145,8 @@ def decode_mask(mask: np.ndarray, path: Path, coding: LabelEncoding) -> np.ndarr
         UserError: a value that is no class.
     """
     if coding.values is None:
-        return (mask.any(-1) if mask.ndim == 3 else mask > coding.background).astype(np.uint8)
+        foreground = np.any(mask, -1) if mask.ndim == 3 else mask > coding.background
+        return foreground.astype(np.uint8)
     packed = mask.astype(np.int64)
     if coding.colored:
         packed = pack_colors(mask if mask.ndim == 3 else np.repeat(mask[..., None], 3, -1)).astype(np.int64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -184,7 +185,8 @@ def _say_unlisted(path: Path, stems: Iterable[str]) -> None:
 
 def _spec(raw: Path, coding: LabelEncoding, rotation_invariant: bool) -> DatasetSpec:
     folder = raw.resolve().name
-    shared = dict(
+    make_spec = functools.partial(
+        DatasetSpec,
         # The folder's own name, so that a report tells the sets of two folders apart.
         name="folder_" + re.sub(r"\W+", "_", folder),
         title=folder,
@@ -194,17 +196,25 @@ def _spec(raw: Path, coding: LabelEncoding, rotation_invariant: bool) -> Dataset
         layout=SPEC.layout,
     )
     if coding.kind == "binary":
-        rest = dict(selection_metric="hard_iou", primary_metric="iou", label_resize="bilinear")
-        return DatasetSpec(classes=coding.names, palette=coding.palette, **shared, **rest)
+        return make_spec(
+            classes=coding.names,
+            palette=coding.palette,
+            selection_metric="hard_iou",
+            primary_metric="iou",
+            label_resize="bilinear",
+        )
     if coding.kind == "multilabel":
-        shares = (DETECTION_SHARE,) * len(coding.names)
-        rest = dict(selection_metric="loss", primary_metric="miou", detection_shares=shares)
-        return DatasetSpec(classes=coding.names, palette=coding.palette, **shared, **rest)
-    return DatasetSpec(
+        return make_spec(
+            classes=coding.names,
+            palette=coding.palette,
+            selection_metric="loss",
+            primary_metric="miou",
+            detection_shares=(DETECTION_SHARE,) * len(coding.names),
+        )
+    return make_spec(
         classes=("inconsistent", *coding.names),
         palette=(INCONSISTENT, *coding.palette),
         reserved=True,
         selection_metric="soft_miou",
         primary_metric="miou",
-        **shared,
     )

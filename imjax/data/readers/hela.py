@@ -67,8 +67,8 @@ class Hela:
             mask = image_io.read_gray(path)
             base.check_same_size(image, mask, dataclasses.replace(sample, mask=path))
             masks.append((mask > THRESHOLD).astype(np.uint8))
-        masks[cell_count.POSITION] = cell_count.discs(
-            cell_count.marks(masks[cell_count.POSITION], erode=False), image.shape
+        masks[cell_count.POSITION] = cell_count.draw_discs(
+            cell_count.find_marks(masks[cell_count.POSITION], erode=False), image.shape
         )
         return image[..., None], np.stack(masks, axis=-1)
 

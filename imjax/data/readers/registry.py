@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Required, TypedDict
 
 from imjax.config.schema import Data
 from imjax.data.folder import reader as folder
@@ -46,8 +47,20 @@ READERS: dict[str, Callable[[Data], Reader]] = {
     "synthetic": _synthetic,
 }
 
+
+class PreparationDefaults(TypedDict, total=False):
+    """What a dataset's published preparation sets, by field of `DataOptions`."""
+
+    size: Required[tuple[int, int]]
+    crops: Required[int]
+    depth: int
+    overlap: float
+    label_fraction: float
+    val_fraction: float
+
+
 # What the published preparation of a set uses where the user says nothing.
-DEFAULTS: dict[str, dict[str, object]] = {
+DEFAULTS: dict[str, PreparationDefaults] = {
     "acdc": {"size": (256, 256), "random_crops": 0},
     "camvid": {"size": (352, 480), "random_crops": 0},
     "cityscapes": {"size": (208, 416), "random_crops": 0},

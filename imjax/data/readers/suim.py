@@ -31,7 +31,7 @@ SPEC = DatasetSpec(
         "sea-floor and rocks",
     ),
     # The color of class c is the binary code of c - 1, red first.
-    palette=((128, 128, 128), *itertools.product((0, 255), repeat=3)),
+    palette=((128, 128, 128), *itertools.product((0, 255), (0, 255), (0, 255))),
     reserved=True,
     selection_metric="soft_miou",
     primary_metric="miou",

@@ -26,7 +26,9 @@ def draw_cells(draw: np.random.Generator, size: tuple[int, int]) -> tuple[np.nda
         cv2.ellipse(where, (column, row), axes, draw.uniform(0, 180), 0, 360, 1, cv2.FILLED)
         image = _paint_dead(draw, image, where) if dead else _paint_alive(draw, image, where)
         label[..., int(dead)] |= where
-        label[..., 2] |= cv2.circle(np.zeros_like(where), (column, row), DOT, 1, cv2.FILLED)
+        dot = np.zeros_like(where)
+        cv2.circle(dot, (column, row), DOT, 1, cv2.FILLED)
+        label[..., 2] |= dot
     for _ in range(size[0] * size[1] // 6000):
         row, column = (int(draw.integers(side)) for side in size)
         image = cv2.circle(image, (column, row), int(draw.integers(1, 3)), 210.0, cv2.FILLED)

@@ -37,6 +37,6 @@ def draw_volume(rng: np.random.Generator, size: tuple[int, int]) -> tuple[np.nda
 
 def _inside(sides: np.ndarray, middle: np.ndarray, half: np.ndarray) -> np.ndarray:
     """Bool `[d, h, w]`, True in an ellipsoid; its middle and half axes are shares of the sides."""
-    grid = np.indices(sides.astype(int)).astype(np.float32) + 0.5
+    grid = np.indices(sides.astype(int).tolist()).astype(np.float32) + 0.5
     shares = (grid / sides[:, None, None, None] - middle[:, None, None, None]) / half[:, None, None, None]
     return np.square(shares).sum(0) < 1

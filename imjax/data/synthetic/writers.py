@@ -84,8 +84,8 @@ def _camvid(out: Path, part: str, scenes: Scenes) -> None:
 
 
 def _isic2018(out: Path, part: str, scenes: Scenes) -> None:
-    folder = isic2018.PARTS[part]
-    images, masks = out / isic2018.IMAGES.format(folder), out / isic2018.MASKS.format(folder)
+    name_of_part = isic2018.PARTS[part]
+    images, masks = out / isic2018.IMAGES.format(name_of_part), out / isic2018.MASKS.format(name_of_part)
     for name, (image, label) in scenes.items():
         _write(images / f"ISIC_{name}.jpg", image)
         _write(masks / f"ISIC_{name}{isic2018.ENDING}", _white(label > synthetic.BACKGROUND))
@@ -137,11 +137,13 @@ def _mt(out: Path, part: str, scenes: Scenes) -> None:
     for i, (image, label) in enumerate(scenes.values()):
         # One type per photograph. The other classes' objects are painted over: left there, they would be
         # defects in one photograph and tile in the next.
-        kind = i % (len(synthetic.OBJECTS) + 1)
-        where = label == list(synthetic.OBJECTS)[kind - 1] if kind else np.zeros(label.shape, bool)
+        index = i % (len(synthetic.OBJECTS) + 1)
+        where = np.zeros(label.shape, bool)
+        if index:
+            where = label == list(synthetic.OBJECTS)[index - 1]
         # Two photographs of a region, then on to a distant one.
         stem = f"exp{i % 2 + 1}_num_{5000 * (i // 2) + 20 * (i % 2)}"
-        folder = out / f"MT_{magnetic_tiles.TYPES[kind]}" / "Imgs"
+        folder = out / f"MT_{magnetic_tiles.TYPES[index]}" / "Imgs"
         others = (label != synthetic.BACKGROUND) & ~where
         _write(folder / f"{stem}.jpg", _gray(cv2.inpaint(image, _white(others), 3, cv2.INPAINT_TELEA)))
         _write(folder / f"{stem}.png", _white(where))

@@ -16,6 +16,7 @@ from imjax.data.spec import DatasetSpec
 from imjax.ops.inconsistency import PseudoLabel
 
 Start = Literal["ldt", "aldt", "fdt"]
+Copies = Literal["none", "one", "scored", "oracle"]
 Batch = dict[str, jax.Array]
 Apply = Callable[[jax.Array], jax.Array]
 """A net: images uint8 `[b, h, w, c]` → logits `[b, h, w, k]`."""
@@ -44,7 +45,7 @@ class GenerationalMethod:
     """Nets of the last generation that label: the `ensemble.members` best, the best one, or all."""
     keep_original_pairs: bool = True
     """Whether pseudo-labeled pairs enter the training set without augmentation."""
-    copies: Literal["none", "one", "scored", "oracle"] = "none"
+    copies: Copies = "none"
     """Augmented copies of each pair: none, one, or a number by EvalNets' score or by the true score."""
     widen_per_generation: bool = False
     """Whether nets get wider and augmentation stronger with the generations."""
@@ -60,5 +61,6 @@ class GenerationalMethod:
 
     def width(self, model: Model, generation: int | None) -> float:
         """Width multiplier α of a stage's nets; generation None: a baseline, or the consistency loss."""
-        widens = self.widen_per_generation and generation is not None
-        return model.width_per_generation[generation] if widens else model.width
+        if generation is None or not self.widen_per_generation:
+            return model.width
+        return model.width_per_generation[generation]

@@ -12,9 +12,11 @@ from the label. The rest enters the next generation's training set:
 
 from __future__ import annotations
 
+import jax
+
 from imjax.config.schema import Ensemble, Mask
 from imjax.data.spec import DatasetSpec
-from imjax.methods.generational.base import GenerationalMethod, PseudoLabeler
+from imjax.methods.generational.base import Copies, GenerationalMethod, PseudoLabeler, Start
 from imjax.ops import ensemble as ensemble_ops
 from imjax.ops import inconsistency
 
@@ -29,7 +31,7 @@ def make_labeler(spec: DatasetSpec, ensemble: Ensemble, mask: Mask) -> PseudoLab
     return PseudoLabeler(predict, lambda labels: consensus(spec, mask, labels))
 
 
-def consensus(spec: DatasetSpec, mask: Mask, labels) -> inconsistency.PseudoLabel:
+def consensus(spec: DatasetSpec, mask: Mask, labels: jax.Array) -> inconsistency.PseudoLabel:
     """Consensus and inconsistency mask of the members' labels of one image, uint8 `[member, ...]`."""
     return inconsistency.make_pseudo_label(
         # Two classes at least, as a binary label has one output only.
@@ -38,9 +40,13 @@ def consensus(spec: DatasetSpec, mask: Mask, labels) -> inconsistency.PseudoLabe
     )  # fmt: skip
 
 
-def _method(start, copies, **switches) -> GenerationalMethod:
+def _method(start: Start, copies: Copies, keep_original_pairs: bool = True) -> GenerationalMethod:
     return GenerationalMethod(
-        start, labeler=make_labeler, copies=copies, widen_per_generation=copies != "none", **switches
+        start,
+        labeler=make_labeler,
+        keep_original_pairs=keep_original_pairs,
+        copies=copies,
+        widen_per_generation=copies != "none",
     )
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from imjax.data.spec import LabelKind
+from imjax.models.network import Network
 
 TEACHER = "teacher"
 """Key of the teacher among a system's variables."""
@@ -29,15 +30,6 @@ def as_classes(kind: LabelKind, logits: jax.Array) -> jax.Array:
         return logits
     pairs = jnp.stack([jnp.zeros_like(logits), logits], -1)
     return pairs[..., 0, :] if kind == "binary" else pairs
-
-
-@runtime_checkable
-class Backbone(Protocol):
-    """The part of a linen module used here; a plan, which trains nothing, need not load flax for it."""
-
-    def apply(self, variables: Any, *inputs: Any, **options: Any) -> Any:
-        """See `flax.linen.Module.apply`."""
-        ...
 
 
 class NetOutput(NamedTuple):
@@ -62,7 +54,7 @@ class StudentForward:
         key: of this step.
     """
 
-    def __init__(self, net: Backbone, kind: LabelKind, variables: dict[str, Any], key: jax.Array):
+    def __init__(self, net: Network, kind: LabelKind, variables: dict[str, Any], key: jax.Array):
         self._net, self._kind, self._key, self._keys_drawn = net, kind, key, 0
         self._params = dict(variables["params"])
         self._params[TEACHER] = variables["method"].get(TEACHER)
@@ -99,7 +91,14 @@ class StudentForward:
         """
         return jax.lax.stop_gradient(self._apply(TEACHER, images, None, (), False).logits)
 
-    def _apply(self, name: str, images: jax.Array, hook, perturb, taps: bool) -> NetOutput:
+    def _apply(
+        self,
+        name: str,
+        images: jax.Array,
+        hook: Callable | None,
+        perturb: tuple[Callable, ...],
+        taps: bool,
+    ) -> NetOutput:
         outputs, changed = self._net.apply(
             {"params": self._params[name], "batch_stats": self.batch_stats[name]},
             images, train=True, hook=hook, perturb=perturb,

@@ -96,12 +96,12 @@ def joint_loss(
         metrics |= more
     else:
         pairs = (*outputs.unlabeled_pairs, *outputs.labeled_pairs)
-        consistency = sum(_pair_loss(pair, weighting) for pair in pairs)
+        consistency = jnp.asarray(sum(_pair_loss(pair, weighting) for pair in pairs), jnp.float32)
     # MetaSSL ramps up beside every method: its loss is large, and its thresholds still move at first.
     rampup = jnp.float32(1)
     if method.uses_rampup or weighting == "metassl":
         rampup = sigmoid_rampup(step, joint.rampup.max_weight, joint.rampup.steps, joint.rampup.update_every)
-    metrics |= {"consistency": jnp.asarray(consistency, jnp.float32), "ramp": rampup}
+    metrics |= {"consistency": consistency, "ramp": rampup}
     loss = supervised + rampup * consistency + sum(outputs.extra_losses.values())
     return LossOutput(method.loss_scale * loss, thresholds, metrics)
 
@@ -128,7 +128,7 @@ def _pair_loss(pair: ConsistencyPair, weighting: str) -> jax.Array:
 def region_map(pair: ConsistencyPair, thresholds: jax.Array) -> jax.Array:
     """MetaSSL's region of every pixel, uint8 `[b, *px]`, index into `REGIONS`; thresholds `[class]`."""
     reference, supervised = (jax.lax.stop_gradient(x) for x in (pair.reference, pair.supervised))
-    return metassl.regions(reference, jax.nn.softmax(supervised, -1), thresholds)
+    return metassl.assign_regions(reference, jax.nn.softmax(supervised, -1), thresholds)
 
 
 def _metassl_loss(
@@ -150,7 +150,9 @@ def _metassl_loss(
         (None, label),
         strict=True,
     )
-    loss, updated, metrics = jnp.float32(0), {}, {}
+    loss = jnp.float32(0)
+    updated: Thresholds = {}
+    metrics: dict[str, jax.Array] = {}
     for half, pairs, weights, truth in halves:
         rows, shares = [], []
         for pair, old in zip(pairs, thresholds[half], strict=True):

@@ -14,7 +14,7 @@ def rdrop(nets: StudentForward, views: BatchViews, joint: Joint, with_labeled: b
     """Two passes with different dropout match each other: symmetric KL, ½ in each direction."""
     passes = [views.split(nets(0, views.images).logits) for _ in range(2)]
 
-    def both_directions(half):
+    def symmetric_pairs(half):
         first, second = (logits[half] for logits in passes)
         # No stop_gradient on the reference: both passes are trained, as in the paper.
         return [
@@ -23,7 +23,7 @@ def rdrop(nets: StudentForward, views: BatchViews, joint: Joint, with_labeled: b
         ]
 
     labeled_logits = [labeled for labeled, _ in passes]
-    return JointOutputs(labeled_logits, both_directions(1), both_directions(0) if with_labeled else [])
+    return JointOutputs(labeled_logits, symmetric_pairs(1), symmetric_pairs(0) if with_labeled else [])
 
 
 METHODS = {"rdrop": JointMethod(rdrop, num_pairs=lambda joint: 2, needs_dropout=True)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +28,8 @@ def simeps(nets: StudentForward, views: BatchViews, joint: Joint, with_labeled: 
     settings = joint.simeps
     outputs = [nets(i, views.images, taps=True) for i in range(settings.num_nets)]
     probabilities = [jax.lax.stop_gradient(jax.nn.softmax(output.logits, -1)) for output in outputs]
-    combine = {"max": jnp.max, "mean": jnp.mean}[settings.reduce]
+    reductions: dict[str, Callable[..., jax.Array]] = {"max": jnp.max, "mean": jnp.mean}
+    combine = reductions[settings.reduce]
     references = [
         combine(jnp.stack([p for j, p in enumerate(probabilities) if j != i]), axis=0)
         for i in range(settings.num_nets)
@@ -36,24 +38,23 @@ def simeps(nets: StudentForward, views: BatchViews, joint: Joint, with_labeled: 
     # The method trains on the labeled pairs as well, whatever the weighting of the pixels.
     paired = pair_nets(views, [output.logits for output in outputs], references, ce_dice, with_labeled=True)
     maps = {
-        f"similarity, {stage}, net {i}": similarity.gram(views.split(by_stage[stage])[1])
+        f"similarity, {stage}, net {i}": similarity.gram_matrix(views.split(by_stage[stage])[1])
         for stage in settings.feature_levels
         for i, by_stage in enumerate(features)
     }
-    loss = settings.kappa * jnp.asarray(
-        _similarity_loss(views, features, settings.feature_levels), jnp.float32
-    )
+    loss = settings.kappa * _similarity_loss(views, features, settings.feature_levels)
     return paired._replace(extra_losses={"similarity": loss}, similarity_maps=maps)
 
 
-def _similarity_loss(views: BatchViews, features: Features, stages: tuple[str, ...]):
+def _similarity_loss(views: BatchViews, features: Features, stages: tuple[str, ...]) -> jax.Array:
     # The halves are compared apart: G is the similarity within one half, so b is n or m, not n + m.
-    return sum(
+    loss = sum(
         similarity.similarity_loss(a, b)
         for stage in stages
         for first, second in itertools.combinations(features, 2)
         for a, b in zip(views.split(first[stage]), views.split(second[stage]), strict=True)
     )
+    return jnp.asarray(loss, jnp.float32)
 
 
 def _features_by_stage(output: NetOutput, stages: tuple[str, ...]) -> dict[str, jax.Array]:

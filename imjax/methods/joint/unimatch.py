@@ -39,10 +39,10 @@ def unimatch(nets: StudentForward, views: BatchViews, joint: Joint, with_labeled
     labeled_stream, unlabeled_stream = (confident_pair(joint, *stream) for stream in streams)
     unlabeled = [*(pair for pair, _ in strong), unlabeled_stream]
     labeled = [*(pair for _, pairs in strong for pair in pairs), labeled_stream] if with_labeled else []
-    return JointOutputs([labeled_logits], _weighted(unlabeled), _weighted(labeled))
+    return JointOutputs([labeled_logits], _set_weights(unlabeled), _set_weights(labeled))
 
 
-def _weighted(pairs):
+def _set_weights(pairs):
     return [pair._replace(weight=weight) for pair, weight in zip(pairs, WEIGHTS, strict=False)]
 
 

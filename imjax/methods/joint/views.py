@@ -37,7 +37,7 @@ class BatchViews:
             if joint.patch:
                 place, key = jax.random.split(key)
                 image, label = random_patch(place, image, label, joint.patch)
-            return views.weak(
+            return views.make_weak_view(
                 key, image, label, probabilities, strength, rotation_invariant=rotation_invariant
             )
 
@@ -62,7 +62,9 @@ class BatchViews:
         keys = jax.random.split(photometry, len(self.images))
         settings = self._joint.strong
         probabilities, strength = _probabilities(settings, self._joint), _strength(settings)
-        strong = jax.vmap(lambda k, x: views.strong(k, x, probabilities, strength))(keys, self.images)
+        strong = jax.vmap(lambda k, x: views.make_strong_view(k, x, probabilities, strength))(
+            keys, self.images
+        )
         labeled, unlabeled = self.split(strong)
         shape, cutmix_prob = unlabeled.shape[1:-1], self._joint.cutmix_prob
         draw_box = jax.vmap(lambda k: jnp.broadcast_to(views.cutmix_box(k, shape[-2:], cutmix_prob), shape))

@@ -48,10 +48,10 @@ def test_what_was_written_is_read(hela_raw):
         np.testing.assert_array_equal(image[..., 0], files[0])
         np.testing.assert_array_equal(label[..., 0], files[1] // 255)
         np.testing.assert_array_equal(label[..., 1], files[2] // 255)
-        dots = cell_count.marks(files[3] // 255, erode=False)
-        np.testing.assert_array_equal(label[..., 2], cell_count.discs(dots, (96, 128)))
+        dots = cell_count.find_marks(files[3] // 255, erode=False)
+        np.testing.assert_array_equal(label[..., 2], cell_count.draw_discs(dots, (96, 128)))
         # Every cell of the scene is found again, as what it is.
-        alive, dead = cell_count.count(label)
+        alive, dead = cell_count.count_cells(label)
         assert alive + dead == len(dots) > 5 and alive and dead
 
 
@@ -87,7 +87,7 @@ def test_real_layout(real):
         near = np.ones((5, 5), np.uint8)
         for one, other in ((ours, theirs), (theirs, ours)):
             assert (one & (1 - cv2.dilate(other, near))).sum() <= 3
-        assert sum(cell_count.count(label)) == len(cell_count.marks(theirs, erode=True))
+        assert sum(cell_count.count_cells(label)) == len(cell_count.find_marks(theirs, erode=True))
 
 
 def test_missing_folder(hela_raw, tmp_path):

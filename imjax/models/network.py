@@ -1,0 +1,21 @@
+"""What the code that trains and asks nets needs of one, without loading flax."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, runtime_checkable
+
+
+@runtime_checkable
+class Network(Protocol):
+    """The part of `flax.linen.Module` that is used; a plan, which trains nothing, need not load flax for it.
+
+    The module's own `apply` is typed as a union of what it returns with and without `mutable`.
+    """
+
+    def init(self, rngs: Any, *inputs: Any, **options: Any) -> Any:
+        """See `flax.linen.Module.init`."""
+        ...
+
+    def apply(self, variables: Any, *inputs: Any, **options: Any) -> Any:
+        """See `flax.linen.Module.apply`."""
+        ...
