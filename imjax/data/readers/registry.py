@@ -49,7 +49,7 @@ READERS: dict[str, Callable[[Data], Reader]] = {
 
 
 class PreparationDefaults(TypedDict, total=False):
-    """What a dataset's published preparation sets, by field of `DataOptions`."""
+    """What a dataset's published preparation sets, by key of `config.data`."""
 
     size: Required[tuple[int, int]]
     crops: Required[int]
