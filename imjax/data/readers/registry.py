@@ -52,9 +52,9 @@ class PreparationDefaults(TypedDict, total=False):
     """What a dataset's published preparation sets, by key of `config.data`."""
 
     size: Required[tuple[int, int]]
-    crops: Required[int]
+    random_crops: Required[int]
     depth: int
-    overlap: float
+    tile_overlap: float
     label_fraction: float
     val_fraction: float
 
