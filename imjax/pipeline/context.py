@@ -97,8 +97,9 @@ class Context:
         Returns:
             `inconsistency.PseudoLabel` with numpy leaves `[n, ...]`.
         """
-        keys = jax.random.key_data(jax.vmap(lambda i: jax.random.fold_in(key, i))(np.arange(len(images))))
-        examples = {"image": images, "key": np.asarray(keys)}
+        keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(np.arange(len(images)))
+        # Raw bits: examples are numpy arrays, which cannot hold typed keys. `_look` wraps them again.
+        examples = {"image": images, "key": np.asarray(jax.random.key_data(keys))}
         # The nets' verdicts are put together batch by batch: probabilities of a whole set fit no memory.
         batch = min(self.config.eval_batch_size, len(images))
         need = memory.of_asking(_look(net, labeler), variables, memory.shapes(examples, batch))
@@ -116,4 +117,8 @@ def _looking(members: Members, net: nn.Module, labeler: PseudoLabeler) -> tuple[
 
 
 def _look(net: nn.Module, labeler: PseudoLabeler) -> Callable:
-    return lambda variables, batch: labeler.predict(functools.partial(net.apply, variables), batch)
+    def look(variables, batch):
+        batch = batch | {"key": jax.random.wrap_key_data(batch["key"])}
+        return labeler.predict(functools.partial(net.apply, variables), batch)
+
+    return look

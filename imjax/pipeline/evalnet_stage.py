@@ -80,7 +80,7 @@ def _pairs_of_ensembles(stage: PairsStage, context: Context, split: str) -> trai
         parts.append(
             map_images(
                 _pair,
-                np.asarray(jax.random.key_data(keys)),
+                keys,
                 data.images,
                 data.labels,
                 members,
@@ -103,7 +103,7 @@ def _pair(
     spec: DatasetSpec,
 ) -> evalnet.EvalNetExample:
     return evalnet.ensemble_example(
-        jax.random.wrap_key_data(key), image, truth, members, kernels[0], kernels[1],
+        key, image, truth, members, kernels[0], kernels[1],
         spec=spec, strength=strength,
     )  # fmt: skip
 

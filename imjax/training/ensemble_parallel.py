@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -90,12 +91,12 @@ class Members:
         return run_chunks
 
     def shard(self, tree: Tree) -> Chunks:
-        """Numpy leaves `[count, ...]` → chunks on the devices, the last padded by its last member."""
+        """Numpy leaves or typed keys `[count, ...]` → chunks on the devices, padded by the last member."""
         slots = self._own[np.minimum(np.arange(self.chunks * self.width), len(self._own) - 1)]
         shape = (self.chunks, len(self.devices), self.per_device)
 
         def arrange(leaf):
-            leaf = np.asarray(leaf)[slots]
+            leaf = (leaf if _is_key(leaf) else np.asarray(leaf))[slots]
             return leaf.reshape(*shape, *leaf.shape[1:])
 
         arranged = jax.tree.map(arrange, tree)
@@ -128,6 +129,11 @@ class Members:
 def place_members(count: int, per_chunk: int = 0, sequential: bool = False) -> Members:
     """`count` members on all local devices; cached, so that equal arguments share compiled programs."""
     return Members(count, per_chunk, sequential=sequential)
+
+
+def _is_key(leaf: Any) -> bool:
+    """Whether this is an array of typed keys, which numpy cannot hold."""
+    return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def _without_member_axis(function: Callable, shared: frozenset[int]) -> Callable:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -113,8 +114,8 @@ def fit(
         Stopped: a stop was requested; the state is saved.
     """
     programs = _programs(objective, members, Optimizer.of(options, sum(steps)))
-    raw_keys = _member_keys(seed, stage, members.count)
-    keys, initial = members.shard(raw_keys), [programs.init(key) for key in raw_keys]
+    member_keys = _member_keys(seed, stage, members.count)
+    keys, initial = members.shard(member_keys), [programs.init(key) for key in member_keys]
     state = members.shard(jax.tree.map(lambda *leaves: np.stack(leaves), *initial))
     first, state = checkpoints.restore(members, state)
     end_phase = _make_end_phase(objective, members, programs, val, eval_batch_size, stage, stage_logger, drop)
@@ -207,12 +208,11 @@ def _make_init(objective: Objective, tx: optax.GradientTransformation, worst: fl
     # On the CPU, whatever device trains: initial weights are then the same everywhere. Drawing them takes a
     # moment, but with full optimization half a minute to compile.
     options = {"xla_backend_optimization_level": 0}
-    init = lambda key: step.init(objective, tx, worst, jax.random.wrap_key_data(key))  # noqa: E731
-    compiled = jax.jit(init, compiler_options=options)
+    compiled = jax.jit(lambda key: step.init(objective, tx, worst, key), compiler_options=options)
 
-    def init_member(raw_key: np.ndarray) -> Any:
+    def init_member(key: jax.Array) -> Any:
         with jax.default_device(_cpu_device()):
-            return jax.tree.map(np.asarray, compiled(raw_key))
+            return jax.tree.map(np.asarray, compiled(key))
 
     return init_member
 
@@ -251,8 +251,12 @@ def _make_end_phase(
     return end_phase
 
 
-def _member_keys(seed: int, stage: str, count: int) -> np.ndarray:
-    return np.stack([np.asarray(jax.random.key_data(rng.key(seed, stage, m))) for m in range(count)])
+def _member_keys(seed: int, stage: str, count: int) -> jax.Array:
+    """Typed keys `[count]`, one per member."""
+    # On the CPU like the initial weights that are drawn from them: a key on an accelerator would have to be
+    # copied back for each of these.
+    with jax.default_device(_cpu_device()):
+        return jnp.stack([rng.key(seed, stage, member) for member in range(count)])
 
 
 def _phase_means(

@@ -61,10 +61,10 @@ def train_step(
         tx: the optimizer.
         state: of the member.
         batch: of the member.
-        key: raw bits of the member's key, uint32 `[2]`; the step is folded in.
+        key: of the member; the step is folded in.
     """
     # A function of the step, not a key that is carried on: a resumed run draws the same.
-    key = jax.random.fold_in(jax.random.wrap_key_data(key), state.step)
+    key = jax.random.fold_in(key, state.step)
     params = state.variables["params"]
     (loss, aux), grads = loss_and_grad(loss_fn, state.variables, batch, key)
     plateau_metric = loss if aux.plateau_metric is None else aux.plateau_metric

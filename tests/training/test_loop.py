@@ -200,9 +200,7 @@ def test_a_loss_that_is_not_finite_names_stage_step_and_member(tmp_path):
 def one_fails(after):
     """`line`, in which one of the three members has a loss of nan from its step `after` on."""
     whole = line()
-    weights = [
-        float(whole.init(jax.random.wrap_key_data(key))["params"]["w"]) for key in _member_keys(1, "line", 3)
-    ]
+    weights = [float(whole.init(key)["params"]["w"]) for key in _member_keys(1, "line", 3)]
     largest = max(weights)
 
     def init(key):
