@@ -169,7 +169,7 @@ def _start(objective: Any, optimizer: Any, members: Any, keys: Any) -> tuple[Any
 
     from imjax.training import loop
 
-    run = loop._programs(objective, members, optimizer)
+    run = loop._programs(loop.ProgramSpec(objective, members, optimizer))
     starts = [run.init(key) for key in keys]
     state = members.shard(jax.tree.map(lambda *leaves: np.stack(leaves), *starts))
     return state, run.train_step[0]

@@ -9,12 +9,10 @@ from typing import Any
 
 import jax
 import numpy as np
-from flax import linen as nn
 
 from imjax import rng
 from imjax.json_io import write_json
 from imjax.log import logger
-from imjax.methods.generational import consistency
 from imjax.pipeline import image_panels, training_sets
 from imjax.pipeline.context import Context
 from imjax.pipeline.rank_candidates import measure, rank_candidates, report, result_rows, selection_split
@@ -24,7 +22,7 @@ from imjax.training.checkpoints import Checkpoints, save_nets
 from imjax.training.data_loader import EnsembleLoader, Examples, PairedLoader
 from imjax.training.ensemble_parallel import Members
 from imjax.training.loop import TrainResult, fit, steps_per_epoch
-from imjax.training.objective import Objective, segmentation_objective, with_consistency_phase
+from imjax.training.objective import Objective, consistency_objective, segmentation_objective
 from imjax.training.progress import StageLogger
 
 
@@ -40,10 +38,11 @@ def run(stage: TrainStage, context: Context, out: Path, monitor: StageLogger) ->
     monitor.log(f"{len(pairs['image'])} training pairs")
     val = training_sets.of_split(context.packed, "val")
     net = context.unet(stage.alpha)
-    objective = segmentation_objective(net, context.packed.spec, val["image"].shape[1:3])
-    phases = [pairs]
+    setting = (net, context.packed.spec, val["image"].shape[1:3])
+    objective, phases = segmentation_objective(*setting), [pairs]
     if stage.consistency:
-        objective = _add_consistency(stage, context, objective, net)
+        start = jax.tree.map(lambda leaf: leaf[0], context.best_nets(stage.warm, 1))
+        objective = consistency_objective(*setting, stage.consistency, start)
         phases.append({"image": context.packed.splits["unlabeled"].images})
     full = sum(len(context.packed.splits[name].names) for name in ("labeled", "unlabeled"))
     least = int(stage.least_share * full)
@@ -64,17 +63,6 @@ def run(stage: TrainStage, context: Context, out: Path, monitor: StageLogger) ->
 
         image_panels.write_generation_panels(context, labels_of, out, monitor)
     return {"pairs": len(pairs["image"])}
-
-
-def _add_consistency(stage: TrainStage, context: Context, objective: Objective, net: nn.Module) -> Objective:
-    spec, best = context.packed.spec, context.best_nets(stage.warm, 1)
-    start = jax.tree.map(lambda leaf: leaf[0], best)
-    strength = training_sets.kernel_strength(stage.consistency)
-
-    def views(key, image):
-        return consistency.two_views(key, image, strength, rotation_invariant=spec.rotation_invariant)
-
-    return with_consistency_phase(objective, net, spec.kind, start, views)
 
 
 def fit_stage(

@@ -11,7 +11,6 @@ to every process.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -61,6 +60,16 @@ class Members:
         # on placed arrays, and the second, on the first one's results, would be compiled separately.
         mesh = Mesh(np.array(self.devices), (DEVICE_AXIS,))
         self._sharding = NamedSharding(mesh, PartitionSpec(DEVICE_AXIS))
+
+    def _placement(self) -> tuple:
+        return self.count, self.per_device, self.sequential, *self.devices
+
+    def __eq__(self, other: object) -> bool:
+        """By value, so that equally placed members share compiled programs."""
+        return isinstance(other, Members) and self._placement() == other._placement()
+
+    def __hash__(self) -> int:
+        return hash(self._placement())
 
     def map(self, function: Callable, shared: Sequence[int] = (), donate: Sequence[int] = ()) -> Callable:
         """Lift a function of one member to all of them.
@@ -125,9 +134,8 @@ class Members:
         return jax.device_put(tree, jax.tree.map(lambda _: self._sharding, tree))
 
 
-@functools.lru_cache(maxsize=32)
 def place_members(count: int, per_chunk: int = 0, sequential: bool = False) -> Members:
-    """`count` members on all local devices; cached, so that equal arguments share compiled programs."""
+    """`count` members on all local devices."""
     return Members(count, per_chunk, sequential=sequential)
 
 
