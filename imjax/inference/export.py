@@ -12,6 +12,7 @@ from jax import export
 
 from imjax.data.spec import DatasetSpec
 from imjax.errors import UserError
+from imjax.models.layers import BY_PLATFORM
 from imjax.ops import ensemble
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -22,7 +23,8 @@ def serialize_ensemble(net: nn.Module, variables: Any, spec: DatasetSpec, size: 
 
     The artifact takes uint8 `[b, h, w, c]`, h and w as in training and b any number, and gives float32
     `[b, h, w, k]`: softmax (multiclass) or sigmoid. The class that nets reserve for inconsistent pixels is
-    left out, so that k are the dataset's own classes in their order.
+    left out, so that k are the dataset's own classes in their order. It runs on all of `PLATFORMS`, with the
+    kernels that are fast there.
 
     Args:
         net: the module of every member.
@@ -30,6 +32,8 @@ def serialize_ensemble(net: nn.Module, variables: Any, spec: DatasetSpec, size: 
         spec: of the dataset.
         size: height and width of the images.
     """
+    # `auto` chooses for the machine at hand, and the file is for any: it holds each platform's kernels.
+    net = net.clone(convolution=BY_PLATFORM) if net.convolution == "auto" else net
     members, first = len(jax.tree.leaves(variables)[0]), int(spec.reserved)
     each = [jax.tree.map(lambda leaf: leaf[i], variables) for i in range(members)]  # noqa: B023
 
