@@ -104,11 +104,11 @@ class Generation:
         from imjax.training import loop
         from imjax.training.checkpoints import Checkpoints
         from imjax.training.data_loader import EnsembleLoader
-        from imjax.training.ensemble_parallel import place_members
+        from imjax.training.ensemble_parallel import Members
         from imjax.training.metric_writer import Writer
         from imjax.training.progress import StageLogger
 
-        members = place_members(self._members)
+        members = Members(self._members)
         options = Train(
             2, self._steps // 2, self._batch, "adamw", "constant", data.RATE, 0.0, data.DECAY,
             data.ADAM_EPSILON, patience=1,

@@ -169,7 +169,7 @@ def _start(objective: Any, optimizer: Any, members: Any, keys: Any) -> tuple[Any
 
     from imjax.training import loop
 
-    run = loop._programs(objective, members, optimizer)
+    run = loop._programs(loop.ProgramSpec(objective, members, optimizer))
     starts = [run.init(key) for key in keys]
     state = members.shard(jax.tree.map(lambda *leaves: np.stack(leaves), *starts))
     return state, run.train_step[0]
@@ -215,10 +215,8 @@ def step_cost(objective: Any, tx: Any, size: int, batch: int) -> dict[str, float
         "image": np.zeros((1, size, size, 3), np.uint8),
         "label": np.zeros((1, size, size), np.uint8),
     }
-    key = jax.eval_shape(lambda: jax.random.key_data(jax.random.key(0)))
-    state = jax.eval_shape(
-        lambda raw: step.init(objective, tx, -math.inf, jax.random.wrap_key_data(raw)), key
-    )
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    state = jax.eval_shape(lambda key: step.init(objective, tx, -math.inf, key), key)
     lowered = jax.jit(lambda s, b, k: step.train_step(loss, tx, s, b, k)).lower(
         state, memory.shapes(shapes, batch), key
     )

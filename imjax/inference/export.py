@@ -22,7 +22,8 @@ def serialize_ensemble(net: Network, variables: Any, spec: DatasetSpec, size: tu
 
     The artifact takes uint8 `[b, h, w, c]`, h and w as in training and b any number, and gives float32
     `[b, h, w, k]`: softmax (multiclass) or sigmoid. The class that nets reserve for inconsistent pixels is
-    left out, so that k are the dataset's own classes in their order.
+    left out, so that k are the dataset's own classes in their order. It runs on all of `PLATFORMS`,
+    with the kernels that are fast there if the net's convolutions are `layers.BY_PLATFORM`.
 
     Args:
         net: the module of every member.

@@ -88,6 +88,7 @@ class LabelingPredictions:
 
     def __call__(self, variables: Any, batch: Batch) -> Any:
         """See `NetFunction`."""
+        batch = batch | {"key": jax.random.wrap_key_data(batch["key"])}
         return self.labeling.labeler.predict(functools.partial(self.net.apply, variables), batch)
 
 

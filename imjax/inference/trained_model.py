@@ -36,6 +36,7 @@ from imjax.inference.net_functions import (
 from imjax.inference.prediction import Prediction, make_prediction
 from imjax.inference.sliding_window import Size, Tiler
 from imjax.models.factory import create_backbone
+from imjax.models.layers import BY_PLATFORM
 from imjax.ops import ensemble
 from imjax.ops.inconsistency import PseudoLabels
 from imjax.training.checkpoints import load_nets
@@ -336,9 +337,11 @@ class TrainedModel:
             UserError: the stage has not so many nets, or the file cannot be written.
         """
         self.count_nets(nets)
-        # `auto` is meant for the machine at hand, and the file is for any.
+        # `auto` is meant for the machine at hand, and the file is for any: it holds each platform's kernels.
         dtype = "float32" if self.model.dtype == "auto" else self.model.dtype
-        net = create_backbone(dataclasses.replace(self.model, dtype=dtype), self.spec, self.auxiliaries)
+        convolution = BY_PLATFORM if self.model.convolution == "auto" else self.model.convolution
+        model = dataclasses.replace(self.model, dtype=dtype, convolution=convolution)
+        net = create_backbone(model, self.spec, self.auxiliaries)
         data = export.serialize_ensemble(net, self.nets(nets), self.spec, self.size)
         export.write_file(Path(path), data)
 

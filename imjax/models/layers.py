@@ -41,13 +41,18 @@ class Conv(nn.Module):
         return nn.relu(x)
 
 
+BY_PLATFORM = "by_platform"
+"""For exported programs, which run anywhere. No value of the configuration."""
+
+
 def choose_convolution(name: str, dims: int) -> Callable | None:
     """The function that computes a k×k convolution; the results differ by rounding only.
 
     Args:
         name: `products`: matrix products of each pixel's neighborhood (`convolve_by_products`);
             `split_products`: the same with the weights' gradient in blocks (`split_product`); `direct`: XLA's
-            own convolution; `auto`: by the platform that this process runs on.
+            own convolution; `auto`: by the platform that this process runs on; `BY_PLATFORM`: by the platform
+            that the program will run on.
         dims: number of spatial axes.
 
     Returns:
@@ -59,9 +64,27 @@ def choose_convolution(name: str, dims: int) -> Callable | None:
         return convolve_by_products
     if name == "split_products" and dims == 2:
         return functools.partial(convolve_by_products, product=split_product)
-    return {("cpu", 3): convolve_by_slices, ("gpu", 2): convolve_by_products}.get(
-        (jax.default_backend(), dims)
-    )
+    kernels = {2: {"gpu": convolve_by_products}, 3: {"cpu": convolve_by_slices}}.get(dims, {})
+    if name == BY_PLATFORM:
+        return functools.partial(_convolve_by_platform, kernels)
+    # Not `BY_PLATFORM` here too, though XLA would see a single kernel: its gradient is that of a conditional,
+    # which stores what either branch needs, and training knows where it runs.
+    return kernels.get(jax.default_backend())
+
+
+def _convolve_by_platform(
+    kernels: dict[str, Callable], x: jax.Array, kernel: jax.Array, *args: Any, **kwargs: Any
+) -> jax.Array:
+    """The kernel of each platform, XLA's own convolution elsewhere; arguments as `nn.Conv` passes them."""
+    # JAX calls the programs of a GPU by its maker.
+    names = {"gpu": ("cuda", "rocm"), "cpu": ("cpu",)}
+    branches = {name: kernels[platform] for platform in kernels for name in names[platform]}
+    direct = functools.partial(_convolve_directly, args, kwargs)
+    return jax.lax.platform_dependent(x, kernel, default=direct, **branches)
+
+
+def _convolve_directly(args: tuple, kwargs: dict[str, Any], x: jax.Array, kernel: jax.Array) -> jax.Array:
+    return jax.lax.conv_general_dilated(x, kernel, *args, **kwargs)
 
 
 BLOCK = 4096

@@ -12,7 +12,11 @@ import numpy as np
 
 
 def map_images(
-    function: Callable, *arrays: np.ndarray, shared: tuple = (), batch: int = 64, **static: Hashable
+    function: Callable,
+    *arrays: np.ndarray | jax.Array,
+    shared: tuple = (),
+    batch: int = 64,
+    **static: Hashable,
 ) -> Any:
     """Map a function of one image over arrays with a leading image axis, on the default device.
 
@@ -20,7 +24,7 @@ def map_images(
 
     Args:
         function: pure, `(*shared, *rows, **static)` → a tree of arrays.
-        arrays: `[n, ...]` each; n may be 0.
+        arrays: `[n, ...]` each, numpy or typed keys; n may be 0.
         shared: trees that every image gets as they are, traced.
         batch: images per call; the last call is padded, so that one shape is compiled.
         static: keyword arguments that the program is compiled for.
@@ -51,7 +55,7 @@ def one_ahead(calls: Iterable[Any]) -> Iterator[Any]:
     return (last for last, _ in itertools.pairwise(itertools.chain(calls, [None])))
 
 
-def _rows(array: np.ndarray, start: int, batch: int) -> np.ndarray:
+def _rows(array: np.ndarray | jax.Array, start: int, batch: int) -> np.ndarray | jax.Array:
     """`batch` rows from `start` on, padded by the last row."""
     if start + batch <= len(array):
         return array[start : start + batch]

@@ -92,7 +92,7 @@ def _pairs_of_ensembles(
         parts.append(
             map_images(
                 _pair,
-                np.asarray(jax.random.key_data(keys)),
+                keys,
                 data.images,
                 data.labels,
                 members,
@@ -115,7 +115,7 @@ def _pair(
     spec: DatasetSpec,
 ) -> evalnet.EvalNetExample:
     return evalnet.ensemble_example(
-        jax.random.wrap_key_data(key), image, truth, members, kernels[0], kernels[1],
+        key, image, truth, members, kernels[0], kernels[1],
         spec=spec, strength=strength,
     )  # fmt: skip
 

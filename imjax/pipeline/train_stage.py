@@ -10,17 +10,13 @@ from typing import Any
 
 import jax
 import numpy as np
-from flax import linen as nn
 
 from imjax import rng
-from imjax.config.schema import AugmentStrength
 from imjax.data.pack import PackedDataset
-from imjax.data.spec import DatasetSpec
 from imjax.inference.load_run import load_stage, write_model
 from imjax.inference.trained_model import TrainedModel
 from imjax.json_io import write_json
 from imjax.log import logger
-from imjax.methods.generational import consistency
 from imjax.models.factory import create_backbone
 from imjax.pipeline import image_panels, training_sets
 from imjax.pipeline.artifacts import ArtifactStore
@@ -30,7 +26,7 @@ from imjax.training import memory
 from imjax.training.checkpoints import Checkpoints
 from imjax.training.data_loader import Examples
 from imjax.training.loop import TrainResult, fit, steps_per_epoch
-from imjax.training.objective import Objective, segmentation_objective, with_consistency_phase
+from imjax.training.objective import Objective, consistency_objective, segmentation_objective
 from imjax.training.progress import StageLogger
 from imjax.training.runtime import Runtime, is_paired
 
@@ -53,13 +49,13 @@ def run(
     monitor.log(f"{len(pairs['image'])} training pairs")
     val = training_sets.of_split(dataset, "val")
     net = create_backbone(stage.model, dataset.spec)
-    objective = segmentation_objective(net, dataset.spec, val["image"].shape[1:3])
-    phases = [pairs]
+    setting = (net, dataset.spec, val["image"].shape[1:3])
+    objective, phases = segmentation_objective(*setting), [pairs]
     if stage.consistency:
         assert stage.warm is not None, "the consistency loss continues the training of a net"
         warm = load_stage(artifacts.folder(stage.warm), dataset.spec, runtime).nets(1)
         start = jax.tree.map(lambda leaf: leaf[0], warm)
-        objective = _add_consistency(stage.consistency, dataset.spec, objective, net, start)
+        objective = consistency_objective(*setting, stage.consistency, start)
         phases.append({"image": dataset.splits["unlabeled"].images})
     fitted = fit_stage(
         stage, objective, phases, val, artifacts, runtime, monitor, least_images=_least_images(stage, dataset)
@@ -87,17 +83,6 @@ def run(
 def _least_images(stage: TrainStage, dataset: PackedDataset) -> int:
     labels = sum(len(dataset.splits[name].names) for name in ("labeled", "unlabeled"))
     return int(stage.least_share * labels)
-
-
-def _add_consistency(
-    strength: AugmentStrength, spec: DatasetSpec, objective: Objective, net: nn.Module, start: Any
-) -> Objective:
-    kernel_strength = training_sets.kernel_strength(strength)
-
-    def views(key, image):
-        return consistency.two_views(key, image, kernel_strength, rotation_invariant=spec.rotation_invariant)
-
-    return with_consistency_phase(objective, net, spec.kind, start, views)
 
 
 def fit_stage(

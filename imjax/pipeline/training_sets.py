@@ -42,7 +42,7 @@ def augmented(
     numbers = np.arange(len(chosen), dtype=np.uint32)
     image, label = map_images(
         _copy, numbers, pairs["image"][chosen], pairs["label"][chosen],
-        shared=(jax.random.key_data(key), kernel_strength(strength)), rotation_invariant=rotation_invariant,
+        shared=(key, kernel_strength(strength)), rotation_invariant=rotation_invariant,
     )  # fmt: skip
     return {"image": image, "label": label}
 
@@ -56,8 +56,9 @@ def _copy(
     *,
     rotation_invariant: bool,
 ) -> tuple[jax.Array, jax.Array]:
-    copy_key = jax.random.fold_in(jax.random.wrap_key_data(key), number)
-    return augment.augment(copy_key, image, label, strength, rotation_invariant=rotation_invariant)
+    return augment.augment(
+        jax.random.fold_in(key, number), image, label, strength, rotation_invariant=rotation_invariant
+    )
 
 
 def kernel_strength(strength: AugmentStrength) -> augment.AugmentStrength:

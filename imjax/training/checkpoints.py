@@ -49,13 +49,14 @@ class Checkpoints:
         if self._saved is None:
             return 0, state
         leaves, tree = jax.tree.flatten(members.gather(state))
-        found = None if self._manager is None else self._newest(_named(leaves))
-        self._saved, saved = distributed.broadcast_from_first(found)
+        newest, saved = (None, {}) if self._manager is None else self._newest(_named(leaves))
+        self._saved = distributed.broadcast_from_first(newest)
         if self._saved is None:
             return 0, state
+        saved = distributed.broadcast_arrays_from_first(saved)
         return self._saved, members.shard(jax.tree.unflatten(tree, [saved[name] for name in _named(leaves)]))
 
-    def _newest(self, like: dict[str, np.ndarray]) -> tuple[int | None, dict[str, np.ndarray] | None]:
+    def _newest(self, like: dict[str, np.ndarray]) -> tuple[int | None, dict[str, np.ndarray]]:
         """The newest step that can be read; damaged ones are said, and removed to be saved anew."""
         steps = sorted(self._manager.all_steps(), reverse=True)
         for step, before in zip(steps, [*steps[1:], None], strict=True):
@@ -72,7 +73,7 @@ class Checkpoints:
                     "%s: damaged, or of another version (%s); %s", self._folder / str(step), reason, onward
                 )
                 self._manager.delete(step)
-        return None, None
+        return None, {}
 
     def _read(self, step: int, like: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """What was saved at a step; raises an error of whatever kind if it is not what it was."""
@@ -127,11 +128,11 @@ def save_nets(folder: Path, variables: Any) -> None:
 
 def load_nets(folder: Path) -> Any:
     """Read what `save_nets` wrote, as numpy; every process must call it."""
-    nets = None
+    nets = {}
     if distributed.is_first():
         with ocp.StandardCheckpointer(multiprocessing_options=distributed.first_process_only()) as reader:
             nets = jax.tree.map(np.asarray, reader.restore(folder.absolute()))
-    return distributed.broadcast_from_first(nets)
+    return distributed.broadcast_arrays_from_first(nets)
 
 
 def _checksum(named: dict[str, np.ndarray]) -> np.ndarray:

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import logging
+import math
 import os
-import pickle
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
@@ -121,14 +123,41 @@ def gather(tree: Tree) -> Tree:
 def broadcast_from_first(value: Any) -> Any:
     """The first process's value in every process; the others' values are ignored.
 
-    It is pickled: unlike `multihost_utils.broadcast_one_to_all`, other processes need not know its structure.
+    Args:
+        value: what JSON can hold; a tuple arrives as a list, in the first process too.
     """
     if count() == 1:
         return value
-    pickled = np.frombuffer(pickle.dumps(value), np.uint8)
-    length = int(multihost_utils.broadcast_one_to_all(np.int32(len(pickled))))
-    received = multihost_utils.broadcast_one_to_all(np.resize(pickled, length))
-    return pickle.loads(np.asarray(received, np.uint8).tobytes())
+    return json.loads(_broadcast_bytes(json.dumps(value).encode()))
+
+
+def broadcast_arrays_from_first(tree: Tree) -> Tree:
+    """The first process's arrays in every process; the others' trees are ignored.
+
+    Args:
+        tree: nested dicts with names as keys and numpy leaves.
+    """
+    if count() == 1:
+        return tree
+    # Only the first process knows the structure: it is sent ahead of the bytes, each leaf as a list.
+    header = broadcast_from_first(jax.tree.map(lambda leaf: [leaf.dtype.name, *leaf.shape], tree))
+    specs, structure = jax.tree.flatten(header, is_leaf=lambda node: isinstance(node, list))
+    data = _broadcast_bytes(b"".join(leaf.tobytes() for leaf in jax.tree.leaves(tree)))
+    leaves, end = [], 0
+    for name, *shape in specs:
+        start, end = end, end + math.prod(shape) * jnp.dtype(name).itemsize
+        leaves.append(np.frombuffer(bytearray(data[start:end]), jnp.dtype(name)).reshape(shape))
+    return jax.tree.unflatten(structure, leaves)
+
+
+def _broadcast_bytes(data: bytes) -> bytes:
+    # The length first: all processes must take part with equal shapes. In two halves, and arrays as bytes:
+    # without x64 JAX would round 64-bit numbers to 32 bits on the way.
+    halves = np.array([len(data)], np.int64).view(np.uint32)
+    received = np.asarray(multihost_utils.broadcast_one_to_all(halves), np.uint32)
+    length = int(received.view(np.int64)[0])
+    row = np.frombuffer(data, np.uint8) if is_first() else np.zeros(length, np.uint8)
+    return np.asarray(multihost_utils.broadcast_one_to_all(row), np.uint8).tobytes()
 
 
 def assert_equal_across_processes(what: str, digest: str) -> None:

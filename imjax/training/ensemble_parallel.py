@@ -11,11 +11,11 @@ to every process.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -61,6 +61,16 @@ class Members:
         mesh = Mesh(np.array(self.devices), (DEVICE_AXIS,))
         self._sharding = NamedSharding(mesh, PartitionSpec(DEVICE_AXIS))
 
+    def _placement(self) -> tuple:
+        return self.count, self.per_device, self.sequential, *self.devices
+
+    def __eq__(self, other: object) -> bool:
+        """By value, so that equally placed members share compiled programs."""
+        return isinstance(other, Members) and self._placement() == other._placement()
+
+    def __hash__(self) -> int:
+        return hash(self._placement())
+
     def map(self, function: Callable, shared: Sequence[int] = (), donate: Sequence[int] = ()) -> Callable:
         """Lift a function of one member to all of them.
 
@@ -90,12 +100,12 @@ class Members:
         return run_chunks
 
     def shard(self, tree: Tree) -> Chunks:
-        """Numpy leaves `[count, ...]` → chunks on the devices, the last padded by its last member."""
+        """Numpy leaves or typed keys `[count, ...]` → chunks on the devices, padded by the last member."""
         slots = self._own[np.minimum(np.arange(self.chunks * self.width), len(self._own) - 1)]
         shape = (self.chunks, len(self.devices), self.per_device)
 
         def arrange(leaf):
-            leaf = np.asarray(leaf)[slots]
+            leaf = (leaf if _is_key(leaf) else np.asarray(leaf))[slots]
             return leaf.reshape(*shape, *leaf.shape[1:])
 
         arranged = jax.tree.map(arrange, tree)
@@ -124,10 +134,9 @@ class Members:
         return jax.device_put(tree, jax.tree.map(lambda _: self._sharding, tree))
 
 
-@functools.lru_cache(maxsize=32)
-def place_members(count: int, per_chunk: int = 0, sequential: bool = False) -> Members:
-    """`count` members on all local devices; cached, so that equal arguments share compiled programs."""
-    return Members(count, per_chunk, sequential=sequential)
+def _is_key(leaf: Any) -> bool:
+    """Whether this is an array of typed keys, which numpy cannot hold."""
+    return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def _without_member_axis(function: Callable, shared: frozenset[int]) -> Callable:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-import optax
 
 from imjax import rng
 from imjax.config.schema import Train
@@ -112,10 +112,9 @@ def fit(
         TrainingError: a member's loss is not finite, or with `drop`, that of all of them.
         Stopped: a stop was requested; the state is saved.
     """
-    programs = _programs(objective, members, Optimizer.of(options, sum(steps)))
-    raw_keys = _member_keys(seed, stage, members.count)
-    keys, initial = members.shard(raw_keys), [programs.init(key) for key in raw_keys]
-    state = members.shard(jax.tree.map(lambda *leaves: np.stack(leaves), *initial))
+    programs = _programs(ProgramSpec(objective, members, Optimizer.of(options, sum(steps))))
+    member_keys = _member_keys(seed, stage, members.count)
+    keys, state = members.shard(member_keys), _initial_state(objective, members, programs, member_keys)
     first, state = checkpoints.restore(members, state)
     end_phase = _make_end_phase(objective, members, programs, val, eval_batch_size, stage, stage_logger, drop)
     # The first phase's stream has the stage's bare name, as stages of one phase have it.
@@ -179,10 +178,22 @@ def _remaining_phases(
                 yield _Phase(epoch + 1, number, loss, range(own_end - left, own_end), count, end)
 
 
+@dataclasses.dataclass(frozen=True)
+class ProgramSpec:
+    """Everything that the compiled programs of a stage depend on, compared by value."""
+
+    objective: Objective
+    members: Members
+    optimizer: Optimizer
+
+
 class _Programs(NamedTuple):
-    """Compiled functions, mapped over the members except `init`, which is of one member."""
+    """Compiled functions, mapped over the members except `init` and `start`, which are of one member."""
 
     init: Callable
+    """Typed key → the state, numpy leaves."""
+    start: Callable
+    """Initial weights → the state, numpy leaves."""
     train_step: tuple[Callable, ...]
     """One per phase."""
     evaluate: Callable
@@ -190,9 +201,11 @@ class _Programs(NamedTuple):
 
 
 @functools.lru_cache(maxsize=8)
-def _programs(objective: Objective, members: Members, optimizer: Optimizer) -> _Programs:
-    """Cached: compiled once for all stages that train the same net in the same way."""
-    tx = optimizer.make()
+def _programs(spec: ProgramSpec) -> _Programs:
+    """Kept by the spec: compiled once for all stages that train the same net in the same way."""
+    # The programs outlive the stage. Its weights, on which they do not depend, need not.
+    objective, members = dataclasses.replace(spec.objective, start=None), spec.members
+    tx = spec.optimizer.make()
     worst = -np.inf if objective.larger_is_better else np.inf
 
     def train_step(loss_fn):
@@ -200,25 +213,36 @@ def _programs(objective: Objective, members: Members, optimizer: Optimizer) -> _
         return members.map(lambda s, batch, key: step.train_step(loss_fn, tx, s, batch, key), donate=(0,))
 
     return _Programs(
-        _make_init(objective, tx, worst),
+        _compile_on_cpu(lambda key: step.init(objective, tx, worst, key)),
+        _compile_on_cpu(lambda variables: step.start(objective, tx, worst, variables)),
         tuple(train_step(loss_fn) for loss_fn in objective.losses.values()),
         members.map(lambda s, batch: objective.eval_fn(s.variables, batch)),
         members.map(lambda s, value, epoch: step.update_best(objective, s, value, epoch), donate=(0,)),
     )
 
 
-def _make_init(objective: Objective, tx: optax.GradientTransformation, worst: float) -> Callable:
+def _compile_on_cpu(init: Callable) -> Callable:
+    """A function that makes the state of one member, compiled for the CPU, with numpy results."""
     # On the CPU, whatever device trains: initial weights are then the same everywhere. Drawing them takes a
     # moment, but with full optimization half a minute to compile.
-    options = {"xla_backend_optimization_level": 0}
-    init = lambda key: step.init(objective, tx, worst, jax.random.wrap_key_data(key))  # noqa: E731
-    compiled = jax.jit(init, compiler_options=options)
+    compiled = jax.jit(init, compiler_options={"xla_backend_optimization_level": 0})
 
-    def init_member(raw_key: np.ndarray) -> Any:
+    def init_member(source: Any) -> Any:
         with jax.default_device(_cpu_device()):
-            return jax.tree.map(np.asarray, compiled(raw_key))
+            return jax.tree.map(np.asarray, compiled(source))
 
     return init_member
+
+
+def _initial_state(
+    objective: Objective, members: Members, programs: _Programs, member_keys: jax.Array
+) -> Chunks:
+    """The members before their first step, with drawn weights or those that the objective starts from."""
+    if objective.start is None:
+        states = [programs.init(key) for key in member_keys]
+    else:
+        states = [programs.start(objective.start)] * members.count
+    return members.shard(jax.tree.map(lambda *leaves: np.stack(leaves), *states))
 
 
 def _cpu_device() -> jax.Device | None:
@@ -255,8 +279,12 @@ def _make_end_phase(
     return end_phase
 
 
-def _member_keys(seed: int, stage: str, count: int) -> np.ndarray:
-    return np.stack([np.asarray(jax.random.key_data(rng.key(seed, stage, m))) for m in range(count)])
+def _member_keys(seed: int, stage: str, count: int) -> jax.Array:
+    """Typed keys `[count]`, one per member."""
+    # On the CPU like the initial weights that are drawn from them: a key on an accelerator would have to be
+    # copied back for each of these.
+    with jax.default_device(_cpu_device()):
+        return jnp.stack([rng.key(seed, stage, member) for member in range(count)])
 
 
 def _phase_means(

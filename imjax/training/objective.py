@@ -7,17 +7,19 @@ The training loop knows nothing else about a task: U-Nets, EvalNets and systems 
 from __future__ import annotations
 
 import dataclasses
-import functools
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Hashable
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from imjax import losses
-from imjax.data.spec import VOID, DatasetSpec, LabelKind
+from imjax.config.schema import AugmentStrength
+from imjax.data.spec import VOID, DatasetSpec
 from imjax.evaluation import metrics
+from imjax.methods.generational.consistency import two_views
 from imjax.models.network import Network
+from imjax.ops import augment
 from imjax.ops.ensemble import probabilities
 
 Variables = dict[str, Any]
@@ -43,26 +45,47 @@ LossFn = Callable[[Variables, Batch, jax.Array], tuple[jax.Array, StepAux]]
 """(variables, batch, key) → (loss, `StepAux`)."""
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True)
+class ObjectiveSpec:
+    """What an objective's functions are made from; equal ones make programs that do the same."""
+
+    task: Literal["segmentation", "consistency", "evalnet", "joint"]
+    net: Network
+    dataset: DatasetSpec
+    size: tuple[int, ...]
+    """Of the images that initialize the net, `(h, w)` or `(d, h, w)`."""
+    settings: Hashable = None
+    """What else the task depends on."""
+
+
+def _uncompared() -> Any:
+    return dataclasses.field(compare=False)
+
+
+@dataclasses.dataclass(frozen=True)
 class Objective:
     """Functions of one model; batches are dicts of arrays with a leading axis b.
 
-    Compared by identity, since compiled programs are cached per objective: the functions below are cached and
-    return the same objective for the same arguments.
+    Compared by `spec` alone: compiled programs are kept by it, and functions that are made anew for each
+    stage would be compiled anew.
     """
 
-    init: Callable[[jax.Array], Variables]
+    spec: Hashable
+    """Everything that the functions below depend on, as `ObjectiveSpec` has it."""
+    init: Callable[[jax.Array], Variables] = _uncompared()
     """key → `{"params", ...}`; the optimizer updates the parameters only."""
-    losses: dict[str, LossFn]
+    losses: dict[str, LossFn] = _uncompared()
     """One for each phase of an epoch, in order, by name."""
-    eval_fn: Callable[[Variables, Batch], dict[str, jax.Array]]
+    eval_fn: Callable[[Variables, Batch], dict[str, jax.Array]] = _uncompared()
     """(variables, validation batch with `counted` `[b]`, False for padding) → scalars, `selection_metric`
     among them."""
-    selection_metric: str
+    selection_metric: str = _uncompared()
     """The scalar that selects each member's best epoch; EvalNets are ranked by it too."""
-    larger_is_better: bool
-    metric_names: tuple[str, ...] = ()
+    larger_is_better: bool = _uncompared()
+    metric_names: tuple[str, ...] = dataclasses.field(default=(), compare=False)
     """Keys of `StepAux.metrics`."""
+    start: Variables | None = dataclasses.field(default=None, compare=False, repr=False)
+    """Numpy weights that every member starts from instead of those of `init`; no program depends on them."""
 
 
 def loss_and_grad(loss_fn: LossFn, variables: Variables, batch: Batch, key: jax.Array) -> tuple:
@@ -113,7 +136,6 @@ def validation_metrics(
     return values
 
 
-@functools.lru_cache(maxsize=8)
 def segmentation_objective(net: Network, spec: DatasetSpec, size: tuple[int, int]) -> Objective:
     """Supervised segmentation: `image` uint8 `[b, h, w, c]`, `label` uint8 as `DatasetSpec` says.
 
@@ -134,6 +156,7 @@ def segmentation_objective(net: Network, spec: DatasetSpec, size: tuple[int, int
         return validation_metrics(spec, predict(net, variables, batch["image"]), batch, supervised)
 
     return Objective(
+        ObjectiveSpec("segmentation", net, spec, size),
         lambda key: net.init(key, jnp.zeros((1, *size, spec.channels), jnp.uint8)),
         {"loss": loss_fn},
         eval_fn,
@@ -142,21 +165,25 @@ def segmentation_objective(net: Network, spec: DatasetSpec, size: tuple[int, int
     )
 
 
-def with_consistency_phase(
-    objective: Objective, net: Network, kind: LabelKind, start: Variables, views: Callable
+def consistency_objective(
+    net: Network, spec: DatasetSpec, size: tuple[int, int], strength: AugmentStrength, start: Variables
 ) -> Objective:
-    """A supervised objective with a second phase in every epoch: the consistency loss (arXiv 2401.14387).
+    """`segmentation_objective` with a second phase in every epoch: the consistency loss (arXiv 2401.14387).
 
     Args:
-        objective: of the labeled phase.
-        net: the module.
-        kind: of the labels; softmax or sigmoid.
-        start: weights that every member starts from.
-        views: (key, image uint8 `[h, w, c]`) → two views of it.
+        net, spec, size: as of `segmentation_objective`.
+        strength: of the photometry of the two views.
+        start: numpy weights that every member starts from.
 
     The second phase takes batches of `image` alone. Its loss is the mean squared difference between the
     probabilities of the two views; the gradient flows into both.
     """
+
+    def views(key, image):
+        kernel_strength = augment.AugmentStrength(
+            strength.blur, strength.noise, strength.contrast, strength.brightness
+        )
+        return two_views(key, image, kernel_strength, rotation_invariant=spec.rotation_invariant)
 
     def loss_fn(variables, batch, key):
         views_key, first_key, second_key = jax.random.split(key, 3)
@@ -165,19 +192,20 @@ def with_consistency_phase(
         # One pass after the other, each with batch statistics of its own view; both update the running ones.
         first_logits, state = _forward_train(net, variables, first_key, first)
         second_logits, state = _forward_train(net, variables | state, second_key, second)
-        difference = probabilities(kind, first_logits) - probabilities(kind, second_logits)
+        difference = probabilities(spec.kind, first_logits) - probabilities(spec.kind, second_logits)
         return jnp.square(difference).mean(), StepAux(state, {})
 
+    objective = segmentation_objective(net, spec, size)
     return dataclasses.replace(
         objective,
-        init=lambda key: jax.tree.map(jnp.asarray, start),
+        spec=ObjectiveSpec("consistency", net, spec, size, strength),
         losses=objective.losses | {"consistency_loss": loss_fn},
         selection_metric="loss",
         larger_is_better=False,
+        start=start,
     )
 
 
-@functools.lru_cache(maxsize=8)
 def evalnet_objective(net: Network, spec: DatasetSpec, size: tuple[int, int]) -> Objective:
     """EvalNet: the IoU of a mask from image and mask (arXiv 2401.14387).
 
@@ -205,6 +233,7 @@ def evalnet_objective(net: Network, spec: DatasetSpec, size: tuple[int, int]) ->
     mask = (*size, spec.outputs) if spec.kind == "multilabel" else size
     shapes = ((1, *size, spec.channels), (1, *mask))
     return Objective(
+        ObjectiveSpec("evalnet", net, spec, size),
         lambda key: net.init(key, *(jnp.zeros(shape, jnp.uint8) for shape in shapes)),
         {"loss": loss_fn},
         eval_fn,

@@ -19,7 +19,7 @@ from imjax.config.schema import Config
 from imjax.ops.batched_map import one_ahead
 from imjax.training import memory
 from imjax.training.data_loader import EnsembleLoader, Examples, PairedLoader
-from imjax.training.ensemble_parallel import Chunks, Members, place_members
+from imjax.training.ensemble_parallel import Chunks, Members
 
 Tree = Any
 NetFunction = Callable[[Tree, dict[str, jax.Array]], Tree]
@@ -57,7 +57,7 @@ class Runtime:
         chunk = self.nets_per_device or memory.members_that_fit(
             need, shared=self.max_device_dataset_mib << 20
         )
-        return place_members(count, chunk, self.member_execution == "sequential")
+        return Members(count, chunk, sequential=self.member_execution == "sequential")
 
     @overload
     def load(self, examples: Examples, members: Members) -> EnsembleLoader: ...

@@ -23,13 +23,13 @@ from imjax.methods.joint.loss import (
     region_map,
 )
 from imjax.methods.joint.views import BatchViews
-from imjax.training.objective import Objective, StepAux, predict, validation_metrics
+from imjax.training.objective import Objective, ObjectiveSpec, StepAux, predict, validation_metrics
 
 Variables = dict[str, Any]
 
 
 class System(NamedTuple):
-    """A joint method with everything that its step needs; equal systems share a compiled program."""
+    """A joint method with everything that its step needs; equal systems share compiled programs."""
 
     net: nn.Module
     method: JointMethod
@@ -42,7 +42,6 @@ class System(NamedTuple):
         return self.method.num_nets(self.joint)
 
 
-@functools.lru_cache(maxsize=8)
 def joint_objective(system: System, size: tuple[int, ...]) -> Objective:
     """Loss and validation metrics of a system.
 
@@ -79,6 +78,7 @@ def joint_objective(system: System, size: tuple[int, ...]) -> Objective:
         return jax.tree.map(lambda *values: sum(values) / len(values), *by_net)
 
     return Objective(
+        ObjectiveSpec("joint", system.net, spec, size, system),
         functools.partial(_init_variables, system, size),
         {"loss": loss_fn},
         eval_fn,

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from imjax.training.objective import LOSS, LossFn, Objective, loss_and_grad
+from imjax.training.objective import LOSS, LossFn, Objective, Variables, loss_and_grad
 
 
 class State(NamedTuple):
@@ -28,15 +28,21 @@ class State(NamedTuple):
 
 
 def init(objective: Objective, tx: optax.GradientTransformation, worst: float, key: jax.Array) -> State:
+    """A member before its first step, with weights that `objective.init` draws from the key; see `start`."""
+    return start(objective, tx, worst, objective.init(key))
+
+
+def start(
+    objective: Objective, tx: optax.GradientTransformation, worst: float, variables: Variables
+) -> State:
     """A member before its first step.
 
     Args:
-        objective: initializes the variables.
+        objective: names the metrics that are summed.
         tx: the optimizer.
         worst: initial best value: +inf or −inf, so that any value is better.
-        key: of the initial weights.
+        variables: its initial weights.
     """
-    variables = objective.init(key)
     zero = jnp.zeros((), jnp.int32)
     return State(
         variables,
@@ -61,10 +67,10 @@ def train_step(
         tx: the optimizer.
         state: of the member.
         batch: of the member.
-        key: raw bits of the member's key, uint32 `[2]`; the step is folded in.
+        key: of the member; the step is folded in.
     """
     # A function of the step, not a key that is carried on: a resumed run draws the same.
-    key = jax.random.fold_in(jax.random.wrap_key_data(key), state.step)
+    key = jax.random.fold_in(key, state.step)
     params = state.variables["params"]
     (loss, aux), grads = loss_and_grad(loss_fn, state.variables, batch, key)
     plateau_metric = loss if aux.plateau_metric is None else aux.plateau_metric

@@ -6,12 +6,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from handmade import SPECS, make_run
+from handmade import net as handmade_net
 
 from imjax.errors import UserError
+from imjax.inference import export
 from imjax.inference.load_run import load_model
+from imjax.models.layers import BY_PLATFORM
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,6 +42,37 @@ def test_the_example_of_the_docs(tmp_path):
     wanted = np.stack([prediction.probabilities for prediction in predictions]).argmax(-1)
     found = np.load(tmp_path / "classes.npy")
     assert found.shape == (5, *size) and (found == wanted).mean() > 0.99
+
+
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])
+def test_every_platform_has_its_kernels(tmp_path, monkeypatch, backend):
+    """A net exported where a GPU is must be as fast on a CPU, and the other way round."""
+    monkeypatch.setattr(export, "PLATFORMS", ("cpu", "cuda"))
+    model = load_model(make_run(tmp_path / "run", SPECS["binary"], ("train_g0",), (8, 16)))
+    with monkeypatch.context() as patch:
+        patch.setattr(jax, "default_backend", lambda: backend)
+        model.export(tmp_path / "net.stablehlo", 2)
+    exported = jax.export.deserialize(bytearray((tmp_path / "net.stablehlo").read_bytes()))
+    text = exported.mlir_module()
+    # Two nets of three stages with two convolutions each. Products: these, and a head and an `Up` per net.
+    # In a program for several platforms, JAX writes each of them once for the CPU and once for GPUs.
+    assert text.count("stablehlo.convolution") == 2 * (2 * 3 * 2)
+    assert text.count("stablehlo.dot_general") == 2 * (2 * (3 * 2 + 2))
+    images = np.random.default_rng(0).integers(0, 256, (3, 8, 16, 1), np.uint8)
+    expected = np.stack([p.probabilities for p in model.predict_batch(images, nets=2)])
+    np.testing.assert_allclose(exported.call(images), expected, atol=1e-5)
+    # What the compiler gets for the CPU has no conditional, and no columns of a product.
+    compiled = jax.jit(exported.call).lower(images).compile().as_text()
+    assert "conditional" not in compiled and compiled.count(" convolution(") == 2 * 3 * 2
+
+
+def test_a_program_for_one_platform_has_one_kernel():
+    net, image = handmade_net(1), np.zeros((1, 8, 16, 1), np.uint8)
+    variables = jax.eval_shape(net.init, jax.random.key(0), image)
+    program = str(jax.make_jaxpr(net.apply)(variables, image))
+    assert "platform_index" not in program and "platform_index" in str(
+        jax.make_jaxpr(net.clone(convolution=BY_PLATFORM).apply)(variables, image)
+    )
 
 
 def test_no_place_for_it(tmp_path):

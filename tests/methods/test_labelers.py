@@ -20,7 +20,7 @@ CLASSES = DatasetSpec("m", "m", "multiclass", ("a", "b", "c"), ((0, 0, 0),) * 3)
 def labeled(method, spec, nets, image, ensemble=ENSEMBLE):
     """What the method's labeler makes of one image, by nets that are functions of a batch of images."""
     labeler = GENERATIONAL_METHODS[method].labeler(spec, ensemble, MASK)
-    keys = np.asarray(jax.random.key_data(jax.random.split(jax.random.key(0), 1)))
+    keys = jax.random.split(jax.random.key(0), 1)
     batch = {"image": jnp.asarray(image)[None], "key": keys}
     seen = [jax.tree.map(lambda leaf: leaf[0], labeler.predict(net, batch)) for net in nets]
     return labeler.aggregate(jax.tree.map(lambda *leaves: jnp.stack(leaves), *seen))

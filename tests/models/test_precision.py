@@ -48,7 +48,7 @@ def trained(nets):
         (loss,) = segmentation_objective(net, SPEC, (32, 32)).losses.values()
         state, advance, totals = start, quick(step.train_step, loss, tx), [0.0]
         for _ in range(STEPS):
-            state = advance(state, scenes(), jax.random.key_data(jax.random.key(1)))
+            state = advance(state, scenes(), jax.random.key(1))
             totals.append(float(state.sums[LOSS]))
         yield state.variables, np.diff(totals)
 

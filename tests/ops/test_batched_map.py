@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import jax
 import numpy as np
 import pytest
 
@@ -17,6 +18,17 @@ def test_every_image_comes_back_in_its_place(n):
     np.testing.assert_array_equal(found["row"], 7 + 3 * rows)
     np.testing.assert_array_equal(found["sum"], np.full(n, -4))
     assert found["row"].dtype == np.int32
+
+
+def test_images_draw_from_typed_keys():
+    keys = jax.random.split(jax.random.key(1), 5)
+    drawn = map_images(_draw, keys, np.arange(5), shared=(jax.random.key(2),), batch=2)
+    expected = [jax.random.bits(key) + i + jax.random.bits(jax.random.key(2)) for i, key in enumerate(keys)]
+    np.testing.assert_array_equal(drawn, np.array(expected))
+
+
+def _draw(shared_key, key, number):
+    return jax.random.bits(key) + number.astype("uint32") + jax.random.bits(shared_key)
 
 
 def test_one_call_is_under_way_while_a_result_is_taken():

@@ -1,5 +1,12 @@
 """Settings of other processes from the environment, and what the processes exchange."""
 
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -40,6 +47,50 @@ def test_an_address_comes_with_numbers():
 def test_one_process_has_everything():
     assert distributed.is_first() and list(distributed.local_members(3)) == [0, 1, 2]
     assert distributed.broadcast_from_first("a") == "a"
+
+
+CHILD = """
+import json, sys
+import jax.numpy as jnp
+import numpy as np
+from imjax.training import distributed
+
+distributed.start()
+first = distributed.is_first()
+value = distributed.broadcast_from_first([7, None, "a", True] if first else "of the second process")
+arrays = {
+    "b": {"w": np.array([[0.1, 1e300]]), "n": np.array(3, np.int32)},
+    "a": np.ones(2, jnp.bfloat16),
+}
+got = distributed.broadcast_arrays_from_first(arrays if first else {})
+print(json.dumps([
+    value, sorted(got), sorted(got["b"]), got["b"]["w"].tolist(), str(got["b"]["w"].dtype),
+    int(got["b"]["n"]), str(got["b"]["n"].dtype), str(got["a"].dtype), got["a"].astype(float).tolist(),
+]))
+"""
+
+
+def test_the_first_process_tells_the_others_values_and_arrays():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    environment = os.environ | {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2"}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", CHILD], cwd=Path(__file__).parents[2], text=True,
+            env=environment | {"JAX_PROCESS_ID": str(number), "JAX_PLATFORMS": "cpu"},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )
+        for number in range(2)
+    ]  # fmt: skip
+    outputs = [process.communicate(timeout=120) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    for output, _ in outputs:
+        # Every bit of float64, and types that numpy does not know. Gloo prints lines before.
+        assert json.loads(output.splitlines()[-1]) == [
+            [7, None, "a", True], ["a", "b"], ["n", "w"], [[0.1, 1e300]], "float64",
+            3, "int32", "bfloat16", [1.0, 1.0],
+        ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,14 @@ def test_spread_and_collect_are_inverse():
     jax.tree.map(np.testing.assert_array_equal, back, tree)
 
 
+@pytest.mark.parametrize(("per_chunk", "sequential"), [(1, False), (2, False), (2, True)])
+def test_members_draw_from_typed_keys_as_one_model_does(per_chunk, sequential):
+    keys = jnp.stack([jax.random.key(member) for member in range(3)])
+    members = Members(3, per_chunk, jax.devices()[:2], sequential)
+    drawn = members.gather(members.map(lambda key: jax.random.bits(key, (4,)))(members.shard(keys)))
+    np.testing.assert_array_equal(drawn, [jax.random.bits(key, (4,)) for key in keys])
+
+
 def test_no_more_devices_than_members_and_one_member_per_cpu_device():
     assert len(Members(3).devices) == 3
     assert Members(9).per_device == 1 and Members(9).chunks == 3

@@ -52,7 +52,15 @@ def line(blow_up=False):
     def watch(variables, batch):
         return {"loss": (error(variables, batch) * batch["counted"]).sum() / batch["counted"].sum()}
 
-    return Objective(init, {"loss": loss}, watch, "loss", larger_is_better=False, metric_names=("twice",))
+    return Objective(
+        ("line", blow_up),
+        init,
+        {"loss": loss},
+        watch,
+        "loss",
+        larger_is_better=False,
+        metric_names=("twice",),
+    )
 
 
 class StopAfter:
@@ -135,17 +143,30 @@ def test_a_stage_is_traced_once_and_its_like_not_again(tmp_path):
     plain = line()
     objective = dataclasses.replace(
         plain,
+        spec="counted",
         init=counted("init", plain.init),
         losses={"loss": counted("step", plain.losses["loss"])},
         eval_fn=counted("watch", plain.eval_fn),
     )
     # Five members on four devices, one at a time: two chunks, of which the second is padded.
-    members = Members(5, 1)
-    train(tmp_path / "first", objective, members=members)
+    train(tmp_path / "first", objective, members=Members(5, 1))
     assert sorted(traces) == ["init", "step", "watch"]
-    # The next generation's stage: other data, steps and epochs for the same nets and devices.
-    train(tmp_path / "second", objective, members=members, options=dataclasses.replace(OPTIONS, epochs=2))
+    # The next generation's stage: other data, steps and epochs, and objects of its own that are equal.
+    again = dataclasses.replace(objective, eval_fn=counted("watch", plain.eval_fn))
+    train(tmp_path / "second", again, members=Members(5, 1), options=dataclasses.replace(OPTIONS, epochs=2))
     assert sorted(traces) == ["init", "step", "watch"]
+    train(tmp_path / "third", dataclasses.replace(objective, spec="other"), members=Members(5, 1))
+    assert sorted(traces) == 2 * ["init"] + 2 * ["step"] + 2 * ["watch"]
+
+
+def test_members_start_from_given_weights_without_a_program_of_their_own(tmp_path):
+    starts = [{"params": {"w": np.float32(w), "b": np.float32(1)}} for w in (3, 5)]
+    options = dataclasses.replace(OPTIONS, learning_rate=0.0, weight_decay=0.0)
+    for number, start in enumerate(starts):
+        start = start | {"batch_stats": {"seen": np.float32(0)}}
+        objective = dataclasses.replace(line(), start=start)
+        fitted = train(tmp_path / str(number), objective, options=options)
+        assert fitted.variables["params"]["w"].tolist() == [start["params"]["w"]] * 3
 
 
 def test_stopped_anywhere_and_resumed_is_bit_identical(tmp_path):
@@ -177,6 +198,7 @@ def test_best_epoch_is_kept_not_the_last(tmp_path):
     # The loss −w drives w up by the rate 0.1 a step, 0.5 an epoch: on val, (w − 1)², epoch 2 of 4 is best.
     start = {"params": {"w": jnp.zeros(())}, "batch_stats": {}}
     drift = Objective(
+        "drift",
         lambda key: start,
         {"loss": lambda variables, batch, key: (-variables["params"]["w"], StepAux({"batch_stats": {}}, {}))},
         lambda variables, batch: {"loss": jnp.square(variables["params"]["w"] - 1)},
@@ -200,9 +222,7 @@ def test_a_loss_that_is_not_finite_names_stage_step_and_member(tmp_path):
 def one_fails(after):
     """`line`, in which one of the three members has a loss of nan from its step `after` on."""
     whole = line()
-    weights = [
-        float(whole.init(jax.random.wrap_key_data(key))["params"]["w"]) for key in _member_keys(1, "line", 3)
-    ]
+    weights = [float(whole.init(key)["params"]["w"]) for key in _member_keys(1, "line", 3)]
     largest = max(weights)
 
     def init(key):
@@ -216,7 +236,9 @@ def one_fails(after):
         bad = stats["fails"] & (stats["seen"] > after)
         return jnp.where(bad, jnp.nan, value), StepAux({"batch_stats": stats}, found.metrics)
 
-    return weights.index(largest), dataclasses.replace(whole, init=init, losses={"loss": loss})
+    return weights.index(largest), dataclasses.replace(
+        whole, spec=("fails", after), init=init, losses={"loss": loss}
+    )
 
 
 def test_a_member_is_dropped_and_the_others_are_as_without_it(tmp_path, said):
@@ -281,6 +303,7 @@ def two_phases():
 
     start = {"params": {"a": jnp.zeros(()), "b": jnp.zeros(())}, "batch_stats": {"seen": jnp.zeros(())}}
     return Objective(
+        "two phases",
         lambda key: start,
         {"loss": push("a"), "other_loss": push("b")},
         lambda variables, batch: {"loss": -variables["batch_stats"]["seen"]},

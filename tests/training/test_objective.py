@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from imjax import losses
+from imjax.config.schema import AugmentStrength
 from imjax.data.readers import isic2018, suim
 from imjax.evaluation import metrics
-from imjax.training.objective import validation_metrics
+from imjax.models.unet import UNet
+from imjax.training.objective import consistency_objective, segmentation_objective, validation_metrics
 
 
 def test_isic_is_watched_by_the_masks_that_it_predicts():
@@ -19,6 +21,23 @@ def test_isic_is_watched_by_the_masks_that_it_predicts():
     batch = {"label": label, "counted": jnp.array([True, True, False])}
     found = validation_metrics(isic2018.SPEC, logits, batch, losses.mse_sigmoid)
     np.testing.assert_allclose(found["hard_iou"], 2 / 3, rtol=1e-6)
+
+
+def test_objectives_are_equal_where_their_programs_are():
+    """An objective that is unequal by mistake costs a compilation, an equal one gives wrong nets."""
+    spec, size, weak = suim.SPEC, (16, 16), AugmentStrength(1, 15, 0.3, 15.0)
+
+    def make(width=0.25, spec=spec):
+        return segmentation_objective(UNet(spec.outputs, width), spec, size)
+
+    def make_consistent(strength, start):
+        return consistency_objective(UNet(spec.outputs, 0.25), spec, size, strength, start)
+
+    assert make() == make() and hash(make()) == hash(make())
+    assert make() != make(0.5) and make() != make(spec=isic2018.SPEC)
+    consistent = make_consistent(weak, {"params": np.zeros(1)})
+    assert consistent == make_consistent(weak, {"params": np.ones(1)}) and consistent != make()
+    assert consistent != make_consistent(dataclasses.replace(weak, blur=2), {})
 
 
 @pytest.mark.parametrize("selection_metric", ["hard_iou", "soft_iou", "soft_miou"])

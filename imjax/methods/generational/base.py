@@ -26,7 +26,7 @@ class PseudoLabeler(NamedTuple):
     """How nets make pseudo-labels: the prediction of each net, and what becomes of those of one image."""
 
     predict: Callable[[Apply, Batch], Any]
-    """(net, batch of `image` and `key` `[b, 2]`, raw bits of a key per image) → tree of `[b, ...]`."""
+    """(net, batch of `image` and `key` `[b]`, a typed key per image) → tree of `[b, ...]`."""
     aggregate: Callable[[Any], PseudoLabel]
     """Predictions `[net, ...]` for one image → its pseudo-label."""
 

@@ -24,9 +24,8 @@ def make_labeler(spec: DatasetSpec, ensemble: Ensemble, mask: Mask) -> PseudoLab
     del mask
     strength = augment.AugmentStrength(ensemble.blur, ensemble.noise, ensemble.contrast, ensemble.brightness)
 
-    def view_of(number, raw_key, image):
-        key = jax.random.fold_in(jax.random.wrap_key_data(raw_key), number)
-        return random_view(key, image, spec.kind, strength)
+    def view_of(number, key, image):
+        return random_view(jax.random.fold_in(key, number), image, spec.kind, strength)
 
     def predict(apply, batch):
         predictions = []
