@@ -41,6 +41,8 @@ LABEL_KINDS = ("auto", "binary", "multiclass", "multilabel")
 PLACES = frozenset({"data.dir", "data.cache", "nets_per_device", "max_device_dataset_mib", "on_nan"})
 """Keys that change where and how fast a run runs, and whether it comes to its end, not what it gives."""
 
+EMPTY_IOUS = ("dataset", "zero", "one")
+"""What `empty_iou` may be; `DatasetSpec.with_empty_iou` reads it."""
 SCHEDULES = ("constant", "poly", "plateau")
 """Of the learning rate."""
 SHARE = Constraint(lambda v: 0 < v < 1, "more than 0, less than 1")
@@ -318,6 +320,13 @@ class Config:
         "When a candidate's loss is not finite: `stop` the run, or `drop` the candidate, which then is "
         "ranked last and in no ensemble. May be changed in a run's folder, to go on after a stop.",
         one_of(("stop", "drop")),
+    )
+    empty_iou: str = key(
+        "dataset",
+        "IoU of an image (multilabel: channel) without an object in truth and prediction: `zero`, as the "
+        "Inconsistency Masks paper counts it, `one`, or `dataset`: zero on its sets (ISIC 2018, HeLa), one "
+        "elsewhere. The report says which rule a table has.",
+        one_of(EMPTY_IOUS),
     )
     select_on_test: bool = key(
         False,

@@ -34,7 +34,7 @@ from imjax.data.splits import SPLITS, count_common_sources, count_leaked_test_im
 from imjax.errors import UserError
 from imjax.log import logger
 
-FORMAT = 4
+FORMAT = 5
 """Raised whenever the same options and files would be packed differently."""
 
 Progress = Callable[[list[tuple[str, Sample]], str], Iterable[tuple[str, Sample]]]

@@ -49,6 +49,9 @@ class DatasetSpec:
     image_resize: Literal["area", "bilinear"] = "area"
     """How an image comes to the packed size: shrunk by the mean over each pixel's area, or always bilinearly
     (methods.md 1.9)."""
+    empty_iou: Literal[0, 1] = 1
+    """Binary, multilabel: IoU of an image (channel) with no object in truth or prediction. 1: (I+1)/(U+1);
+    0: I/(U+1e-7), as the published sets have it (methods.md 1.10)."""
     target_scale: tuple[float, ...] = (1.0,)
     """Binary, multilabel: factor on the target of the squared error, one or one per output (1.5)."""
     dilate_channels: tuple[int, ...] = ()
@@ -73,6 +76,10 @@ class DatasetSpec:
     def outputs(self) -> int:
         """Number of network outputs."""
         return len(self.classes)
+
+    def with_empty_iou(self, choice: str) -> DatasetSpec:
+        """The spec with `empty_iou` as the config key of that name says: `dataset`, `zero` or `one`."""
+        return self if choice == "dataset" else dataclasses.replace(self, empty_iou=int(choice == "one"))
 
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> DatasetSpec:

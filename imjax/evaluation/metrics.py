@@ -171,10 +171,17 @@ def _binary_parts(confusions: Confusions) -> tuple[np.ndarray, np.ndarray]:
     return both[counted, 1], (true + predicted)[counted, 1]
 
 
-def binary_iou(confusions: Confusions) -> float:
-    """Mean over images of the foreground's (I+1)/(U+1), from 2×2 matrices."""
+def binary_iou(confusions: Confusions, empty: int = 1) -> float:
+    """Mean over images of the foreground's IoU, from 2×2 matrices.
+
+    Args:
+        confusions: one per image.
+        empty: `DatasetSpec.empty_iou`: 1: (I+1)/(U+1); 0: I/(U+1e-7), as in arXiv 2401.14387.
+    """
     both, total = _binary_parts(confusions)
-    return _mean((both + 1) / (total - both + 1))
+    union = total - both
+    # The published sum has no 1 in the numerator: an image that is empty in both maps counts 0 there.
+    return _mean((both + 1) / (union + 1) if empty else both / (union + 1e-7))
 
 
 def binary_dice(confusions: Confusions) -> float:
@@ -206,7 +213,9 @@ def _summarize_multiclass(spec: DatasetSpec, confusions: Confusions) -> Figures:
 
 def _summarize_multilabel(spec: DatasetSpec, confusions: np.ndarray) -> Figures:
     channels = np.moveaxis(confusions, 1, 0)
-    figures = {("iou", name): binary_iou(c) for name, c in zip(spec.classes, channels, strict=True)}
+    figures = {
+        ("iou", name): binary_iou(c, spec.empty_iou) for name, c in zip(spec.classes, channels, strict=True)
+    }
     figures["miou", ""] = _mean(np.array(list(figures.values())))
     if {"alive", "dead"} < set(spec.classes):
         figures["miou_ad", ""] = _mean(np.array([figures["iou", name] for name in ("alive", "dead")]))
@@ -246,7 +255,7 @@ def summarize(
     if spec.kind == "multilabel":
         return _summarize_multilabel(spec, counts)
     return {
-        ("iou", ""): binary_iou(counts),
+        ("iou", ""): binary_iou(counts, spec.empty_iou),
         ("dice", ""): binary_dice(counts),
         ("iou_dataset", ""): float(iou_dataset(counts)[1]),
         ("dice_dataset", ""): float(dice_dataset(counts)[1]),

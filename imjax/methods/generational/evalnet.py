@@ -126,5 +126,9 @@ def _iou(spec: DatasetSpec, truth: jax.Array, label: jax.Array) -> jax.Array:
     if spec.kind == "multiclass":
         return pair_scores.class_iou(truth=truth, prediction=label, classes=spec.outputs)
     if spec.kind == "binary":
-        return pair_scores.binary_iou(truth=truth, prediction=label)[None]
-    return jax.vmap(lambda t, p: pair_scores.binary_iou(truth=t, prediction=p), in_axes=-1)(truth, label)
+        return pair_scores.binary_iou(truth=truth, prediction=label, empty=spec.empty_iou)[None]
+
+    def channel_iou(truth, label):
+        return pair_scores.binary_iou(truth=truth, prediction=label, empty=spec.empty_iou)
+
+    return jax.vmap(channel_iou, in_axes=-1)(truth, label)
