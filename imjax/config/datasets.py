@@ -32,6 +32,7 @@ def _binary(config: ConfigDict) -> None:
     config.model.update(alpha=0.5, width_per_generation=(0.5, 0.75, 1.0, 1.25, 1.5))
     config.evalnet.update(alpha=1.0, lowest=0.72, highest=0.75, threshold=0.75)
     config.evalnet.pairs.update(blur=3, noise=20, gain=0.4, offset=20.0)
+    config.ensemble.update(blur=3, noise=25, gain=0.5, offset=25.0)
 
 
 def hela(method: str, preset: str | None) -> ConfigDict:

@@ -44,7 +44,6 @@ def street(config: ConfigDict) -> None:
     config.consistency.update(
         blur=(0, 0, 1), noise=(3, 9, 15), gain=(0.05, 0.2, 0.4), offset=(3.0, 9.0, 15.0)
     )
-    config.ensemble.update(blur=0, noise=9, gain=0.2, offset=9.0)
 
 
 def of_study(height: int, width: int, alpha: float) -> dict:

@@ -337,7 +337,7 @@ class Config:
     train: Train = group(Train())
     augment: Augment = group(GROWING)
     aldt: Aldt = group(Aldt(blur=3, noise=25, gain=0.5, offset=25.0))
-    ensemble: Ensemble = group(Ensemble(blur=2, noise=17, gain=0.3, offset=17.0))
+    ensemble: Ensemble = group(Ensemble(blur=1, noise=15, gain=0.3, offset=15.0))
     consistency: Consistency = group(LOW_MID_HIGH)
     mask: Mask = group(Mask())
     evalnet: EvalNet = group(EvalNet())
