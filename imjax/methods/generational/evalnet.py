@@ -51,8 +51,11 @@ def candidate_example(
     if spec.kind == "binary":
         return EvalNetExample(image, mask, iou, jnp.ones(1))
     if spec.kind == "multiclass":
-        return EvalNetExample(image, mask, iou, pair_scores.class_detection(truth, spec.outputs))
-    return EvalNetExample(image, mask, iou, pair_scores.channel_detection(truth, spec.detection_shares))
+        detection = pair_scores.class_detection(truth, spec.outputs)
+    else:
+        detection = pair_scores.channel_detection(truth, spec.detection_shares)
+    # Without a detection no score counts the class; the published target is 0 there.
+    return EvalNetExample(image, mask, iou * detection, detection)
 
 
 def ensemble_example(
@@ -78,8 +81,8 @@ def ensemble_example(
         strength: of the augmentation.
     """
     pair = inconsistency.make_pseudo_label(
-        spec.kind, members, classes=max(spec.outputs, 2), erode=erode, dilate=dilate,
-        dilate_channels=spec.dilate_channels,
+        # Pixels that the erosion frees keep class 0: the published data for EvalNets dilates no label.
+        spec.kind, members, classes=max(spec.outputs, 2), erode=erode, dilate=dilate, dilate_label=False,
     )  # fmt: skip
     image, label = inconsistency.block(image, pair.label, pair.inconsistent)
     # Before the augmentation, which moves image and label but not the ground truth.
