@@ -166,7 +166,7 @@ class Train:
     adam_epsilon: float = key(1e-7, "`adamw`, `adam`: added to the root of the second moment.")
     patience: int = key(
         50,
-        "Epochs without a better training loss (of joint methods: on the labels) until `plateau` acts.",
+        "Epochs without a better validation loss (of joint methods: Dice) until `plateau` acts.",
         at_least(1),
     )
 

@@ -92,6 +92,21 @@ def hard_miou(
     return soft_miou(best.astype(jnp.float32), labels, first)
 
 
+def hard_mdice(
+    probabilities: Float[Array, "*px k"], labels: UInt8[Array, "*px"], first: int = 0
+) -> Float32[Array, ""]:
+    """Dice of the most probable class in one batch, mean over the classes from `first` on in its truth.
+
+    0 if it has none of them; void is not counted.
+    """
+    best = probabilities.argmax(-1)[..., None] == jnp.arange(probabilities.shape[-1])
+    intersection, union, count = (sums[first:] for sums in soft_sums(best.astype(jnp.float32), labels))
+    present = count > 0
+    # |A| + |B| is the union and the intersection.
+    dice = jnp.where(present, 2 * intersection / jnp.where(present, union + intersection, 1), 0)
+    return dice.sum() / jnp.maximum(present.sum(), 1)
+
+
 def _parts(confusions: Confusions) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Per image and class, `[n, k]`: intersection, true pixels, predicted pixels."""
     counts = np.asarray(confusions).astype(np.float64)

@@ -199,7 +199,10 @@ def _programs(objective: Objective, members: Members, optimizer: Optimizer) -> _
         _make_init(objective, tx, worst),
         tuple(train_step(loss_fn) for loss_fn in objective.losses.values()),
         members.map(lambda s, batch: objective.eval_fn(s.variables, batch)),
-        members.map(lambda s, value, epoch: step.update_best(objective, s, value, epoch), donate=(0,)),
+        members.map(
+            lambda s, value, plateau, epoch: step.update_best(objective, s, value, plateau, epoch),
+            donate=(0,),
+        ),
     )
 
 
@@ -243,8 +246,9 @@ def _make_end_phase(
         losses = means.pop(LOSS)
         validation = apply_nets.mean(members, programs.evaluate, state, val, batch_size)
         value = validation[objective.selection_metric].astype(np.float32)
+        plateau = objective.plateau_value(validation).astype(np.float32)
         epoch = np.full(members.count, phase.epoch)
-        state = programs.update_best(state, members.shard(value), members.shard(epoch))
+        state = programs.update_best(state, *(members.shard(x) for x in (value, plateau, epoch)))
         stage_logger.epoch(phase.epoch, phase.end, {"train": {phase.loss: losses} | means, "val": validation})
         return state, losses
 

@@ -40,7 +40,7 @@ class Optimizer:
         )
 
     def make(self) -> optax.GradientTransformationExtraArgs:
-        """The optax transformation; its `update` takes `value`, the metric that detects a plateau.
+        """The optax transformation; its `update` takes `value`, less of which is better, for `plateau`.
 
         `adamw` subtracts its weight decay without multiplying by the learning rate, as the library
         behind the published code of arXiv 2401.14387 does. `adam` has no decay. `sgd` adds the decay to the
@@ -63,7 +63,8 @@ class Optimizer:
             return optax.scale_by_learning_rate(poly)
         constant = optax.scale(-self.learning_rate)
         if self.schedule == "plateau":
-            # A tenth of the rate once the metric's mean over an epoch has not fallen for `patience` epochs.
+            # A tenth of the rate once the value has not fallen for `patience` epochs. It is that of the last
+            # validation, the same in all steps of an epoch.
             plateau = optax.contrib.reduce_on_plateau(patience=self.patience, accumulation_size=self.horizon)
             return optax.chain(constant, plateau)
         return constant

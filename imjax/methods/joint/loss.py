@@ -16,7 +16,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from imjax import losses
 from imjax.config.joint_schema import Joint
 from imjax.data.spec import VOID, DatasetSpec
 from imjax.methods.joint.base import (
@@ -94,7 +93,7 @@ def joint_loss(
         weighting: one of `joint_schema.WEIGHTINGS`.
     """
     # Summed over nets and auxiliary decoders, not averaged: each net trains as if it were alone.
-    supervised = sum(losses.ce_dice_loss(logits, label) for logits in outputs.labeled_logits)
+    supervised = sum(method.supervised_loss(logits, label) for logits in outputs.labeled_logits)
     supervised = jnp.asarray(supervised, jnp.float32)
     metrics = {"supervised": supervised} | outputs.extra_losses
     if weighting == "metassl":
