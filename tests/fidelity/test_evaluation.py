@@ -1,5 +1,8 @@
 """Metrics of the published cells and lesions, as a table of hand values (methods.md 1.10)."""
 
+import csv
+from importlib import resources
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -85,3 +88,28 @@ def test_binary_dice_has_a_smoothing_term_of_1():
     truth, prediction = jnp.array([[1, 1, 0, 0]], jnp.uint8), jnp.array([[1, 0, 1, 0]], jnp.uint8)
     matrix = np.array([metrics.confusion(truth=truth, prediction=prediction, classes=2)])
     assert metrics.binary_dice(matrix) == pytest.approx(3 / 5)
+
+
+def confusions(*pairs):
+    """Confusion matrices of one-row images, given as truth and prediction."""
+    return np.array(
+        [
+            metrics.confusion(
+                truth=jnp.array([t], jnp.uint8), prediction=jnp.array([p], jnp.uint8), classes=2
+            )
+            for t, p in pairs
+        ]
+    )
+
+
+def test_the_released_defect_metric_pools_its_images():
+    # Foreground: image 1 has I = 1, U = 2, image 2 has I = 3, U = 4. Pooled 4/6, per image (1/2 + 3/4)/2.
+    matrices = confusions(([1, 1, 0, 0, 0], [1, 0, 0, 0, 0]), ([1, 1, 1, 1, 0], [1, 1, 1, 0, 0]))
+    assert metrics.miou_dataset(matrices, 1) == pytest.approx(4 / 6)
+    assert metrics.miou_per_image(matrices, 1) == pytest.approx(0.625)
+
+
+def test_published_defect_values_stand_beside_the_pooled_metric():
+    text = resources.files("imjax.report").joinpath("published.csv").read_text(encoding="utf-8")
+    rows = [row for row in csv.DictReader(text.splitlines()) if row["dataset"] in ("neu_seg", "dagm", "mt")]
+    assert len(rows) == 14 and {row["metric"] for row in rows} == {"miou_dataset"}

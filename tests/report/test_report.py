@@ -22,7 +22,7 @@ WHOLE = FIRST | {("im_pp", 1): [0.55, 0.57]}
 
 def test_published_values_are_those_of_the_same_label_share(tmp_path, make_run):
     """NEU-Seg is published at five label shares (methods.md 2.1); FDT always has all labels."""
-    key = ("neu_seg", "simeps", None, "miou")
+    key = ("neu_seg", "simeps", None, "miou_dataset")
     for share, value in ((0.01, 0.704), (0.1, 0.7595), (0.5, 0.799), (0.2, None)):
         runs = [read_run(make_run(tmp_path / str(share), {("im_pp", 0): [0.5]}, share=share))]
         paper = aggregate.read_published(runs)
