@@ -10,6 +10,9 @@ def jointly(method: str, dataset: str, metassl: bool = False, **data) -> ConfigD
     """The medical benchmark's net and optimizer; three systems that start differently, side by side."""
     config = common()
     config.method, config.metassl = method, metassl
+    if metassl:
+        # As in its released Mean Teacher; other methods have no teacher.
+        config.joint.teacher_noise = 0.0
     config.candidates = config.top = 3
     config.generations = 0
     config.data.update(dataset=dataset, dir=f"data/{dataset}", **data)

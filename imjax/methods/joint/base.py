@@ -75,7 +75,9 @@ class JointMethod:
     uses_rampup: bool = True
     """Whether the consistency loss is weighted by `ops.rampup`."""
     loss_scale: float = 1.0
-    """Factor of the whole loss."""
+    """Factor of the whole loss; MetaSSL's total (methods.md 2.2) has none."""
+    supervised_scale: float = 1.0
+    """Factor of each labeled prediction's loss in their sum: of a mean, 1 over their number."""
     supervised_loss: Callable[[Logits, UInt8[Array, "b ..."]], jax.Array] = losses.ce_dice_loss
     """Of one net's labeled predictions; on validation images too."""
     extra_losses: tuple[str, ...] = ()
