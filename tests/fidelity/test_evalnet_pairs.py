@@ -7,7 +7,7 @@ import pytest
 
 from imjax.data.readers import registry
 from imjax.methods.generational import evalnet
-from imjax.ops import augment, inconsistency
+from imjax.ops import augment, inconsistency, pair_scores
 
 SUIM, HELA = registry.spec("suim"), registry.spec("hela")
 STILL = augment.AugmentStrength(0, 0, 0.0, 0.0)
@@ -65,3 +65,41 @@ def test_candidates_target_is_0_where_the_class_is_not_detected(pixels, detectio
     image = jnp.zeros((10, 10, 3), jnp.uint8)
     example = evalnet.candidate_example(image, truth, truth, spec=SUIM)
     assert (float(example.detection[2]), float(example.iou[2])) == (detection, iou)
+
+
+def scene(blocked, wrong):
+    """Truth of 50 pixels of class 1 and 50 of class 2, the label with so many of each blocked or wrong."""
+    truth = np.repeat([1, 2], 50).astype(np.uint8)
+    inconsistent = np.zeros(100, bool)
+    inconsistent[[*range(blocked), *range(50, 50 + blocked)]] = True
+    label = np.where(inconsistent, 0, truth).astype(np.uint8)
+    label[50 - wrong : 50] = 2
+    return (jnp.asarray(x.reshape(10, 10)) for x in (truth, label, inconsistent))
+
+
+# Blocked pixels of each class, wrong ones of class 1, score by the truth: mean of the classes 0, 1, 2.
+ORACLE = [
+    (0, 0, 1.0),
+    # Half of the pixels are blocked and the rest is right: the whole truth without class 0 would give .5.
+    (25, 0, 1.0),
+    # Class 0: 50/50; class 1: 20/25; class 2: 25/30.
+    (25, 5, (1 + 20 / 25 + 25 / 30) / 3),
+    # Class 0 is in no blocked truth: class 1: 40/50, class 2: 50/60.
+    (0, 10, (40 / 50 + 50 / 60) / 2),
+    (50, 0, 1.0),
+]
+
+
+@pytest.mark.parametrize(("blocked", "wrong", "score"), ORACLE)
+def test_gt_im_pp_blocks_the_truth_and_counts_class_0(blocked, wrong, score):
+    truth, label, inconsistent = scene(blocked, wrong)
+    assert float(evalnet.true_score(truth, label, inconsistent, spec=SUIM)) == pytest.approx(score)
+
+
+# Score, thresholds of SUIM, copies: step (.51 − .43)/5 = .016.
+COPIES = [(0.43, 1), (0.44, 1), (0.447, 2), (0.463, 3), (0.50, 5), (0.51, 5), (0.745, 5), (0.39, 1)]
+
+
+@pytest.mark.parametrize(("score", "copies"), COPIES)
+def test_copies(score, copies):
+    assert int(pair_scores.copies(jnp.float32(score), 0.43, 0.51)) == copies

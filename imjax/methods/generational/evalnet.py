@@ -113,9 +113,20 @@ def blocked_targets(
 def true_score(
     truth: jax.Array, label: jax.Array, inconsistent: jax.Array, *, spec: DatasetSpec
 ) -> jax.Array:
-    """Score of a blocked pair by an EvalNet without error (GT-IM++)."""
-    iou, detection = blocked_targets(truth, label, inconsistent, spec=spec)
-    return pair_score(iou[None], detection[None], spec=spec, skip_first=spec.reserved)
+    """Score of a blocked pair by the ground truth (GT-IM++): mean IoU with the truth, which is blocked too.
+
+    Multiclass: over the classes of the blocked truth, class 0, which it has under the mask, included.
+    Multilabel: over its channels that are not empty. A pair with much of it blocked thus scores high: what is
+    left must be right, not complete.
+    """
+    blocked = inconsistent if truth.ndim == 2 else inconsistent[..., None]
+    truth = jnp.where(blocked & (truth != VOID), jnp.uint8(0), truth)
+    iou = _iou(spec, truth, label)
+    if spec.kind == "binary":
+        return iou[0]
+    classes = jnp.arange(spec.outputs, dtype=jnp.uint8)
+    present = (truth[..., None] == classes if spec.kind == "multiclass" else truth == 1).any((0, 1))
+    return pair_scores.pair_score(iou[None], present[None].astype(jnp.float32))
 
 
 def pair_score(
