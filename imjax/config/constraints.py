@@ -46,6 +46,8 @@ def _joint_rules(config: Config) -> Iterator[Rule]:
     yield "ensemble.members", lambda v: v <= fewest, f"at most the {fewest} candidates that are trained"
     crops = config.data.crops
     yield "data.overlap", lambda v: not (v and crops), f"0 beside data.crops = {crops}: crops are of one kind"
+    overlap = config.data.overlap
+    yield "data.by_crop", lambda v: not v or overlap > 0, "False beside data.overlap = 0: there is no grid"
     yield from _volume_rules(config)
     cropped = bool(crops or config.data.overlap)
     yield "data.fit", lambda v: not (v == "pad" and cropped), "resize or crop beside data.crops, data.overlap"

@@ -36,6 +36,9 @@ class DataOptions:
     """Share held out for the test where the original is one pool of images."""
     split: str = "published"
     """Which division into training, validation and test: one of `DatasetSpec.splits`."""
+    by_crop: bool = False
+    """Whether a share of the crops and not of the images is labeled, from the published grid with its
+    repetitions (methods.md 1.9, HeLa)."""
     split_seed: int = 0
     label_kind: str = "auto"
     """Of a folder of the user's own: what its masks are, one of `imjax.config.schema.LABEL_KINDS`."""
