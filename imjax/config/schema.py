@@ -19,6 +19,7 @@ from imjax.config.key import (
     Constraint,
     at_least,
     below,
+    between,
     group,
     key,
     more_than,
@@ -169,7 +170,11 @@ class Train:
         "`adamw`: taken off the weights as it is at each step, not times the learning rate; `sgd`: of the "
         "squared weights; `adam` has none.",
     )
-    adam_epsilon: float = key(1e-7, "`adamw`, `adam`: added to the root of the second moment.")
+    adam_epsilon: float = key(
+        1e-7,
+        "Added to the root of the second moment: of `adamw` before the bias correction, as in the published "
+        "code's library, of `adam` after it.",
+    )
     patience: int = key(
         50,
         "Epochs without a better validation loss (of joint methods: Dice) until `plateau` acts.",
@@ -268,6 +273,12 @@ class EvalNet:
     lowest: float = key(0.43, "MIN of the copy counts: pairs up to this score get one copy.")
     highest: float = key(0.51, "MAX: pairs above it get five.")
     threshold: float = key(0.51, "Method `evalnet` keeps masks from this score on.")
+    least_share: float = key(
+        1 / 3,
+        "Method `evalnet`, whose training sets are small at first: its epochs have at least this share of "
+        "the full training set's steps; 0: no floor, as published for ISIC 2018.",
+        between(0, 1),
+    )
     pairs: EvalNetData = group(EvalNetData(blur=1, noise=10, gain=0.2, offset=10.0))
     train: Train = group(Train(), "Training of EvalNets.")
 

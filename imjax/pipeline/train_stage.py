@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from flax import linen as nn
 
 from imjax import rng
+from imjax.data.spec import DatasetSpec
 from imjax.json_io import write_json
 from imjax.log import logger
 from imjax.methods.generational import consistency
@@ -40,7 +42,8 @@ def run(stage: TrainStage, context: Context, out: Path, monitor: StageLogger) ->
     monitor.log(f"{len(pairs['image'])} training pairs")
     val = training_sets.of_split(context.packed, "val")
     net = context.unet(stage.alpha)
-    objective = segmentation_objective(net, context.packed.spec, val["image"].shape[1:3])
+    spec = training_spec(stage, context.packed.spec)
+    objective = segmentation_objective(net, spec, val["image"].shape[1:3])
     phases = [pairs]
     if stage.consistency:
         objective = _add_consistency(stage, context, objective, net)
@@ -64,6 +67,12 @@ def run(stage: TrainStage, context: Context, out: Path, monitor: StageLogger) ->
 
         image_panels.write_generation_panels(context, labels_of, out, monitor)
     return {"pairs": len(pairs["image"])}
+
+
+def training_spec(stage: TrainStage, spec: DatasetSpec) -> DatasetSpec:
+    """The dataset's spec for the stage's loss: the consistency method scales no target (methods.md 1.5)."""
+    # Of HeLa's positions the target is 3 in every other method.
+    return dataclasses.replace(spec, target_scale=(1.0,)) if stage.consistency else spec
 
 
 def _add_consistency(stage: TrainStage, context: Context, objective: Objective, net: nn.Module) -> Objective:

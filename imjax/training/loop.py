@@ -62,7 +62,7 @@ def steps_per_epoch(options: Train, images: Sequence[int], least_images: int = 0
 
     Args:
         options: `steps_per_epoch` steps in all, divided in proportion to the phases' images; 0:
-            ⌊images / batch⌋ each, as in arXiv 2401.14387.
+            ⌊images / batch⌋, of several phases (the consistency loss) ⌈images / batch⌉, as published.
         images: number of images of each phase's training set.
         least_images: a phase is treated as having at least this many images.
 
@@ -71,7 +71,9 @@ def steps_per_epoch(options: Train, images: Sequence[int], least_images: int = 0
     """
     sizes = [max(count, least_images) for count in images]
     if not options.steps_per_epoch:
-        return tuple(max(1, size // options.batch_size) for size in sizes)
+        # Rounded up where there are several phases: the published consistency loss runs its last batch, too.
+        more = options.batch_size - 1 if len(sizes) > 1 else 0
+        return tuple(max(1, (size + more) // options.batch_size) for size in sizes)
     shares = [max(1, round(options.steps_per_epoch * size / sum(sizes))) for size in sizes[:-1]]
     # The last phase gets the remainder, so that the sum is exact whatever was rounded.
     return (*shares, max(1, options.steps_per_epoch - sum(shares)))

@@ -55,9 +55,9 @@ def test_masks_are_listed_with_the_nets_that_made_them(tmp_path, make_run):
     # 16, 8 and 4 of 8 × 8 pixels.
     sizes = ["16 (25.0 %)", "8 (12.5 %)", "4 (6.2 %)"]
     table = parsed.rows[parsed.rows.index(next(r for r in parsed.rows if r[0] == "nets")) :]
-    assert table[1] == ["LDT", *sizes]
-    assert table[2][1] == "15 (23.4 %)"
-    assert table[3] == ["generation 1", "–", *sizes[1:]]
+    assert table[1] == ["LDT", "0", *sizes]
+    assert table[2][1:3] == ["1", "15 (23.4 %)"]
+    assert table[3] == ["generation 1", "–", "–", *sizes[1:]]
 
 
 def test_labels_are_listed_with_the_generation_that_learns_from_them(tmp_path, make_run):
