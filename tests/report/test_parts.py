@@ -183,3 +183,15 @@ def test_the_table_says_which_rule_empty_images_follow(rule, said, tmp_path, mak
     made = make_run(tmp_path / "run", {("ldt", None): [0.5]}, method="ldt", spec=ISIC | {"empty_iou": rule})
     table = tables.tabulate_results(aggregate.collect_results([read_run(made)], {}))
     assert f"without object in ground truth and prediction {said}" in table.caption
+
+
+@pytest.mark.parametrize(
+    ("by_crop", "said"),
+    [(False, "labeled share is that of the images"), (True, "of the crops, so that overlapping crops lie")],
+)
+def test_the_table_says_what_the_labeled_share_is_of(by_crop, said, tmp_path, make_run):
+    run = read_run(make_run(tmp_path / "run", {("ldt", None): [0.5]}, method="ldt", spec=ISIC))
+    table = tables.tabulate_results(aggregate.collect_results([run], {}))
+    assert "labeled share" not in table.caption
+    run.config["data"] |= {"overlap": 0.6, "by_crop": by_crop}
+    assert said in tables.tabulate_results(aggregate.collect_results([run], {})).caption
