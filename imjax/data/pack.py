@@ -29,7 +29,13 @@ from imjax.data.readers import registry
 from imjax.data.readers.base import Reader, Sample
 from imjax.data.spec import DatasetSpec
 from imjax.data.split_writer import SplitWriter
-from imjax.data.splits import SPLITS, count_common_sources, count_leaked_test_images, split_samples
+from imjax.data.splits import (
+    SPLITS,
+    StratifiedSampler,
+    count_common_sources,
+    count_leaked_test_images,
+    split_samples,
+)
 from imjax.errors import UserError
 from imjax.log import logger
 
@@ -164,6 +170,10 @@ def _check(data: Data, cache: Path) -> None:
         )
     if data.resize_mode not in RESIZE_MODES:
         raise UserError(f"resize_mode = {data.resize_mode!r}, expected one of {', '.join(RESIZE_MODES)}")
+    if data.by_crop and not data.tile_overlap:
+        raise UserError(
+            "by_crop = True without tile_overlap, expected a grid of overlapping crops, as of HeLa"
+        )
     if data.resize_mode == "pad" and data.is_cropped:
         raise UserError(
             "resize_mode = 'pad' beside random_crops or tile_overlap, expected resize or crop; change either"
@@ -223,14 +233,18 @@ def _write(
         name: SplitWriter(folder / name, data, reader.spec, samples) for name, samples in chosen.items()
     }
     smaller = []
+    labeled_crops = _draw_labeled_crops(data, reader, chosen) if data.by_crop else {}
     try:
         todo = [(name, sample) for name, samples in chosen.items() for sample in samples]
         for name, sample in progress(todo, f"preparing {data.dataset}"):
             for title, image, label in iterate_slices(*reader.load(sample), sample.name, reader.spec.dims):
                 key = sample.source + "/" + title
                 image = intensity.percentile_normalize(image) if data.percentile_normalize else image
-                parts = cut_crops(image, label, key, data, reader.spec.label_resize, reader.spec.image_resize)
-                writers[name].add(title, sample.source, parts)
+                spec = reader.spec
+                rules = spec.label_resize, spec.image_resize, spec.oversized_crop
+                for i, pair in enumerate(cut_crops(image, label, key, data, *rules)):
+                    piece = f"{title}#{i}" if data.is_cropped else title
+                    writers[labeled_crops.get(f"{key}#{i}", name)].add(piece, sample.source, *pair)
                 if reader.spec.dims == 3 and volume_box.cropped_foreground_voxels(label, data.box):
                     smaller.append(title)
         for writer in writers.values():
@@ -247,11 +261,22 @@ def _write(
         "spec": dataclasses.asdict(reader.spec),
         "splits": {name: writer.facts() for name, writer in writers.items()},
         "test_images_seen_in_training": count_leaked_test_images(chosen),
-        "common_sources": count_common_sources(
-            {name: [s.source for s in samples] for name, samples in chosen.items()}
-        ),
+        "common_sources": count_common_sources({name: writer.sources for name, writer in writers.items()}),
     }
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1))
+
+
+def _draw_labeled_crops(data: Data, reader: Reader, chosen: dict[str, list[Sample]]) -> dict[str, str]:
+    """Split of each crop of the training images by source and name, where a share of the crops is labeled."""
+    crops = [
+        f"{sample.source}/{sample.name}#{i}"
+        for sample in (*chosen["labeled"], *chosen["unlabeled"])
+        # Only the images know how many crops their grid has.
+        for i in range(count_crops(reader.load(sample)[0].shape[:2], data))
+    ]
+    sampler = StratifiedSampler(data.split_seed, {})
+    labeled, unlabeled = sampler.sample(sorted(crops), data.label_fraction * len(crops), "split/crops")
+    return dict.fromkeys(labeled, "labeled") | dict.fromkeys(unlabeled, "unlabeled")
 
 
 def _publish(partial: Path, target: Path) -> None:

@@ -11,9 +11,6 @@ from imjax.methods.generational.base import GenerationalMethod
 from imjax.methods.registry import GENERATIONAL_METHODS, JOINT_METHODS
 from imjax.pipeline.stages import EvalNetStage, JointStage, LabelStage, PairsStage, Stage, TrainStage
 
-FULL_SHARE = 1 / 3
-"""`evalnet` keeps few pairs at first: its epochs have at least this share of the full set's steps (1.2)."""
-
 
 def make_plan(config: Config) -> tuple[Stage, ...]:
     """The stages in the order they run; each reads only earlier ones.
@@ -134,7 +131,7 @@ def _generation_stage(config: Config, chosen: GenerationalMethod, generation: in
         pseudo=pseudo,
         originals=chosen.keep_original_pairs,
         strength=None if chosen.copies == "none" else strength,
-        least_share=FULL_SHARE if chosen.evalnet_targets == "candidates" else 0.0,
+        least_share=config.evalnet.least_share if chosen.evalnet_targets == "candidates" else 0.0,
     )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from imjax import rng
 from imjax.data.pack import PackedDataset
+from imjax.data.spec import DatasetSpec
 from imjax.inference.load_run import load_stage, write_model
 from imjax.inference.trained_model import TrainedModel
 from imjax.json_io import write_json
@@ -49,7 +50,7 @@ def run(
     monitor.log(f"{len(pairs['image'])} training pairs")
     val = training_sets.of_split(dataset, "val")
     net = create_backbone(stage.model, dataset.spec)
-    setting = (net, dataset.spec, val["image"].shape[1:3])
+    setting = (net, training_spec(stage, dataset.spec), val["image"].shape[1:3])
     objective, phases = segmentation_objective(*setting), [pairs]
     if stage.consistency:
         assert stage.warm is not None, "the consistency loss continues the training of a net"
@@ -83,6 +84,12 @@ def run(
 def _least_images(stage: TrainStage, dataset: PackedDataset) -> int:
     labels = sum(len(dataset.splits[name].names) for name in ("labeled", "unlabeled"))
     return int(stage.least_share * labels)
+
+
+def training_spec(stage: TrainStage, spec: DatasetSpec) -> DatasetSpec:
+    """The dataset's spec for the stage's loss: the consistency method scales no target (methods.md 1.5)."""
+    # Of HeLa's positions the target is 3 in every other method.
+    return dataclasses.replace(spec, target_scale=(1.0,)) if stage.consistency else spec
 
 
 def fit_stage(

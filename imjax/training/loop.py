@@ -62,7 +62,7 @@ def steps_per_epoch(options: Train, images: Sequence[int], least_images: int = 0
 
     Args:
         options: `steps_per_epoch` steps in all, divided in proportion to the phases' images; 0:
-            ⌊images / batch⌋ each, as in arXiv 2401.14387.
+            ⌊images / batch⌋, of several phases (the consistency loss) ⌈images / batch⌉, as published.
         images: number of images of each phase's training set.
         least_images: a phase is treated as having at least this many images.
 
@@ -71,7 +71,9 @@ def steps_per_epoch(options: Train, images: Sequence[int], least_images: int = 0
     """
     sizes = [max(count, least_images) for count in images]
     if not options.steps_per_epoch:
-        return tuple(max(1, size // options.batch_size) for size in sizes)
+        # Rounded up where there are several phases: the published consistency loss runs its last batch, too.
+        more = options.batch_size - 1 if len(sizes) > 1 else 0
+        return tuple(max(1, (size + more) // options.batch_size) for size in sizes)
     shares = [max(1, round(options.steps_per_epoch * size / sum(sizes))) for size in sizes[:-1]]
     # The last phase gets the remainder, so that the sum is exact whatever was rounded.
     return (*shares, max(1, options.steps_per_epoch - sum(shares)))
@@ -217,7 +219,10 @@ def _programs(spec: ProgramSpec) -> _Programs:
         _compile_on_cpu(lambda variables: step.start(objective, tx, worst, variables)),
         tuple(train_step(loss_fn) for loss_fn in objective.losses.values()),
         members.map(lambda s, batch: objective.eval_fn(s.variables, batch)),
-        members.map(lambda s, value, epoch: step.update_best(objective, s, value, epoch), donate=(0,)),
+        members.map(
+            lambda s, value, plateau, epoch: step.update_best(objective, s, value, plateau, epoch),
+            donate=(0,),
+        ),
     )
 
 
@@ -271,8 +276,9 @@ def _make_end_phase(
         losses = means.pop(LOSS)
         validation = runtime.mean(members, programs.evaluate, state, val, batch_size)
         value = validation[objective.selection_metric].astype(np.float32)
+        plateau = objective.plateau_value(validation).astype(np.float32)
         epoch = np.full(members.count, phase.epoch)
-        state = programs.update_best(state, members.shard(value), members.shard(epoch))
+        state = programs.update_best(state, *(members.shard(x) for x in (value, plateau, epoch)))
         stage_logger.epoch(phase.epoch, phase.end, {"train": {phase.loss: losses} | means, "val": validation})
         return state, losses
 

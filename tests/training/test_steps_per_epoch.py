@@ -14,7 +14,9 @@ def test_published_rule_for_steps():
     assert [steps_per_epoch(rule, [n]) for n in (3, 32, 100)] == [(1,), (1,), (3,)]
     # EvalNet: at least a third of the full set's steps; 960 / 3 / 32 = 10.
     assert steps_per_epoch(rule, [100], least_images=320) == (10,)
+    # The consistency loss, the one with two phases, rounds up.
     assert steps_per_epoch(rule, [64, 640]) == (2, 20)
+    assert steps_per_epoch(rule, [65, 639]) == (3, 20)
 
 
 def test_a_fixed_number_of_steps_is_shared_out_by_size():
