@@ -194,12 +194,12 @@ def _spec(raw: Path, coding: LabelEncoding, rotation_invariant: bool) -> Dataset
         layout=SPEC.layout,
     )
     if coding.kind == "binary":
-        rest = dict(selection_metric="hard_iou", primary_metric="iou", label_resize="bilinear")
-        return DatasetSpec(classes=coding.names, palette=coding.palette, **shared, **rest)
+        settings = dict(selection_metric="hard_iou", primary_metric="iou", label_resize="bilinear")
+        return DatasetSpec(classes=coding.names, palette=coding.palette, **shared, **settings)
     if coding.kind == "multilabel":
         shares = (DETECTION_SHARE,) * len(coding.names)
-        rest = dict(selection_metric="loss", primary_metric="miou", detection_shares=shares)
-        return DatasetSpec(classes=coding.names, palette=coding.palette, **shared, **rest)
+        settings = dict(selection_metric="loss", primary_metric="miou", detection_shares=shares)
+        return DatasetSpec(classes=coding.names, palette=coding.palette, **shared, **settings)
     return DatasetSpec(
         classes=("inconsistent", *coding.names),
         palette=(INCONSISTENT, *coding.palette),
