@@ -117,7 +117,7 @@ def pack_colors(colors: np.ndarray) -> np.ndarray:
 
 def inspect_mask(files: Files, table: ClassTable | None, complain: Complain) -> list[MaskStats]:
     """The values of every mask file; files that cannot be read are complained about and left out."""
-    found = []
+    stats = []
     paths = [path for masks in files.masks.values() for path in masks]
     for path in tqdm(paths, desc="looking at masks", unit="file", disable=None, leave=False):
         try:
@@ -128,10 +128,10 @@ def inspect_mask(files: Files, table: ClassTable | None, complain: Complain) -> 
             colored = mask.ndim == 3
             values, counts = np.unique(pack_colors(mask) if colored else mask, return_counts=True)
             filled, white = (int(counts[which].sum()) for which in (values != 0, values == WHITE))
-            found.append(
+            stats.append(
                 MaskStats(path, colored, frozenset(values.tolist()), filled, 0 if colored else white)
             )
-    return found
+    return stats
 
 
 def decode_mask(mask: np.ndarray, path: Path, coding: LabelEncoding) -> np.ndarray:
