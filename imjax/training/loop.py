@@ -114,8 +114,10 @@ def fit(
     """
     programs = _programs(ProgramSpec(objective, members, Optimizer.of(options, sum(steps))))
     member_keys = _member_keys(seed, stage, members.count)
-    keys, state = members.shard(member_keys), _initial_state(objective, members, programs, member_keys)
-    first, state = checkpoints.restore(members, state)
+    keys = members.shard(member_keys)
+    first, state = checkpoints.restore(members, programs.state_shapes)
+    if state is None:
+        state = _initial_state(objective, members, programs, member_keys)
     end_phase = _make_end_phase(objective, members, programs, val, eval_batch_size, stage, stage_logger, drop)
     # The first phase's stream has the stage's bare name, as stages of one phase have it.
     streams = [f"{stage}/{number}" if number else stage for number in range(len(train))]
@@ -190,6 +192,8 @@ class _Programs(NamedTuple):
     """Typed key → the state, numpy leaves."""
     start: Callable
     """Initial weights → the state, numpy leaves."""
+    state_shapes: Callable
+    """() → shapes of the state of one member, without drawing it."""
     train_step: tuple[Callable, ...]
     """One per phase."""
     evaluate: Callable
@@ -211,6 +215,7 @@ def _programs(spec: ProgramSpec) -> _Programs:
     return _Programs(
         _compile_on_cpu(lambda key: step.init(objective, tx, worst, key)),
         _compile_on_cpu(lambda variables: step.start(objective, tx, worst, variables)),
+        lambda: jax.eval_shape(lambda: step.init(objective, tx, worst, jax.random.key(0))),
         tuple(train_step(loss_fn) for loss_fn in objective.losses.values()),
         members.map(lambda s, batch: objective.eval_fn(s.variables, batch)),
         members.map(lambda s, value, epoch: step.update_best(objective, s, value, epoch), donate=(0,)),
