@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float32, UInt8
-from tqdm import tqdm
 
 from imjax.data.preprocess import window_starts
+from imjax.log import track
 from imjax.training import apply_nets
 from imjax.training.data_loader import EnsembleLoader
 from imjax.training.ensemble_parallel import Chunks, Members
@@ -59,7 +59,7 @@ def labels(
     for place in where:
         seen[place] += 1
     out = []
-    for volume in tqdm(images, desc="predicting", unit="volume", leave=False, disable=None):
+    for volume in track(images, "predicting"):
         # Only one volume's windows, and only one batch of probabilities, exist at a time.
         source = EnsembleLoader(
             {"image": np.stack([volume[place] for place in where])}, members, max_device_dataset_mib=0
