@@ -60,7 +60,7 @@ class Predictor:
         """Members of whom each is a system of nets, asked about a batch of uint8 `shape`."""
         images = {"image": jax.ShapeDtypeStruct((batch, *shape), jnp.uint8)}
         asking = functools.partial(_mean, net, self.spec.kind)
-        need = memory.of_asking(asking, tuple(systems), images)
+        need = memory.inference_memory(asking, tuple(systems), images)
         return self.members(jax.tree.leaves(systems)[0].shape[0], need)
 
     def source(self, examples: dict[str, np.ndarray], members: Members) -> EnsembleLoader:

@@ -102,7 +102,7 @@ class Context:
         examples = {"image": images, "key": np.asarray(jax.random.key_data(keys))}
         # The nets' verdicts are put together batch by batch: probabilities of a whole set fit no memory.
         batch = min(self.config.eval_batch_size, len(images))
-        need = memory.of_asking(_look(net, labeler), variables, memory.shapes(examples, batch))
+        need = memory.inference_memory(_look(net, labeler), variables, memory.shapes(examples, batch))
         members = self.members(jax.tree.leaves(variables)[0].shape[0], need)
         source = self.source(examples, members)
         look, agree = _looking(members, net, labeler)

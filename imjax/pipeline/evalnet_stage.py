@@ -156,7 +156,7 @@ def make_evalnet_scorer(
     net, variables = context.evalnet(stage.alpha), context.best_nets(evalnets, count)
     batch, labeled = context.config.eval_batch_size, context.packed.splits["labeled"]
     shapes = memory.shapes({"image": labeled.images, "mask": labeled.labels}, batch)
-    need = memory.of_asking(_score_fn(net), variables, shapes)
+    need = memory.inference_memory(_score_fn(net), variables, shapes)
     members = context.members(jax.tree.leaves(variables)[0].shape[0], need)
     placed, mapped = members.shard(variables), _compiled_scores(members, net)
 

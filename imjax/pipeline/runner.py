@@ -91,7 +91,7 @@ def _run_stage(stage: Stage, context: Context, monitor: StageLogger, writer: Wri
     if not context.store.checkpoints(stage.name).exists():
         # The stage starts at its first step: what an earlier attempt wrote would be there twice.
         writer.rewind(stage.name, -1)
-    with memory.explained(f"stage {stage.name}", ADVICE):
+    with memory.translate_oom(f"stage {stage.name}", ADVICE):
         metadata = RUN[type(stage)](stage, context, folder, monitor)
     fingerprint.check_unchanged(context.packed.stamps)
     metadata |= monitor.metadata | {"seconds": round(time.monotonic() - start, 1)}

@@ -94,7 +94,7 @@ class Checkpoints:
             raise ValueError("its checksum is another")
         return saved
 
-    def offer(self, step: int, members: Members, state: Chunks) -> None:
+    def maybe_save(self, step: int, members: Members, state: Chunks) -> None:
         """`save`, unless the last one was a moment ago (`SPARE`). Every process must call it."""
         if distributed.broadcast_from_first(time.monotonic() >= self._next):
             self.save(step, members, state)
@@ -106,8 +106,8 @@ class Checkpoints:
             self._saved, leaves = step, jax.tree.leaves(members.gather(state))
             if self._manager is not None:
                 named = _named(leaves)
-                whole = named | {CHECKSUM: _checksum(named)}
-                self._manager.save(step, args=ocp.args.StandardSave(whole))
+                arrays = named | {CHECKSUM: _checksum(named)}
+                self._manager.save(step, args=ocp.args.StandardSave(arrays))
             end = time.monotonic()
             self._next = end + SPARE * (end - start)
         if wait and self._manager is not None:

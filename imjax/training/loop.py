@@ -118,10 +118,8 @@ def fit(
     first, state = checkpoints.restore(members, programs.state_shapes)
     if state is None:
         state = _initial_state(objective, members, programs, member_keys)
+    orders = _shuffled_orders(train, seed, stage, options.batch_size)
     end_phase = _make_end_phase(objective, members, programs, val, eval_batch_size, stage, stage_logger, drop)
-    # The first phase's stream has the stage's bare name, as stages of one phase have it.
-    streams = [f"{stage}/{number}" if number else stage for number in range(len(train))]
-    orders = [s.shuffled(seed, name, options.batch_size) for s, name in zip(train, streams, strict=True)]
     total = options.epochs * sum(steps)
     with stage_logger.stage_progress(first, total, members.count * options.batch_size) as progress:
         for phase in _remaining_phases(options.epochs, tuple(objective.losses), steps, first):
@@ -135,13 +133,22 @@ def fit(
                 if done == phase.end:
                     state, losses = end_phase(state, phase)
                     progress.set_loss(losses[np.isfinite(losses)])
-                    checkpoints.offer(done, members, state)
+                    checkpoints.maybe_save(done, members, state)
                 # After the last step the stage is about to end anyway.
                 if done < total and stage_logger.stopping():
                     checkpoints.save(done, members, state, wait=True)
                     raise Stopped(f"saved stage {stage} at step {done} of {total}")
     *final, bad = members.gather([(s.best, s.best_value, s.best_epoch, s.bad_step) for s in state])
     return TrainResult(*final, bad >= 0, objective.larger_is_better)
+
+
+def _shuffled_orders(
+    train: Sequence[EnsembleLoader | PairedLoader], seed: int, stage: str, batch_size: int
+) -> list[Any]:
+    """Training order of each phase, as its loader takes it."""
+    # The first phase's stream has the stage's bare name, as stages of one phase have it.
+    streams = [f"{stage}/{number}" if number else stage for number in range(len(train))]
+    return [loader.shuffled(seed, name, batch_size) for loader, name in zip(train, streams, strict=True)]
 
 
 class _Phase(NamedTuple):

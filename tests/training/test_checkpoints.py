@@ -80,7 +80,7 @@ def test_saves_take_a_tenth_of_the_time_at_most(tmp_path, monkeypatch):
     # The first takes from 100 to 100.5: the next is taken 5 seconds after that, and not before.
     for step, moment in ((1, 100.0), (2, 105.4), (3, 105.5), (4, 110.9)):
         now[0] = moment
-        saved.offer(step, members, state)
+        saved.maybe_save(step, members, state)
         taken.append(saved._saved)
     # What somebody asks for is saved at once.
     saved.save(5, members, state)

@@ -52,7 +52,7 @@ def fill(folder: Path, left: int) -> Path:
 def complaint(workdir: Path):
     @contextlib.contextmanager
     def check():
-        with pytest.raises(UserError) as info, disk.explained(workdir):
+        with pytest.raises(UserError) as info, disk.translate_disk_errors(workdir):
             yield
         line = str(info.value)
         assert line.startswith(f"--workdir={workdir}: ") and LINE in line and "\n" not in line, line
@@ -139,11 +139,11 @@ def test_errors_of_libraries_that_come_of_disks_do_too(tmp_path):
     "error", [ValueError("x"), OSError(errno.ENOENT, "No such file"), TrainingError("x")]
 )
 def test_other_errors_stay_what_they_are(error, tmp_path):
-    with pytest.raises(type(error)) as info, disk.explained(tmp_path):
+    with pytest.raises(type(error)) as info, disk.translate_disk_errors(tmp_path):
         raise error
     assert info.value is error
 
 
 def test_a_stop_is_no_error_of_a_disk(tmp_path):
-    with pytest.raises(Stopped), disk.explained(tmp_path):
+    with pytest.raises(Stopped), disk.translate_disk_errors(tmp_path):
         raise Stopped("No space left on device")
