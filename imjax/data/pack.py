@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from imjax import __version__
 from imjax.config.schema import RESIZE_MODES, Data
@@ -37,7 +36,7 @@ from imjax.data.splits import (
     split_samples,
 )
 from imjax.errors import UserError
-from imjax.log import logger
+from imjax.log import logger, track
 
 FORMAT = 5
 """Raised whenever the same settings and files would be packed differently."""
@@ -82,7 +81,7 @@ def show_progress(items: list[tuple[str, Sample]], what: str) -> Iterator[tuple[
     """Pass `items` through with a progress bar, or one log line when stderr is no terminal."""
     if not sys.stderr.isatty():
         logger.info("%s: %d images", what, len(items))
-    yield from tqdm(items, desc=what, unit="image", disable=None)
+    yield from track(items, what)
 
 
 def prepare_dataset(data: Data, cache: Path, progress: Progress = show_progress) -> Path:
