@@ -44,6 +44,8 @@ PLACES = frozenset({"data.dir", "data.cache", "nets_per_device", "max_device_dat
 
 EMPTY_IOUS = ("dataset", "zero", "one")
 """What `empty_iou` may be; `DatasetSpec.with_empty_iou` reads it."""
+BUDGETS = ("published", "equal")
+"""Rules for the number of steps (`training.budget`)."""
 SCHEDULES = ("constant", "poly", "plateau")
 """Of the learning rate."""
 SHARE = Constraint(lambda v: 0 < v < 1, "more than 0, less than 1")
@@ -186,7 +188,14 @@ class Train:
 
     epochs: int = key(50, "Passes over the training set.", at_least(1))
     steps_per_epoch: int = key(
-        0, "Optimizer steps of an epoch; 0: the published rule, ⌊images / batch_size⌋."
+        0, "Optimizer steps of an epoch of every net; 0: as `budget` says.", at_least(0)
+    )
+    budget: str = key(
+        "published",
+        "Steps of an epoch where `steps_per_epoch` is 0: `published`, ⌊images / batch_size⌋ of the net's own "
+        "training set, so that methods with more images train longer; `equal`, of every net as many as the "
+        "longest-training method of the Inconsistency Masks paper takes (methods.md 1.13).",
+        one_of(BUDGETS),
     )
     batch_size: int = key(32, "Images of a step; of joint methods half of them are labeled.", at_least(1))
     optimizer: str = key("adamw", "`adamw`, `adam` or `sgd`.", one_of(("adamw", "adam", "sgd")))
@@ -260,7 +269,12 @@ class Consistency(Augment):
     """Consistency loss, methods.md 1.2 and 1.7: strengths low, mid, high of the two views."""
 
     level: str = key("mid", "Strength of the views: `low`, `mid` or `high`.", one_of(LEVELS))
-    epochs: int = key(100, "Epochs, each over the labeled and the unlabeled batches.", at_least(1))
+    epochs: int = key(
+        100,
+        "Epochs, each over the labeled and the unlabeled batches; with `train.budget=equal` there are those "
+        "of `train` instead.",
+        at_least(1),
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -30,6 +30,7 @@ from imjax.data.spec import DatasetSpec
 from imjax.data.split_writer import SplitWriter
 from imjax.data.splits import (
     SPLITS,
+    ImageCounts,
     StratifiedSampler,
     count_common_sources,
     count_leaked_test_images,
@@ -69,6 +70,11 @@ class PackedDataset:
     splits: dict[str, Split]
     stamps: fingerprint.Stamps = dataclasses.field(default_factory=dict)
     """Of the arrays' files, which are read as the run goes on."""
+
+    @property
+    def image_counts(self) -> ImageCounts:
+        """Images of the training splits."""
+        return ImageCounts(*(len(self.splits[name].images) for name in ("labeled", "unlabeled")))
 
 
 def default_cache() -> Path:
@@ -311,15 +317,38 @@ def _damaged(path: Path | str, root: Path, why: str) -> UserError:
     return UserError(f"{path}: damaged ({why}); delete the folder {root} and prepare it again")
 
 
+def count_training_images(data: Data) -> ImageCounts:
+    """How many packed images a dataset has, from its files alone; nothing is packed.
+
+    Where images decide on the crops or the slices, as if all were like the first of their split.
+
+    Raises:
+        UserError: as `prepare_dataset`, for missing files.
+    """
+    reader = registry.make(data)
+    chosen = split_samples(data, reader.scan(Path(data.dir)))
+    labeled, unlabeled = (_count_packed(data, reader, chosen[name]) for name in ("labeled", "unlabeled"))
+    if data.by_crop:
+        total = labeled + unlabeled
+        labeled = round(data.label_fraction * total)
+        unlabeled = total - labeled
+    return ImageCounts(labeled, unlabeled)
+
+
+def _count_packed(data: Data, reader: Reader, samples: list[Sample]) -> int:
+    if not samples:
+        return 0
+    depth, shape = 1, data.size
+    if data.is_grid or reader.spec.volumes:
+        *stack, height, width, _ = reader.load(samples[0])[0].shape
+        depth, shape = stack[0] if stack else 1, (height, width)
+    # A volume stays whole; a stack of slices becomes so many images.
+    return len(samples) * (depth if reader.spec.dims == 2 else 1) * count_crops(shape, data)
+
+
 def _bytes(data: Data, reader: Reader, chosen: dict[str, list[Sample]]) -> int:
-    """Size of the arrays; where images decide on the crops or the slices, as if all were like the first of
-    their split."""
-    spec, images = reader.spec, 0
-    for samples in filter(None, chosen.values()):
-        depth, shape = 1, data.size
-        if data.is_grid or spec.volumes:
-            *stack, height, width, _ = reader.load(samples[0])[0].shape
-            depth, shape = stack[0] if stack else 1, (height, width)
-        images += len(samples) * depth * count_crops(shape, data)
+    """Size of the arrays, as near as `_count_packed` knows it."""
+    spec = reader.spec
+    images = sum(_count_packed(data, reader, samples) for samples in chosen.values())
     planes = spec.channels + (len(spec.classes) if spec.kind == "multilabel" else 1)
     return images * math.prod(data.box) * planes

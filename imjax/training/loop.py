@@ -41,6 +41,10 @@ class TrainResult:
     """bool `[member]`: its loss was not finite at some step. Its best epoch is one before that."""
 
     larger_is_better: bool
+    steps: int = 0
+    """Optimizer steps of each member, whatever its best epoch."""
+    batch_size: int = 0
+    """Images of a step."""
 
     def ranked(self) -> list[int]:
         """Members, best by the selection metric first, dropped ones last; ties by index."""
@@ -53,30 +57,10 @@ class TrainResult:
             "ranked": [i for i in self.ranked() if not self.dropped[i]],
             "value": [value if np.isfinite(value) else None for value in self.value.tolist()],
             "epoch": self.epoch.tolist(),
+            "steps": self.steps,
+            "images_seen": self.steps * self.batch_size,
         }
         return metadata | ({"dropped": np.flatnonzero(self.dropped).tolist()} if self.dropped.any() else {})
-
-
-def steps_per_epoch(options: Train, images: Sequence[int], least_images: int = 0) -> tuple[int, ...]:
-    """Steps of each phase of an epoch.
-
-    Args:
-        options: `steps_per_epoch` steps in all, divided in proportion to the phases' images; 0:
-            ⌊images / batch⌋, of several phases (the consistency loss) ⌈images / batch⌉, as published.
-        images: number of images of each phase's training set.
-        least_images: a phase is treated as having at least this many images.
-
-    Returns:
-        One number per phase, each at least 1.
-    """
-    sizes = [max(count, least_images) for count in images]
-    if not options.steps_per_epoch:
-        # Rounded up where there are several phases: the published consistency loss runs its last batch, too.
-        more = options.batch_size - 1 if len(sizes) > 1 else 0
-        return tuple(max(1, (size + more) // options.batch_size) for size in sizes)
-    shares = [max(1, round(options.steps_per_epoch * size / sum(sizes))) for size in sizes[:-1]]
-    # The last phase gets the remainder, so that the sum is exact whatever was rounded.
-    return (*shares, max(1, options.steps_per_epoch - sum(shares)))
 
 
 def fit(
@@ -143,7 +127,7 @@ def fit(
     best, value, epoch, bad = members.gather(
         [(s.best, s.best_value, s.best_epoch, s.bad_step) for s in state]
     )
-    return TrainResult(best, value, epoch, bad >= 0, objective.larger_is_better)
+    return TrainResult(best, value, epoch, bad >= 0, objective.larger_is_better, total, options.batch_size)
 
 
 def _shuffled_orders(

@@ -14,7 +14,7 @@ from imjax.data.readers import registry
 from imjax.pipeline import train_stage
 from imjax.pipeline.plan import make_plan
 from imjax.pipeline.stages import TrainStage
-from imjax.training.loop import steps_per_epoch
+from imjax.training.budget import steps_per_epoch
 from imjax.training.optimizer import Optimizer
 
 

@@ -88,7 +88,7 @@ def test_one_seed_twice_counts_once(tmp_path, make_run):
     other = make_run(tmp_path / "c", {("ldt", None): [0.1]}, method="ldt", report_top_k=1)
     text, parsed = page([a, other], tmp_path / "report.html")
     assert row(parsed, "LDT")[1] == "0.4000"
-    assert "with other results" in text and "top (2 / 1)" in text
+    assert "with other results" in text and "report_top_k (2 / 1)" in text
 
 
 def test_dropped_candidates_have_a_warning(tmp_path, make_run):
