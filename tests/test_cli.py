@@ -110,3 +110,13 @@ def test_every_key_has_a_meaning_and_is_listed(key):
 )
 def test_the_closest_keys_of_all_groups(typo, right):
     assert right in keys.suggest(typo)
+
+
+def test_a_reader_that_stops_reading_is_no_error():
+    """`imjax keys | head -1`."""
+    keys = subprocess.Popen(
+        [sys.executable, "-m", "imjax.cli", "keys"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT
+    )
+    assert keys.stdout.readline()
+    keys.stdout.close()
+    assert (keys.wait(60), keys.stderr.read()) == (0, b"")
