@@ -114,9 +114,8 @@ def test_the_closest_keys_of_all_groups(typo, right):
 
 def test_a_reader_that_stops_reading_is_no_error():
     """`imjax keys | head -1`."""
-    keys = subprocess.Popen(
-        [sys.executable, "-m", "imjax.cli", "keys"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT
-    )
-    assert keys.stdout.readline()
-    keys.stdout.close()
-    assert (keys.wait(60), keys.stderr.read()) == (0, b"")
+    command = [sys.executable, "-m", "imjax.cli", "keys"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as process:
+        assert process.stdout.readline()
+        process.stdout.close()
+        assert (process.wait(60), process.stderr.read()) == (0, b"")
