@@ -139,6 +139,7 @@ def test_the_lists_name_keys_that_exist():
 SHARED = [
     "seed", "eval_batch_size", "member_execution", "model.backbone", "model.dropout", "model.features",
     "model.dropouts", "model.momentum", "model.dtype", "model.convolution", "data.label_fraction",
+    "empty_iou",
 ]  # fmt: skip
 
 
