@@ -9,13 +9,16 @@ import pytest
 
 from imjax import losses
 from imjax.config.joint_schema import Joint
+from imjax.config.schema import Train
 from imjax.data.spec import DatasetSpec
 from imjax.evaluation import metrics
 from imjax.methods.joint.forward import NetOutput, StudentForward
 from imjax.methods.joint.views import BatchViews
 from imjax.methods.registry import JOINT_METHODS
 from imjax.ops.rampup import sigmoid_rampup
-from imjax.training.objective import Objective
+from imjax.training import step
+from imjax.training.objective import Objective, StepAux
+from imjax.training.optimizer import Optimizer
 from imjax.training.semi_supervised_objective import DICE, System, joint_objective
 
 SPEC = DatasetSpec("toy", "Toy", "multiclass", ("no", "yes"), ((0, 0, 0),) * 2, channels=1, background=True)
@@ -102,10 +105,17 @@ def test_pseudo_label_is_the_argmax_of_the_elementwise_maximum():
 RAMP = [(0, 0.1 * np.exp(-5)), (15_000, 0.1 * np.exp(-5 / 4)), (30_000, 0.1), (60_000, 0.1)]
 
 
+<<<<<<< HEAD
 @pytest.mark.parametrize(("step", "weight"), RAMP)
 def test_ramp(step, weight):
     rampup = Joint().rampup
     found = sigmoid_rampup(jnp.int32(step), rampup.max_weight, rampup.steps, rampup.update_every)
+=======
+@pytest.mark.parametrize(("steps", "weight"), RAMP)
+def test_ramp(steps, weight):
+    ramp = Joint().ramp
+    found = sigmoid_rampup(jnp.int32(steps), ramp.peak, ramp.steps, ramp.unit)
+>>>>>>> papers
     assert float(found) == pytest.approx(weight, rel=1e-5)
 
 
@@ -137,3 +147,27 @@ def test_validation_dice(truth, prediction, expected):
     probabilities = jax.nn.one_hot(jnp.array([prediction]), 3)
     found = metrics.hard_mdice(probabilities, jnp.array([truth], jnp.uint8), 1)
     assert float(found) == pytest.approx(expected)
+
+
+def test_rate_falls_after_patient_epochs_without_a_better_dice():
+    # Validation Dice after each epoch of 3 steps, patience 2: .6 is best after epoch 2, and nothing better
+    # comes. Each step moves the weight by the rate; epoch 6 is the first with a tenth of it throughout.
+    options = dataclasses.replace(
+        Train(), optimizer="sgd", schedule="plateau", learning_rate=1.0, momentum=0.0, weight_decay=0.0,
+        patience=2,
+    )  # fmt: skip
+    tx = Optimizer.of(options, 3).make()
+    loss = lambda variables, batch, key: (variables["params"].sum(), StepAux({}, {}))  # noqa: E731
+    objective = Objective(
+        lambda key: {"params": jnp.zeros(1)}, {"loss": loss}, lambda variables, batch: {}, DICE, True,
+        plateau_metric=DICE,
+    )  # fmt: skip
+    state, moves = step.init(objective, tx, -np.inf, jax.random.key(0)), []
+    for epoch, dice in enumerate([0.5, 0.6, 0.6, 0.6, 0.6, 0.6], 1):
+        before = state.variables["params"]
+        for _ in range(3):
+            state = step.train_step(loss, tx, state, {}, jax.random.key_data(jax.random.key(0)))
+        moves.append(float((before - state.variables["params"])[0]))
+        plateau = objective.plateau_value({DICE: jnp.float32(dice)})
+        state = step.update_best(objective, state, jnp.float32(dice), plateau, jnp.int32(epoch))
+    assert moves[:4] == pytest.approx([3.0] * 4) and moves[5] == pytest.approx(0.3, rel=1e-4)
