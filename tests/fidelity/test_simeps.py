@@ -105,17 +105,10 @@ def test_pseudo_label_is_the_argmax_of_the_elementwise_maximum():
 RAMP = [(0, 0.1 * np.exp(-5)), (15_000, 0.1 * np.exp(-5 / 4)), (30_000, 0.1), (60_000, 0.1)]
 
 
-<<<<<<< HEAD
-@pytest.mark.parametrize(("step", "weight"), RAMP)
-def test_ramp(step, weight):
-    rampup = Joint().rampup
-    found = sigmoid_rampup(jnp.int32(step), rampup.max_weight, rampup.steps, rampup.update_every)
-=======
 @pytest.mark.parametrize(("steps", "weight"), RAMP)
 def test_ramp(steps, weight):
-    ramp = Joint().ramp
-    found = sigmoid_rampup(jnp.int32(steps), ramp.peak, ramp.steps, ramp.unit)
->>>>>>> papers
+    rampup = Joint().rampup
+    found = sigmoid_rampup(jnp.int32(steps), rampup.max_weight, rampup.steps, rampup.update_every)
     assert float(found) == pytest.approx(weight, rel=1e-5)
 
 
@@ -130,7 +123,7 @@ def test_plateau_watches_the_validation_dice():
     objective = joint_objective(system, (16, 16))
     assert objective.plateau_metric == DICE
     assert objective.plateau_value({"loss": 3.0, DICE: 0.75}) == 0.25
-    other = Objective(lambda key: {}, {}, lambda variables, batch: {}, "loss", False)
+    other = Objective("other", lambda key: {}, {}, lambda variables, batch: {}, "loss", False)
     assert other.plateau_value({"loss": 3.0}) == 3.0
 
 
@@ -159,14 +152,14 @@ def test_rate_falls_after_patient_epochs_without_a_better_dice():
     tx = Optimizer.of(options, 3).make()
     loss = lambda variables, batch, key: (variables["params"].sum(), StepAux({}, {}))  # noqa: E731
     objective = Objective(
-        lambda key: {"params": jnp.zeros(1)}, {"loss": loss}, lambda variables, batch: {}, DICE, True,
+        "sum", lambda key: {"params": jnp.zeros(1)}, {"loss": loss}, lambda variables, batch: {}, DICE, True,
         plateau_metric=DICE,
     )  # fmt: skip
     state, moves = step.init(objective, tx, -np.inf, jax.random.key(0)), []
     for epoch, dice in enumerate([0.5, 0.6, 0.6, 0.6, 0.6, 0.6], 1):
         before = state.variables["params"]
         for _ in range(3):
-            state = step.train_step(loss, tx, state, {}, jax.random.key_data(jax.random.key(0)))
+            state = step.train_step(loss, tx, state, {}, jax.random.key(0))
         moves.append(float((before - state.variables["params"])[0]))
         plateau = objective.plateau_value({DICE: jnp.float32(dice)})
         state = step.update_best(objective, state, jnp.float32(dice), plateau, jnp.int32(epoch))
