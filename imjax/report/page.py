@@ -13,7 +13,7 @@ import jinja2
 from tqdm import tqdm
 
 from imjax.data.spec import DatasetSpec
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 from imjax.report import (
     aggregate,
     differences,
@@ -50,7 +50,9 @@ def write_report(workdirs: Sequence[Path], path: Path) -> None:
         temporary.write_text(text, encoding="utf-8")
         os.replace(temporary, path)
     except OSError as error:
-        raise UserError(f"{path}: the report cannot be written: {error.strerror}") from error
+        raise UserError(
+            f"{path}: the report cannot be written: {error.strerror}", code=ErrorCode.UNWRITABLE, field=path
+        ) from error
 
 
 def render_page(runs: Sequence[RunRecord]) -> str:

@@ -11,7 +11,7 @@ from imjax.data import image_io
 from imjax.data.readers import base
 from imjax.data.readers.base import Sample
 from imjax.data.spec import VOID, DatasetSpec
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 
 PARTS = {"train": "train", "val_test": "val"}
 IMAGES, MASKS = "_leftImg8bit.png", "_gtFine_labelIds.png"
@@ -92,7 +92,9 @@ class Cityscapes:
         if other.size:
             raise UserError(
                 f"{sample.mask}: value {other[0]} is no class; expected label ids 0..33 or 255 (license "
-                "plate), correct the mask or remove the pair"
+                "plate), correct the mask or remove the pair",
+                code=ErrorCode.OUT_OF_RANGE,
+                field=sample.mask,
             )
         return image, np.where(ids == LICENSE_PLATE, np.uint8(VOID), ids + np.uint8(1))
 

@@ -11,7 +11,7 @@ from imjax.data import image_io, palette
 from imjax.data.readers import base
 from imjax.data.readers.base import Sample
 from imjax.data.spec import DatasetSpec
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 from imjax.evaluation import cell_count
 
 PARTS = {"train": "train_full", "val": "val", "test": "test"}
@@ -84,7 +84,9 @@ def _samples(spec: DatasetSpec, part: Path) -> list[Sample]:
         if lack:
             raise UserError(
                 f"{found[have[0]][stem]}: no {' nor '.join(lack)} of that name, expected "
-                f"{part / lack[0] / (stem + '.png')}; add it or remove the others"
+                f"{part / lack[0] / (stem + '.png')}; add it or remove the others",
+                code=ErrorCode.MISSING,
+                field=found[have[0]][stem],
             )
     if not found[IMAGES]:
         raise base.missing_data_error(spec, part.parent, f"no .png in {part / IMAGES}")

@@ -12,7 +12,7 @@ from imjax.data.duplicates import group_scenes
 from imjax.data.readers import base
 from imjax.data.readers.base import Sample
 from imjax.data.spec import DatasetSpec
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 
 PARTS = {"train_val": "training", "test": "test"}
 
@@ -80,7 +80,9 @@ class NeuSeg:
         if label.max() >= self.spec.outputs:
             raise UserError(
                 f"{sample.mask}: value {label.max()} is no class; expected 0..{self.spec.outputs - 1}, "
-                "correct the mask or remove the pair"
+                "correct the mask or remove the pair",
+                code=ErrorCode.OUT_OF_RANGE,
+                field=sample.mask,
             )
         return image[..., None], label
 

@@ -12,7 +12,7 @@ from imjax.data import image_io
 from imjax.data.readers import base
 from imjax.data.readers.base import Sample
 from imjax.data.spec import VOID, DatasetSpec
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 from imjax.log import logger
 
 SPEC = DatasetSpec(
@@ -92,7 +92,9 @@ def decode(colors: np.ndarray, path: Path) -> np.ndarray:
         color = tuple(int(v) for v in found[counts.argmax()])
         raise UserError(
             f"{path}: color (R,G,B) {color} is no class ({unclear.mean():.0%} of the pixels have such "
-            "colors); expected channels of 0 or 255, correct the mask or remove the pair"
+            "colors); expected channels of 0 or 255, correct the mask or remove the pair",
+            code=ErrorCode.OUT_OF_RANGE,
+            field=path,
         )
     bits = (colors > 127).astype(np.uint8)
     label = 1 + 4 * bits[..., 0] + 2 * bits[..., 1] + bits[..., 2]
