@@ -1,4 +1,4 @@
-"""Mistakes of the user, asserted by code and field: messages may be reworded, and one test a family reads them."""
+"""Mistakes of the user, asserted by code and field: prose is read by one test a family."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class Acdc:
         """See `raw.Reader`: parts `labeled`, `train`, and, their samples being stacks, `val` and `test`."""
         for path in (raw / SLICES, raw / "data" / "slices", *(raw / name for name in VOLUMES.values())):
             if not path.exists():
-                raise base.missing_data_error(self.spec, raw, f"{path} not found")
+                raise base.missing_data_error(self.spec, raw, f"{path} not found", path)
         slices = _listed(self.spec, raw, SLICES, "data/slices", r"(patient\d+)_frame\d+_slice_\d+")
         patients = list(dict.fromkeys(sample.source for sample in slices))
         most = len(patients) - (self.label_fraction < 1)
@@ -124,5 +124,5 @@ def _listed(spec: DatasetSpec, raw: Path, name: str, folder: str, pattern: str) 
         title = base.slice_name(volume, int(index)) if index else volume
         samples[title] = Sample(title, match[1], path)
     if not samples:
-        raise base.missing_data_error(spec, raw, f"{raw / name} lists no file")
+        raise base.missing_data_error(spec, raw, f"{raw / name} lists no file", raw / name)
     return list(samples.values())

@@ -107,8 +107,8 @@ def check_same_size(image: np.ndarray, mask: np.ndarray, sample: Sample) -> None
         )
 
 
-def missing_data_error(spec: DatasetSpec, raw: Path, what: str) -> UserError:
-    """The error for data that is not where it should be: what, whence, layout and commands."""
+def missing_data_error(spec: DatasetSpec, raw: Path, what: str, where: Path) -> UserError:
+    """The error for data that is not at `where`, as it should be: what, whence, layout and commands."""
     layout = "\n".join("    " + line for line in spec.layout.splitlines())
     return UserError(
         f"{spec.title}: {what}\n"
@@ -117,7 +117,7 @@ def missing_data_error(spec: DatasetSpec, raw: Path, what: str) -> UserError:
         f"  then: python -m imjax.prepare --dataset={spec.name} --raw=DIR --out=DIR\n"
         "  No data at hand? python -m imjax.main --config=configs/demo.py --workdir=runs/demo",
         code=ErrorCode.MISSING,
-        field=raw,
+        field=where,
     )
 
 

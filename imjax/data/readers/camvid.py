@@ -68,7 +68,7 @@ class Camvid:
         for part in PARTS:
             for path in (raw / f"{part}.txt", raw / part, raw / f"{part}annot"):
                 if not path.exists():
-                    raise base.missing_data_error(self.spec, raw, f"{path} not found")
+                    raise base.missing_data_error(self.spec, raw, f"{path} not found", path)
         return {part: _listed(self.spec, raw, part) for part in PARTS}
 
     def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
@@ -110,5 +110,5 @@ def _listed(spec: DatasetSpec, raw: Path, part: str) -> list[Sample]:
                 )
         samples[image.stem] = Sample(image.stem, image.stem, image, mask)
     if not samples:
-        raise base.missing_data_error(spec, raw, f"{path} lists no image")
+        raise base.missing_data_error(spec, raw, f"{path} lists no image", path)
     return [samples[name] for name in sorted(samples)]

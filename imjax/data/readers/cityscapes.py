@@ -104,14 +104,17 @@ def _pairs(raw: Path, part: str) -> list[Sample]:
     for kind, ending in (("leftImg8bit", IMAGES), ("gtFine", MASKS)):
         folder = raw / kind / part
         if not folder.is_dir():
-            raise base.missing_data_error(SPEC, raw, f"folder {folder} not found")
+            raise base.missing_data_error(SPEC, raw, f"folder {folder} not found", folder)
         found.append(
             {p.relative_to(folder).as_posix().removesuffix(ending): p for p in folder.glob(f"*/*{ending}")}
         )
     images, masks = found
     if not images:
         raise base.missing_data_error(
-            SPEC, raw, f"no *{IMAGES} in the folders of {raw / 'leftImg8bit' / part}"
+            SPEC,
+            raw,
+            f"no *{IMAGES} in the folders of {raw / 'leftImg8bit' / part}",
+            raw / "leftImg8bit" / part,
         )
     at = (f"leftImg8bit/{part}/{{}}{IMAGES}", f"gtFine/{part}/{{}}{MASKS}")
     names = base.check_pairs(images, masks, *at)

@@ -47,20 +47,22 @@ class Dagm:
         """See `raw.Reader`: parts `train_val` and `test`, or `train_val_test`."""
         kinds = sorted(path for path in raw.glob("Class*") if path.is_dir())
         if not kinds:
-            raise base.missing_data_error(self.spec, raw, f"no folder Class<k> in {raw}")
+            raise base.missing_data_error(self.spec, raw, f"no folder Class<k> in {raw}", raw)
         tested = any((kind / TEST).is_dir() for kind in kinds)
         parts = {"train_val": TRAIN, "test": TEST} if tested else {"train_val_test": TRAIN}
         for kind in kinds:
             for folder in parts.values():
                 if not (kind / folder).is_dir():
-                    raise base.missing_data_error(self.spec, raw, f"folder {kind / folder} not found")
+                    raise base.missing_data_error(
+                        self.spec, raw, f"folder {kind / folder} not found", kind / folder
+                    )
         out = {
             part: sorted((s for kind in kinds for s in _samples(kind / folder)), key=lambda s: s.name)
             for part, folder in parts.items()
         }
         for part, samples in out.items():
             if not samples:
-                raise base.missing_data_error(self.spec, raw, f"no .PNG in {raw}/Class*/{parts[part]}")
+                raise base.missing_data_error(self.spec, raw, f"no .PNG in {raw}/Class*/{parts[part]}", raw)
         return out
 
     def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:

@@ -43,10 +43,10 @@ class Dsb2018:
     def scan(self, raw: Path) -> dict[str, list[Sample]]:
         """See `raw.Reader`: the part `train_val_test`, one sample per folder."""
         if not (raw / FOLDER).is_dir():
-            raise base.missing_data_error(self.spec, raw, f"folder {raw / FOLDER} not found")
+            raise base.missing_data_error(self.spec, raw, f"folder {raw / FOLDER} not found", raw / FOLDER)
         samples = [_sample(path) for path in sorted((raw / FOLDER).iterdir()) if path.is_dir()]
         if not samples:
-            raise base.missing_data_error(self.spec, raw, f"no folder in {raw / FOLDER}")
+            raise base.missing_data_error(self.spec, raw, f"no folder in {raw / FOLDER}", raw / FOLDER)
         return {"train_val_test": samples}
 
     def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:

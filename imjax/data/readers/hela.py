@@ -52,7 +52,9 @@ class Hela:
         for part in PARTS.values():
             for folder in FOLDERS:
                 if not (raw / part / folder).is_dir():
-                    raise base.missing_data_error(self.spec, raw, f"folder {raw / part / folder} not found")
+                    raise base.missing_data_error(
+                        self.spec, raw, f"folder {raw / part / folder} not found", raw / part / folder
+                    )
         return {part: _samples(self.spec, raw / folder) for part, folder in PARTS.items()}
 
     def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
@@ -89,7 +91,7 @@ def _samples(spec: DatasetSpec, part: Path) -> list[Sample]:
                 field=found[have[0]][stem],
             )
     if not found[IMAGES]:
-        raise base.missing_data_error(spec, part.parent, f"no .png in {part / IMAGES}")
+        raise base.missing_data_error(spec, part.parent, f"no .png in {part / IMAGES}", part / IMAGES)
     return [
         Sample(stem, stem, found[IMAGES][stem], masks[0], tuple(masks[1:]))
         for stem in sorted(found[IMAGES])

@@ -65,7 +65,7 @@ class La:
         """See `raw.Reader`: parts `labeled`, `unlabeled`, `val`, `test`, and a `train` that is empty."""
         for path in (raw / FOLDER, *(raw / name for name in LISTS.values())):
             if not path.exists():
-                raise base.missing_data_error(self.spec, raw, f"{path} not found")
+                raise base.missing_data_error(self.spec, raw, f"{path} not found", path)
         cases, test = (_listed(self.spec, raw, name) for name in LISTS.values())
         val = max(1, round(self.val_fraction * len(cases)))
         labeled = min(max(1, round(self.label_fraction * len(cases))), len(cases) - val)
@@ -138,5 +138,5 @@ def _listed(spec: DatasetSpec, raw: Path, name: str) -> list[Sample]:
             )
         samples[case] = Sample(case, case, path)
     if not samples:
-        raise base.missing_data_error(spec, raw, f"{raw / name} lists no case")
+        raise base.missing_data_error(spec, raw, f"{raw / name} lists no case", raw / name)
     return list(samples.values())

@@ -77,10 +77,10 @@ class MagneticTiles:
         for kind in TYPES:
             folder = raw / f"MT_{kind}" / "Imgs"
             if not folder.is_dir():
-                raise base.missing_data_error(self.spec, raw, f"folder {folder} not found")
+                raise base.missing_data_error(self.spec, raw, f"folder {folder} not found", folder)
             samples += _samples(folder)
         if not samples:
-            raise base.missing_data_error(self.spec, raw, f"no .jpg in {raw}/MT_*/Imgs")
+            raise base.missing_data_error(self.spec, raw, f"no .jpg in {raw}/MT_*/Imgs", raw)
         frames = [(*_frame(sample), i) for i, sample in enumerate(samples)]
         pairs = _neighbors(frames, NEAR)
         for kind in TYPES[1:]:

@@ -67,7 +67,9 @@ class Suim:
         for folder in PARTS.values():
             for kind in ("images", "masks"):
                 if not (raw / folder / kind).is_dir():
-                    raise base.missing_data_error(self.spec, raw, f"folder {raw / folder / kind} not found")
+                    raise base.missing_data_error(
+                        self.spec, raw, f"folder {raw / folder / kind} not found", raw / folder / kind
+                    )
         return {part: _pairs(self.spec, raw, folder) for part, folder in PARTS.items()}
 
     def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
@@ -105,7 +107,9 @@ def _pairs(spec: DatasetSpec, raw: Path, folder: str) -> list[Sample]:
     images = {p.stem: p for p in (raw / folder / "images").iterdir() if p.suffix.lower() == ".jpg"}
     masks = {p.stem: p for p in (raw / folder / "masks").iterdir() if p.suffix.lower() == ".bmp"}
     if not images:
-        raise base.missing_data_error(spec, raw, f"no .jpg in {raw / folder / 'images'}")
+        raise base.missing_data_error(
+            spec, raw, f"no .jpg in {raw / folder / 'images'}", raw / folder / "images"
+        )
     stems = base.check_pairs(images, masks, "images/{}.jpg", "masks/{}.bmp")
     samples = [Sample(stem, stem, images[stem], masks[stem]) for stem in stems]
     usable = [sample for sample in samples if sample.name not in UNEQUAL or _equal(sample)]
