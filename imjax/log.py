@@ -1,21 +1,70 @@
-"""Log lines for the person who runs a command; the libraries' own chatter stays out of them."""
+"""Log lines and progress bars for the person who runs a command; the libraries' own chatter stays out."""
 
 from __future__ import annotations
 
+import functools
 import logging
 import sys
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING, TypeVar
 
 from absl import logging as absl_logging
-from tqdm import tqdm
 
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+T = TypeVar("T")
 logger = logging.getLogger("imjax")
+
+
+@functools.cache
+def console() -> Console:
+    """The one console of stderr: what it prints while a bar is shown goes above the bar."""
+    # Imported here and below: `--help` and `import imjax` need no bars.
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def make_bars(transient: bool = True) -> Progress:
+    """Bars with what is done, the time left and a field `status`; for terminals only.
+
+    Args:
+        transient: whether they disappear at the end.
+    """
+    from rich import progress
+
+    return progress.Progress(
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TimeRemainingColumn(),
+        progress.TextColumn("{task.fields[status]}"),
+        console=console(),
+        transient=transient,
+    )
+
+
+def track(items: Collection[T], what: str) -> Iterator[T]:
+    """Pass items through, with a bar where stderr is a terminal."""
+    if not sys.stderr.isatty():
+        yield from items
+        return
+    with make_bars() as bars:
+        task = bars.add_task(what, total=len(items), status="")
+        for item in items:
+            yield item
+            bars.advance(task)
 
 
 class _AboveBars(logging.Handler):
     """Writes lines to stderr without tearing a progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        tqdm.write(self.format(record), file=sys.stderr)
+        # As they are: no markup in brackets, and no line breaks at the terminal's width, which would cut
+        # paths that are copied from it.
+        console().print(self.format(record), markup=False, emoji=False, soft_wrap=True)
 
 
 def show() -> None:

@@ -75,7 +75,7 @@ def main(_: list[str]) -> None:
         print(f"exported: {FLAGS.export}; images for it as docs/how-to/predict.md says: {_needs(model)}")
     if files:
         advice = "give the same command with a lower --batch, or with fewer --nets"
-        with memory.explained("prediction", advice):
+        with memory.translate_oom("prediction", advice):
             _predict(model, files)
 
 

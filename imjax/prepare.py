@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 from absl import flags
-from tqdm import tqdm
 
 from imjax import cli, log
 from imjax.config.schema import LABEL_KINDS, RESIZE_MODES, Data
@@ -32,6 +31,7 @@ from imjax.data.readers import registry
 from imjax.data.readers.base import Sample
 from imjax.data.synthetic import writers
 from imjax.errors import ErrorCode, UserError
+from imjax.log import track
 
 FLAGS = flags.FLAGS
 FIXTURE_COUNTS = {"train_val": 40, "train": 30, "val": 10, "val_test": 20, "test": 10, "train_val_test": 50}
@@ -114,7 +114,7 @@ def _check(data: Data) -> None:
 
 
 def _show(samples: list[Sample], what: str) -> Iterator[Sample]:
-    yield from tqdm(samples, desc=what, unit="image", disable=None, leave=False)
+    yield from track(samples, what)
 
 
 def summary(packed: pack.PackedDataset) -> str:

@@ -66,9 +66,9 @@ def _similarity(name: str, key: str) -> float:
     initials = "".join(part[0] for part in last.split("_"))
     if len(initials) > 1 and word == initials:
         return 1.0
-    whole = difflib.SequenceMatcher(None, name, key).ratio()
+    name_ratio = difflib.SequenceMatcher(None, name, key).ratio()
     # Of keys that end alike, the one whose groups are alike as well.
-    return max(whole, 0.9 * difflib.SequenceMatcher(None, word, last).ratio() + 0.1 * whole)
+    return max(name_ratio, 0.9 * difflib.SequenceMatcher(None, word, last).ratio() + 0.1 * name_ratio)
 
 
 def describe(pattern: str = "") -> str:

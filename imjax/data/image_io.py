@@ -63,10 +63,10 @@ def find_images(folder: Path) -> list[Path]:
         )
     by_stem: dict[str, Path] = {}
     for path in files:
-        other = by_stem.setdefault(path.stem, path)
-        if other is not path:
+        first = by_stem.setdefault(path.stem, path)
+        if first is not path:
             raise UserError(
-                f"{path}: has the stem of {other.name}, and masks are named after it; rename one of them",
+                f"{path}: has the stem of {first.name}, and masks are named after it; rename one of them",
                 code=ErrorCode.CONFLICT,
                 field=path,
             )
@@ -248,10 +248,10 @@ def read_binary(path: Path) -> np.ndarray:
         UserError: as for `read_index`, or another value in the file.
     """
     mask = read_index(path)
-    other = mask[(mask != 0) & (mask != 255)]
-    if other.size:
+    unknown = mask[(mask != 0) & (mask != 255)]
+    if unknown.size:
         raise UserError(
-            f"{path}: value {other[0]} is no class; expected 0 (background) or 255 (foreground), "
+            f"{path}: value {unknown[0]} is no class; expected 0 (background) or 255 (foreground), "
             "correct the mask or remove the pair",
             code=ErrorCode.OUT_OF_RANGE,
             field=path,

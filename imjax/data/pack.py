@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from imjax import __version__
 from imjax.config.schema import RESIZE_MODES, Data
@@ -31,7 +30,7 @@ from imjax.data.spec import DatasetSpec
 from imjax.data.split_writer import SplitWriter
 from imjax.data.splits import SPLITS, count_common_sources, count_leaked_test_images, split_samples
 from imjax.errors import ErrorCode, UserError
-from imjax.log import logger
+from imjax.log import logger, track
 
 FORMAT = 5
 """Raised whenever the same settings and files would be packed differently."""
@@ -76,7 +75,7 @@ def show_progress(items: list[tuple[str, Sample]], what: str) -> Iterator[tuple[
     """Pass `items` through with a progress bar, or one log line when stderr is no terminal."""
     if not sys.stderr.isatty():
         logger.info("%s: %d images", what, len(items))
-    yield from tqdm(items, desc=what, unit="image", disable=None)
+    yield from track(items, what)
 
 
 def prepare_dataset(data: Data, cache: Path, progress: Progress = show_progress) -> Path:

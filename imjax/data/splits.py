@@ -83,10 +83,10 @@ def split_parts(
     train, val, test = _divide(names, val_fraction, test_fraction, sampler)
     extra = names.get("unlabeled", [])
     keep = 0 if label_fraction == 1 or "unlabeled" in names else 1
-    labeled, rest = _label(train, names.get("labeled"), label_fraction, sampler, keep)
+    labeled, unlabeled = _label(train, names.get("labeled"), label_fraction, sampler, keep)
     _check_enough("validation", val, 1)
     _check_enough("test", test, 1)
-    out = {"labeled": labeled, "unlabeled": sorted({*rest, *extra}), "val": val, "test": test}
+    out = {"labeled": labeled, "unlabeled": sorted({*unlabeled, *extra}), "val": val, "test": test}
     for pair, common in count_common_sources(out).items():
         if common:
             raise UserError(
@@ -135,8 +135,8 @@ def _divide(
         _check_fractions(val_fraction=val_fraction, test_fraction=test_fraction)
         pool = names["train_val_test"]
         # The test set first, so that it stays the same whatever is held out for validation.
-        test, rest = sampler.sample(pool, test_fraction * len(pool), "split/test")
-        val, train = sampler.sample(rest, val_fraction * len(pool), "split/val")
+        test, training_pool = sampler.sample(pool, test_fraction * len(pool), "split/test")
+        val, train = sampler.sample(training_pool, val_fraction * len(pool), "split/val")
         return train, val, test
     if "val_test" in names:
         val, test = sampler.sample(names["val_test"], len(names["val_test"]) / 2, "split/val_test")

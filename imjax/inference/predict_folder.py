@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from imjax.data import image_io
 from imjax.errors import ErrorCode, UserError
@@ -20,6 +19,7 @@ from imjax.inference import writers
 from imjax.inference.prediction import Prediction
 from imjax.inference.sliding_window import Tiler
 from imjax.inference.trained_model import TrainedModel
+from imjax.log import track
 
 
 def check_folders(folder: Path, out: Path) -> None:
@@ -68,18 +68,17 @@ class FolderPrediction:
         """
         writers.make_folders(self.model.spec, out)
         waiting: deque[Path] = deque()
-        # disable=None: no bar where stderr is no terminal.
-        with tqdm(total=len(files), desc="predicting", unit="image", disable=None) as bar:
-            images = self._images(files, waiting)
-            try:
-                for prediction in self.model.predict_stream(images, self.tiler, self.nets):
-                    self._write(waiting.popleft(), prediction, out)
-                    bar.update(len(self.rows) + len(self.failed) - bar.n)
-            finally:
-                if self.rows:
-                    writers.write_table(out / "predictions.csv", writers.rank_for_labeling(self.rows))
+        # The bar counts files as they are read, one or two batches ahead of those that are written.
+        images = self._images(track(files, "predicting"), waiting)
+        try:
+            for prediction in self.model.predict_stream(images, self.tiler, self.nets):
+                self._write(waiting.popleft(), prediction, out)
+        finally:
+            images.close()
+            if self.rows:
+                writers.write_table(out / "predictions.csv", writers.rank_for_labeling(self.rows))
 
-    def _images(self, files: Sequence[Path], waiting: deque[Path]) -> Iterator[np.ndarray]:
+    def _images(self, files: Iterable[Path], waiting: deque[Path]) -> Generator[np.ndarray, None, None]:
         for path in files:
             if (image := self._read(path)) is not None:
                 waiting.append(path)

@@ -35,6 +35,7 @@ from imjax.inference.net_functions import (
 )
 from imjax.inference.prediction import Prediction, make_prediction
 from imjax.inference.sliding_window import Size, Tiler
+from imjax.log import track
 from imjax.models.factory import create_backbone
 from imjax.models.layers import BY_PLATFORM
 from imjax.ops import ensemble
@@ -177,7 +178,9 @@ class TrainedModel:
 
         # One volume after the other: the probabilities of a set would fit no memory.
         patch = self.patch or images.shape[1:-1]
-        volumes = (self._volume_probabilities(ensembles, volume, patch) for volume in images)
+        volumes = (
+            self._volume_probabilities(ensembles, volume, patch) for volume in track(images, "predicting")
+        )
         return np.stack([np.stack([label(each) for each in volume]) for volume in volumes], 1)
 
     def _volume_probabilities(

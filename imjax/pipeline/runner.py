@@ -109,7 +109,7 @@ def _run_stage(
     if not artifacts.checkpoints(stage.name).exists():
         # The stage starts at its first step: what an earlier attempt wrote would be there twice.
         writer.rewind(stage.name, -1)
-    with memory.explained(f"stage {stage.name}", ADVICE):
+    with memory.translate_oom(f"stage {stage.name}", ADVICE):
         metadata = RUN[type(stage)](stage, dataset, artifacts, runtime, monitor)
     fingerprint.check_unchanged(dataset.stamps)
     metadata |= monitor.metadata | {"seconds": round(time.monotonic() - start, 1)}

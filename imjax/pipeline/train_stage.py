@@ -139,7 +139,7 @@ def _member_bytes(
         return memory.shapes(examples, stage.train.batch_size)
 
     val_batch = memory.shapes(val, runtime.batch_size)
-    return memory.of_training(objective, [batch(examples) for examples in phases], val_batch)
+    return memory.training_memory(objective, [batch(examples) for examples in phases], val_batch)
 
 
 @functools.lru_cache(maxsize=32)

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from tqdm import tqdm
 
 from imjax.data.spec import DatasetSpec
 from imjax.errors import ErrorCode, UserError
+from imjax.log import track
 from imjax.report import (
     aggregate,
     differences,
@@ -67,8 +67,8 @@ def render_page(runs: Sequence[RunRecord]) -> str:
     subject = ", ".join(methods) if len(methods) <= 2 * summary.FEW else f"{len(methods)} methods"
     illustrated = _select_illustrated(runs)
     num_images = MAX_IMAGES if len(illustrated) == 1 else MAX_IMAGES // 2
-    # With `None` the bar appears only on a terminal.
-    progress = tqdm(runs, "report", unit="run", leave=False, disable=None if len(runs) > 2 else True)
+    # A bar for one or two runs would be gone before it is seen.
+    progress = track(runs, "report") if len(runs) > 2 else runs
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,

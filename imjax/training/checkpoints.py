@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 import zlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,24 +45,31 @@ class Checkpoints:
         self._saved = distributed.broadcast_from_first(self._saved)
         self._next = 0.0
 
-    def restore(self, members: Members, state: Chunks) -> tuple[int, Chunks]:
-        """The newest saved step that is whole, and its state; `(0, state)` if there is none."""
+    def restore(self, members: Members, member_shapes: Callable[[], Any]) -> tuple[int, Chunks | None]:
+        """The newest saved step that is whole, and its state; `(0, None)` if there is none.
+
+        Args:
+            members: that the state is for.
+            member_shapes: makes the tree of `jax.ShapeDtypeStruct` of one member's state; called only if
+                there is something to restore.
+        """
         if self._saved is None:
-            return 0, state
-        leaves, tree = jax.tree.flatten(members.gather(state))
-        newest, saved = (None, {}) if self._manager is None else self._newest(_named(leaves))
+            return 0, None
+        leaves, tree = jax.tree.flatten(member_shapes())
+        shapes = [jax.ShapeDtypeStruct((members.count, *leaf.shape), leaf.dtype) for leaf in leaves]
+        newest, saved = (None, {}) if self._manager is None else self._newest(_named(shapes))
         self._saved = distributed.broadcast_from_first(newest)
         if self._saved is None:
-            return 0, state
+            return 0, None
         saved = distributed.broadcast_arrays_from_first(saved)
-        return self._saved, members.shard(jax.tree.unflatten(tree, [saved[name] for name in _named(leaves)]))
+        return self._saved, members.shard(jax.tree.unflatten(tree, [saved[name] for name in _named(shapes)]))
 
-    def _newest(self, like: dict[str, np.ndarray]) -> tuple[int | None, dict[str, np.ndarray]]:
+    def _newest(self, shapes: dict[str, jax.ShapeDtypeStruct]) -> tuple[int | None, dict[str, np.ndarray]]:
         """The newest step that can be read; damaged ones are said, and removed to be saved anew."""
         steps = sorted(self._manager.all_steps(), reverse=True)
         for step, before in zip(steps, [*steps[1:], None], strict=True):
             try:
-                return step, self._read(step, like)
+                return step, self._read(step, shapes)
             except (MemoryError, PermissionError):
                 # Nothing is wrong with the files.
                 raise
@@ -75,20 +83,18 @@ class Checkpoints:
                 self._manager.delete(step)
         return None, {}
 
-    def _read(self, step: int, like: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def _read(self, step: int, shapes: dict[str, jax.ShapeDtypeStruct]) -> dict[str, np.ndarray]:
         """What was saved at a step; raises an error of whatever kind if it is not what it was."""
         saved = jax.tree.map(np.asarray, self._manager.restore(step, args=ocp.args.StandardRestore()))
         # None in checkpoints of versions that had no checksum.
         checksum = saved.pop(CHECKSUM, None)
-        if {k: (v.shape, v.dtype) for k, v in saved.items()} != {
-            k: (v.shape, v.dtype) for k, v in like.items()
-        }:
+        if _types(saved) != _types(shapes):
             raise ValueError("other arrays than the net has")
         if checksum is not None and checksum != _checksum(saved):
             raise ValueError("its checksum is another")
         return saved
 
-    def offer(self, step: int, members: Members, state: Chunks) -> None:
+    def maybe_save(self, step: int, members: Members, state: Chunks) -> None:
         """`save`, unless the last one was a moment ago (`SPARE`). Every process must call it."""
         if distributed.broadcast_from_first(time.monotonic() >= self._next):
             self.save(step, members, state)
@@ -100,8 +106,8 @@ class Checkpoints:
             self._saved, leaves = step, jax.tree.leaves(members.gather(state))
             if self._manager is not None:
                 named = _named(leaves)
-                whole = named | {CHECKSUM: _checksum(named)}
-                self._manager.save(step, args=ocp.args.StandardSave(whole))
+                arrays = named | {CHECKSUM: _checksum(named)}
+                self._manager.save(step, args=ocp.args.StandardSave(arrays))
             end = time.monotonic()
             self._next = end + SPARE * (end - start)
         if wait and self._manager is not None:
@@ -143,6 +149,10 @@ def _checksum(named: dict[str, np.ndarray]) -> np.ndarray:
     return np.array(value, np.uint32)
 
 
-def _named(leaves: list[np.ndarray]) -> dict[str, np.ndarray]:
+def _types(arrays: Mapping[str, Any]) -> dict[str, tuple]:
+    return {name: (array.shape, array.dtype) for name, array in arrays.items()}
+
+
+def _named(leaves: list[Any]) -> dict[str, Any]:
     # A flat dict: the state's own tree has classes that orbax would turn into others.
     return {f"{i:04d}": leaf for i, leaf in enumerate(leaves)}

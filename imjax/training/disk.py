@@ -17,7 +17,7 @@ TEXTS = ("No space left on device", "Disk quota exceeded", "Read-only file syste
 
 
 @contextlib.contextmanager
-def explained(workdir: Path) -> Iterator[None]:
+def translate_disk_errors(workdir: Path) -> Iterator[None]:
     """Turn errors of writing the run's folder into one line.
 
     Args:

@@ -114,14 +114,12 @@ def fit(
     """
     programs = _programs(ProgramSpec(objective, members, Optimizer.of(options, sum(steps))))
     member_keys = _member_keys(seed, stage, members.count)
-    keys, state = members.shard(member_keys), _initial_state(objective, members, programs, member_keys)
-    first, state = checkpoints.restore(members, state)
+    keys = members.shard(member_keys)
+    first, state = checkpoints.restore(members, programs.state_shapes)
+    if state is None:
+        state = _initial_state(objective, members, programs, member_keys)
+    orders = _shuffled_orders(train, seed, stage, options.batch_size)
     end_phase = _make_end_phase(objective, members, programs, val, eval_batch_size, stage, stage_logger, drop)
-    # The first phase's stream has the stage's bare name, as stages of one phase have it.
-    streams = [f"{stage}/{number}" if number else stage for number in range(len(train))]
-    orders: list[Any] = [
-        s.shuffled(seed, name, options.batch_size) for s, name in zip(train, streams, strict=True)
-    ]
     total = options.epochs * sum(steps)
     with stage_logger.stage_progress(first, total, members.count * options.batch_size) as progress:
         for phase in _remaining_phases(options.epochs, tuple(objective.losses), steps, first):
@@ -135,7 +133,7 @@ def fit(
                 if done == phase.end:
                     state, losses = end_phase(state, phase)
                     progress.set_loss(losses[np.isfinite(losses)])
-                    checkpoints.offer(done, members, state)
+                    checkpoints.maybe_save(done, members, state)
                 # After the last step the stage is about to end anyway.
                 if done < total and stage_logger.stopping():
                     checkpoints.save(done, members, state, wait=True)
@@ -144,6 +142,15 @@ def fit(
         [(s.best, s.best_value, s.best_epoch, s.bad_step) for s in state]
     )
     return TrainResult(best, value, epoch, bad >= 0, objective.larger_is_better)
+
+
+def _shuffled_orders(
+    train: Sequence[EnsembleLoader | PairedLoader], seed: int, stage: str, batch_size: int
+) -> list[Any]:
+    """Training order of each phase, as its loader takes it."""
+    # The first phase's stream has the stage's bare name, as stages of one phase have it.
+    streams = [f"{stage}/{number}" if number else stage for number in range(len(train))]
+    return [loader.shuffled(seed, name, batch_size) for loader, name in zip(train, streams, strict=True)]
 
 
 class _Phase(NamedTuple):
@@ -194,6 +201,8 @@ class _Programs(NamedTuple):
     """Typed key → the state, numpy leaves."""
     start: Callable
     """Initial weights → the state, numpy leaves."""
+    state_shapes: Callable
+    """() → shapes of the state of one member, without drawing it."""
     train_step: tuple[Callable, ...]
     """One per phase."""
     evaluate: Callable
@@ -215,6 +224,7 @@ def _programs(spec: ProgramSpec) -> _Programs:
     return _Programs(
         _compile_on_cpu(lambda key: step.init(objective, tx, worst, key)),
         _compile_on_cpu(lambda variables: step.start(objective, tx, worst, variables)),
+        lambda: jax.eval_shape(lambda: step.init(objective, tx, worst, jax.random.key(0))),
         tuple(train_step(loss_fn) for loss_fn in objective.losses.values()),
         members.map(lambda s, batch: objective.eval_fn(s.variables, batch)),
         members.map(lambda s, value, epoch: step.update_best(objective, s, value, epoch), donate=(0,)),

@@ -8,9 +8,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
-from tqdm import tqdm
 
-from imjax.log import logger
+from imjax.log import logger, make_bars
 from imjax.training.metric_writer import Writer
 
 LOG_SECONDS = 15
@@ -24,11 +23,11 @@ class Progress:
         self._title, self._total, self._images = title, total, images_per_step
         self._first, self._start, self._last_line = first, time.monotonic(), time.monotonic()
         self._loss, self._step = "-", first
-        self._bar = (
-            tqdm(total=total, initial=first, desc=title, unit="step", leave=False, dynamic_ncols=True)
-            if sys.stderr.isatty()
-            else None
-        )
+        self._bars = make_bars() if sys.stderr.isatty() else None
+        if self._bars is not None:
+            # The first step is compiled before it runs, which takes up to minutes without any progress.
+            self._task = self._bars.add_task(title, total=total, completed=first, status="compiling")
+            self._bars.start()
 
     def set_loss(self, losses: np.ndarray) -> None:
         """Show the mean over the members of the loss `[member]` of the phase that ended."""
@@ -39,9 +38,9 @@ class Progress:
         self._step = step
         seconds = time.monotonic() - self._start
         rate = self._rate(seconds)
-        if self._bar is not None:
-            self._bar.set_postfix_str(f"epoch {epoch} loss {self._loss} {rate:.0f} images/s", refresh=False)
-            self._bar.update(step - self._bar.n)
+        if self._bars is not None:
+            status = f"epoch {epoch}, loss {self._loss}, {rate:.0f} images/s"
+            self._bars.update(self._task, completed=step, status=status)
         elif time.monotonic() - self._last_line > LOG_SECONDS:
             self._last_line = time.monotonic()
             left = (self._total - step) * seconds / max(step - self._first, 1)
@@ -62,8 +61,8 @@ class Progress:
 
     def close(self) -> None:
         """Remove the bar."""
-        if self._bar is not None:
-            self._bar.close()
+        if self._bars is not None:
+            self._bars.stop()
 
 
 class StageLogger:

@@ -91,7 +91,7 @@ class Runtime:
             numpy leaves `[member, n, ...]`, with `aggregate` `[n, ...]`.
         """
         batch = min(self.batch_size, len(next(iter(examples.values()))))
-        need = memory.of_asking(function, variables, memory.shapes(examples, batch))
+        need = memory.inference_memory(function, variables, memory.shapes(examples, batch))
         members = self.place(_count(variables), need)
         passes = sweep(members, _program(members, function), members.shard(variables),
                        self._load(examples, members), batch)  # fmt: skip
@@ -118,7 +118,7 @@ class Runtime:
             The result per image, in order, numpy leaves `[member, ...]`.
         """
         batch = {"image": jax.ShapeDtypeStruct((self.batch_size, *shape), np.uint8)}
-        members = self.place(_count(variables), memory.of_asking(function, variables, batch))
+        members = self.place(_count(variables), memory.inference_memory(function, variables, batch))
         return stream(members, _program(members, function), members.shard(variables), images, self.batch_size)
 
     def _load(self, examples: Examples, members: Members) -> EnsembleLoader:

@@ -10,6 +10,7 @@ import pytest
 
 from imjax.config.schema import Train
 from imjax.errors import Stopped, TrainingError
+from imjax.training import loop
 from imjax.training.checkpoints import Checkpoints
 from imjax.training.data_loader import EnsembleLoader
 from imjax.training.ensemble_parallel import Members
@@ -182,6 +183,13 @@ def test_stopped_anywhere_and_resumed_is_bit_identical(tmp_path):
         for f in ("whole", "12")
     ]
     assert lines[0] == lines[1]
+
+
+def test_a_resumed_stage_draws_no_weights(tmp_path, monkeypatch):
+    with pytest.raises(Stopped):
+        train(tmp_path, stopping=StopAfter(3))
+    monkeypatch.setattr(loop, "_initial_state", lambda *_: pytest.fail("the state is in the checkpoint"))
+    train(tmp_path)
 
 
 def test_layouts_give_the_same_numbers(tmp_path):

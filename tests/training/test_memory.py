@@ -22,7 +22,7 @@ def test_a_chain_of_operations_by_hand():
         # x (400 bytes, kept), x + 1 (400) and, while it is made, their product's (400); the sum is 4.
         return ((x + 1) * 2).sum()
 
-    assert memory.peak(chain, VECTOR) == 1200
+    assert memory.estimate_peak_bytes(chain, VECTOR) == 1200
 
 
 def test_what_is_used_later_stays():
@@ -31,12 +31,12 @@ def test_what_is_used_later_stays():
         # x, y, z and sin(z) at once; y waits for the end.
         return y + jnp.sin(z)
 
-    assert memory.peak(late, VECTOR) == 1600
+    assert memory.estimate_peak_bytes(late, VECTOR) == 1600
 
 
 def test_inner_programs_count():
     inner = jax.jit(lambda x: jnp.outer(x, x).sum())
-    assert memory.peak(lambda x: inner(x) + 1, VECTOR) >= 100 * 100 * 4
+    assert memory.estimate_peak_bytes(lambda x: inner(x) + 1, VECTOR) >= 100 * 100 * 4
 
 
 def _shapes():
@@ -49,7 +49,7 @@ def _shapes():
 
 def test_training_takes_about_what_xla_counts():
     objective, batch = _shapes()
-    estimate = memory.of_training(objective, [batch], batch)
+    estimate = memory.training_memory(objective, [batch], batch)
     key = jax.eval_shape(lambda: jax.random.key(0))
     variables = jax.eval_shape(objective.init, key)
 
@@ -67,10 +67,10 @@ def test_training_takes_about_what_xla_counts():
 def test_larger_batches_and_validation_take_more():
     objective, batch = _shapes()
     twice = jax.tree.map(lambda s: jax.ShapeDtypeStruct((2 * BATCH, *s.shape[1:]), s.dtype), batch)
-    least = memory.of_training(objective, [batch], batch)
-    assert memory.of_training(objective, [twice], batch) > 1.5 * least
+    least = memory.training_memory(objective, [batch], batch)
+    assert memory.training_memory(objective, [twice], batch) > 1.5 * least
     many = jax.tree.map(lambda s: jax.ShapeDtypeStruct((50 * BATCH, *s.shape[1:]), s.dtype), batch)
-    assert memory.of_training(objective, [batch], many) > least
+    assert memory.training_memory(objective, [batch], many) > least
 
 
 def test_members_that_fit():
@@ -86,7 +86,7 @@ def test_a_cpu_has_no_limit_and_is_not_asked():
 
 def test_asking_counts_one_member():
     variables = {"w": np.zeros((3, 100), np.float32)}
-    need = memory.of_asking(lambda v, batch: v["w"] * 2, variables, VECTOR)
+    need = memory.inference_memory(lambda v, batch: v["w"] * 2, variables, VECTOR)
     # w, what comes of it, and the batch, which is there as well.
     assert need() == 1200
 
@@ -94,16 +94,16 @@ def test_asking_counts_one_member():
 def test_a_device_out_of_memory_is_one_line_with_advice():
     huge = functools.partial(jnp.zeros, 2**45)
     with pytest.raises(TrainingError, match="stage x: out of memory .*; do this"):
-        with memory.explained("stage x", "do this"):
+        with memory.translate_oom("stage x", "do this"):
             jax.block_until_ready(huge())
 
 
 def test_the_host_out_of_memory_too():
     with pytest.raises(TrainingError, match="predict: out of memory .of the host.; less"):
-        with memory.explained("predict", "less"):
+        with memory.translate_oom("predict", "less"):
             raise MemoryError
 
 
 def test_other_errors_pass():
-    with pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL"), memory.explained("x", "y"):
+    with pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL"), memory.translate_oom("x", "y"):
         raise jax.errors.JaxRuntimeError("INTERNAL: something else")

@@ -69,29 +69,29 @@ def check_folder(data: Data, page: Path, progress: Progress) -> tuple[str, list[
     Raises:
         UserError: the contact sheet cannot be written.
     """
-    found = FolderReport()
+    report = FolderReport()
     reader = Folder(data.label_kind, data.rotation_invariant)
-    parts = reader.survey(Path(data.dir), found.complain)
-    coding = reader.read_kinds(found.complain)
+    parts = reader.survey(Path(data.dir), report.complain)
+    coding = reader.read_kinds(report.complain)
     spec = reader.spec if coding else None
     samples = sorted((s for part in parts.values() for s in part), key=lambda s: s.name)
     shown = set(np.linspace(0, max(len(samples) - 1, 0), TILES).round().astype(int).tolist())
     for i, sample in enumerate(progress(samples, "checking")):
-        _look(reader, sample, spec, data, found, i in shown)
-    found.notes += reader.files.notes
-    lines = [_counts(data, reader), _sizes(data, found)]
+        _look(reader, sample, spec, data, report, i in shown)
+    report.notes += reader.files.notes
+    lines = [_counts(data, reader), _sizes(data, report)]
     if coding:
         lines.append(f"labels: {describe_encoding(coding)} ({coding.why})")
     if spec:
-        lines += [*_shares(spec, found), _split(data, parts, found)]
-        found.notes += object_sizes.size_warnings(found.things, spec, data)
-    found.notes += intensity.brightness_warnings(found.highs)
-    _remark(found)
-    if found.tiles:
-        contact_sheet.save_contact_sheet(found.tiles, page)
-        lines.append(f"contact sheet: {page} ({len(found.tiles)} of {len(samples)} images)")
-    lines += _listed("note", found.notes) + _listed("problem", list(found.problems))
-    return "\n".join(lines), list(found.problems.values())
+        lines += [*_shares(spec, report), _split(data, parts, report)]
+        report.notes += object_sizes.size_warnings(report.things, spec, data)
+    report.notes += intensity.brightness_warnings(report.highs)
+    _remark(report)
+    if report.tiles:
+        contact_sheet.save_contact_sheet(report.tiles, page)
+        lines.append(f"contact sheet: {page} ({len(report.tiles)} of {len(samples)} images)")
+    lines += _listed("note", report.notes) + _listed("problem", list(report.problems))
+    return "\n".join(lines), list(report.problems.values())
 
 
 def _look(
@@ -99,7 +99,7 @@ def _look(
     sample: Sample,
     spec: DatasetSpec | None,
     data: Data,
-    found: FolderReport,
+    report: FolderReport,
     show: bool,
 ) -> None:
     """Read one image and its mask."""
@@ -107,29 +107,29 @@ def _look(
     try:
         image, label = reader.load(sample if spec else bare)
     except UserError as error:
-        found.complain(error)
+        report.complain(error)
         try:
             image, label = reader.load(bare)
         except UserError:
             return
-    found.sizes[image.shape[0], image.shape[1]] += 1
+    report.sizes[image.shape[0], image.shape[1]] += 1
     if not data.percentile_normalize:
-        found.highs.append(intensity.percentile_limits(image)[1])
-    found.same[(image.shape, zlib.crc32(image.tobytes()))].append(sample.name)
+        report.highs.append(intensity.percentile_limits(image)[1])
+    report.same[(image.shape, zlib.crc32(image.tobytes()))].append(sample.name)
     if spec and (label != VOID).any():
         counts = label_counts(label, spec)
-        found.counts += counts
-        found.pixels += label.shape[0] * label.shape[1]
+        report.counts += counts
+        report.pixels += label.shape[0] * label.shape[1]
         # Of random crops, each of another scale, no size can be given.
         parts = {} if data.random_crops else object_sizes.measure_objects(label, spec, data)
         for value, areas in parts.items():
-            found.things[value].append(areas)
+            report.things[value].append(areas)
         planes = np.moveaxis(label, -1, 0) if spec.kind == "multilabel" else [label]
         if all(len(np.setdiff1d(np.unique(plane), [VOID])) < 2 for plane in planes):
-            found.empty.append(sample.name)
+            report.empty.append(sample.name)
     if show:
         image = intensity.percentile_normalize(image) if data.percentile_normalize else image
-        found.tiles.append(
+        report.tiles.append(
             contact_sheet.arrange_tiles(sample.name, *contact_sheet.make_thumbnail(image, label), spec)
         )
 
@@ -139,51 +139,51 @@ def _counts(data: Data, reader: Folder) -> str:
     return f"{data.dir}: {images} images, {masks} with a mask and {images - masks} without"
 
 
-def _sizes(data: Data, found: FolderReport) -> str:
+def _sizes(data: Data, report: FolderReport) -> str:
     """The spread of sizes, and what becomes of them."""
-    if not found.sizes:
+    if not report.sizes:
         return "sizes: none could be read"
-    (height, width), count = found.sizes.most_common(1)[0]
+    (height, width), count = report.sizes.most_common(1)[0]
     text = f"sizes (w x h): {width}x{height} ({count} images)"
-    if len(found.sizes) > 1:
-        low, high = np.min(list(found.sizes), axis=0), np.max(list(found.sizes), axis=0)
-        text += f", {len(found.sizes)} different, {low[1]} to {high[1]} wide and {low[0]} to {high[0]} high"
+    if len(report.sizes) > 1:
+        low, high = np.min(list(report.sizes), axis=0), np.max(list(report.sizes), axis=0)
+        text += f", {len(report.sizes)} different, {low[1]} to {high[1]} wide and {low[0]} to {high[0]} high"
     to = f"{data.size[1]}x{data.size[0]}"
     return f"{text}; packed as {to} by resize_mode = {data.resize_mode}"
 
 
-def _shares(spec: DatasetSpec, found: FolderReport) -> list[str]:
+def _shares(spec: DatasetSpec, report: FolderReport) -> list[str]:
     """A line per class: its share of the pixels of all masks."""
     names = label_names(spec)
     if spec.reserved:
         del names[0]
-    if not found.counts[VOID]:
+    if not report.counts[VOID]:
         del names[VOID]
-    for i in [i for i in names if not found.counts[i] and found.pixels]:
-        found.notes.append(f"class {names[i]!r} is in no mask, so that nothing can be learned of it")
-    total = max(found.pixels, 1)
-    return [f"  {100 * found.counts[i] / total:5.1f} % {name}" for i, name in names.items()]
+    for i in [i for i in names if not report.counts[i] and report.pixels]:
+        report.notes.append(f"class {names[i]!r} is in no mask, so that nothing can be learned of it")
+    total = max(report.pixels, 1)
+    return [f"  {100 * report.counts[i] / total:5.1f} % {name}" for i, name in names.items()]
 
 
-def _split(data: Data, parts: Parts, found: FolderReport) -> str:
+def _split(data: Data, parts: Parts, report: FolderReport) -> str:
     try:
         counts = {name: len(members) for name, members in split_sources(data, parts).items()}
     except UserError as error:
         # What splits.csv lacks has been said already, with its lines.
         if "labeled" not in parts:
-            found.complain(UserError(f"{data.dir}: {error}", code=error.code, field=error.field))
+            report.complain(UserError(f"{data.dir}: {error}", code=error.code, field=error.field))
         return "split: not possible"
     how = "as splits.csv says" if "labeled" in parts else f"drawn with seed {data.split_seed}"
     return "split: " + ", ".join(f"{count} {name}" for name, count in counts.items()) + f" ({how})"
 
 
-def _remark(found: FolderReport) -> None:
+def _remark(report: FolderReport) -> None:
     """Notes of what is allowed, and odd."""
-    if found.empty:
-        found.notes.append(f"one class only, or nothing, in the mask of {_names(found.empty)}")
-    for names in found.same.values():
+    if report.empty:
+        report.notes.append(f"one class only, or nothing, in the mask of {_names(report.empty)}")
+    for names in report.same.values():
         if len(names) > 1:
-            found.notes.append(
+            report.notes.append(
                 f"the same pixels in {_names(names)}; a copy in the test set flatters, keep one of them"
             )
 

@@ -37,9 +37,9 @@ def draw_overlay(image: np.ndarray, label: np.ndarray, spec: DatasetSpec) -> np.
         color[plane == VOID] = VOID_COLOR
         where |= plane == VOID
     for number, rgb in enumerate(spec.palette):
-        found = label == number if spec.kind == "multiclass" else planes[..., number] == 1
-        color[found] = rgb
-        where |= found
+        class_pixels = label == number if spec.kind == "multiclass" else planes[..., number] == 1
+        color[class_pixels] = rgb
+        where |= class_pixels
     mixed = (1 - STRENGTH) * image + STRENGTH * color
     return np.where(where[..., None], mixed.round(), image).astype(np.uint8)
 
@@ -78,9 +78,9 @@ def save_contact_sheet(tiles: Sequence[np.ndarray], path: Path) -> None:
     height, width = (length + GAP for length in tiles[0].shape[:2])
     rows = -(-len(tiles) // COLUMNS)
     page = np.full((rows * height + GAP, min(COLUMNS, len(tiles)) * width + GAP, 3), PAPER, np.uint8)
-    for i, one in enumerate(tiles):
+    for i, tile in enumerate(tiles):
         top, left = GAP + i // COLUMNS * height, GAP + i % COLUMNS * width
-        page[top : top + one.shape[0], left : left + one.shape[1]] = one
+        page[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
     _, data = cv2.imencode(".png", page[..., ::-1])
     try:
         path.write_bytes(data.tobytes())

@@ -85,27 +85,29 @@ def find_files(raw: Path, complain: Complain) -> Files:
 
 
 def _per_label(folders: list[Path], complain: Complain, notes: list[str]) -> dict[str, tuple[Path, ...]]:
-    found = [_by_stem(folder, MASK_ENDINGS, complain, notes) for folder in folders]
-    whole = {}
-    for stem in sorted(set().union(*found)):
-        lacking = [folder for folder, masks in zip(folders, found, strict=True) if stem not in masks]
+    masks_by_folder = [_by_stem(folder, MASK_ENDINGS, complain, notes) for folder in folders]
+    complete = {}
+    for stem in sorted(set().union(*masks_by_folder)):
+        lacking = [
+            folder for folder, masks in zip(folders, masks_by_folder, strict=True) if stem not in masks
+        ]
         if lacking:
-            there = next(masks[stem] for masks in found if stem in masks)
+            existing = next(masks[stem] for masks in masks_by_folder if stem in masks)
             complain(
                 UserError(
-                    f"{lacking[0] / there.name}: file not found beside {there}, expected a mask of each "
-                    "label; add an all-zero one if the image has nothing of it",
+                    f"{lacking[0] / existing.name}: file not found beside {existing}, expected a mask of "
+                    "each label; add an all-zero one if the image has nothing of it",
                     code=ErrorCode.MISSING,
-                    field=lacking[0] / there.name,
+                    field=lacking[0] / existing.name,
                 )
             )
         else:
-            whole[stem] = tuple(masks[stem] for masks in found)
-    return whole
+            complete[stem] = tuple(masks[stem] for masks in masks_by_folder)
+    return complete
 
 
 def _by_stem(folder: Path, endings: tuple[str, ...], complain: Complain, notes: list[str]) -> dict[str, Path]:
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     others = []
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if path.is_symlink() and not path.exists():
@@ -120,16 +122,16 @@ def _by_stem(folder: Path, endings: tuple[str, ...], complain: Complain, notes: 
             continue
         if path.suffix.lower() not in endings:
             others.append(path)
-        elif path.stem in found:
+        elif path.stem in paths:
             complain(
                 UserError(
-                    f"{path}: same stem as {found[path.stem].name}, expected one file; rename or remove one",
+                    f"{path}: same stem as {paths[path.stem].name}, expected one file; rename or remove one",
                     code=ErrorCode.CONFLICT,
                     field=path,
                 )
             )
         else:
-            found[path.stem] = path
+            paths[path.stem] = path
     lossy = [path for path in others if path.suffix.lower() in IMAGE_ENDINGS]
     for path in lossy:
         complain(
@@ -143,7 +145,7 @@ def _by_stem(folder: Path, endings: tuple[str, ...], complain: Complain, notes: 
         first = next(path for path in others if path not in lossy)
         count = len(others) - len(lossy)
         notes.append(f"{folder}: {count} files such as {first.name} are not read ({' '.join(endings)} are)")
-    return found
+    return paths
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -38,11 +38,11 @@ def infer_encoding(
     Returns:
         None where nothing can be decided, after a complaint.
     """
-    seen = inspect_mask(files, table, complain)
-    if not seen:
+    stats = inspect_mask(files, table, complain)
+    if not stats:
         return None
     if files.labels:
-        coding = _per_label(files, table, seen, wanted, complain)
+        coding = _per_label(files, table, stats, wanted, complain)
     elif wanted == "multilabel":
         complain(
             UserError(
@@ -52,38 +52,38 @@ def infer_encoding(
             )
         )
         return None
-    elif wanted in ("auto", "binary") and _soft(seen, table):
+    elif wanted in ("auto", "binary") and _soft(stats, table):
         why = f"masks of 0 and {WHITE} with soft edges, cut at {HALF}"
         coding = _binary(table, why, background=HALF)
     elif wanted == "binary":
         coding = _binary(table, "all that is not 0 is foreground, as data.label_kind says")
     else:
-        coding = _of_values(raw, seen, table, wanted, complain)
+        coding = _of_values(raw, stats, table, wanted, complain)
     if coding is not None and coding.values is not None:
         for problem in filter(
-            None, (find_wrong_values(one.path, one.packed(coding), coding) for one in seen)
+            None, (find_wrong_values(mask.path, mask.packed(coding), coding) for mask in stats)
         ):
             complain(problem)
     return coding
 
 
-def _soft(seen: Sequence[MaskStats], table: ClassTable | None) -> bool:
+def _soft(stats: Sequence[MaskStats], table: ClassTable | None) -> bool:
     """Whether gray values in between are the edges of a foreground that is 255, as resizing leaves them.
 
     Class indices without names end at UNNAMED, and of numbers of objects 255 is one among many.
     """
-    if any(one.colored for one in seen) or (table is not None and len(table.names) > 2):
+    if any(mask.colored for mask in stats) or (table is not None and len(table.names) > 2):
         return False
-    values = set().union(*(one.values for one in seen))
+    values = set().union(*(mask.values for mask in stats))
     dim, bright = (any(v in values for v in of) for of in (range(UNNAMED, HALF + 1), range(HALF + 1, WHITE)))
-    return dim and bright and 2 * sum(one.white for one in seen) >= sum(one.filled for one in seen)
+    return dim and bright and 2 * sum(mask.white for mask in stats) >= sum(mask.filled for mask in stats)
 
 
 def _per_label(
-    files: Files, table: ClassTable | None, seen: Sequence[MaskStats], wanted: str, complain: Complain
+    files: Files, table: ClassTable | None, stats: Sequence[MaskStats], wanted: str, complain: Complain
 ) -> LabelEncoding | None:
     names = files.labels
-    folder = seen[0].path.parent.parent
+    folder = stats[0].path.parent.parent
     if wanted not in ("auto", "multilabel"):
         complain(
             UserError(
@@ -114,11 +114,11 @@ def _per_label(
 
 
 def _of_values(
-    raw: Path, seen: Sequence[MaskStats], table: ClassTable | None, wanted: str, complain: Complain
+    raw: Path, stats: Sequence[MaskStats], table: ClassTable | None, wanted: str, complain: Complain
 ) -> LabelEncoding | None:
     """Kind of masks in single files."""
-    grays = set().union(*(one.values for one in seen if not one.colored))
-    colored = next((one for one in seen if one.colored), None)
+    grays = set().union(*(mask.values for mask in stats if not mask.colored))
+    colored = next((mask for mask in stats if mask.colored), None)
     if colored is not None and (table is None or not table.colors):
         complain(
             UserError(
@@ -133,7 +133,7 @@ def _of_values(
         assert table is not None
         return _colored(table)
     if wanted == "auto" and grays <= {0, 1, WHITE} and (table is None or len(table.names) <= 2):
-        return _two_values(seen, grays, table, complain)
+        return _two_values(stats, grays, table, complain)
     return _indexed(raw, grays, table, complain)
 
 
@@ -156,30 +156,30 @@ def _colored(table: ClassTable) -> LabelEncoding:
 
 
 def _two_values(
-    seen: Sequence[MaskStats], grays: set[int], table: ClassTable | None, complain: Complain
+    stats: Sequence[MaskStats], grays: set[int], table: ClassTable | None, complain: Complain
 ) -> LabelEncoding | None:
     """Binary, with 1 or 255 as the foreground, or with 1 as the foreground and 255 as void."""
     if grays == {0}:
         complain(
             UserError(
-                f"{seen[0].path.parent}: every mask is 0 everywhere, expected some foreground; check them",
+                f"{stats[0].path.parent}: every mask is 0 everywhere, expected some foreground; check them",
                 code=ErrorCode.OUT_OF_RANGE,
-                field=seen[0].path.parent,
+                field=stats[0].path.parent,
             )
         )
         return None
     if not {1, WHITE} <= grays:
         top = max(grays)
         return _binary(table, f"masks of 0 and {top}", {0: 0, top: 1})
-    if any({1, WHITE} <= one.values for one in seen):
+    if any({1, WHITE} <= mask.values for mask in stats):
         return _binary(table, "masks of 0 and 1, with 255 as void", {0: 0, 1: 1, WHITE: VOID})
-    one, white = (next(s for s in seen if value in s.values) for value in (1, WHITE))
+    ones, white = (next(s for s in stats if value in s.values) for value in (1, WHITE))
     complain(
         UserError(
-            f"{one.path}: values 0 and 1, but {white.path.name} has 0 and 255, expected one way for all; "
-            "convert some, or say that all that is not 0 is foreground (data.label_kind=binary)",
+            f"{ones.path}: values 0 and 1, but {white.path.name} has 0 and 255, expected one way for "
+            "all; convert some, or say that all that is not 0 is foreground (data.label_kind=binary)",
             code=ErrorCode.CONFLICT,
-            field=one.path,
+            field=ones.path,
         )
     )
     return None

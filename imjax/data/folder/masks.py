@@ -10,13 +10,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from imjax.data import image_io
 from imjax.data.folder.files import Files
 from imjax.data.folder.tables import CLASSES, ClassTable, Color, Complain
 from imjax.data.spec import LabelKind
 from imjax.errors import ErrorCode, UserError
+from imjax.log import track
 
 WHITE = 255
 UNNAMED = 32
@@ -129,9 +129,9 @@ def pack_colors(colors: np.ndarray) -> np.ndarray:
 
 def inspect_mask(files: Files, table: ClassTable | None, complain: Complain) -> list[MaskStats]:
     """The values of every mask file; files that cannot be read are complained about and left out."""
-    found = []
+    stats = []
     paths = [path for masks in files.masks.values() for path in masks]
-    for path in tqdm(paths, desc="looking at masks", unit="file", disable=None, leave=False):
+    for path in track(paths, "looking at masks"):
         try:
             mask = read_mask(path, table.known if table else ())
         except UserError as error:
@@ -140,10 +140,10 @@ def inspect_mask(files: Files, table: ClassTable | None, complain: Complain) -> 
             colored = mask.ndim == 3
             values, counts = np.unique(pack_colors(mask) if colored else mask, return_counts=True)
             filled, white = (int(counts[which].sum()) for which in (values != 0, values == WHITE))
-            found.append(
+            stats.append(
                 MaskStats(path, colored, frozenset(values.tolist()), filled, 0 if colored else white)
             )
-    return found
+    return stats
 
 
 def decode_mask(mask: np.ndarray, path: Path, coding: LabelEncoding) -> np.ndarray:

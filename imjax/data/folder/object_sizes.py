@@ -50,16 +50,16 @@ def _shrinking(shape: tuple[int, ...], data: Data) -> float:
     return height * width
 
 
-def size_warnings(found: Mapping[int, list[np.ndarray]], spec: DatasetSpec, data: Data) -> list[str]:
+def size_warnings(objects: Mapping[int, list[np.ndarray]], spec: DatasetSpec, data: Data) -> list[str]:
     """A line for each class whose things are too small at the packed size, with what to do about it.
 
     Args:
-        found: areas that `measure_objects` found, by class. The class with most pixels is taken for the
+        objects: areas that `measure_objects` found, by class. The class with most pixels is taken for the
             background, whose small gaps are nobody's aim; labels that may overlap have none.
         spec: of the folder.
         data: as for `measure_objects`.
     """
-    areas = {value: np.concatenate(each) for value, each in sorted(found.items())}
+    areas = {value: np.concatenate(each) for value, each in sorted(objects.items())}
     areas = {value: each for value, each in areas.items() if len(each)}
     if areas and spec.kind != "multilabel":
         del areas[max(areas, key=lambda value: areas[value].sum())]

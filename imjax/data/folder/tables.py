@@ -63,7 +63,7 @@ def read_classes(path: Path, complain: Complain) -> ClassTable | None:
     """
     if not path.is_file():
         return None
-    found: dict[str, Color | None] = {}
+    classes: dict[str, Color | None] = {}
     for line, row in _rows(path, ("name",), complain):
         name, text = row["name"], row.get("color", "")
         color = parse_color(text) if text else None
@@ -75,7 +75,7 @@ def read_classes(path: Path, complain: Complain) -> ClassTable | None:
                     field=path,
                 )
             )
-        elif name in found:
+        elif name in classes:
             complain(
                 UserError(
                     f"{path}: line {line}: name {name!r} a second time; rename or remove one of the lines",
@@ -91,7 +91,7 @@ def read_classes(path: Path, complain: Complain) -> ClassTable | None:
                     field=path,
                 )
             )
-        elif color is not None and color in found.values():
+        elif color is not None and color in classes.values():
             complain(
                 UserError(
                     f"{path}: line {line}: color {text!r} a second time, expected one per class; change one",
@@ -100,10 +100,10 @@ def read_classes(path: Path, complain: Complain) -> ClassTable | None:
                 )
             )
         else:
-            found[name] = color
-    void = found.pop(VOID_NAME, None)
-    missing = [name for name, color in found.items() if color is None]
-    if missing and len(missing) < len(found):
+            classes[name] = color
+    void = classes.pop(VOID_NAME, None)
+    missing = [name for name, color in classes.items() if color is None]
+    if missing and len(missing) < len(classes):
         complain(
             UserError(
                 f"{path}: class {missing[0]!r} has no color; expected colors for all classes or for none",
@@ -111,17 +111,17 @@ def read_classes(path: Path, complain: Complain) -> ClassTable | None:
                 field=path,
             )
         )
-    if not 1 <= len(found) <= MOST:
+    if not 1 <= len(classes) <= MOST:
         complain(
             UserError(
-                f"{path}: {len(found)} classes, expected 1 to {MOST}; add or join some",
+                f"{path}: {len(classes)} classes, expected 1 to {MOST}; add or join some",
                 code=ErrorCode.OUT_OF_RANGE,
                 field=path,
             )
         )
         return None
-    colors = () if missing else tuple(color for color in found.values() if color is not None)
-    return ClassTable(tuple(found), colors, void)
+    colors = () if missing else tuple(color for color in classes.values() if color is not None)
+    return ClassTable(tuple(classes), colors, void)
 
 
 def parse_color(text: str) -> Color | None:
@@ -148,7 +148,7 @@ def read_splits(path: Path, images: Mapping[str, Path], complain: Complain) -> d
     """
     if not path.is_file():
         return None
-    found: dict[str, str] = {}
+    splits: dict[str, str] = {}
     for line, row in _rows(path, ("image", "split"), complain):
         name, split = row["image"], row["split"].lower().replace("labelled", "labeled")
         stem = name if name in images else Path(name).stem
@@ -169,7 +169,7 @@ def read_splits(path: Path, images: Mapping[str, Path], complain: Complain) -> d
                     field=path,
                 )
             )
-        elif stem in found:
+        elif stem in splits:
             complain(
                 UserError(
                     f"{path}: line {line}: image {name!r} a second time; remove one of the lines",
@@ -178,8 +178,8 @@ def read_splits(path: Path, images: Mapping[str, Path], complain: Complain) -> d
                 )
             )
         else:
-            found[stem] = split
-    return found
+            splits[stem] = split
+    return splits
 
 
 def _rows(path: Path, columns: tuple[str, ...], complain: Complain) -> list[tuple[int, dict[str, str]]]:

@@ -83,13 +83,13 @@ def check_pairs(
         UserError: an image without mask or the reverse; names the file.
     """
     for name in sorted(images.keys() ^ masks.keys()):
-        path, half, other, at = (
+        path, half, missing, at = (
             (images[name], "image", "mask", mask_at)
             if name in images
             else (masks[name], "mask", "image", image_at)
         )
         raise UserError(
-            f"{path}: {half} without {other}, expected {at.format(name)} beside it; add or remove one",
+            f"{path}: {half} without {missing}, expected {at.format(name)} beside it; add or remove one",
             code=ErrorCode.MISSING,
             field=path,
         )

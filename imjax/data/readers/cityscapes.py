@@ -88,10 +88,10 @@ class Cityscapes:
         assert sample.image and sample.mask
         image, ids = image_io.read_image(sample.image), image_io.read_index(sample.mask)
         base.check_same_size(image, ids, sample)
-        other = ids[(ids >= len(LABELS)) & (ids != LICENSE_PLATE)]
-        if other.size:
+        unknown = ids[(ids >= len(LABELS)) & (ids != LICENSE_PLATE)]
+        if unknown.size:
             raise UserError(
-                f"{sample.mask}: value {other[0]} is no class; expected label ids 0..33 or 255 (license "
+                f"{sample.mask}: value {unknown[0]} is no class; expected label ids 0..33 or 255 (license "
                 "plate), correct the mask or remove the pair",
                 code=ErrorCode.OUT_OF_RANGE,
                 field=sample.mask,
@@ -100,15 +100,15 @@ class Cityscapes:
 
 
 def _pairs(raw: Path, part: str) -> list[Sample]:
-    found = []
+    paths_by_kind = []
     for kind, ending in (("leftImg8bit", IMAGES), ("gtFine", MASKS)):
         folder = raw / kind / part
         if not folder.is_dir():
             raise base.missing_data_error(SPEC, raw, f"folder {folder} not found", folder)
-        found.append(
+        paths_by_kind.append(
             {p.relative_to(folder).as_posix().removesuffix(ending): p for p in folder.glob(f"*/*{ending}")}
         )
-    images, masks = found
+    images, masks = paths_by_kind
     if not images:
         raise base.missing_data_error(
             SPEC,

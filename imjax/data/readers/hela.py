@@ -76,24 +76,24 @@ class Hela:
 
 
 def _samples(spec: DatasetSpec, part: Path) -> list[Sample]:
-    found = {
+    paths = {
         folder: {p.stem: p for p in (part / folder).iterdir() if p.suffix.lower() == ".png"}
         for folder in FOLDERS
     }
-    for stem in sorted(set().union(*found.values())):
-        have = [folder for folder in FOLDERS if stem in found[folder]]
-        lack = [folder for folder in FOLDERS if stem not in found[folder]]
+    for stem in sorted(set().union(*paths.values())):
+        have = [folder for folder in FOLDERS if stem in paths[folder]]
+        lack = [folder for folder in FOLDERS if stem not in paths[folder]]
         if lack:
             raise UserError(
-                f"{found[have[0]][stem]}: no {' nor '.join(lack)} of that name, expected "
+                f"{paths[have[0]][stem]}: no {' nor '.join(lack)} of that name, expected "
                 f"{part / lack[0] / (stem + '.png')}; add it or remove the others",
                 code=ErrorCode.MISSING,
-                field=found[have[0]][stem],
+                field=paths[have[0]][stem],
             )
-    if not found[IMAGES]:
+    if not paths[IMAGES]:
         raise base.missing_data_error(spec, part.parent, f"no .png in {part / IMAGES}", part / IMAGES)
     return [
-        Sample(stem, stem, found[IMAGES][stem], masks[0], tuple(masks[1:]))
-        for stem in sorted(found[IMAGES])
-        for masks in [[found[name][stem] for name in cell_count.CLASSES]]
+        Sample(stem, stem, paths[IMAGES][stem], masks[0], tuple(masks[1:]))
+        for stem in sorted(paths[IMAGES])
+        for masks in [[paths[name][stem] for name in cell_count.CLASSES]]
     ]

@@ -90,8 +90,8 @@ def decode(colors: np.ndarray, path: Path) -> np.ndarray:
     """
     unclear = ((colors >= 64) & (colors <= 192)).any(axis=-1)
     if unclear.mean() > MAX_UNCLEAR:
-        found, counts = np.unique(colors[unclear], axis=0, return_counts=True)
-        color = tuple(int(v) for v in found[counts.argmax()])
+        unclear_colors, counts = np.unique(colors[unclear], axis=0, return_counts=True)
+        color = tuple(int(v) for v in unclear_colors[counts.argmax()])
         raise UserError(
             f"{path}: color (R,G,B) {color} is no class ({unclear.mean():.0%} of the pixels have such "
             "colors); expected channels of 0 or 255, correct the mask or remove the pair",

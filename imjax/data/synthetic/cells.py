@@ -43,7 +43,7 @@ def _places(draw: np.random.Generator, size: tuple[int, int]) -> list[tuple[int,
         dead = bool(draw.random() < 0.4)
         radius = draw.uniform(5, 7.5) if dead else draw.uniform(9, 13)
         row, column = (int(draw.integers(side)) for side in size)
-        if all(np.hypot(row - r, column - c) > radius + other + 2 for r, c, other, _ in placed):
+        if all(np.hypot(row - r, column - c) > radius + other_radius + 2 for r, c, other_radius, _ in placed):
             placed.append((row, column, radius, dead))
     return placed
 

@@ -1,0 +1,67 @@
+"""Bars and log lines on a terminal, and what is left of them without one."""
+
+import io
+import logging
+import sys
+
+import numpy as np
+import pytest
+
+from imjax import log
+from imjax.training.progress import Progress
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """Called in a test: pytest puts its own stderr in place between a fixture and the test."""
+
+    def start():
+        monkeypatch.setenv("TERM", "xterm-256color")
+        monkeypatch.setenv("COLUMNS", "150")
+        monkeypatch.setattr(sys, "stderr", screen := Terminal())
+        log.console.cache_clear()
+        return screen
+
+    yield start
+    log.console.cache_clear()
+
+
+def write(text):
+    log._AboveBars().emit(logging.LogRecord("imjax", logging.INFO, "", 0, text, (), None))
+
+
+def test_a_bar_on_a_terminal_and_lines_above_it(terminal):
+    screen = terminal()
+    path = "/a" * 60 + "/[bold]x[/bold]:smile:"
+    items = []
+    for item in log.track(range(3), "reading"):
+        items.append(item)
+        write(path)
+    assert items == [0, 1, 2]
+    assert "reading" in screen.getvalue() and "3/3" in screen.getvalue()
+    # Longer than a line of the terminal, and with brackets: it is written as it is.
+    assert screen.getvalue().count(path) == 3
+
+
+def test_without_a_terminal_there_are_lines_alone(capsys):
+    assert list(log.track([1, 2], "reading")) == [1, 2]
+    log.console.cache_clear()
+    write("a line")
+    assert capsys.readouterr().err == "a line\n"
+
+
+def test_a_stage_s_bar_names_the_compilation_and_goes_on_from_the_first_step(terminal):
+    screen = terminal()
+    progress = Progress("stage 1/2 train_ldt", 5, 20, 8)
+    progress._bars.refresh()
+    assert "compiling" in screen.getvalue() and "5/20" in screen.getvalue()
+    progress.set_loss(np.array([0.5, 1.5]))
+    progress.update(6, 1)
+    progress._bars.refresh()
+    progress.close()
+    assert "6/20" in screen.getvalue() and "epoch 1, loss 1.0000" in screen.getvalue()
