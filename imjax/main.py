@@ -19,7 +19,7 @@ from imjax import cli, log
 from imjax.config import keys
 from imjax.config.constraints import check
 from imjax.config.schema import Config, freeze
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 
 if TYPE_CHECKING:
     from imjax.data.splits import ImageCounts
@@ -48,7 +48,11 @@ def main(_: list[str]) -> None:
         print(keys.describe())
         return
     if FLAGS.config is None:
-        raise UserError("--config is missing; try --config=demo --workdir=runs/demo")
+        raise UserError(
+            "--config is missing; try --config=demo --workdir=runs/demo",
+            code=ErrorCode.MISSING,
+            field="--config",
+        )
     config = check(freeze(FLAGS.config.to_dict()))
     from imjax.pipeline import plan
 
@@ -59,7 +63,11 @@ def main(_: list[str]) -> None:
         print(where)
         return
     if FLAGS.workdir is None:
-        raise UserError("--workdir is missing; name the folder that the run may write to")
+        raise UserError(
+            "--workdir is missing; name the folder that the run may write to",
+            code=ErrorCode.MISSING,
+            field="--workdir",
+        )
     run(config, stages, Path(FLAGS.workdir), [Path(folder) for folder in FLAGS.reuse], FLAGS.pod)
 
 

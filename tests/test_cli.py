@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 from absl import flags
+from user_errors import raises_user_error
 
 from imjax import cli
 from imjax.config import keys
-from imjax.errors import UserError
+from imjax.errors import ErrorCode
 
 ROOT = Path(__file__).parents[1]
 
@@ -43,16 +44,17 @@ def test_a_name_and_a_file_are_the_same_configuration():
 
 
 @pytest.mark.parametrize(
-    ("word", "message"),
+    ("word", "code", "field", "offered"),
     [
-        ("suim_aim_ppp", "did you mean aim_pp"),
-        ("configs/demoo.py", "no such file; did you mean demo"),
-        ("demo:huge", "there are: tiny"),
+        ("suim_aim_ppp", ErrorCode.UNKNOWN, "method", "aim_pp"),
+        ("configs/demoo.py", ErrorCode.MISSING, "--config", "demo"),
+        ("demo:huge", ErrorCode.UNKNOWN, "preset", "tiny"),
     ],
 )
-def test_slips_in_the_configuration(word, message):
-    with pytest.raises(UserError, match=message):
+def test_slips_in_the_configuration(word, code, field, offered):
+    with raises_user_error(code, field) as info:
         parsed(f"--config={word}")
+    assert str(info.value).rstrip("?").endswith(f" {offered}")
 
 
 def test_runs_are_planned_outside_of_the_checkout(imjax):

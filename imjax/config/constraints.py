@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from imjax.config.schema import LEVELS, Augment, Config
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 
 Rule = tuple[str, Callable[[Any], bool], str]
 """Key, whether its value will do, and what is expected."""
@@ -21,10 +20,15 @@ def check(config: Config) -> Config:
     Raises:
         UserError: names the key, its value and what was expected.
     """
-    for name, valid, expected in itertools.chain(_single_rules(config), _joint_rules(config)):
-        value = functools.reduce(getattr, name.split("."), config)
-        if not valid(value):
-            raise UserError(f"config key {name!r} is {value!r}; expected {expected}")
+    for code, rules in (
+        (ErrorCode.OUT_OF_RANGE, _single_rules(config)),
+        (ErrorCode.CONFLICT, _joint_rules(config)),
+    ):
+        for name, valid, expected in rules:
+            value = functools.reduce(getattr, name.split("."), config)
+            if not valid(value):
+                message = f"config key {name!r} is {value!r}; expected {expected}"
+                raise UserError(message, code=code, field=name)
     return config
 
 

@@ -2,7 +2,7 @@
 
 from ml_collections import ConfigDict
 
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 
 
 def apply(config: ConfigDict, preset: str, presets: dict) -> ConfigDict:
@@ -18,7 +18,11 @@ def apply(config: ConfigDict, preset: str, presets: dict) -> ConfigDict:
     """
     if preset:
         if preset not in presets:
-            raise UserError(f"preset {preset!r} is unknown; there are: {', '.join(presets)}")
+            raise UserError(
+                f"preset {preset!r} is unknown; there are: {', '.join(presets)}",
+                code=ErrorCode.UNKNOWN,
+                field="preset",
+            )
         presets[preset](config)
     return config
 

@@ -26,7 +26,7 @@ from imjax.config.key import (
     one_of,
     some_of,
 )
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 
 KERNELS = (0, 3, 5)
 """Sizes that EvalNet's data may draw for erosion and dilation (methods.md 1.6)."""
@@ -417,11 +417,17 @@ def freeze(values: Mapping[str, Any], cls: type = Config, path: str = "") -> Any
     hints = typing.get_type_hints(cls)
     for name in values:
         if name not in hints:
-            raise UserError(f"config key {path + name!r} is unknown{_suggest(path + name)}")
+            raise UserError(
+                f"config key {path + name!r} is unknown{_suggest(path + name)}",
+                code=ErrorCode.UNKNOWN,
+                field=path + name,
+            )
     for name in hints:
         if name not in values:
             raise UserError(
-                f"config key {path + name!r} is missing; `imjax keys {path + name}` says what it means"
+                f"config key {path + name!r} is missing; `imjax keys {path + name}` says what it means",
+                code=ErrorCode.MISSING,
+                field=path + name,
             )
     return cls(**{name: _convert(values[name], hint, path + name) for name, hint in hints.items()})
 
@@ -436,19 +442,33 @@ def _suggest(name: str) -> str:
 def _convert(value: Any, hint: Any, path: str) -> Any:
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         if not isinstance(value, Mapping):
-            raise UserError(f"config key {path!r} is {value!r}; expected a group of keys")
+            raise UserError(
+                f"config key {path!r} is {value!r}; expected a group of keys",
+                code=ErrorCode.WRONG_TYPE,
+                field=path,
+            )
         return freeze(value, hint, path + ".")
     if typing.get_origin(hint) is tuple:
         if not isinstance(value, tuple | list):
-            raise UserError(f"config key {path!r} is {value!r}; expected a tuple")
+            raise UserError(
+                f"config key {path!r} is {value!r}; expected a tuple", code=ErrorCode.WRONG_TYPE, field=path
+            )
         return tuple(_convert(v, typing.get_args(hint)[0], f"{path}[{i}]") for i, v in enumerate(value))
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         if not abs(value) < 1e300:
-            raise UserError(f"config key {path!r} is {value}; expected a finite number")
+            raise UserError(
+                f"config key {path!r} is {value}; expected a finite number",
+                code=ErrorCode.OUT_OF_RANGE,
+                field=path,
+            )
         return float(value)
     # bool is an int to Python, but `seed=True` is a mistake.
     if not isinstance(value, hint) or (hint is not bool and isinstance(value, bool)):
-        raise UserError(f"config key {path!r} is {value!r}; expected {hint.__name__}")
+        raise UserError(
+            f"config key {path!r} is {value!r}; expected {hint.__name__}",
+            code=ErrorCode.WRONG_TYPE,
+            field=path,
+        )
     return value
 
 

@@ -36,7 +36,7 @@ from imjax.data.splits import (
     count_leaked_test_images,
     split_samples,
 )
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 from imjax.log import logger, track
 
 FORMAT = 5
@@ -130,7 +130,9 @@ def prepare_dataset(data: Data, cache: Path, progress: Progress = show_progress)
     except OSError as error:
         raise UserError(
             f"{error.filename or cache}: {error.strerror or error}; expected a folder with room for "
-            f"{_bytes(data, reader, chosen) / 2**20:.0f} MiB, free some or name another cache folder"
+            f"{_bytes(data, reader, chosen) / 2**20:.0f} MiB, free some or name another cache folder",
+            code=ErrorCode.UNWRITABLE,
+            field=error.filename or cache,
         ) from error
     return target
 
@@ -160,32 +162,55 @@ def load_packed(root: Path, verify: bool = True) -> PackedDataset:
 
 
 def _check(data: Data, cache: Path) -> None:
-    if any(side < 16 or side % 16 for side in data.box):
-        raise UserError(f"size = {data.box}, expected sides that are multiples of 16")
+    for name, side in zip(("width", "height", "depth"), reversed(data.box), strict=False):
+        if side < 16 or side % 16:
+            raise UserError(
+                f"size = {data.box}, expected sides that are multiples of 16",
+                code=ErrorCode.OUT_OF_RANGE,
+                field=f"data.{name}",
+            )
     if data.random_crops < 0:
-        raise UserError(f"random_crops = {data.random_crops}, expected 0 (whole images) or more")
+        raise UserError(
+            f"random_crops = {data.random_crops}, expected 0 (whole images) or more",
+            code=ErrorCode.OUT_OF_RANGE,
+            field="data.random_crops",
+        )
     if not 0 <= data.tile_overlap < 1:
         raise UserError(
-            f"tile_overlap = {data.tile_overlap}, expected 0 (no grid of crops) or more, less than 1"
+            f"tile_overlap = {data.tile_overlap}, expected 0 (no grid of crops) or more, less than 1",
+            code=ErrorCode.OUT_OF_RANGE,
+            field="data.tile_overlap",
         )
     if data.random_crops and data.tile_overlap:
         raise UserError(
             f"random_crops = {data.random_crops} and tile_overlap = {data.tile_overlap}, expected one "
-            "of them to be 0"
+            "of them to be 0",
+            code=ErrorCode.CONFLICT,
+            field="data.tile_overlap",
         )
     if data.resize_mode not in RESIZE_MODES:
-        raise UserError(f"resize_mode = {data.resize_mode!r}, expected one of {', '.join(RESIZE_MODES)}")
+        raise UserError(
+            f"resize_mode = {data.resize_mode!r}, expected one of {', '.join(RESIZE_MODES)}",
+            code=ErrorCode.OUT_OF_RANGE,
+            field="data.resize_mode",
+        )
     if data.by_crop and not data.tile_overlap:
         raise UserError(
-            "by_crop = True without tile_overlap, expected a grid of overlapping crops, as of HeLa"
+            "by_crop = True without tile_overlap, expected a grid of overlapping crops, as of HeLa",
+            code=ErrorCode.CONFLICT,
+            field="data.by_crop",
         )
     if data.resize_mode == "pad" and data.is_cropped:
         raise UserError(
-            "resize_mode = 'pad' beside random_crops or tile_overlap, expected resize or crop; change either"
+            "resize_mode = 'pad' beside random_crops or tile_overlap, expected resize or crop; change either",
+            code=ErrorCode.CONFLICT,
+            field="data.resize_mode",
         )
     if data.dir and cache.resolve().is_relative_to(Path(data.dir).resolve()):
         raise UserError(
-            f"{cache}: the cache folder lies inside the data {data.dir}, expected one outside of it"
+            f"{cache}: the cache folder lies inside the data {data.dir}, expected one outside of it",
+            code=ErrorCode.CONFLICT,
+            field=cache,
         )
 
 
@@ -223,7 +248,11 @@ def _check_same(data: Data, raw: Path, parts: dict[str, list[Sample]], digest: s
     except OSError:
         now = ""
     if now != digest:
-        raise UserError(f"{raw}: files changed while they were read; wait for what writes there, start again")
+        raise UserError(
+            f"{raw}: files changed while they were read; wait for what writes there, start again",
+            code=ErrorCode.CHANGED,
+            field=raw,
+        )
 
 
 def _write(
@@ -314,7 +343,11 @@ def _sha256(path: Path) -> str:
 
 
 def _damaged(path: Path | str, root: Path, why: str) -> UserError:
-    return UserError(f"{path}: damaged ({why}); delete the folder {root} and prepare it again")
+    return UserError(
+        f"{path}: damaged ({why}); delete the folder {root} and prepare it again",
+        code=ErrorCode.DAMAGED,
+        field=path,
+    )
 
 
 def count_training_images(data: Data) -> ImageCounts:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from pages import page, row, svg_of
+from user_errors import raises_user_error
 
-from imjax.errors import UserError
+from imjax.errors import ErrorCode
 from imjax.report import aggregate, plots, tables, timing, write_report
 from imjax.report.load import read_run
 
@@ -185,9 +186,10 @@ def test_plots_do_not_change_matplotlib_settings(tmp_path, make_run):
 
 @pytest.mark.parametrize("text", [None, "{", "[]", "{}", json.dumps({"config": {}, "spec": {}})])
 def test_a_folder_that_is_no_run(tmp_path, text):
+    code = ErrorCode.UNREADABLE if text is None else ErrorCode.DAMAGED
     if text is not None:
         (tmp_path / "config.json").write_text(text)
-    with pytest.raises(UserError, match="config.json") as caught:
+    with raises_user_error(code, tmp_path / "config.json") as caught:
         write_report([tmp_path], tmp_path / "report.html")
     assert "\n" not in str(caught.value)
 
@@ -195,7 +197,7 @@ def test_a_folder_that_is_no_run(tmp_path, text):
 def test_damaged_results(tmp_path, make_run):
     folder = make_run(tmp_path / "run", START, method="ldt")
     (folder / "results.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(UserError, match="results.csv"):
+    with raises_user_error(ErrorCode.DAMAGED, folder / "results.csv"):
         write_report([folder], tmp_path / "report.html")
 
 

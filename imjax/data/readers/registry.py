@@ -24,7 +24,7 @@ from imjax.data.readers.base import Reader
 from imjax.data.spec import DatasetSpec
 from imjax.data.splits import ImageCounts, split_parts
 from imjax.data.synthetic import scenes
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 
 
 def _synthetic(data: Data) -> scenes.Synthetic:
@@ -110,7 +110,9 @@ def make(data: Data) -> Reader:
     if data.split not in reader.spec.splits:
         raise UserError(
             f"split {data.split!r} is not one of {data.dataset}'s, "
-            f"expected {' or '.join(map(repr, reader.spec.splits))}"
+            f"expected {' or '.join(map(repr, reader.spec.splits))}",
+            code=ErrorCode.UNKNOWN,
+            field="data.split",
         )
     return reader
 
@@ -127,5 +129,9 @@ def spec(name: str) -> DatasetSpec:
 
 def _reader(data: Data) -> Reader:
     if data.dataset not in READERS:
-        raise UserError(f"dataset {data.dataset!r} is not known, expected one of {', '.join(names())}")
+        raise UserError(
+            f"dataset {data.dataset!r} is not known, expected one of {', '.join(names())}",
+            code=ErrorCode.UNKNOWN,
+            field="data.dataset",
+        )
     return READERS[data.dataset](data)

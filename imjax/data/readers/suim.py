@@ -12,7 +12,7 @@ from imjax.data import image_io
 from imjax.data.readers import base
 from imjax.data.readers.base import Sample
 from imjax.data.spec import DatasetSpec
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 from imjax.log import logger
 
 SPEC = DatasetSpec(
@@ -70,7 +70,9 @@ class Suim:
         for folder in PARTS.values():
             for kind in ("images", "masks"):
                 if not (raw / folder / kind).is_dir():
-                    raise base.missing_data_error(self.spec, raw, f"folder {raw / folder / kind} not found")
+                    raise base.missing_data_error(
+                        self.spec, raw, f"folder {raw / folder / kind} not found", raw / folder / kind
+                    )
         return {part: _pairs(self.spec, raw, folder) for part, folder in PARTS.items()}
 
     def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
@@ -95,7 +97,9 @@ def decode(colors: np.ndarray, path: Path) -> np.ndarray:
         color = tuple(int(v) for v in unclear_colors[counts.argmax()])
         raise UserError(
             f"{path}: color (R,G,B) {color} is no class ({unclear.mean():.0%} of the pixels have such "
-            "colors); expected channels of 0 or 255, correct the mask or remove the pair"
+            "colors); expected channels of 0 or 255, correct the mask or remove the pair",
+            code=ErrorCode.OUT_OF_RANGE,
+            field=path,
         )
     bits = (colors > 127).astype(np.uint8)
     return 1 + 4 * bits[..., 0] + 2 * bits[..., 1] + bits[..., 2]
@@ -105,7 +109,9 @@ def _pairs(spec: DatasetSpec, raw: Path, folder: str) -> list[Sample]:
     images = {p.stem: p for p in (raw / folder / "images").iterdir() if p.suffix.lower() == ".jpg"}
     masks = {p.stem: p for p in (raw / folder / "masks").iterdir() if p.suffix.lower() == ".bmp"}
     if not images:
-        raise base.missing_data_error(spec, raw, f"no .jpg in {raw / folder / 'images'}")
+        raise base.missing_data_error(
+            spec, raw, f"no .jpg in {raw / folder / 'images'}", raw / folder / "images"
+        )
     stems = base.check_pairs(images, masks, "images/{}.jpg", "masks/{}.bmp")
     samples = [Sample(stem, stem, images[stem], masks[stem]) for stem in stems]
     usable = [sample for sample in samples if sample.name not in UNEQUAL or _equal(sample)]
