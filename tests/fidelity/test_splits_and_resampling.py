@@ -5,13 +5,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from user_errors import raises_user_error
 
 from imjax.config import get_config
 from imjax.config.constraints import check
 from imjax.config.schema import Data, freeze
 from imjax.data import pack, preprocess
 from imjax.data.readers import hela, registry, suim
-from imjax.errors import UserError
+from imjax.errors import ErrorCode
 
 # Dataset: label, image, and what becomes of a crop that is larger than the image.
 RULES = {
@@ -146,5 +147,5 @@ def test_by_crop_needs_a_grid(tmp_path):
     config.data.by_crop = True
     check(freeze(config.to_dict()))
     config.data.tile_overlap = 0.0
-    with pytest.raises(UserError, match="data.by_crop"):
+    with raises_user_error(ErrorCode.OUT_OF_RANGE, "data.by_crop"):
         check(freeze(config.to_dict()))
