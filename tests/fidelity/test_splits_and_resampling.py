@@ -147,5 +147,5 @@ def test_by_crop_needs_a_grid(tmp_path):
     config.data.by_crop = True
     check(freeze(config.to_dict()))
     config.data.tile_overlap = 0.0
-    with raises_user_error(ErrorCode.OUT_OF_RANGE, "data.by_crop"):
+    with raises_user_error(ErrorCode.CONFLICT, "data.by_crop"):
         check(freeze(config.to_dict()))
