@@ -13,6 +13,7 @@ import contextlib
 import dataclasses
 import difflib
 import importlib
+import os
 import re
 import sys
 import traceback
@@ -200,6 +201,10 @@ def guarded(main: Callable[[list[str]], None], arguments: list[str], positional:
         return _complain(error, 2)
     except (TrainingError, PartialFailure) as error:
         return _complain(error, 1)
+    except BrokenPipeError:
+        # The reader of the output, `head` say, has what it wants. What is left would fail again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         return _complain("stopped; give the same command again to go on", 130)
     except Exception as error:

@@ -113,3 +113,12 @@ def test_every_key_has_a_meaning_and_is_listed(key):
 )
 def test_the_closest_keys_of_all_groups(typo, right):
     assert right in keys.suggest(typo)
+
+
+def test_a_reader_that_stops_reading_is_no_error():
+    """`imjax keys | head -1`."""
+    command = [sys.executable, "-m", "imjax.cli", "keys"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as process:
+        assert process.stdout.readline()
+        process.stdout.close()
+        assert (process.wait(60), process.stderr.read()) == (0, b"")

@@ -51,6 +51,8 @@ def _joint_rules(config: Config) -> Iterator[Rule]:
     crops = config.data.random_crops
     expected = f"0 beside data.random_crops = {crops}: crops are of one kind"
     yield "data.tile_overlap", lambda v: not (v and crops), expected
+    overlap, expected = config.data.tile_overlap, "False beside data.tile_overlap = 0: there is no grid"
+    yield "data.by_crop", lambda v: not v or overlap > 0, expected
     yield from _volume_rules(config)
     cropped = bool(crops or config.data.tile_overlap)
     expected = "resize or crop beside data.random_crops, data.tile_overlap"

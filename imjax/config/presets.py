@@ -48,7 +48,6 @@ def street(config: ConfigDict) -> None:
     config.consistency.update(
         blur=(0, 0, 1), noise=(3, 9, 15), contrast=(0.05, 0.2, 0.4), brightness=(3.0, 9.0, 15.0)
     )
-    config.ensemble.update(blur=0, noise=9, contrast=0.2, brightness=9.0)
 
 
 def of_study(height: int, width: int, net_width: float) -> dict:

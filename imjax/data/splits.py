@@ -6,11 +6,20 @@ import dataclasses
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from imjax import rng
 from imjax.config.schema import Data
 from imjax.data.readers.base import Sample
 from imjax.errors import ErrorCode, UserError
+
+
+class ImageCounts(NamedTuple):
+    """Packed images (slices, crops) or volumes of the training splits."""
+
+    labeled: int
+    unlabeled: int
+
 
 SPLITS = ("labeled", "unlabeled", "val", "test")
 

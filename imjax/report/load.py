@@ -93,6 +93,26 @@ class RunRecord:
         name = self.record["start"]
         return self.variant_names.get(name, name)
 
+    def training_extents(self, method: str, generation: int | None) -> set[tuple[int, int]]:
+        """Optimizer steps and images seen of each net of a method, as in `results`, at a generation.
+
+        Empty where the run does not say; several where a method has several stages.
+        """
+        return {
+            (stage.training["steps"], stage.training["images_seen"])
+            for stage in self.stages
+            if "images_seen" in stage.training
+            and self._result_methods(stage.training.get("method")) & {method}
+            and stage.training.get("generation") == generation
+        }
+
+    def _result_methods(self, method: str | None) -> set[str]:
+        """Names of a stage's method in `results`: its own, and that of its ensembles."""
+        if method is None:
+            return set()
+        names = {method, method + "_ensemble"}
+        return {self.variant_names.get(name, name) for name in names}
+
     @property
     def seed(self) -> int:
         """Seed of the run."""

@@ -30,6 +30,7 @@ SPEC = DatasetSpec(
     palette=palette.object_colors(3),
     channels=1,
     rotation_invariant=True,
+    empty_iou=0,
     target_scale=(1.0, 1.0, 3.0),
     dilate_channels=(cell_count.ALIVE, cell_count.DEAD),
     detection_shares=(0.01, 0.01, 0.001),

@@ -23,6 +23,7 @@ SPEC = DatasetSpec(
     classes=("lesion",),
     palette=palette.object_colors(1),
     rotation_invariant=True,
+    empty_iou=0,
     label_resize="bilinear",
     image_resize="bilinear",
     selection_metric="hard_iou",

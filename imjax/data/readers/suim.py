@@ -11,7 +11,7 @@ import numpy as np
 from imjax.data import image_io
 from imjax.data.readers import base
 from imjax.data.readers.base import Sample
-from imjax.data.spec import VOID, DatasetSpec
+from imjax.data.spec import DatasetSpec
 from imjax.errors import ErrorCode, UserError
 from imjax.log import logger
 
@@ -33,6 +33,9 @@ SPEC = DatasetSpec(
     # The color of class c is the binary code of c - 1, red first.
     palette=((128, 128, 128), *itertools.product((0, 255), (0, 255), (0, 255))),
     reserved=True,
+    label_resize="corner",
+    image_resize="bilinear",
+    oversized_crop="whole",
     selection_metric="soft_miou",
     primary_metric="miou",
     source="https://irvlab.cs.umn.edu/resources/suim-dataset",
@@ -41,7 +44,7 @@ SPEC = DatasetSpec(
 PARTS = {"train_val": "train_val", "test": "TEST"}
 
 MAX_UNCLEAR = 0.05
-"""Share of pixels without a clear color up to which a mask is taken (they become VOID)."""
+"""Share of pixels without a clear color up to which a mask is taken."""
 
 # Pairs of the original download whose mask has another size than its image
 # (list of github.com/fansuregrin/SUIM, which offers corrected masks).
@@ -73,7 +76,7 @@ class Suim:
         return {part: _pairs(self.spec, raw, folder) for part, folder in PARTS.items()}
 
     def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
-        """See `raw.Reader`: image uint8 `[h, w, 3]` RGB, label uint8 `[h, w]` in 1..8 or VOID."""
+        """See `raw.Reader`: image uint8 `[h, w, 3]` RGB, label uint8 `[h, w]` in 1..8."""
         assert sample.image and sample.mask
         image, colors = image_io.read_image(sample.image), image_io.read_image(sample.mask)
         base.check_same_size(image, colors, sample)
@@ -83,7 +86,7 @@ class Suim:
 def decode(colors: np.ndarray, path: Path) -> np.ndarray:
     """RGB mask uint8 `[h, w, 3]` to classes uint8 `[h, w]`: 1 + binary code, red the highest bit.
 
-    Some 90 masks of the original blur their borders. A pixel with any channel in 64..192 is VOID there.
+    Some 90 masks of the original blur their borders: as published, each channel is cut at one half there too.
 
     Raises:
         UserError: more than `MAX_UNCLEAR` of the pixels have such a color.
@@ -99,8 +102,7 @@ def decode(colors: np.ndarray, path: Path) -> np.ndarray:
             field=path,
         )
     bits = (colors > 127).astype(np.uint8)
-    label = 1 + 4 * bits[..., 0] + 2 * bits[..., 1] + bits[..., 2]
-    return np.where(unclear, np.uint8(VOID), label)
+    return 1 + 4 * bits[..., 0] + 2 * bits[..., 1] + bits[..., 2]
 
 
 def _pairs(spec: DatasetSpec, raw: Path, folder: str) -> list[Sample]:
