@@ -39,8 +39,8 @@ def test_configuration_keys():
     assert message(check, freeze(values)) == (
         "config key 'data.height' is 250; expected a multiple of 16 (U-Net halves 4 times)"
     )
-    values["train"]["epoch"] = 1
-    assert message(freeze, values) == "config key 'train.epoch' is unknown: did you mean train.epochs?"
+    values["trian"] = 1
+    assert message(freeze, values) == "config key 'trian' is unknown: did you mean train or evalnet.train?"
 
 
 def test_flags():

@@ -1,7 +1,7 @@
 """Every configuration key has a reader, key by key: mypy says of what type each attribute is read.
 
 It gets the schema with all keys renamed, and so complains of every place that reads one, with the class whose
-key it is. Readers of another group's key of the same name do not count. So with the fields of stages.
+key it is. Readers of another group's key of the same name do not count.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from imjax.config import joint_schema, schema
-from imjax.pipeline import stages
 
 ROOT = Path(__file__).parents[1]
 SCHEMAS = (schema, joint_schema)
@@ -29,13 +28,12 @@ def classes_of(*modules) -> dict[str, ast.ClassDef]:
     return {node.name: node for tree in trees for node in tree.body if isinstance(node, ast.ClassDef)}
 
 
-NODES = classes_of(*SCHEMAS, stages)
-GROUPS = {name: getattr(schema, name, None) or getattr(joint_schema, name) for name in classes_of(*SCHEMAS)}
-STAGES = {name: getattr(stages, name) for name in classes_of(stages)}
+NODES = classes_of(*SCHEMAS)
+GROUPS = {name: getattr(schema, name, None) or getattr(joint_schema, name) for name in NODES}
 
 
 def is_value(node: ast.stmt) -> bool:
-    """Whether it declares a key or a field of a stage; but not a group, whose type must stay known."""
+    """Whether it declares a key; not a group of them, whose type must stay known."""
     if not isinstance(node, ast.AnnAssign):
         return False
     return not GROUPS.keys() & set(re.findall(r"\w+", ast.unparse(node.annotation)))
@@ -60,7 +58,7 @@ def reads(tmp_path_factory) -> set[tuple[str, str]]:
     hidden = tmp_path_factory.mktemp("hidden")
     # A cache of its own: the usual one stays that of the real schema.
     command = [sys.executable, "-m", "mypy", f"--cache-dir={ROOT / '.mypy_cache' / 'hidden_keys'}"]
-    for module in (*SCHEMAS, stages):
+    for module in SCHEMAS:
         hide(module, path := hidden / Path(module.__file__).name)
         command += ["--shadow-file", module.__file__, str(path)]
     run = subprocess.run([*command, "--no-pretty"], cwd=ROOT, capture_output=True, text=True)
@@ -70,7 +68,7 @@ def reads(tmp_path_factory) -> set[tuple[str, str]]:
 
 
 def values_of(cls: type) -> set[str]:
-    """Names of the keys (fields) of a class, inherited ones included."""
+    """Names of the keys of a class, inherited ones included."""
     bodies = [NODES[base.__name__].body for base in cls.__mro__ if base.__name__ in NODES]
     return {node.target.id for body in bodies for node in body if is_value(node)}
 
@@ -90,7 +88,7 @@ def unread(cls: type, names: set[str], reads: set[tuple[str, str]]) -> set[str]:
     return names - found
 
 
-@pytest.mark.parametrize("cls", [*GROUPS.values(), *STAGES.values()], ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("cls", GROUPS.values(), ids=lambda cls: cls.__name__)
 def test_every_key_is_read(cls, reads):
     assert not unread(cls, values_of(cls), reads)
 
