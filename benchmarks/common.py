@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from benchmarks import table, timing, worker
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 
 FLAGS = flags.FLAGS
 
@@ -23,9 +23,15 @@ def define_flags(rounds: int = 9, seconds: float = 1.0) -> None:
 def check() -> None:
     """UserError if a flag has a value that makes no sense."""
     if FLAGS.rounds < 1:
-        raise UserError(f"--rounds={FLAGS.rounds}: expected at least 1")
+        raise UserError(
+            f"--rounds={FLAGS.rounds}: expected at least 1", code=ErrorCode.OUT_OF_RANGE, field="--rounds"
+        )
     if FLAGS.seconds <= 0:
-        raise UserError(f"--seconds={FLAGS.seconds:g}: expected more than 0")
+        raise UserError(
+            f"--seconds={FLAGS.seconds:g}: expected more than 0",
+            code=ErrorCode.OUT_OF_RANGE,
+            field="--seconds",
+        )
 
 
 def hold(case: str, entrants: Sequence[timing.Entrant]) -> list[table.Row]:

@@ -23,7 +23,7 @@ from benchmarks import machine, table
 from benchmarks.timing import Absent, Failed, spread
 from benchmarks.worker import Worker
 from imjax import cli
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 
 FLAGS = flags.FLAGS
 TURNS = 5
@@ -77,7 +77,11 @@ def define_flags() -> None:
 def main(_: list[str]) -> None:
     """Measure within the budget, write gpu.json after every case, print the table and the JSON line."""
     if not FLAGS.out:
-        raise UserError("--out is missing; name the folder that gpu.json may be written to")
+        raise UserError(
+            "--out is missing; name the folder that gpu.json may be written to",
+            code=ErrorCode.MISSING,
+            field="--out",
+        )
     record = Record(Path(FLAGS.out), time.monotonic() + 60 * FLAGS.minutes)
     if not record.limits:
         record.limits = limits(FLAGS.dtype, record)
@@ -185,7 +189,9 @@ def check_device(limits: dict[str, Any]) -> None:
     if limits.get("device") == "cpu" and os.environ.get("JAX_PLATFORMS") != "cpu":
         raise UserError(
             "JAX has found no accelerator, expected a GPU or TPU; install its build of JAX (README.md), or "
-            "say JAX_PLATFORMS=cpu to see how this command works"
+            "say JAX_PLATFORMS=cpu to see how this command works",
+            code=ErrorCode.UNAVAILABLE,
+            field="JAX_PLATFORMS",
         )
 
 

@@ -17,7 +17,7 @@ from absl import flags
 
 from benchmarks import machine, ours, table
 from imjax import cli
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 
 FLAGS = flags.FLAGS
 TOP = 40
@@ -39,7 +39,11 @@ def define_flags() -> None:
 def main(_: list[str]) -> None:
     """Profile, write profile.json, print the table."""
     if not FLAGS.out:
-        raise UserError("--out is missing; name the folder that profile.json may be written to")
+        raise UserError(
+            "--out is missing; name the folder that profile.json may be written to",
+            code=ErrorCode.MISSING,
+            field="--out",
+        )
     training = ours.Training(
         FLAGS.size, FLAGS.batch, FLAGS.members, alpha=FLAGS.alpha, dtype=FLAGS.dtype, strategy=FLAGS.strategy
     )

@@ -19,7 +19,7 @@ from benchmarks.ours import STRATEGIES
 from benchmarks.timing import Failed
 from benchmarks.worker import Worker
 from imjax import cli
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 
 FLAGS = flags.FLAGS
 CASES, QUICK = ("64x8", "128x16", "256x8"), ("32x4",)
@@ -74,7 +74,11 @@ def case(text: str) -> tuple[int, int]:
     """
     match = re.fullmatch(r"(\d+)x(\d+)", text)
     if not match or int(match[1]) % 16 or not int(match[1]) or not int(match[2]):
-        raise UserError(f"--cases={text}: expected side x batch, the side a multiple of 16, e.g. 64x8")
+        raise UserError(
+            f"--cases={text}: expected side x batch, the side a multiple of 16, e.g. 64x8",
+            code=ErrorCode.MALFORMED,
+            field="--cases",
+        )
     return int(match[1]), int(match[2])
 
 

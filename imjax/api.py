@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 from imjax.config.constraints import check
 from imjax.config.schema import Config, freeze
 from imjax.data.readers import registry
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 from imjax.inference.load_run import load_model
 from imjax.inference.trained_model import TrainedModel
 from imjax.methods.registry import GENERATIONAL_METHODS, JOINT_METHODS
@@ -164,7 +164,11 @@ def list_datasets() -> list[str]:
 def _plain_values(config: Any) -> dict[str, Any]:
     if not isinstance(config, ConfigDict):
         kind = type(config).__name__
-        raise UserError(f"config is a {kind}; expected what imjax.get_config gives, or a checked Config")
+        raise UserError(
+            f"config is a {kind}; expected what imjax.get_config gives, or a checked Config",
+            code=ErrorCode.WRONG_TYPE,
+            field="config",
+        )
     return config.to_dict()
 
 

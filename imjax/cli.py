@@ -13,6 +13,7 @@ import contextlib
 import dataclasses
 import difflib
 import importlib
+import os
 import re
 import sys
 import traceback
@@ -24,7 +25,7 @@ from absl import app, flags
 from ml_collections import config_flags
 
 from imjax.config import keys, named, protocols
-from imjax.errors import PartialFailure, Stopped, TrainingError, UserError
+from imjax.errors import ErrorCode, PartialFailure, Stopped, TrainingError, UserError
 
 # `--config`, declared here for several commands, is listed by --help of the one that runs.
 flags.disclaim_key_flags()
@@ -106,11 +107,19 @@ def usage() -> str:
 def print_keys(arguments: list[str]) -> None:
     """`imjax keys [WORD]`: every key, or those with the word in their name or meaning."""
     if len(arguments) > 1 or (arguments and arguments[0].startswith("-")):
-        raise UserError("imjax keys: expected no flags and at most one word to look for")
+        raise UserError(
+            "imjax keys: expected no flags and at most one word to look for",
+            code=ErrorCode.MALFORMED,
+            field="imjax keys",
+        )
     text = keys.describe(*arguments)
     if not text:
         word = arguments[0]
-        raise UserError(f"imjax keys: no key has {word!r} in its name or meaning{keys.suggest(word)}")
+        raise UserError(
+            f"imjax keys: no key has {word!r} in its name or meaning{keys.suggest(word)}",
+            code=ErrorCode.UNKNOWN,
+            field=word,
+        )
     print(text)
 
 
@@ -150,7 +159,9 @@ class _ConfigParser(flags.ArgumentParser):
                 if close
                 else "expected a file, or a name as of configs/"
             )
-            raise UserError(f"--config={argument}: no such file; {hint}")
+            raise UserError(
+                f"--config={argument}: no such file; {hint}", code=ErrorCode.MISSING, field="--config"
+            )
         return self._files.parse(argument)
 
     def flag_type(self) -> str:
@@ -190,6 +201,10 @@ def guarded(main: Callable[[list[str]], None], arguments: list[str], positional:
         return _complain(error, 2)
     except (TrainingError, PartialFailure) as error:
         return _complain(error, 1)
+    except BrokenPipeError:
+        # The reader of the output, `head` say, has what it wants. What is left would fail again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         return _complain("stopped; give the same command again to go on", 130)
     except Exception as error:
@@ -207,11 +222,11 @@ def _parse(argv: list[str]) -> list[str]:
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
         if "--debug" in argv:
             raise
-        sys.exit(_complain(flag_error(error, argv) + "; see --help", 2))
+        sys.exit(_complain(f"{flag_error(error, argv)}; see --help", 2))
 
 
-def flag_error(error: Exception, argv: list[str]) -> str:
-    """The one line of an error of the flags that says what is wrong.
+def flag_error(error: Exception, argv: list[str]) -> UserError:
+    """An error of the flags as the one line of it that says what is wrong.
 
     Args:
         error: what absl or ml_collections raised.
@@ -223,14 +238,19 @@ def flag_error(error: Exception, argv: list[str]) -> str:
             with contextlib.suppress(KeyError):
                 keys.find(match[1])
                 continue
-            return f"config key {match[1]!r} is unknown{keys.suggest(match[1])}"
+            message = f"config key {match[1]!r} is unknown{keys.suggest(match[1])}"
+            return UserError(message, code=ErrorCode.UNKNOWN, field=match[1])
     lines = [
         line.strip() for line in str(error.args[0] if error.args else error).splitlines() if line.strip()
     ]
     if any(line.startswith("Traceback") for line in lines):
         # A configuration file raised: ml_collections hands its whole traceback over as text.
-        return f"{lines[0].split(': ')[0]}: {lines[-1].split(': ', 1)[-1]}"
-    return lines[0] if lines else type(error).__name__
+        message = f"{lines[0].split(': ')[0]}: {lines[-1].split(': ', 1)[-1]}"
+    else:
+        message = lines[0] if lines else type(error).__name__
+    named = re.search(r"--(config\.)?([\w.]+)", message)
+    field = named[0].removeprefix("--config.") if named else ""
+    return UserError(message, code=ErrorCode.MALFORMED, field=field)
 
 
 def _complain(message: object, code: int) -> int:

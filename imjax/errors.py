@@ -1,11 +1,67 @@
 """Errors whose message tells the user what to do."""
 
+from __future__ import annotations
+
+import enum
+import functools
+import os
+from typing import Any
+
+
+class ErrorCode(enum.StrEnum):
+    """What is wrong, in a word that stays when messages are reworded: for callers and tests."""
+
+    MISSING = "missing"
+    """A key, flag, file, folder or one half of a pair is not there."""
+    UNKNOWN = "unknown"
+    """A name that does not exist: of a key, dataset, method, preset, stage or sweep."""
+    WRONG_TYPE = "wrong_type"
+    """Another type than expected; of an array also another shape."""
+    OUT_OF_RANGE = "out_of_range"
+    """Of the right type, but none of the values that are allowed; a word of a choice or a class too."""
+    MALFORMED = "malformed"
+    """Text that is not of the form that it must have."""
+    CONFLICT = "conflict"
+    """Fine alone, but not beside something else that is given or there."""
+    TOO_FEW = "too_few"
+    """Less data than the task needs."""
+    UNSUPPORTED = "unsupported"
+    """Makes sense, but imjax or the chosen method does not do it."""
+    UNREADABLE = "unreadable"
+    """A file that cannot be opened or decoded."""
+    UNWRITABLE = "unwritable"
+    """A file or folder that cannot be written."""
+    DAMAGED = "damaged"
+    """A file that is cut off, or not as imjax wrote it."""
+    CHANGED = "changed"
+    """Data that changed while they were used."""
+    IN_USE = "in_use"
+    """Another run works in the folder."""
+    UNAVAILABLE = "unavailable"
+    """A program, machine or device that cannot be reached."""
+
 
 class UserError(Exception):
     """Wrong input: the commands print its message without a traceback and exit with code 2.
 
     The message names the file or key, the value, what was expected and what to do.
     """
+
+    def __init__(self, message: str, *, code: ErrorCode, field: str | os.PathLike[str] = "") -> None:
+        """
+        Args:
+            message: for people; may be reworded from version to version.
+            code: what is wrong.
+            field: what it is about: a configuration key (`data.height`), a flag (`--workdir`), an argument
+                of a function (`scale`) or a file, as given; empty where nothing can be named.
+        """
+        super().__init__(message)
+        self.code = code
+        self.field = os.fspath(field)
+
+    def __reduce__(self) -> Any:
+        # Exceptions are pickled by their positional arguments alone, and would not come back from a worker.
+        return functools.partial(type(self), code=self.code, field=self.field), self.args
 
 
 class TrainingError(Exception):

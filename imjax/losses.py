@@ -17,6 +17,8 @@ Loss = Float32[Array, ""]
 
 DICE_SMOOTH = 1e-5
 """Added to numerator and denominator of the Dice ratio: a class that neither map has gets the ratio 1."""
+LINEAR_DICE_SMOOTH = 1e-7
+"""The same of simEps's Dice, whose denominators have no squares."""
 
 
 def _mean_where(values: Array, counted: Array) -> Array:
@@ -63,12 +65,15 @@ def soft_dice(
     labels: UInt8[Array, "*px"],
     weights: Float[Array, "*px"] | None = None,
     void: int = 255,
+    *,
+    squared: bool = True,
 ) -> Loss:
     """1 − mean over the c classes of (2 Σ w·p·y + s)/(Σ w·p² + Σ w·y² + s); p softmax, y one-hot labels.
 
     The sums run over the whole batch, without its void pixels; s is `DICE_SMOOTH`, w 1 without `weights`.
     Squared denominators as in V-Net (Milletari et al. 2016, arXiv 1606.04797) and in SSL4MIS; every class
-    counts, background included.
+    counts, background included. With `squared=False` they are Σ w·p + Σ w·y and s is `LINEAR_DICE_SMOOTH`, as
+    in simEps (IEEE TII 2022, methods.md 2.1).
     """
     true = _one_hot(labels, logits.shape[-1]).astype(jnp.float32)
     p = jax.nn.softmax(logits.astype(jnp.float32), axis=-1)
@@ -76,8 +81,9 @@ def soft_dice(
     w = (w if weights is None else w * weights)[..., None]
     pixels = tuple(range(labels.ndim))
     intersection = (w * p * true).sum(pixels)
-    sizes = (w * (p * p + true)).sum(pixels)
-    return 1 - jnp.mean((2 * intersection + DICE_SMOOTH) / (sizes + DICE_SMOOTH))
+    sizes = (w * ((p * p if squared else p) + true)).sum(pixels)
+    smooth = DICE_SMOOTH if squared else LINEAR_DICE_SMOOTH
+    return 1 - jnp.mean((2 * intersection + smooth) / (sizes + smooth))
 
 
 def ce_dice_loss(
@@ -85,9 +91,12 @@ def ce_dice_loss(
     labels: UInt8[Array, "*px"],
     weights: Float[Array, "*px"] | None = None,
     void: int = 255,
+    *,
+    squared: bool = True,
 ) -> Loss:
     """½ (`cross_entropy` + `soft_dice`), both with the weights: the supervised loss of joint training."""
-    return (cross_entropy(logits, labels, void, weights) + soft_dice(logits, labels, weights, void)) / 2
+    dice = soft_dice(logits, labels, weights, void, squared=squared)
+    return (cross_entropy(logits, labels, void, weights) + dice) / 2
 
 
 def mse_sigmoid(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from absl import flags
 
@@ -18,7 +19,10 @@ from imjax import cli, log
 from imjax.config import keys
 from imjax.config.constraints import check
 from imjax.config.schema import Config, freeze
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
+
+if TYPE_CHECKING:
+    from imjax.data.splits import ImageCounts
 
 FLAGS = flags.FLAGS
 
@@ -44,17 +48,44 @@ def main(_: list[str]) -> None:
         print(keys.describe())
         return
     if FLAGS.config is None:
-        raise UserError("--config is missing; try --config=demo --workdir=runs/demo")
+        raise UserError(
+            "--config is missing; try --config=demo --workdir=runs/demo",
+            code=ErrorCode.MISSING,
+            field="--config",
+        )
     config = check(freeze(FLAGS.config.to_dict()))
     from imjax.pipeline import plan
 
     stages = plan.make_plan(config)
     if FLAGS.plan:
-        print(plan.describe(stages))
+        counts, where = _count_images(config)
+        print(plan.describe(stages, counts))
+        print(where)
         return
     if FLAGS.workdir is None:
-        raise UserError("--workdir is missing; name the folder that the run may write to")
+        raise UserError(
+            "--workdir is missing; name the folder that the run may write to",
+            code=ErrorCode.MISSING,
+            field="--workdir",
+        )
     run(config, stages, Path(FLAGS.workdir), [Path(folder) for folder in FLAGS.reuse], FLAGS.pod)
+
+
+def _count_images(config: Config) -> tuple[ImageCounts | None, str]:
+    """Training images of the dataset and a line that says where the numbers are from."""
+    from imjax.data import pack
+    from imjax.data.readers import registry
+
+    counts: ImageCounts | None
+    try:
+        counts = pack.count_training_images(config.data)
+        source = f"data in {config.data.dir}" if config.data.dir else "data made on the spot"
+    except UserError:
+        counts = registry.published_image_counts(config.data)
+        source = f"the complete dataset; no data was found in {config.data.dir}"
+    if counts is None:
+        return None, f"\nNo data was found in {config.data.dir}."
+    return counts, f"\n{counts.labeled} labeled and {counts.unlabeled} unlabeled images ({source})."
 
 
 def run(config: Config, stages: tuple, workdir: Path, reuse: Sequence[Path] = (), pod: bool = False) -> None:

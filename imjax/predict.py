@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from imjax import cli, log
-from imjax.errors import PartialFailure, UserError
+from imjax.errors import ErrorCode, PartialFailure, UserError
 from imjax.log import logger
 
 if TYPE_CHECKING:
@@ -90,17 +90,39 @@ def _needs(model: TrainedModel) -> str:
 
 def _check() -> None:
     if FLAGS.workdir is None:
-        raise UserError("--workdir is missing, expected the folder of a run, e.g. --workdir=runs/demo")
+        raise UserError(
+            "--workdir is missing, expected the folder of a run, e.g. --workdir=runs/demo",
+            code=ErrorCode.MISSING,
+            field="--workdir",
+        )
     if FLAGS.images is None and FLAGS.export is None:
-        raise UserError("--images is missing, expected a folder with images, e.g. --images=new_images")
+        raise UserError(
+            "--images is missing, expected a folder with images, e.g. --images=new_images",
+            code=ErrorCode.MISSING,
+            field="--images",
+        )
     if FLAGS.images is not None and FLAGS.out is None:
-        raise UserError("--out is missing, expected the folder to write to, e.g. --out=predicted")
+        raise UserError(
+            "--out is missing, expected the folder to write to, e.g. --out=predicted",
+            code=ErrorCode.MISSING,
+            field="--out",
+        )
     if not 0 <= FLAGS.overlap < 1:
-        raise UserError(f"--overlap={FLAGS.overlap}: expected 0 or more, less than 1")
+        raise UserError(
+            f"--overlap={FLAGS.overlap}: expected 0 or more, less than 1",
+            code=ErrorCode.OUT_OF_RANGE,
+            field="--overlap",
+        )
     if FLAGS.batch is not None and FLAGS.batch < 1:
-        raise UserError(f"--batch={FLAGS.batch}: expected 1 or more")
+        raise UserError(
+            f"--batch={FLAGS.batch}: expected 1 or more", code=ErrorCode.OUT_OF_RANGE, field="--batch"
+        )
     if FLAGS.scale <= 0:
-        raise UserError(f"--scale={FLAGS.scale}: expected a factor above 0, such as 0.5")
+        raise UserError(
+            f"--scale={FLAGS.scale}: expected a factor above 0, such as 0.5",
+            code=ErrorCode.OUT_OF_RANGE,
+            field="--scale",
+        )
 
 
 def _files() -> list[Path]:
@@ -120,7 +142,11 @@ def _make_tiler(model: TrainedModel) -> Tiler:
     height, width = model.size
     tile = model.inputs.is_grid if FLAGS.tile is None else FLAGS.tile
     if not tile and FLAGS.scale != 1:
-        raise UserError(f"--scale={FLAGS.scale} is for tiles; add --tile, or leave it out")
+        raise UserError(
+            f"--scale={FLAGS.scale} is for tiles; add --tile, or leave it out",
+            code=ErrorCode.CONFLICT,
+            field="--scale",
+        )
     if tile:
         logger.info("tiles of %dx%d (w x h) pixels at scale %g", width, height, FLAGS.scale)
     elif model.inputs.resize_mode == "pad":

@@ -30,7 +30,7 @@ from imjax.data.folder import check
 from imjax.data.readers import registry
 from imjax.data.readers.base import Sample
 from imjax.data.synthetic import writers
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 from imjax.log import track
 
 FLAGS = flags.FLAGS
@@ -80,7 +80,11 @@ def main(arguments: list[str]) -> None:
     del arguments
     log.show()
     if FLAGS.dataset is None:
-        raise UserError(f"--dataset is missing, expected one of {', '.join(registry.names())}")
+        raise UserError(
+            f"--dataset is missing, expected one of {', '.join(registry.names())}",
+            code=ErrorCode.MISSING,
+            field="--dataset",
+        )
     if FLAGS.write_synthetic:
         writers.write_synthetic(FLAGS.dataset, Path(FLAGS.write_synthetic), FIXTURE_COUNTS)
         print(f"synthetic data in the layout of {FLAGS.dataset}: {FLAGS.write_synthetic}")
@@ -97,11 +101,16 @@ def main(arguments: list[str]) -> None:
 
 def _check(data: Data) -> None:
     if data.dataset != "folder":
-        raise UserError(f"--check with --dataset={data.dataset}, expected folder; packing checks others")
+        raise UserError(
+            f"--check with --dataset={data.dataset}, expected folder; packing checks others",
+            code=ErrorCode.UNSUPPORTED,
+            field="--check",
+        )
     text, problems = check.check_folder(data, Path(FLAGS.sheet), progress=_show)
     print(text)
     if problems:
-        raise UserError(f"{data.dir}: {len(problems)} problems, listed above; fix them and check again")
+        message = f"{data.dir}: {len(problems)} problems, listed above; fix them and check again"
+        raise UserError(message, code=problems[0].code, field=data.dir)
 
 
 def _show(samples: list[Sample], what: str) -> Iterator[Sample]:
@@ -128,7 +137,11 @@ def summary(packed: pack.PackedDataset) -> str:
 def _data_from_flags() -> Data:
     spec = registry.spec(FLAGS.dataset)
     if FLAGS.raw is None and FLAGS.dataset != "synthetic":
-        raise UserError("--raw is missing, expected the folder with the original download")
+        raise UserError(
+            "--raw is missing, expected the folder with the original download",
+            code=ErrorCode.MISSING,
+            field="--raw",
+        )
     defaults = registry.DEFAULTS[FLAGS.dataset]
     box = (defaults.get("depth", 0), *defaults["size"])
     depth, height, width = _box(FLAGS.size, spec.dims) if FLAGS.size else box
@@ -160,7 +173,9 @@ def _box(fields: list[str], dims: int) -> tuple[int, int, int]:
     """Depth (0: images), height and width."""
     if len(fields) != dims or not all(field.strip().isdigit() for field in fields):
         wanted = "HEIGHT,WIDTH such as 256,256" if dims == 2 else "DEPTH,HEIGHT,WIDTH such as 96,208,176"
-        raise UserError(f"--size={','.join(fields)}, expected {wanted}")
+        raise UserError(
+            f"--size={','.join(fields)}, expected {wanted}", code=ErrorCode.MALFORMED, field="--size"
+        )
     depth, height, width = (int(field) for field in (fields if dims == 3 else ["0", *fields]))
     return depth, height, width
 

@@ -16,7 +16,7 @@ from imjax import cli
 from imjax.config.constraints import check
 from imjax.config.schema import Config, freeze
 from imjax.config.sweeps import KEYS, SWEEPS
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 from imjax.pipeline.plan import make_plan
 
 
@@ -54,7 +54,11 @@ def make_points(
         points += [_make_point(config, values, fixed, root) for config in configs]
     names = [point.name for point in points]
     if twice := {name for name in names if names.count(name) > 1}:
-        raise UserError(f"--config, --sweep: {min(twice)} would run twice; name each configuration once")
+        raise UserError(
+            f"--config, --sweep: {min(twice)} would run twice; name each configuration once",
+            code=ErrorCode.CONFLICT,
+            field="--config",
+        )
     return points
 
 
@@ -69,12 +73,18 @@ def _parse_axis(text: str) -> list[Value]:
         # Commas inside brackets belong to a tuple.
         parts = [part.strip() for part in re.split(r",(?![^(]*\))", values)]
         if not all(parts):
-            raise UserError(f"--sweep={text}: a value is empty; expected e.g. --sweep=seed:0,1,2")
+            raise UserError(
+                f"--sweep={text}: a value is empty; expected e.g. --sweep=seed:0,1,2",
+                code=ErrorCode.MALFORMED,
+                field="--sweep",
+            )
         return [(f"{name}={part}", {key: part}) for part in parts]
     if name not in SWEEPS:
         close = difflib.get_close_matches(name, SWEEPS, n=3, cutoff=0.4) or list(SWEEPS)
         raise UserError(
-            f"--sweep={text}: no such sweep; did you mean {' or '.join(close)}, or key:value,value?"
+            f"--sweep={text}: no such sweep; did you mean {' or '.join(close)}, or key:value,value?",
+            code=ErrorCode.UNKNOWN,
+            field="--sweep",
         )
     return [(f"{name}={label}", keys) for label, keys in SWEEPS[name].items()]
 
@@ -82,7 +92,11 @@ def _parse_axis(text: str) -> list[Value]:
 def _parse_setting(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals:
-        raise UserError(f"--set={text}: expected key=value, e.g. --set=data.dir=CamVid")
+        raise UserError(
+            f"--set={text}: expected key=value, e.g. --set=data.dir=CamVid",
+            code=ErrorCode.MALFORMED,
+            field="--set",
+        )
     return KEYS.get(key, key), value
 
 
@@ -107,6 +121,7 @@ def _parse_config(arguments: Sequence[str], name: str) -> Config:
         make_plan(config)
         return config
     except UserError as error:
-        raise UserError(f"{name}: {error}") from error
+        raise UserError(f"{name}: {error}", code=error.code, field=error.field) from error
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
-        raise UserError(f"{name}: {cli.flag_error(error, argv)}") from error
+        problem = cli.flag_error(error, argv)
+        raise UserError(f"{name}: {problem}", code=problem.code, field=problem.field) from error

@@ -25,7 +25,7 @@ from imjax.data import pack
 from imjax.data.readers import registry
 from imjax.data.spec import DatasetSpec
 from imjax.data.synthetic import writers
-from imjax.errors import TrainingError, UserError
+from imjax.errors import ErrorCode, TrainingError, UserError
 from imjax.methods import validate
 from imjax.report.load import read_run
 from imjax.training import evaluate
@@ -79,7 +79,11 @@ def select_part(paths: Sequence[Path], text: str) -> list[Path]:
     """
     match = re.fullmatch(r"(\d+)/(\d+)", text)
     if not match or not 1 <= int(match[1]) <= int(match[2]):
-        raise UserError(f"--part={text}: expected k/n with k from 1 to n, e.g. 2/10")
+        raise UserError(
+            f"--part={text}: expected k/n with k from 1 to n, e.g. 2/10",
+            code=ErrorCode.MALFORMED,
+            field="--part",
+        )
     k, n = int(match[1]), int(match[2])
     return list(paths[len(paths) * (k - 1) // n : len(paths) * k // n])
 

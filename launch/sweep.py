@@ -23,7 +23,7 @@ from absl import flags
 
 from imjax import cli
 from imjax.config import protocols
-from imjax.errors import TrainingError, UserError
+from imjax.errors import ErrorCode, TrainingError, UserError
 from launch import run_status
 from launch.executors import local
 from launch.grid import SweepRun, make_points
@@ -59,7 +59,11 @@ def main(arguments: list[str]) -> None:
     """Run every point that is not finished; UserError for what the caller can fix."""
     configs = [path for text in (*FLAGS.config, *arguments) for path in _expand_pattern(text)]
     if not configs:
-        raise UserError("--config is missing; try --config=demo:tiny --sweep=seed --dry_run")
+        raise UserError(
+            "--config is missing; try --config=demo:tiny --sweep=seed --dry_run",
+            code=ErrorCode.MISSING,
+            field="--config",
+        )
     points = make_points(configs, FLAGS.sweep, FLAGS.set, Path(FLAGS.root))
     if FLAGS.dry_run:
         print(
@@ -83,11 +87,17 @@ def _execute(points: Sequence[SweepRun]) -> list[SweepRun]:
     """Run the points; returns those that failed."""
     if FLAGS.executor == "local":
         if FLAGS.slurm:
-            raise UserError(f"--slurm={FLAGS.slurm[0]}: only with --executor=slurm")
+            raise UserError(
+                f"--slurm={FLAGS.slurm[0]}: only with --executor=slurm",
+                code=ErrorCode.CONFLICT,
+                field="--slurm",
+            )
         return local.run_sweep(points, FLAGS.jobs)
     if FLAGS.jobs:
         raise UserError(
-            f"--jobs={FLAGS.jobs}: only on this machine; try --slurm=array_parallelism={FLAGS.jobs}"
+            f"--jobs={FLAGS.jobs}: only on this machine; try --slurm=array_parallelism={FLAGS.jobs}",
+            code=ErrorCode.CONFLICT,
+            field="--jobs",
         )
     from launch.executors import slurm
 
@@ -104,7 +114,11 @@ def _expand_pattern(text: str) -> list[str]:
     else:
         paths = sorted(glob.glob(pattern))
     if not paths:
-        raise UserError(f"--config={text}: no configuration matches this pattern")
+        raise UserError(
+            f"--config={text}: no configuration matches this pattern",
+            code=ErrorCode.UNKNOWN,
+            field="--config",
+        )
     return [path + colon + preset for path in paths]
 
 

@@ -6,11 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from user_errors import raises_user_error
 
 import imjax
 from configs import demo as demo_file
 from imjax.config.schema import freeze
-from imjax.errors import UserError
+from imjax.errors import ErrorCode
 
 ROOT = Path(__file__).parents[1]
 
@@ -125,6 +126,6 @@ def test_configurations_that_cannot_work(tmp_path):
     config = demo_file.get_config("tiny")
     config.train.epochs = 0
     for wrong in (config, freeze(config.to_dict())):
-        with pytest.raises(UserError, match="'train.epochs' is 0; expected at least 1"):
+        with raises_user_error(ErrorCode.OUT_OF_RANGE, "train.epochs"):
             imjax.train(wrong, tmp_path)
     assert not list(tmp_path.iterdir())

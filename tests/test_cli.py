@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 from absl import flags
+from user_errors import raises_user_error
 
 from imjax import cli
 from imjax.config import keys
-from imjax.errors import UserError
+from imjax.errors import ErrorCode
 
 ROOT = Path(__file__).parents[1]
 
@@ -43,16 +44,17 @@ def test_a_name_and_a_file_are_the_same_configuration():
 
 
 @pytest.mark.parametrize(
-    ("word", "message"),
+    ("word", "code", "field", "offered"),
     [
-        ("suim_aim_ppp", "did you mean aim_pp"),
-        ("configs/demoo.py", "no such file; did you mean demo"),
-        ("demo:huge", "there are: tiny"),
+        ("suim_aim_ppp", ErrorCode.UNKNOWN, "method", "aim_pp"),
+        ("configs/demoo.py", ErrorCode.MISSING, "--config", "demo"),
+        ("demo:huge", ErrorCode.UNKNOWN, "preset", "tiny"),
     ],
 )
-def test_slips_in_the_configuration(word, message):
-    with pytest.raises(UserError, match=message):
+def test_slips_in_the_configuration(word, code, field, offered):
+    with raises_user_error(code, field) as info:
         parsed(f"--config={word}")
+    assert str(info.value).rstrip("?").endswith(f" {offered}")
 
 
 def test_runs_are_planned_outside_of_the_checkout(imjax):
@@ -110,3 +112,12 @@ def test_every_key_has_a_meaning_and_is_listed(key):
 )
 def test_the_closest_keys_of_all_groups(typo, right):
     assert right in keys.suggest(typo)
+
+
+def test_a_reader_that_stops_reading_is_no_error():
+    """`imjax keys | head -1`."""
+    command = [sys.executable, "-m", "imjax.cli", "keys"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as process:
+        assert process.stdout.readline()
+        process.stdout.close()
+        assert (process.wait(60), process.stderr.read()) == (0, b"")

@@ -174,7 +174,7 @@ def test_wrong_commands_fail_the_check(module, words, error, monkeypatch):
 
 def test_tables_of_a_folder(tmp_path):
     classes, splits = of("own_data.md", "csv")
-    complaints: list[str] = []
+    complaints: list[UserError] = []
     (tmp_path / "classes.csv").write_text(classes.text)
     (tmp_path / "splits.csv").write_text(splits.text)
     table = tables.read_classes(tmp_path / "classes.csv", complaints.append)

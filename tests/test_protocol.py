@@ -130,8 +130,8 @@ WATCHED = {
 PREPARED = {
     "isic2018": (0, 0.0, 0.1, None, "bilinear", "bilinear"),
     "hela": (0, 0.6, 0.1, None, "nearest", "area"),
-    "suim": (2, 0.0, 0.1, 0.1, "nearest", "area"),
-    "cityscapes": (0, 0.0, 0.1, None, "nearest", "area"),
+    "suim": (2, 0.0, 0.1, 0.1, "corner", "bilinear"),
+    "cityscapes": (0, 0.0, 0.1, None, "corner", "bilinear"),
 }
 
 

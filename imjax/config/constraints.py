@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from imjax.config.schema import LEVELS, Augment, Config
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 
 Rule = tuple[str, Callable[[Any], bool], str]
 """Key, whether its value will do, and what is expected."""
@@ -21,10 +20,15 @@ def check(config: Config) -> Config:
     Raises:
         UserError: names the key, its value and what was expected.
     """
-    for name, valid, expected in itertools.chain(_single_rules(config), _joint_rules(config)):
-        value = functools.reduce(getattr, name.split("."), config)
-        if not valid(value):
-            raise UserError(f"config key {name!r} is {value!r}; expected {expected}")
+    for code, rules in (
+        (ErrorCode.OUT_OF_RANGE, _single_rules(config)),
+        (ErrorCode.CONFLICT, _joint_rules(config)),
+    ):
+        for name, valid, expected in rules:
+            value = functools.reduce(getattr, name.split("."), config)
+            if not valid(value):
+                message = f"config key {name!r} is {value!r}; expected {expected}"
+                raise UserError(message, code=code, field=name)
     return config
 
 
@@ -47,6 +51,8 @@ def _joint_rules(config: Config) -> Iterator[Rule]:
     crops = config.data.random_crops
     expected = f"0 beside data.random_crops = {crops}: crops are of one kind"
     yield "data.tile_overlap", lambda v: not (v and crops), expected
+    overlap, expected = config.data.tile_overlap, "False beside data.tile_overlap = 0: there is no grid"
+    yield "data.by_crop", lambda v: not v or overlap > 0, expected
     yield from _volume_rules(config)
     cropped = bool(crops or config.data.tile_overlap)
     expected = "resize or crop beside data.random_crops, data.tile_overlap"

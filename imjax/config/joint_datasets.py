@@ -12,6 +12,9 @@ def jointly(method: str, dataset: str, pixel_weighting: str = "none", **data: An
     """The medical benchmark's net and optimizer; three systems that start differently, side by side."""
     config = common()
     config.method, config.joint.pixel_weighting = method, pixel_weighting
+    if pixel_weighting == "metassl":
+        # As in its released Mean Teacher; other methods have no teacher.
+        config.joint.teacher_noise = 0.0
     config.num_nets = config.report_top_k = 3
     config.generations = 0
     config.data.update(dataset=dataset, dir=f"data/{dataset}", **data)

@@ -2,7 +2,7 @@
 
 from ml_collections import ConfigDict
 
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 
 
 def apply(config: ConfigDict, preset: str, presets: dict) -> ConfigDict:
@@ -18,7 +18,11 @@ def apply(config: ConfigDict, preset: str, presets: dict) -> ConfigDict:
     """
     if preset:
         if preset not in presets:
-            raise UserError(f"preset {preset!r} is unknown; there are: {', '.join(presets)}")
+            raise UserError(
+                f"preset {preset!r} is unknown; there are: {', '.join(presets)}",
+                code=ErrorCode.UNKNOWN,
+                field="preset",
+            )
         presets[preset](config)
     return config
 
@@ -44,7 +48,6 @@ def street(config: ConfigDict) -> None:
     config.consistency.update(
         blur=(0, 0, 1), noise=(3, 9, 15), contrast=(0.05, 0.2, 0.4), brightness=(3.0, 9.0, 15.0)
     )
-    config.ensemble.update(blur=0, noise=9, contrast=0.2, brightness=9.0)
 
 
 def of_study(height: int, width: int, net_width: float) -> dict:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from ml_collections import ConfigDict
 
 from imjax.config import datasets, joint_datasets, own_data
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 
 STUDY = (
     "fdt",
@@ -97,12 +97,20 @@ def get_config(dataset: str, method: str, preset: str | None = None) -> ConfigDi
         UserError: a dataset, method or preset that is unknown, with the names closest to it.
     """
     if dataset not in PROTOCOLS:
-        raise UserError(f"dataset {dataset!r} is unknown{_closest(dataset, PROTOCOLS)}")
+        raise UserError(
+            f"dataset {dataset!r} is unknown{_closest(dataset, PROTOCOLS)}",
+            code=ErrorCode.UNKNOWN,
+            field="dataset",
+        )
     for protocol in PROTOCOLS[dataset]:
         if method in protocol.methods:
             return protocol.make(method, preset)
     known = [name for protocol in PROTOCOLS[dataset] for name in protocol.methods]
-    raise UserError(f"method {method!r} has no configuration for {dataset}{_closest(method, known)}")
+    raise UserError(
+        f"method {method!r} has no configuration for {dataset}{_closest(method, known)}",
+        code=ErrorCode.UNKNOWN,
+        field="method",
+    )
 
 
 def get_named_config(name: str, preset: str | None = None) -> ConfigDict:
@@ -115,7 +123,11 @@ def get_named_config(name: str, preset: str | None = None) -> ConfigDict:
     for dataset in PROTOCOLS:
         if full.startswith(dataset + "_"):
             return get_config(dataset, full.removeprefix(dataset + "_"), preset)
-    raise UserError(f"configuration {name!r} is unknown{_closest(name, list_names())}")
+    raise UserError(
+        f"configuration {name!r} is unknown{_closest(name, list_names())}",
+        code=ErrorCode.UNKNOWN,
+        field="--config",
+    )
 
 
 def list_names() -> list[str]:

@@ -19,13 +19,14 @@ from imjax.config.key import (
     Constraint,
     at_least,
     below,
+    between,
     group,
     key,
     more_than,
     one_of,
     some_of,
 )
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 
 KERNELS = (0, 3, 5)
 """Sizes that EvalNet's data may draw for erosion and dilation (methods.md 1.6)."""
@@ -41,6 +42,10 @@ LABEL_KINDS = ("auto", "binary", "multiclass", "multilabel")
 PLACES = frozenset({"data.dir", "data.cache", "nets_per_device", "max_device_dataset_mib", "on_nan"})
 """Keys that change where and how fast a run runs, and whether it comes to its end, not what it gives."""
 
+EMPTY_IOUS = ("dataset", "zero", "one")
+"""What `empty_iou` may be; `DatasetSpec.with_empty_iou` reads it."""
+BUDGETS = ("published", "equal")
+"""Rules for the number of steps (`training.budget`)."""
 SCHEDULES = ("constant", "poly", "plateau")
 """Of the learning rate."""
 SHARE = Constraint(lambda v: 0 < v < 1, "more than 0, less than 1")
@@ -105,6 +110,12 @@ class Data:
     split: str = key(
         "published",
         "Division into training, validation and test: `published`, or another of the dataset's (`scenes`).",
+    )
+    by_crop: bool = key(
+        False,
+        "With `overlap`: `label_fraction` is a share of the crops and not of the images, and the grid of "
+        "crops repeats its last ones, as published for HeLa; overlapping crops then lie on both sides. The "
+        "report says which rule a table has.",
     )
     split_seed: int = key(0, "Seed of the division and of random crops.")
     label_kind: str = key(
@@ -177,7 +188,14 @@ class Train:
 
     epochs: int = key(50, "Passes over the training set.", at_least(1))
     steps_per_epoch: int = key(
-        0, "Optimizer steps of an epoch; 0: the published rule, ⌊images / batch_size⌋."
+        0, "Optimizer steps of an epoch of every net; 0: as `budget` says.", at_least(0)
+    )
+    budget: str = key(
+        "published",
+        "Steps of an epoch where `steps_per_epoch` is 0: `published`, ⌊images / batch_size⌋ of the net's own "
+        "training set, so that methods with more images train longer; `equal`, of every net as many as the "
+        "longest-training method of the Inconsistency Masks paper takes (methods.md 1.13).",
+        one_of(BUDGETS),
     )
     batch_size: int = key(32, "Images of a step; of joint methods half of them are labeled.", at_least(1))
     optimizer: str = key("adamw", "`adamw`, `adam` or `sgd`.", one_of(("adamw", "adam", "sgd")))
@@ -193,10 +211,14 @@ class Train:
         "`adamw`: taken off the weights as it is at each step, not times the learning rate; `sgd`: of the "
         "squared weights; `adam` has none.",
     )
-    adam_epsilon: float = key(1e-7, "`adamw`, `adam`: added to the root of the second moment.")
+    adam_epsilon: float = key(
+        1e-7,
+        "Added to the root of the second moment: of `adamw` before the bias correction, as in the published "
+        "code's library, of `adam` after it.",
+    )
     patience: int = key(
         50,
-        "Epochs without a better training loss (of joint methods: on the labels) until `plateau` acts.",
+        "Epochs without a better validation loss (of joint methods: Dice) until `plateau` acts.",
         at_least(1),
     )
 
@@ -247,7 +269,12 @@ class Consistency(Augment):
     """Consistency loss, methods.md 1.2 and 1.7: strengths low, mid, high of the two views."""
 
     level: str = key("mid", "Strength of the views: `low`, `mid` or `high`.", one_of(LEVELS))
-    epochs: int = key(100, "Epochs, each over the labeled and the unlabeled batches.", at_least(1))
+    epochs: int = key(
+        100,
+        "Epochs, each over the labeled and the unlabeled batches; with `train.budget=equal` there are those "
+        "of `train` instead.",
+        at_least(1),
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -292,6 +319,12 @@ class EvalNet:
     min_score: float = key(0.43, "MIN of the copy counts: pairs up to this score get one copy.")
     max_score: float = key(0.51, "MAX: pairs above it get five.")
     keep_threshold: float = key(0.51, "Method `evalnet` keeps masks from this score on.")
+    least_share: float = key(
+        1 / 3,
+        "Method `evalnet`, whose training sets are small at first: its epochs have at least this share of "
+        "the full training set's steps; 0: no floor, as published for ISIC 2018.",
+        between(0, 1),
+    )
     pairs: EvalNetData = group(EvalNetData(blur=1, noise=10, contrast=0.2, brightness=10.0))
     train: Train = group(Train(), "Training of EvalNets.")
 
@@ -351,6 +384,13 @@ class Config:
         "ranked last and in no ensemble. May be changed in a run's folder, to go on after a stop.",
         one_of(("stop", "drop")),
     )
+    empty_iou: str = key(
+        "dataset",
+        "IoU of an image (multilabel: channel) without an object in truth and prediction: `zero`, as the "
+        "Inconsistency Masks paper counts it, `one`, or `dataset`: zero on its sets (ISIC 2018, HeLa), one "
+        "elsewhere. The report says which rule a table has.",
+        one_of(EMPTY_IOUS),
+    )
     select_on_test: bool = key(
         False,
         "Rank candidates on test instead of val, as the published HeLa code does: for replication only.",
@@ -360,7 +400,7 @@ class Config:
     train: Train = group(Train())
     augment: Augment = group(GROWING)
     aldt: Aldt = group(Aldt(blur=3, noise=25, contrast=0.5, brightness=25.0))
-    ensemble: Ensemble = group(Ensemble(blur=2, noise=17, contrast=0.3, brightness=17.0))
+    ensemble: Ensemble = group(Ensemble(blur=1, noise=15, contrast=0.3, brightness=15.0))
     consistency: Consistency = group(LOW_MID_HIGH)
     mask: Mask = group(Mask())
     evalnet: EvalNet = group(EvalNet())
@@ -377,11 +417,17 @@ def freeze(values: Mapping[str, Any], cls: type = Config, path: str = "") -> Any
     hints = typing.get_type_hints(cls)
     for name in values:
         if name not in hints:
-            raise UserError(f"config key {path + name!r} is unknown{_suggest(path + name)}")
+            raise UserError(
+                f"config key {path + name!r} is unknown{_suggest(path + name)}",
+                code=ErrorCode.UNKNOWN,
+                field=path + name,
+            )
     for name in hints:
         if name not in values:
             raise UserError(
-                f"config key {path + name!r} is missing; `imjax keys {path + name}` says what it means"
+                f"config key {path + name!r} is missing; `imjax keys {path + name}` says what it means",
+                code=ErrorCode.MISSING,
+                field=path + name,
             )
     return cls(**{name: _convert(values[name], hint, path + name) for name, hint in hints.items()})
 
@@ -396,19 +442,33 @@ def _suggest(name: str) -> str:
 def _convert(value: Any, hint: Any, path: str) -> Any:
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         if not isinstance(value, Mapping):
-            raise UserError(f"config key {path!r} is {value!r}; expected a group of keys")
+            raise UserError(
+                f"config key {path!r} is {value!r}; expected a group of keys",
+                code=ErrorCode.WRONG_TYPE,
+                field=path,
+            )
         return freeze(value, hint, path + ".")
     if typing.get_origin(hint) is tuple:
         if not isinstance(value, tuple | list):
-            raise UserError(f"config key {path!r} is {value!r}; expected a tuple")
+            raise UserError(
+                f"config key {path!r} is {value!r}; expected a tuple", code=ErrorCode.WRONG_TYPE, field=path
+            )
         return tuple(_convert(v, typing.get_args(hint)[0], f"{path}[{i}]") for i, v in enumerate(value))
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         if not abs(value) < 1e300:
-            raise UserError(f"config key {path!r} is {value}; expected a finite number")
+            raise UserError(
+                f"config key {path!r} is {value}; expected a finite number",
+                code=ErrorCode.OUT_OF_RANGE,
+                field=path,
+            )
         return float(value)
     # bool is an int to Python, but `seed=True` is a mistake.
     if not isinstance(value, hint) or (hint is not bool and isinstance(value, bool)):
-        raise UserError(f"config key {path!r} is {value!r}; expected {hint.__name__}")
+        raise UserError(
+            f"config key {path!r} is {value!r}; expected {hint.__name__}",
+            code=ErrorCode.WRONG_TYPE,
+            field=path,
+        )
     return value
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 
 Stamps = Mapping[Path, tuple[int, int]]
 """Size in bytes and time of the last change in ns, by file."""
@@ -33,5 +33,7 @@ def check_unchanged(stamps: Stamps) -> None:
         if not same:
             raise UserError(
                 f"{path}: changed while the run used it; find out what writes there, delete the folder "
-                f"{path.parents[1]}, and give the same command again: finished stages are kept"
+                f"{path.parents[1]}, and give the same command again: finished stages are kept",
+                code=ErrorCode.CHANGED,
+                field=path,
             )

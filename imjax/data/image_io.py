@@ -17,7 +17,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from imjax.data import intensity
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 """Read whatever their case."""
@@ -45,20 +45,30 @@ def find_images(folder: Path) -> list[Path]:
             masks are named.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder, expected one with images ({', '.join(ENDINGS)})")
+        raise UserError(
+            f"{folder}: no such folder, expected one with images ({', '.join(ENDINGS)})",
+            code=ErrorCode.MISSING,
+            field=folder,
+        )
     entries = [path for path in folder.iterdir() if not path.name.startswith(".")]
     named = [path for path in entries if path.suffix.lower() in ENDINGS]
     files = sorted(path for path in named if path.is_file() or path.is_symlink() and not path.exists())
     if not files:
         held = f"{sum(path.is_dir() for path in entries)} sub-folders, which are not read, and "
         others = f"{sum(path.is_file() for path in entries)} other files"
-        raise UserError(f"{folder}: no image, but {held}{others}; expected {', '.join(ENDINGS)}")
+        raise UserError(
+            f"{folder}: no image, but {held}{others}; expected {', '.join(ENDINGS)}",
+            code=ErrorCode.MISSING,
+            field=folder,
+        )
     by_stem: dict[str, Path] = {}
     for path in files:
         first = by_stem.setdefault(path.stem, path)
         if first is not path:
             raise UserError(
-                f"{path}: has the stem of {first.name}, and masks are named after it; rename one of them"
+                f"{path}: has the stem of {first.name}, and masks are named after it; rename one of them",
+                code=ErrorCode.CONFLICT,
+                field=path,
             )
     return files
 
@@ -83,9 +93,15 @@ def read_with_channels(path: Path, channels: int) -> np.ndarray:
         return read_photo(path) if channels == 3 else read_gray_photo(path)[..., None]
     except cv2.error as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"{path}: no readable image ({reason}); convert or remove it") from error
+        raise UserError(
+            f"{path}: no readable image ({reason}); convert or remove it",
+            code=ErrorCode.UNREADABLE,
+            field=path,
+        ) from error
     except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+        raise UserError(
+            f"{path}: cannot be read: {error.strerror}", code=ErrorCode.UNREADABLE, field=path
+        ) from error
 
 
 def convert_array(pixels: object, channels: int) -> np.ndarray:
@@ -106,16 +122,25 @@ def convert_array(pixels: object, channels: int) -> np.ndarray:
     """
     if not isinstance(pixels, np.ndarray):
         kind = type(pixels).__name__
-        raise UserError(f"image is a {kind}; expected a numpy array (np.asarray) or the path of a file")
+        raise UserError(
+            f"image is a {kind}; expected a numpy array (np.asarray) or the path of a file",
+            code=ErrorCode.WRONG_TYPE,
+            field="image",
+        )
     if pixels.dtype != np.uint8:
         raise UserError(
             f"image has type {pixels.dtype}; expected uint8, 0 to 255: scale it first, values of 0 to 1 with "
-            "(255 * image).round().astype(np.uint8)"
+            "(255 * image).round().astype(np.uint8)",
+            code=ErrorCode.WRONG_TYPE,
+            field="image",
         )
     image = pixels[..., None] if pixels.ndim == 2 else pixels
     if image.ndim != 3 or image.shape[-1] not in (1, 3, 4) or not image.size:
         raise UserError(
-            f"image has shape {pixels.shape}; expected [h, w] or [h, w, c] with 1, 3 or 4 channels, not empty"
+            f"image has shape {pixels.shape}; expected [h, w] or [h, w, c] with 1, 3 or 4 channels, "
+            "not empty",
+            code=ErrorCode.WRONG_TYPE,
+            field="image",
         )
     image = np.ascontiguousarray(image[..., :3])
     if image.shape[-1] == channels:
@@ -172,10 +197,18 @@ def _colors(path: Path) -> np.ndarray:
     array = decode(path, cv2.IMREAD_UNCHANGED)
     pages = cv2.imcount(str(path)) if path.suffix.lower() in (".tif", ".tiff") else 1
     if pages > 1:
-        raise UserError(f"{path}: {pages} pages, expected one image per file; save each page as its own file")
+        raise UserError(
+            f"{path}: {pages} pages, expected one image per file; save each page as its own file",
+            code=ErrorCode.UNSUPPORTED,
+            field=path,
+        )
     channels = 1 if array.ndim == 2 else array.shape[2]
     if channels not in (1, 3, 4):
-        raise UserError(f"{path}: {channels} channels, expected gray, RGB or RGBA; convert the image")
+        raise UserError(
+            f"{path}: {channels} channels, expected gray, RGB or RGBA; convert the image",
+            code=ErrorCode.WRONG_TYPE,
+            field=path,
+        )
     # OpenCV's order is blue, green, red, alpha.
     colors = np.repeat(array[..., None], 3, -1) if channels == 1 else array[..., 2::-1]
     return np.ascontiguousarray(colors)
@@ -184,7 +217,11 @@ def _colors(path: Path) -> np.ndarray:
 def _eight_bits(array: np.ndarray, path: Path) -> np.ndarray:
     values = array.astype(np.float32)
     if not np.isfinite(values).all():
-        raise UserError(f"{path}: a value is nan or infinite, expected numbers; correct the image")
+        raise UserError(
+            f"{path}: a value is nan or infinite, expected numbers; correct the image",
+            code=ErrorCode.OUT_OF_RANGE,
+            field=path,
+        )
     return intensity.percentile_normalize(values)
 
 
@@ -196,7 +233,11 @@ def read_index(path: Path) -> np.ndarray:
     """
     mask = decode(path, cv2.IMREAD_UNCHANGED)
     if mask.ndim != 2 or mask.dtype != np.uint8:
-        raise UserError(f"{path}: {mask.dtype} array {mask.shape}, expected an 8-bit single-channel mask")
+        raise UserError(
+            f"{path}: {mask.dtype} array {mask.shape}, expected an 8-bit single-channel mask",
+            code=ErrorCode.WRONG_TYPE,
+            field=path,
+        )
     return mask
 
 
@@ -211,7 +252,9 @@ def read_binary(path: Path) -> np.ndarray:
     if unknown.size:
         raise UserError(
             f"{path}: value {unknown[0]} is no class; expected 0 (background) or 255 (foreground), "
-            "correct the mask or remove the pair"
+            "correct the mask or remove the pair",
+            code=ErrorCode.OUT_OF_RANGE,
+            field=path,
         )
     return mask // np.uint8(255)
 
@@ -224,7 +267,9 @@ def read_h5(path: Path) -> tuple[np.ndarray, np.ndarray]:
     except (OSError, KeyError) as error:
         why = " ".join(str(error).split())
         raise UserError(
-            f"{path}: {why}; expected an HDF5 file with arrays image and label, download or copy it again"
+            f"{path}: {why}; expected an HDF5 file with arrays image and label, download or copy it again",
+            code=ErrorCode.UNREADABLE,
+            field=path,
         ) from error
 
 
@@ -235,19 +280,31 @@ def decode(path: Path, flags: int) -> np.ndarray:
         UserError: missing, truncated, too large or no image.
     """
     if not path.is_file():
-        raise UserError(f"{path}: file not found; put it back or remove its entry")
+        raise UserError(
+            f"{path}: file not found; put it back or remove its entry", code=ErrorCode.MISSING, field=path
+        )
     data = path.read_bytes()
     if not _complete(data):
-        raise UserError(f"{path}: truncated after {len(data)} bytes; download or copy the file again")
+        raise UserError(
+            f"{path}: truncated after {len(data)} bytes; download or copy the file again",
+            code=ErrorCode.DAMAGED,
+            field=path,
+        )
     if why := describe_oversized(data):
-        raise UserError(f"{path}: {why}")
+        raise UserError(f"{path}: {why}", code=ErrorCode.OUT_OF_RANGE, field=path)
     try:
         array = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
     except cv2.error as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"{path}: no readable image ({reason}); replace the file") from error
+        raise UserError(
+            f"{path}: no readable image ({reason}); replace the file", code=ErrorCode.UNREADABLE, field=path
+        ) from error
     if array is None:
-        raise UserError(f"{path}: {len(data)} bytes that are no readable image; replace the file")
+        raise UserError(
+            f"{path}: {len(data)} bytes that are no readable image; replace the file",
+            code=ErrorCode.UNREADABLE,
+            field=path,
+        )
     return array
 
 

@@ -28,8 +28,15 @@ from imjax.data.readers import registry
 from imjax.data.readers.base import Reader, Sample
 from imjax.data.spec import DatasetSpec
 from imjax.data.split_writer import SplitWriter
-from imjax.data.splits import SPLITS, count_common_sources, count_leaked_test_images, split_samples
-from imjax.errors import UserError
+from imjax.data.splits import (
+    SPLITS,
+    ImageCounts,
+    StratifiedSampler,
+    count_common_sources,
+    count_leaked_test_images,
+    split_samples,
+)
+from imjax.errors import ErrorCode, UserError
 from imjax.log import logger, track
 
 FORMAT = 5
@@ -63,6 +70,11 @@ class PackedDataset:
     splits: dict[str, Split]
     stamps: fingerprint.Stamps = dataclasses.field(default_factory=dict)
     """Of the arrays' files, which are read as the run goes on."""
+
+    @property
+    def image_counts(self) -> ImageCounts:
+        """Images of the training splits."""
+        return ImageCounts(*(len(self.splits[name].images) for name in ("labeled", "unlabeled")))
 
 
 def default_cache() -> Path:
@@ -118,7 +130,9 @@ def prepare_dataset(data: Data, cache: Path, progress: Progress = show_progress)
     except OSError as error:
         raise UserError(
             f"{error.filename or cache}: {error.strerror or error}; expected a folder with room for "
-            f"{_bytes(data, reader, chosen) / 2**20:.0f} MiB, free some or name another cache folder"
+            f"{_bytes(data, reader, chosen) / 2**20:.0f} MiB, free some or name another cache folder",
+            code=ErrorCode.UNWRITABLE,
+            field=error.filename or cache,
         ) from error
     return target
 
@@ -148,28 +162,55 @@ def load_packed(root: Path, verify: bool = True) -> PackedDataset:
 
 
 def _check(data: Data, cache: Path) -> None:
-    if any(side < 16 or side % 16 for side in data.box):
-        raise UserError(f"size = {data.box}, expected sides that are multiples of 16")
+    for name, side in zip(("width", "height", "depth"), reversed(data.box), strict=False):
+        if side < 16 or side % 16:
+            raise UserError(
+                f"size = {data.box}, expected sides that are multiples of 16",
+                code=ErrorCode.OUT_OF_RANGE,
+                field=f"data.{name}",
+            )
     if data.random_crops < 0:
-        raise UserError(f"random_crops = {data.random_crops}, expected 0 (whole images) or more")
+        raise UserError(
+            f"random_crops = {data.random_crops}, expected 0 (whole images) or more",
+            code=ErrorCode.OUT_OF_RANGE,
+            field="data.random_crops",
+        )
     if not 0 <= data.tile_overlap < 1:
         raise UserError(
-            f"tile_overlap = {data.tile_overlap}, expected 0 (no grid of crops) or more, less than 1"
+            f"tile_overlap = {data.tile_overlap}, expected 0 (no grid of crops) or more, less than 1",
+            code=ErrorCode.OUT_OF_RANGE,
+            field="data.tile_overlap",
         )
     if data.random_crops and data.tile_overlap:
         raise UserError(
             f"random_crops = {data.random_crops} and tile_overlap = {data.tile_overlap}, expected one "
-            "of them to be 0"
+            "of them to be 0",
+            code=ErrorCode.CONFLICT,
+            field="data.tile_overlap",
         )
     if data.resize_mode not in RESIZE_MODES:
-        raise UserError(f"resize_mode = {data.resize_mode!r}, expected one of {', '.join(RESIZE_MODES)}")
+        raise UserError(
+            f"resize_mode = {data.resize_mode!r}, expected one of {', '.join(RESIZE_MODES)}",
+            code=ErrorCode.OUT_OF_RANGE,
+            field="data.resize_mode",
+        )
+    if data.by_crop and not data.tile_overlap:
+        raise UserError(
+            "by_crop = True without tile_overlap, expected a grid of overlapping crops, as of HeLa",
+            code=ErrorCode.CONFLICT,
+            field="data.by_crop",
+        )
     if data.resize_mode == "pad" and data.is_cropped:
         raise UserError(
-            "resize_mode = 'pad' beside random_crops or tile_overlap, expected resize or crop; change either"
+            "resize_mode = 'pad' beside random_crops or tile_overlap, expected resize or crop; change either",
+            code=ErrorCode.CONFLICT,
+            field="data.resize_mode",
         )
     if data.dir and cache.resolve().is_relative_to(Path(data.dir).resolve()):
         raise UserError(
-            f"{cache}: the cache folder lies inside the data {data.dir}, expected one outside of it"
+            f"{cache}: the cache folder lies inside the data {data.dir}, expected one outside of it",
+            code=ErrorCode.CONFLICT,
+            field=cache,
         )
 
 
@@ -207,7 +248,11 @@ def _check_same(data: Data, raw: Path, parts: dict[str, list[Sample]], digest: s
     except OSError:
         now = ""
     if now != digest:
-        raise UserError(f"{raw}: files changed while they were read; wait for what writes there, start again")
+        raise UserError(
+            f"{raw}: files changed while they were read; wait for what writes there, start again",
+            code=ErrorCode.CHANGED,
+            field=raw,
+        )
 
 
 def _write(
@@ -222,14 +267,18 @@ def _write(
         name: SplitWriter(folder / name, data, reader.spec, samples) for name, samples in chosen.items()
     }
     smaller = []
+    labeled_crops = _draw_labeled_crops(data, reader, chosen) if data.by_crop else {}
     try:
         todo = [(name, sample) for name, samples in chosen.items() for sample in samples]
         for name, sample in progress(todo, f"preparing {data.dataset}"):
             for title, image, label in iterate_slices(*reader.load(sample), sample.name, reader.spec.dims):
                 key = sample.source + "/" + title
                 image = intensity.percentile_normalize(image) if data.percentile_normalize else image
-                parts = cut_crops(image, label, key, data, reader.spec.label_resize, reader.spec.image_resize)
-                writers[name].add(title, sample.source, parts)
+                spec = reader.spec
+                rules = spec.label_resize, spec.image_resize, spec.oversized_crop
+                for i, pair in enumerate(cut_crops(image, label, key, data, *rules)):
+                    piece = f"{title}#{i}" if data.is_cropped else title
+                    writers[labeled_crops.get(f"{key}#{i}", name)].add(piece, sample.source, *pair)
                 if reader.spec.dims == 3 and volume_box.cropped_foreground_voxels(label, data.box):
                     smaller.append(title)
         for writer in writers.values():
@@ -246,11 +295,22 @@ def _write(
         "spec": dataclasses.asdict(reader.spec),
         "splits": {name: writer.facts() for name, writer in writers.items()},
         "test_images_seen_in_training": count_leaked_test_images(chosen),
-        "common_sources": count_common_sources(
-            {name: [s.source for s in samples] for name, samples in chosen.items()}
-        ),
+        "common_sources": count_common_sources({name: writer.sources for name, writer in writers.items()}),
     }
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1))
+
+
+def _draw_labeled_crops(data: Data, reader: Reader, chosen: dict[str, list[Sample]]) -> dict[str, str]:
+    """Split of each crop of the training images by source and name, where a share of the crops is labeled."""
+    crops = [
+        f"{sample.source}/{sample.name}#{i}"
+        for sample in (*chosen["labeled"], *chosen["unlabeled"])
+        # Only the images know how many crops their grid has.
+        for i in range(count_crops(reader.load(sample)[0].shape[:2], data))
+    ]
+    sampler = StratifiedSampler(data.split_seed, {})
+    labeled, unlabeled = sampler.sample(sorted(crops), data.label_fraction * len(crops), "split/crops")
+    return dict.fromkeys(labeled, "labeled") | dict.fromkeys(unlabeled, "unlabeled")
 
 
 def _publish(partial: Path, target: Path) -> None:
@@ -283,18 +343,45 @@ def _sha256(path: Path) -> str:
 
 
 def _damaged(path: Path | str, root: Path, why: str) -> UserError:
-    return UserError(f"{path}: damaged ({why}); delete the folder {root} and prepare it again")
+    return UserError(
+        f"{path}: damaged ({why}); delete the folder {root} and prepare it again",
+        code=ErrorCode.DAMAGED,
+        field=path,
+    )
+
+
+def count_training_images(data: Data) -> ImageCounts:
+    """How many packed images a dataset has, from its files alone; nothing is packed.
+
+    Where images decide on the crops or the slices, as if all were like the first of their split.
+
+    Raises:
+        UserError: as `prepare_dataset`, for missing files.
+    """
+    reader = registry.make(data)
+    chosen = split_samples(data, reader.scan(Path(data.dir)))
+    labeled, unlabeled = (_count_packed(data, reader, chosen[name]) for name in ("labeled", "unlabeled"))
+    if data.by_crop:
+        total = labeled + unlabeled
+        labeled = round(data.label_fraction * total)
+        unlabeled = total - labeled
+    return ImageCounts(labeled, unlabeled)
+
+
+def _count_packed(data: Data, reader: Reader, samples: list[Sample]) -> int:
+    if not samples:
+        return 0
+    depth, shape = 1, data.size
+    if data.is_grid or reader.spec.volumes:
+        *stack, height, width, _ = reader.load(samples[0])[0].shape
+        depth, shape = stack[0] if stack else 1, (height, width)
+    # A volume stays whole; a stack of slices becomes so many images.
+    return len(samples) * (depth if reader.spec.dims == 2 else 1) * count_crops(shape, data)
 
 
 def _bytes(data: Data, reader: Reader, chosen: dict[str, list[Sample]]) -> int:
-    """Size of the arrays; where images decide on the crops or the slices, as if all were like the first of
-    their split."""
-    spec, images = reader.spec, 0
-    for samples in filter(None, chosen.values()):
-        depth, shape = 1, data.size
-        if data.is_grid or spec.volumes:
-            *stack, height, width, _ = reader.load(samples[0])[0].shape
-            depth, shape = stack[0] if stack else 1, (height, width)
-        images += len(samples) * depth * count_crops(shape, data)
+    """Size of the arrays, as near as `_count_packed` knows it."""
+    spec = reader.spec
+    images = sum(_count_packed(data, reader, samples) for samples in chosen.values())
     planes = spec.channels + (len(spec.classes) if spec.kind == "multilabel" else 1)
     return images * math.prod(data.box) * planes

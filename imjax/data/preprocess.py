@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import cv2
 import numpy as np
@@ -19,6 +19,8 @@ SIDES = (256, 512)
 
 Window = tuple[int, int, int]
 """Top row, left column and side of a square."""
+Area = tuple[int, int, int, int]
+"""Top row, left column, height and width of a part of an image."""
 
 
 def iterate_slices(
@@ -49,6 +51,7 @@ def cut_crops(
     data: Data,
     label_resize: str = "nearest",
     image_resize: str = "area",
+    oversized_crop: str = "square",
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Pieces of one pair at `data.size` (Vorndran & Roeck 2024, data preparation).
 
@@ -57,6 +60,7 @@ def cut_crops(
         name: name of the pair, unique in its dataset.
         label_resize: a key of `RESIZES`, see `DatasetSpec.label_resize`.
         image_resize: see `DatasetSpec.image_resize`.
+        oversized_crop: see `DatasetSpec.oversized_crop`.
 
     Yields:
         Image and label of `data.size`: one whole pair, resized or padded as `data.resize_mode` says;
@@ -74,20 +78,23 @@ def cut_crops(
             yield resize_image(image, data.size, image_resize), resize(label, data.size)
         return
     shape = label.shape[:2]
-    side = min(data.size)
-    windows = tile_corners(shape, data.tile_overlap, side) if data.is_grid else _random(shape, name, data)
-    for top, left, side in windows:
-        area = np.s_[top : top + side, left : left + side]
+    areas: Iterable[Area]
+    if data.is_grid:
+        areas = [(top, left, side, side) for top, left, side in _grid(shape, data)]
+    else:
+        areas = _random(shape, name, data, oversized_crop)
+    for top, left, height, width in areas:
+        area = np.s_[top : top + height, left : left + width]
         yield resize_image(image[area], data.size, image_resize), resize(label[area], data.size)
 
 
 def count_crops(shape: tuple[int, int], data: Data) -> int:
     """How many pairs `cut_crops` makes of one of this height and width."""
-    return (
-        len(tile_corners(shape, data.tile_overlap, min(data.size)))
-        if data.is_grid
-        else max(data.random_crops, 1)
-    )
+    return len(_grid(shape, data)) if data.is_grid else max(data.random_crops, 1)
+
+
+def _grid(shape: tuple[int, int], data: Data) -> list[Window]:
+    return tile_corners(shape, data.tile_overlap, min(data.size), repeat=data.by_crop)
 
 
 def pad_pair(
@@ -135,16 +142,27 @@ def centered_placement(shape: tuple[int, int], size: tuple[int, int]) -> tuple[i
     return (size[0] - height) // 2, (size[1] - width) // 2, height, width
 
 
-def tile_corners(shape: tuple[int, int], overlap: float, side: int) -> list[Window]:
+def tile_corners(shape: tuple[int, int], overlap: float, side: int, repeat: bool = False) -> list[Window]:
     """A grid of squares that covers an image (Vorndran & Roeck 2024, HeLa).
 
     Sides are `side`, the packed size, so that nothing is resized (discs of cells keep their radius); in a
     smaller image they are the largest that fits, and the crop is enlarged.
-    Where they begin: see `window_starts`.
+    Where they begin: see `window_starts`, with `repeat` `repeated_starts`.
     """
     side = min(side, *shape)
-    tops, lefts = (window_starts(length, side, overlap) for length in shape)
+    starts = repeated_starts if repeat else window_starts
+    tops, lefts = (starts(length, side, overlap) for length in shape)
     return [(top, left, side) for top in tops for left in lefts]
+
+
+def repeated_starts(length: int, side: int, overlap: float) -> list[int]:
+    """The published grid along one axis: round(length / step) windows, step = side · (1 − overlap).
+
+    Those that would end beyond the axis are moved back, so that the last ones are the same: 520 × 696 pixels
+    have 35 windows of 256 with an overlap of 0.6, of which 24 are distinct (methods.md 1.9).
+    """
+    step = side * (1 - overlap)
+    return [min(round(step) * i, length - side) for i in range(max(round(length / step), 1))]
 
 
 def window_starts(length: int, side: int, overlap: float) -> list[int]:
@@ -165,17 +183,22 @@ def window_starts(length: int, side: int, overlap: float) -> list[int]:
     return [*range(0, length - side, step), length - side]
 
 
-def _random(shape: tuple[int, int], name: str, data: Data) -> Iterator[Window]:
-    """Squares with a side drawn uniformly from `SIDES`, or the largest that fits where the draw does not.
+def _random(shape: tuple[int, int], name: str, data: Data, oversized_crop: str) -> Iterator[Area]:
+    """Squares with a side drawn uniformly from `SIDES`.
 
-    The draws depend on the name and the seed only, never on the other images.
+    Where the draw does not fit: the largest square that does or, with `oversized_crop` `whole`, the whole
+    image. The draws depend on the name and the seed only, never on the other images.
     """
     draw = rng.numpy(data.split_seed, "crops", zlib.crc32(name.encode()))
     height, width = shape
     for _ in range(data.random_crops):
-        side = min(int(draw.integers(SIDES[0], SIDES[1] + 1)), height, width)
+        drawn = int(draw.integers(SIDES[0], SIDES[1] + 1))
+        side = min(drawn, height, width)
         top, left = int(draw.integers(height - side + 1)), int(draw.integers(width - side + 1))
-        yield top, left, side
+        if drawn > side and oversized_crop == "whole":
+            yield 0, 0, height, width
+        else:
+            yield top, left, side, side
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int], how: str = "area") -> np.ndarray:
@@ -195,6 +218,12 @@ def resize_label(label: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return resized.reshape(*size, *label.shape[2:])
 
 
+def resize_label_at_corners(label: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """`resize_label` by OpenCV's plain nearest rule, as published: row i of the result is row ⌊i·scale⌋."""
+    resized = cv2.resize(label, size[::-1], interpolation=cv2.INTER_NEAREST)
+    return resized.reshape(*size, *label.shape[2:])
+
+
 def resize_binary(label: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """uint8 0/1 or VOID `[h, w]` to `size`: foreground where its bilinear mean exceeds one half.
 
@@ -206,4 +235,4 @@ def resize_binary(label: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.where(void, np.uint8(VOID), (share > 0.5).astype(np.uint8))
 
 
-RESIZES = {"nearest": resize_label, "bilinear": resize_binary}
+RESIZES = {"nearest": resize_label, "corner": resize_label_at_corners, "bilinear": resize_binary}

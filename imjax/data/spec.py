@@ -43,12 +43,18 @@ class DatasetSpec:
     rotation_invariant: bool = False
     """Up and down do not matter: vertical flips and right-angle rotations are allowed, of volumes those in
     the plane of a slice."""
-    label_resize: Literal["nearest", "bilinear"] = "nearest"
-    """How a label comes to the packed size: the value of the nearest pixel, or (binary) the bilinear mean
-    cut at one half (methods.md 1.9)."""
+    label_resize: Literal["nearest", "corner", "bilinear"] = "nearest"
+    """How a label comes to the packed size: the value of the nearest pixel, that of the pixel whose corner is
+    nearest (OpenCV's plain rule), or (binary) the bilinear mean cut at one half (methods.md 1.9)."""
     image_resize: Literal["area", "bilinear"] = "area"
     """How an image comes to the packed size: shrunk by the mean over each pixel's area, or always bilinearly
     (methods.md 1.9)."""
+    empty_iou: Literal[0, 1] = 1
+    """Binary, multilabel: IoU of an image (channel) with no object in truth or prediction. 1: (I+1)/(U+1);
+    0: I/(U+1e-7), as the published sets have it (methods.md 1.10)."""
+    oversized_crop: Literal["square", "whole"] = "square"
+    """What becomes of a random crop whose side exceeds the image: the largest square of it, or the whole
+    image without its aspect ratio (methods.md 1.9)."""
     target_scale: tuple[float, ...] = (1.0,)
     """Binary, multilabel: factor on the target of the squared error, one or one per output (1.5)."""
     dilate_channels: tuple[int, ...] = ()
@@ -73,6 +79,12 @@ class DatasetSpec:
     def outputs(self) -> int:
         """Number of network outputs."""
         return len(self.classes)
+
+    def with_empty_iou(self, choice: str) -> DatasetSpec:
+        """The spec with `empty_iou` as the config key of that name says: `dataset`, `zero` or `one`."""
+        return (
+            self if choice == "dataset" else dataclasses.replace(self, empty_iou=1 if choice == "one" else 0)
+        )
 
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> DatasetSpec:

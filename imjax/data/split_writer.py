@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +37,6 @@ class SplitWriter:
 
     def __init__(self, folder: Path, data: Data, spec: DatasetSpec, samples: list[Sample]) -> None:
         folder.mkdir()
-        self.numbered = data.is_cropped
         self.names: list[str] = []
         self.sources: list[str] = []
         planes = (len(spec.classes),) if spec.kind == "multilabel" else ()
@@ -49,22 +47,19 @@ class SplitWriter:
         self.labels = ArrayWriter(folder / "labels.npy", (n, *size, *planes))
         self.spec, self.counts = spec, np.zeros(256, np.int64)
 
-    def add(self, name: str, source: str, pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
-        """Append the packed pairs cut from an image or slice; OSError on a full disk.
+    def add(self, name: str, source: str, image: np.ndarray, label: np.ndarray) -> None:
+        """Append a packed pair; OSError on a full disk.
 
         Args:
-            name, source: of the image, see `Sample`.
-            pairs: image and label, uint8 of the packed shape.
+            name: of the image, slice or crop.
+            source: of the image, see `Sample`.
+            image, label: uint8 of the packed shape.
         """
-        for i, (image, label) in enumerate(pairs):
-            self._add(image, label)
-            self.names.append(f"{name}#{i}" if self.numbered else name)
-            self.sources.append(source)
-
-    def _add(self, image: np.ndarray, label: np.ndarray) -> None:
         self.images.add(image)
         self.labels.add(label)
         self.counts += label_counts(label, self.spec)
+        self.names.append(name)
+        self.sources.append(source)
 
     def finish(self) -> None:
         """Make both files whole, once everything is added; OSError on a full disk."""

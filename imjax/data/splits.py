@@ -6,11 +6,20 @@ import dataclasses
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from imjax import rng
 from imjax.config.schema import Data
 from imjax.data.readers.base import Sample
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
+
+
+class ImageCounts(NamedTuple):
+    """Packed images (slices, crops) or volumes of the training splits."""
+
+    labeled: int
+    unlabeled: int
+
 
 SPLITS = ("labeled", "unlabeled", "val", "test")
 
@@ -73,7 +82,11 @@ def split_parts(
         UserError: a fraction out of range, too few images, or a source in two parts.
     """
     if not 0 < label_fraction <= 1:
-        raise UserError(f"label_fraction = {label_fraction}, expected more than 0 and at most 1")
+        raise UserError(
+            f"label_fraction = {label_fraction}, expected more than 0 and at most 1",
+            code=ErrorCode.OUT_OF_RANGE,
+            field="data.label_fraction",
+        )
     names = {part: sorted(set(members)) for part, members in parts.items()}
     sampler = StratifiedSampler(seed, strata or {})
     train, val, test = _divide(names, val_fraction, test_fraction, sampler)
@@ -86,7 +99,9 @@ def split_parts(
     for pair, common in count_common_sources(out).items():
         if common:
             raise UserError(
-                f"source image {common[0]!r} is in {pair}, expected in one only; remove one of them"
+                f"source image {common[0]!r} is in {pair}, expected in one only; remove one of them",
+                code=ErrorCode.CONFLICT,
+                field=common[0],
             )
     return out
 
@@ -157,13 +172,25 @@ def _label(
 
 def _check_enough(what: str, names: list[str], least: int) -> None:
     if len(names) < least:
-        raise UserError(f"{len(names)} source images left for {what}, expected at least {least}; add images")
+        raise UserError(
+            f"{len(names)} source images left for {what}, expected at least {least}; add images",
+            code=ErrorCode.TOO_FEW,
+            field=what,
+        )
 
 
 def _check_fractions(**fractions: float) -> None:
     for name, value in fractions.items():
         if not 0 < value < 1:
-            raise UserError(f"{name} = {value}, expected more than 0 and less than 1")
+            raise UserError(
+                f"{name} = {value}, expected more than 0 and less than 1",
+                code=ErrorCode.OUT_OF_RANGE,
+                field=f"data.{name}",
+            )
     if sum(fractions.values()) >= 1:
         given = " and ".join(f"{name} = {value}" for name, value in fractions.items())
-        raise UserError(f"{given} leave nothing for training, expected a sum less than 1")
+        raise UserError(
+            f"{given} leave nothing for training, expected a sum less than 1",
+            code=ErrorCode.CONFLICT,
+            field="data.test_fraction",
+        )

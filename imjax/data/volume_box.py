@@ -8,20 +8,30 @@ import numpy as np
 
 from imjax.config.schema import Data
 from imjax.data.spec import VOID, DatasetSpec
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 from imjax.log import logger
 
 
 def check_box(data: Data, spec: DatasetSpec) -> None:
     """Make sure that volumes have a box, and images none; UserError names the option."""
     if spec.dims == 2 and data.depth:
-        raise UserError(f"depth = {data.depth}, expected 0: {spec.title} has images, not volumes")
+        raise UserError(
+            f"depth = {data.depth}, expected 0: {spec.title} has images, not volumes",
+            code=ErrorCode.CONFLICT,
+            field="data.depth",
+        )
     if spec.dims == 3 and not data.depth:
-        raise UserError(f"depth = 0, expected a multiple of 16: {spec.title} has volumes")
+        raise UserError(
+            f"depth = 0, expected a multiple of 16: {spec.title} has volumes",
+            code=ErrorCode.CONFLICT,
+            field="data.depth",
+        )
     if spec.dims == 3 and (data.random_crops or data.tile_overlap):
         raise UserError(
             f"random_crops = {data.random_crops} and tile_overlap = {data.tile_overlap}, expected 0: "
-            "volumes are packed whole"
+            "volumes are packed whole",
+            code=ErrorCode.CONFLICT,
+            field="data.random_crops" if data.random_crops else "data.tile_overlap",
         )
 
 

@@ -27,37 +27,48 @@ def find_marks(position: UInt8[np.ndarray, "h w"], *, erode: bool) -> Float64[np
     Args:
         position: the map.
         erode: shrink by a 3×3 square first, so that specks vanish and marks that touch come apart. What lies
-            outside the image takes nothing off a mark at its border.
+            outside the image takes nothing off a mark at its border. Centroids are then those of the polygon
+            through the outer pixels' middles, and what has no area, a point or a line, is no mark.
     """
     pixels = (position == 1).astype(np.uint8)
-    if erode:
-        pixels = cv2.erode(pixels, np.ones((3, 3), np.uint8))
-    _, _, _, centers = cv2.connectedComponentsWithStats(pixels, connectivity=8)
-    return np.ascontiguousarray(centers[1:, ::-1])
+    if not erode:
+        _, _, _, centers = cv2.connectedComponentsWithStats(pixels, connectivity=8)
+        return np.ascontiguousarray(centers[1:, ::-1])
+    pixels = cv2.erode(pixels, np.ones((3, 3), np.uint8))
+    contours, _ = cv2.findContours(pixels, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    # As published: moments of the contours, so that the remains of a speck of 3×3 pixels are no cell.
+    moments = [m for m in map(cv2.moments, contours) if m["m00"] > 0]
+    centers = [(m["m01"] / m["m00"], m["m10"] / m["m00"]) for m in moments]
+    return np.array(centers, np.float64).reshape(-1, 2)
 
 
-def draw_discs(centers: Float64[np.ndarray, "m 2"], shape: tuple[int, int]) -> UInt8[np.ndarray, "h w"]:
+def draw_discs(
+    centers: Float64[np.ndarray, "m 2"], shape: tuple[int, int], sole: int = RADII[1]
+) -> UInt8[np.ndarray, "h w"]:
     """`mod_position` (methods.md 1.9): a filled disc per mark, small where marks are close to each other.
 
-    The radius is min(8, max(3, ⌊distance to the nearest other mark / 4⌋)), 8 for a sole mark, with distances
-    between centroids; the middle is the pixel nearest to the centroid.
+    The radius is min(8, max(3, ⌊distance to the nearest other mark / 4⌋)), of a sole mark `sole`, with
+    distances between centroids; the middle is the pixel nearest to the centroid.
     """
     out = np.zeros(shape, np.uint8)
     for center in centers:
         row, column = (int(v) for v in np.floor(center + 0.5))
-        cv2.circle(out, (column, row), _disc_radius(center, centers), 1, thickness=cv2.FILLED)
+        radius = _disc_radius(center, centers) if len(centers) > 1 else sole
+        cv2.circle(out, (column, row), radius, 1, thickness=cv2.FILLED)
     return out
 
 
 def redraw_positions(labels: UInt8[np.ndarray, "n h w 3"]) -> UInt8[np.ndarray, "n h w 3"]:
     """Predicted labels with the position map drawn anew by `draw_discs`, to compare with a truth drawn so.
 
-    Marks are taken after the erosion of `find_marks`, as for counting: a net leaves specks that a truth has
-    not.
+    Marks are taken after the erosion of `find_marks`, as for counting: a net leaves specks that a
+    truth has not.
+    A sole mark gets the smallest radius, as in the published evaluation (methods.md 1.10).
     """
     out = labels.copy()
     for label in out:
-        label[..., POSITION] = draw_discs(find_marks(label[..., POSITION], erode=True), label.shape[:2])
+        centers = find_marks(label[..., POSITION], erode=True)
+        label[..., POSITION] = draw_discs(centers, label.shape[:2], sole=RADII[0])
     return out
 
 
@@ -97,8 +108,6 @@ def cell_count_error(
 
 
 def _disc_radius(center: np.ndarray, centers: Float64[np.ndarray, "m 2"]) -> int:
-    if len(centers) == 1:
-        return RADII[1]
     # The nearest of all is the mark itself.
     nearest = np.partition(np.hypot(*(centers - center).T), 1)[1]
     return int(np.clip(nearest // 4, *RADII))

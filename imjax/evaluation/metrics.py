@@ -92,6 +92,21 @@ def hard_miou(
     return soft_miou(best.astype(jnp.float32), labels, first)
 
 
+def hard_mdice(
+    probabilities: Float[Array, "*px k"], labels: UInt8[Array, "*px"], first: int = 0
+) -> Float32[Array, ""]:
+    """Dice of the most probable class in one batch, mean over the classes from `first` on in its truth.
+
+    0 if it has none of them; void is not counted.
+    """
+    best = probabilities.argmax(-1)[..., None] == jnp.arange(probabilities.shape[-1])
+    intersection, union, count = (sums[first:] for sums in soft_sums(best.astype(jnp.float32), labels))
+    present = count > 0
+    # |A| + |B| is the union and the intersection.
+    dice = jnp.where(present, 2 * intersection / jnp.where(present, union + intersection, 1), 0)
+    return dice.sum() / jnp.maximum(present.sum(), 1)
+
+
 def _parts(confusions: Confusions) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Per image and class, `[n, k]`: intersection, true pixels, predicted pixels."""
     counts = np.asarray(confusions).astype(np.float64)
@@ -171,10 +186,17 @@ def _binary_parts(confusions: Confusions) -> tuple[np.ndarray, np.ndarray]:
     return intersection[counted, 1], (true + predicted)[counted, 1]
 
 
-def binary_iou(confusions: Confusions) -> float:
-    """Mean over images of the foreground's (I+1)/(U+1), from 2×2 matrices."""
+def binary_iou(confusions: Confusions, empty: int = 1) -> float:
+    """Mean over images of the foreground's IoU, from 2×2 matrices.
+
+    Args:
+        confusions: one per image.
+        empty: `DatasetSpec.empty_iou`: 1: (I+1)/(U+1); 0: I/(U+1e-7), as in arXiv 2401.14387.
+    """
     intersection, total = _binary_parts(confusions)
-    return _mean((intersection + 1) / (total - intersection + 1))
+    union = total - intersection
+    # The published sum has no 1 in the numerator: an image that is empty in both maps counts 0 there.
+    return _mean((intersection + 1) / (union + 1) if empty else intersection / (union + 1e-7))
 
 
 def binary_dice(confusions: Confusions) -> float:
@@ -206,7 +228,9 @@ def _summarize_multiclass(spec: DatasetSpec, confusions: Confusions) -> Figures:
 
 def _summarize_multilabel(spec: DatasetSpec, confusions: np.ndarray) -> Figures:
     channels = np.moveaxis(confusions, 1, 0)
-    figures = {("iou", name): binary_iou(c) for name, c in zip(spec.classes, channels, strict=True)}
+    figures = {
+        ("iou", name): binary_iou(c, spec.empty_iou) for name, c in zip(spec.classes, channels, strict=True)
+    }
     figures["miou", ""] = _mean(np.array(list(figures.values())))
     if {"alive", "dead"} < set(spec.classes):
         figures["miou_ad", ""] = _mean(np.array([figures["iou", name] for name in ("alive", "dead")]))
@@ -246,7 +270,7 @@ def summarize(
     if spec.kind == "multilabel":
         return _summarize_multilabel(spec, counts)
     return {
-        ("iou", ""): binary_iou(counts),
+        ("iou", ""): binary_iou(counts, spec.empty_iou),
         ("dice", ""): binary_dice(counts),
         ("iou_dataset", ""): float(iou_dataset(counts)[1]),
         ("dice_dataset", ""): float(dice_dataset(counts)[1]),

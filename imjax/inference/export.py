@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import export
 
 from imjax.data.spec import DatasetSpec
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 from imjax.models.network import Network
 from imjax.ops import ensemble
 
@@ -49,4 +49,8 @@ def write_file(path: Path, data: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     except OSError as error:
-        raise UserError(f"{path}: the exported net cannot be written: {error.strerror}") from error
+        raise UserError(
+            f"{path}: the exported net cannot be written: {error.strerror}",
+            code=ErrorCode.UNWRITABLE,
+            field=path,
+        ) from error

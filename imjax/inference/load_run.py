@@ -14,7 +14,7 @@ import jax
 
 from imjax.config.schema import Data, Mask, Model, freeze
 from imjax.data.spec import DatasetSpec
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 from imjax.inference.trained_model import TrainedModel
 from imjax.json_io import read_json, write_json
 from imjax.methods.registry import GENERATIONAL_METHODS, JOINT_METHODS
@@ -34,9 +34,17 @@ def read_record(path: Path) -> dict[str, Any]:
             raise TypeError("config is no group of keys")
         return old
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; expected the folder of a run of imjax.main") from error
+        raise UserError(
+            f"{path}: {error.strerror}; expected the folder of a run of imjax.main",
+            code=ErrorCode.UNREADABLE,
+            field=path,
+        ) from error
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: not a config.json of imjax ({error}); name another folder") from error
+        raise UserError(
+            f"{path}: not a config.json of imjax ({error}); name another folder",
+            code=ErrorCode.DAMAGED,
+            field=path,
+        ) from error
 
 
 def load_model(workdir: Path, stage: str | None = None, batch: int | None = None) -> TrainedModel:
@@ -69,7 +77,9 @@ def load_model(workdir: Path, stage: str | None = None, batch: int | None = None
     except (KeyError, TypeError, UserError) as error:
         made = record.get("commit") or "unknown"
         raise UserError(
-            f"{path}: from another version of imjax, commit {made} ({error}); predict with that version"
+            f"{path}: from another version of imjax, commit {made} ({error}); predict with that version",
+            code=ErrorCode.UNSUPPORTED,
+            field=path,
         ) from error
     model = load_stage(_choose(workdir, method, stage), spec, runtime)
     return dataclasses.replace(model, mask=mask, inputs=inputs, patch=patch, patch_overlap=patch_overlap)
@@ -96,7 +106,9 @@ def load_stage(folder: Path, spec: DatasetSpec, runtime: Runtime, with_dropped: 
     except (OSError, ValueError, KeyError, TypeError, UserError) as error:
         raise UserError(
             f"{path}: the nets' shape and ranking cannot be read ({error}); copy the stage again, or predict "
-            "with the version of imjax that trained it"
+            "with the version of imjax that trained it",
+            code=ErrorCode.DAMAGED,
+            field=path,
         ) from error
     return TrainedModel(_name(folder), spec, model, auxiliaries, folder / "nets", ranked, runtime)
 
@@ -129,7 +141,11 @@ def _choose(workdir: Path, method: str, stage: str | None) -> Path:
     if stage is not None:
         if stage not in names:
             finished = ", ".join(names) or "none"
-            raise UserError(f"stage={stage}: no finished training stage of {workdir}; those are: {finished}")
+            raise UserError(
+                f"stage={stage}: no finished training stage of {workdir}; those are: {finished}",
+                code=ErrorCode.UNKNOWN,
+                field="stage",
+            )
         return done[names.index(stage)]
     of_method = [path for path in done if _belongs(_name(path), method)]
     if of_method:
@@ -137,7 +153,9 @@ def _choose(workdir: Path, method: str, stage: str | None) -> Path:
     hint = f"; stage={names[-1]} takes a baseline's" if names else ""
     raise UserError(
         f"{workdir / 'stages'}: no training stage of method {method!r} is finished, expected a folder "
-        f"NN_train_* with a DONE.json; go on with the run first{hint}"
+        f"NN_train_* with a DONE.json; go on with the run first{hint}",
+        code=ErrorCode.MISSING,
+        field=workdir / "stages",
     )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from imjax.data import image_io
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 from imjax.inference import writers
 from imjax.inference.prediction import Prediction
 from imjax.inference.sliding_window import Tiler
@@ -30,9 +30,17 @@ def check_folders(folder: Path, out: Path) -> None:
     """
     source, target = folder.resolve(), out.resolve()
     if target.is_relative_to(source):
-        raise UserError(f"--out={out}: lies inside --images={folder}; expected a folder outside of it")
+        raise UserError(
+            f"--out={out}: lies inside --images={folder}; expected a folder outside of it",
+            code=ErrorCode.CONFLICT,
+            field="--out",
+        )
     if any(source.is_relative_to(target / name) for name in writers.FOLDERS):
-        raise UserError(f"--images={folder}: is where --out={out} puts its results; name another --out")
+        raise UserError(
+            f"--images={folder}: is where --out={out} puts its results; name another --out",
+            code=ErrorCode.CONFLICT,
+            field="--images",
+        )
 
 
 @dataclasses.dataclass

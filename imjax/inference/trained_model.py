@@ -23,7 +23,7 @@ from flax import linen as nn
 from imjax.config.schema import Data, Mask, Model
 from imjax.data import image_io, intensity, volume_box
 from imjax.data.spec import DatasetSpec
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 from imjax.inference import export, sliding_window, volume_windows
 from imjax.inference.net_functions import (
     EnsembleLabels,
@@ -98,7 +98,11 @@ class TrainedModel:
             return load_nets(self.weights)
         except (OSError, ValueError, KeyError, IndexError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise UserError(f"{self.weights}: no nets can be read ({reason}); copy it again") from error
+            raise UserError(
+                f"{self.weights}: no nets can be read ({reason}); copy it again",
+                code=ErrorCode.UNREADABLE,
+                field=self.weights,
+            ) from error
 
     def nets(self, count: int = 0) -> Any:
         """Variables of the best `count` nets (0: all), numpy leaves `[count, ...]`.
@@ -110,7 +114,11 @@ class TrainedModel:
         try:
             return jax.tree.map(lambda leaf: leaf[chosen], self._weights)
         except IndexError as error:
-            raise UserError(f"{self.weights}: has fewer nets than its ranking; copy it again") from error
+            raise UserError(
+                f"{self.weights}: has fewer nets than its ranking; copy it again",
+                code=ErrorCode.DAMAGED,
+                field=str(self.weights),
+            ) from error
 
     def predict_labels(self, images: np.ndarray, nets: int = 0) -> np.ndarray:
         """Labels that each net gives to packed images.
@@ -198,7 +206,11 @@ class TrainedModel:
         """
         most = len(self.ranked)
         if not 1 <= nets <= most:
-            raise UserError(f"nets={nets}: stage {self.name} has {most} nets; expected 1 to {most}")
+            raise UserError(
+                f"nets={nets}: stage {self.name} has {most} nets; expected 1 to {most}",
+                code=ErrorCode.OUT_OF_RANGE,
+                field="nets",
+            )
         return min(max(2, nets), most)
 
     def predict(
@@ -230,7 +242,11 @@ class TrainedModel:
         """
         if self.spec.dims == 3:
             if tile is not None or scale != 1 or flips:
-                raise UserError("tile, scale and flips are for images; expected none of them for a volume")
+                raise UserError(
+                    "tile, scale and flips are for images; expected none of them for a volume",
+                    code=ErrorCode.UNSUPPORTED,
+                    field="tile" if tile is not None else "scale" if scale != 1 else "flips",
+                )
             return self._predict_volume(self._voxels(image), nets)
         tiler = self.make_tiler(tile, overlap, scale, flips)
         return next(self.predict_stream([self._pixels(image)], tiler, nets))
@@ -272,7 +288,11 @@ class TrainedModel:
             UserError: the stage has not so many nets, they cannot be read, or are for volumes.
         """
         if self.spec.dims == 3:
-            raise UserError(f"stage {self.name}: its nets segment volumes; see TrainedModel.predict")
+            raise UserError(
+                f"stage {self.name}: its nets segment volumes; see TrainedModel.predict",
+                code=ErrorCode.UNSUPPORTED,
+                field="stage",
+            )
         variables = self.nets(self.count_nets(nets))
         # Sizes of the images whose tiles are with the nets: tiles of several images share a batch.
         waiting: deque[Size] = deque()
@@ -313,12 +333,24 @@ class TrainedModel:
             UserError: an argument is out of range, or `scale` is given without tiles.
         """
         if not 0 <= overlap < 1:
-            raise UserError(f"overlap={overlap}: expected 0 or more, less than 1")
+            raise UserError(
+                f"overlap={overlap}: expected 0 or more, less than 1",
+                code=ErrorCode.OUT_OF_RANGE,
+                field="overlap",
+            )
         if not scale > 0:
-            raise UserError(f"scale={scale}: expected a factor above 0, such as 0.5")
+            raise UserError(
+                f"scale={scale}: expected a factor above 0, such as 0.5",
+                code=ErrorCode.OUT_OF_RANGE,
+                field="scale",
+            )
         tile = self._inputs.is_grid if tile is None else tile
         if scale != 1 and not tile:
-            raise UserError(f"scale={scale} is for tiles; expected tile=True beside it, or no scale")
+            raise UserError(
+                f"scale={scale} is for tiles; expected tile=True beside it, or no scale",
+                code=ErrorCode.CONFLICT,
+                field="scale",
+            )
         views = sliding_window.symmetries(self.spec, self.size) if flips else sliding_window.IDENTITY
         return Tiler(
             self.size, views, tile, overlap, scale,
@@ -355,9 +387,17 @@ class TrainedModel:
             volume = volume[..., None]
         expected = f"uint8 [d, h, w] or [d, h, w, {channels}], not empty"
         if not isinstance(volume, np.ndarray):
-            raise UserError(f"{volume}: is no array; nets of volumes take arrays, expected {expected}")
+            raise UserError(
+                f"{volume}: is no array; nets of volumes take arrays, expected {expected}",
+                code=ErrorCode.WRONG_TYPE,
+                field="image",
+            )
         if volume.dtype != np.uint8 or volume.ndim != 4 or volume.shape[-1] != channels or not volume.size:
-            raise UserError(f"the volume has type {volume.dtype}, shape {volume.shape}; expected {expected}")
+            raise UserError(
+                f"the volume has type {volume.dtype}, shape {volume.shape}; expected {expected}",
+                code=ErrorCode.WRONG_TYPE,
+                field="image",
+            )
         return volume
 
     def _pixels(self, image: Image) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 
 from imjax.data.palette import VOID_COLOR, paint_labels, to_rgb
 from imjax.data.spec import DatasetSpec
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 from imjax.inference.prediction import Prediction
 
 FOLDERS = ("masks", "colour", "overlay", "inconsistency")
@@ -51,7 +51,11 @@ def make_folders(spec: DatasetSpec, out: Path) -> None:
         for name in (*FOLDERS, *masks):
             (out / name).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"--out={out}: cannot be made: {error.strerror}; name another folder") from error
+        raise UserError(
+            f"--out={out}: cannot be made: {error.strerror}; name another folder",
+            code=ErrorCode.UNWRITABLE,
+            field="--out",
+        ) from error
     write_table(out / "classes.csv", class_table(spec))
 
 
@@ -126,7 +130,9 @@ def write_table(path: Path, rows: list[dict[str, Any]]) -> None:
             writer.writerows(rows)
         os.replace(temporary, path)
     except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror}") from error
+        raise UserError(
+            f"{path}: cannot be written: {error.strerror}", code=ErrorCode.UNWRITABLE, field=path
+        ) from error
 
 
 def _write_png(path: Path, pixels: np.ndarray) -> None:
@@ -136,4 +142,6 @@ def _write_png(path: Path, pixels: np.ndarray) -> None:
     try:
         path.write_bytes(data.tobytes())
     except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror}") from error
+        raise UserError(
+            f"{path}: cannot be written: {error.strerror}", code=ErrorCode.UNWRITABLE, field=path
+        ) from error

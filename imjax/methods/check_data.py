@@ -8,7 +8,7 @@ from __future__ import annotations
 from imjax.config.schema import Config
 from imjax.data.pack import PackedDataset
 from imjax.data.spec import VOID, DatasetSpec
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 from imjax.methods.generational import inconsistency_masks
 from imjax.methods.registry import GENERATIONAL_METHODS
 
@@ -23,7 +23,9 @@ def check_spec(method: str, spec: DatasetSpec) -> None:
         raise UserError(
             f"method {method!r} labels inconsistent pixels with class 0, which {spec.title} has for "
             f"{spec.classes[0]!r}; expected a method without them, e.g. noisy_student or cps, or "
-            "cps with joint.pixel_weighting=inconsistency"
+            "cps with joint.pixel_weighting=inconsistency",
+            code=ErrorCode.UNSUPPORTED,
+            field="method",
         )
 
 
@@ -42,7 +44,9 @@ def check_truth(config: Config, packed: PackedDataset) -> None:
     if needs and not len(unlabeled.images):
         raise UserError(
             f"{packed.spec.title}: no unlabeled image for method {method!r}, expected at least one; add "
-            "images without a mask or give data.label_fraction less than 1"
+            "images without a mask or give data.label_fraction less than 1",
+            code=ErrorCode.TOO_FEW,
+            field="data.label_fraction",
         )
     users = _methods_with_truth(config)
     # Image by image, since the arrays are memory maps of any size.
@@ -50,7 +54,9 @@ def check_truth(config: Config, packed: PackedDataset) -> None:
     if void:
         raise UserError(
             f"{packed.spec.title}: {void} of {len(unlabeled.images)} unlabeled images have no mask, which "
-            f"{' and '.join(users)} would learn from; expected one each, take another method"
+            f"{' and '.join(users)} would learn from; expected one each, take another method",
+            code=ErrorCode.CONFLICT,
+            field="method",
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 
 from imjax.config.schema import Config
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 from imjax.methods.registry import GENERATIONAL_METHODS, JOINT_METHODS
 
 
@@ -19,11 +19,17 @@ def check_method(config: Config) -> None:
     name, known = config.method, (*GENERATIONAL_METHODS, *JOINT_METHODS)
     if name not in known:
         close = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or known
-        raise UserError(f"config key 'method' is {name!r}; did you mean {' or '.join(close)}?")
+        raise UserError(
+            f"config key 'method' is {name!r}; did you mean {' or '.join(close)}?",
+            code=ErrorCode.UNKNOWN,
+            field="method",
+        )
     if config.data.depth and name in GENERATIONAL_METHODS:
         raise UserError(
             f"method {name!r} segments images, not volumes (data.depth = {config.data.depth}); for volumes "
-            f"there are: {', '.join(JOINT_METHODS)}"
+            f"there are: {', '.join(JOINT_METHODS)}",
+            code=ErrorCode.UNSUPPORTED,
+            field="method",
         )
     if name in JOINT_METHODS:
         _check_joint(config)
@@ -36,7 +42,9 @@ def check_method(config: Config) -> None:
     if weighting != "none" and name not in weighable:
         raise UserError(
             f"method {name!r} has no predictions for {weighting!r} to weigh; those have: "
-            f"{', '.join(weighable)}"
+            f"{', '.join(weighable)}",
+            code=ErrorCode.CONFLICT,
+            field="joint.pixel_weighting",
         )
 
 
@@ -46,7 +54,9 @@ def _check_evalnets(config: Config) -> None:
     if GENERATIONAL_METHODS[config.method].evalnet_targets != "none" and used > trained:
         raise UserError(
             f"config key 'ensemble.members' is {used}; expected at most the {trained} EvalNets that are "
-            f"trained (evalnet.num_nets): with method {config.method!r} as many of them score"
+            f"trained (evalnet.num_nets): with method {config.method!r} as many of them score",
+            code=ErrorCode.CONFLICT,
+            field="ensemble.members",
         )
 
 
@@ -58,17 +68,23 @@ def _check_joint(config: Config) -> None:
         key = "dropout" if model.backbone == "unet_residual" else "dropouts"
         raise UserError(
             f"method {config.method!r} holds two passes against each other that differ by dropout alone, and "
-            f"the net has none; expected config.model.{key} above 0, e.g. 0.2"
+            f"the net has none; expected config.model.{key} above 0, e.g. 0.2",
+            code=ErrorCode.CONFLICT,
+            field=f"model.{key}",
         )
     if batch % 2:
         raise UserError(
             f"config key 'train.batch_size' is {batch}; expected an even number: half of a batch of method "
-            f"{config.method!r} is labeled"
+            f"{config.method!r} is labeled",
+            code=ErrorCode.CONFLICT,
+            field="train.batch_size",
         )
     if config.baselines:
         raise UserError(
             f"config key 'baselines' is {config.baselines}; expected none beside method {config.method!r}: "
-            "baselines are of the generational methods"
+            "baselines are of the generational methods",
+            code=ErrorCode.CONFLICT,
+            field="baselines",
         )
 
 

@@ -61,8 +61,12 @@ class EvalNet(nn.Module):
         # Heads in float32 whatever the type of the features: their outputs rank masks that differ little.
         x = x.mean((1, 2)).astype(jnp.float32)
         heads = 1 if self.kind == "binary" else self.outputs
-        iou = nn.Dense(heads, name="iou")(x)
-        return iou, None if self.kind == "binary" else nn.Dense(heads, name="detection")(x)
+
+        def head(name):
+            # Glorot-uniform where every other layer, U-Net's head too, is He-normal: as published.
+            return nn.Dense(heads, kernel_init=nn.initializers.glorot_uniform(), name=name)(x)
+
+        return head("iou"), None if self.kind == "binary" else head("detection")
 
     def _planes(self, masks: jax.Array) -> jax.Array:
         """Masks as planes of 0 and 1, `[b, h, w, k]`."""

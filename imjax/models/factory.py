@@ -14,7 +14,7 @@ from flax import linen as nn
 
 from imjax.config.schema import Model
 from imjax.data.spec import DatasetSpec
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 from imjax.models.evalnet import EvalNet
 from imjax.models.unet import UNet
 from imjax.models.unet_dropout import UNetDropout
@@ -36,7 +36,11 @@ def create_backbone(model: Model, spec: DatasetSpec, auxiliaries: int = 0) -> nn
     """
     if model.backbone not in BACKBONES:
         known = " or ".join(map(repr, BACKBONES))
-        raise UserError(f"config key 'model.backbone' is {model.backbone!r}; expected {known}")
+        raise UserError(
+            f"config key 'model.backbone' is {model.backbone!r}; expected {known}",
+            code=ErrorCode.UNKNOWN,
+            field="model.backbone",
+        )
     shared = {
         "auxiliaries": auxiliaries, "momentum": model.momentum, "dtype": resolve_dtype(model.dtype),
         "convolution": model.convolution,

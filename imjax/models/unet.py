@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from imjax.models.decoders import Hook, run_decoders
-from imjax.models.layers import Conv, Norm, head_product, max_pool, scale_input, upsample
+from imjax.models.layers import Conv, Norm, he_normal, head_product, max_pool, scale_input, upsample
 
 ENCODER = (16, 32, 64, 128)
 DECODER = ((128, 64), (64, 32), (32, 16), (16, 16))
@@ -82,7 +82,7 @@ class UNet(nn.Module):
                 x = norm(drop(conv(conv(x, 3, base), 1, last)))
             logits = nn.Dense(
                 self.outputs,
-                kernel_init=nn.initializers.glorot_uniform(),
+                kernel_init=he_normal,
                 dot_general=head_product(self.convolution),
             )
             # The head in float32: losses and thresholds on confidences need exact logits.

@@ -33,21 +33,9 @@ class AugmentStrength(NamedTuple):
     """The offset lies in ± brightness gray levels."""
 
 
-def _gaussian_weights() -> np.ndarray:
-    """Center and three outer weights for radii 0..3, `[4, 4]`, in 1/256 as OpenCV has them for 8 bits."""
-    table = np.zeros((4, 4), np.uint16)
-    for radius in range(4):
-        size = 2 * radius + 1
-        sigma = 0.3 * ((size - 1) / 2 - 1) + 0.8
-        offsets = np.arange(radius + 1)
-        bell = np.exp(-(offsets**2) / (2 * sigma**2))
-        bell /= 2 * bell.sum() - bell[0]
-        table[radius, : radius + 1] = np.rint(256 * bell)
-        table[radius, 0] = 256 - 2 * table[radius, 1:].sum()
-    return table
-
-
-_WEIGHTS = _gaussian_weights()
+_WEIGHTS = np.array([[256, 0, 0, 0], [128, 64, 0, 0], [96, 64, 16, 0], [72, 56, 28, 8]], np.uint16)
+"""Center and three outer weights for radii 0..3, in 1/256: OpenCV's fixed kernels [1 2 1]/4, [1 4 6 4 1]/16,
+[1 3.5 7 9 7 3.5 1]/32, which it takes where σ is 0 (methods.md 1.8)."""
 
 
 def _smooth(image: UInt8[Array, "rows columns"], weights: Array, axis: int, step: int) -> Array:
@@ -74,8 +62,8 @@ def _smooth(image: UInt8[Array, "rows columns"], weights: Array, axis: int, step
 def blur(image: Image, radius: Int[Array, ""]) -> Image:
     """Gaussian blur with kernel size 1, 3, 5, 7 for a traced radius 0, 1, 2, 3.
 
-    σ = 0.3((size−1)/2−1) + 0.8; the border is reflected without repeating the edge. Within 1 gray level of
-    `cv2.GaussianBlur`.
+    OpenCV's fixed kernels (`_WEIGHTS`); the border is reflected without repeating the edge. Within 1 gray
+    level of `cv2.GaussianBlur` with σ = 0, as the published code calls it.
 
     Raises:
         ValueError: a side is shorter than the 4 pixels that the reflection needs.

@@ -57,11 +57,12 @@ def mean_vote(kind: Kind, probabilities: Float[Array, "n *px k"]) -> Labels:
     return probabilities_to_label(kind, probabilities.mean(0))
 
 
-def unanimous_vote(probabilities: Float[Array, "n h w 1"]) -> UInt8[Array, "h w"]:
-    """Binary vote by unanimity: 1 where every member has p > 0.5."""
-    return (probabilities[..., 0] > 0.5).all(0).astype(jnp.uint8)
+def unanimous_vote(kind: Kind, probabilities: Float[Array, "n h w k"]) -> Label:
+    """Hard vote of binary and multilabel members: 1 where every one of them has 1 by its own threshold."""
+    labels = jax.vmap(lambda p: probabilities_to_label(kind, p))(probabilities)
+    return labels.astype(bool).all(0).astype(jnp.uint8)
 
 
 def vote(kind: Kind, probabilities: Float[Array, "n h w k"]) -> Labels:
-    """The ensemble's label: `unanimous_vote` for binary, `mean_vote` for multiclass and multilabel."""
-    return unanimous_vote(probabilities) if kind == "binary" else mean_vote(kind, probabilities)
+    """Model Ensemble's label: `unanimous_vote` for binary, `mean_vote` for multiclass and multilabel."""
+    return unanimous_vote(kind, probabilities) if kind == "binary" else mean_vote(kind, probabilities)

@@ -27,9 +27,10 @@ class PseudoLabel(NamedTuple):
     inconsistent: Bool[Array, "h w"]
     """The IM, after morphology."""
     size: Int32[Array, ""]
-    """Pixels of the IM; multilabel: summed over the channels, so a pixel may count several times."""
+    """Pixels of the IM before morphology; multilabel: summed over the channels, so a pixel may count several
+    times."""
     keep: Bool[Array, ""]
-    """False: the pair is not used for training."""
+    """False: the pair is not used for training. Decided before morphology too."""
 
 
 class PseudoLabels(NamedTuple):
@@ -112,6 +113,7 @@ def make_pseudo_label(
     erode: morphology.Size = 0,
     dilate: morphology.Size = 0,
     dilate_channels: tuple[int, ...] = (),
+    dilate_label: bool = True,
     require_same_classes: bool = False,
 ) -> PseudoLabel:
     """Consensus label, IM, its size, and whether to keep the pair, for any kind of label.
@@ -120,10 +122,11 @@ def make_pseudo_label(
         kind: static.
         members: labels of the n members; binary and multiclass `[n, h, w]`, multilabel `[n, h, w, k]`.
         classes: number of classes; binary: 2; multilabel: k.
-        erode, dilate: square kernels for the IM, in this order, per channel for multilabel. A Python int is
-            static; a traced size must be one of `morphology.CHOICES`.
+        erode, dilate: square kernels for the IM, in this order; for multilabel of the union over the
+            channels. A Python int is static; a traced size must be one of `morphology.CHOICES`.
         dilate_channels: multilabel channels that are dilated by 3 when the IM is eroded (HeLa: alive, dead).
             A multiclass label always is, so that pixels freed by the erosion get a class; a binary one never.
+        dilate_label: False: no label is dilated, as in EvalNet's data (methods.md 1.6).
         require_same_classes: drop the pair when the members' sets of predicted classes differ.
 
     Raises:
@@ -132,19 +135,15 @@ def make_pseudo_label(
     consensus = {"binary": binary, "multiclass": multiclass, "multilabel": multilabel}[kind]
     label, inconsistent = consensus(members)
 
-    def reshape_im(mask: Array) -> Array:
-        return morphology.dilate_by_choice(morphology.erode_by_choice(mask, erode), dilate)
-
-    if kind == "multilabel":
-        inconsistent = jax.vmap(reshape_im, in_axes=-1, out_axes=-1)(inconsistent)
-    else:
-        inconsistent = reshape_im(inconsistent)
+    # Size and decision before morphology, as published: they say how far the members disagree, which an
+    # erosion of the mask would hide.
     size = jnp.sum(inconsistent, dtype=jnp.int32)
     keep = keep_binary(label, size) if kind == "binary" else jnp.bool_(True)
     if require_same_classes:
         keep &= have_same_classes(members, classes)
-    if kind != "binary" and not (isinstance(erode, int) and erode <= 1):
+    if dilate_label and kind != "binary" and not (isinstance(erode, int) and erode <= 1):
         label = jnp.where(erode > 1, _dilate_label(kind, label, dilate_channels), label)
-    # A pixel of the image is blocked if any of its channels is inconsistent.
+    # A pixel of the image is blocked if any of its channels is inconsistent: the union is what is eroded.
     union = inconsistent.any(-1) if kind == "multilabel" else inconsistent
-    return PseudoLabel(label, union, size, keep)
+    reshaped = morphology.dilate_by_choice(morphology.erode_by_choice(union, erode), dilate)
+    return PseudoLabel(label, reshaped, size, keep)

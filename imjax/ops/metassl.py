@@ -1,9 +1,10 @@
 """MetaSSL's four regions of two predictions of the same pixels, and the loss that weighs them.
 
 MetaSSL (TMI 2025, arXiv 2509.01144). Of the two predictions one is the *reference*, which gives targets and
-confidence, the other the *supervised* one, which is trained. `*px` are any pixel axes, a batch axis among
-them; multilabel channels fold into them as two-class problems. Numbers of the regions: 0 UC, 1 US, 2 DC, 3 DS
-(unanimous or discrepant, confident or suspicious).
+confidence, the other the *supervised* one, which is trained; of labeled pixels the two change roles in
+`regions` and `update_thresholds`, since there the trained net's own confidence counts. `*px` are any pixel
+axes, a batch axis among them; multilabel channels fold into them as two-class problems. Numbers of the
+regions: 0 UC, 1 US, 2 DC, 3 DS (unanimous or discrepant, confident or suspicious).
 """
 
 from __future__ import annotations

@@ -33,15 +33,16 @@ def class_iou(
 
 
 def binary_iou(
-    *, truth: UInt8[Array, "h w"], prediction: UInt8[Array, "h w"], void: int = 255
+    *, truth: UInt8[Array, "h w"], prediction: UInt8[Array, "h w"], empty: int = 1, void: int = 255
 ) -> Float32[Array, ""]:
-    """IoU of the foreground with smooth 1, (I+1)/(U+1), so that two empty masks agree fully.
+    """IoU of the foreground; two empty masks have the value `empty` (`DatasetSpec.empty_iou`).
 
-    Multilabel: `jax.vmap` over the channel axis.
+    1: (I+1)/(U+1); 0: I/(U+1e-7), as in arXiv 2401.14387. Multilabel: `jax.vmap` over the channel axis.
     """
     counted = truth != void
     true, predicted = (truth == 1) & counted, (prediction == 1) & counted
-    return ((true & predicted).sum() + 1) / ((true | predicted).sum() + 1).astype(jnp.float32)
+    both, union = (true & predicted).sum(), (true | predicted).sum().astype(jnp.float32)
+    return (both + 1) / (union + 1) if empty else both / (union + 1e-7)
 
 
 def class_detection(truth: UInt8[Array, "h w"], classes: int, share: float = 0.01) -> Float32[Array, " k"]:

@@ -151,7 +151,7 @@ def train(
     learn, val = (dict(np.load(folder / f"{split}.npz")) for split in ("labeled", "val"))
     net = create_evalnet(stage.model, dataset.spec)
     objective = evalnet_objective(net, dataset.spec, val["image"].shape[1:3])
-    fitted = fit_stage(stage, objective, [learn], val, artifacts, runtime, monitor)
+    fitted = fit_stage(stage, objective, [learn], val, dataset.image_counts, artifacts, runtime, monitor)
     save_nets(out / "nets", fitted.variables)
     write_json(out / "train.json", fitted.metadata() | {"model": dataclasses.asdict(stage.model)})
     best = fitted.value[fitted.ranked()[0]]

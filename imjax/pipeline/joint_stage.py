@@ -29,7 +29,7 @@ from imjax.pipeline.rank_candidates import (
     selection_split,
 )
 from imjax.pipeline.stages import JointStage
-from imjax.pipeline.train_stage import fit_stage
+from imjax.pipeline.train_stage import fit_stage, stage_metadata
 from imjax.training.data_loader import Examples
 from imjax.training.progress import StageLogger
 from imjax.training.runtime import Runtime
@@ -58,7 +58,7 @@ def run(
     val = _validation_set(stage, dataset)
     examples = _training_examples(stage, dataset, monitor)
     objective = joint_objective(system, val["image"].shape[1:-1])
-    fitted = fit_stage(stage, objective, [examples], val, artifacts, runtime, monitor)
+    fitted = fit_stage(stage, objective, [examples], val, dataset.image_counts, artifacts, runtime, monitor)
     model = _trained_model(stage, spec, system, fitted.variables, runtime)
     evaluations = measure(dataset, model)
     dropped = np.repeat(fitted.dropped, system.num_nets)
@@ -72,7 +72,7 @@ def run(
         rows += result_rows(stage, spec.name, voted, voted_order, ENSEMBLE)
     out = artifacts.folder_in_progress(stage.name)
     # Nets are ranked, systems are trained: the report needs the number of nets to map one to the other.
-    metadata = fitted.metadata() | {"nets": system.num_nets}
+    metadata = stage_metadata(stage, fitted) | {"nets": system.num_nets}
     write_model(out, dataclasses.replace(model, ranked=tuple(ranked)), metadata)
     write_json(out / "rows.json", rows)
     image_panels.write_training_panels(dataset, evaluations["test"].labels[ranked[0]], out, monitor)

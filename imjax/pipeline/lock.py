@@ -18,7 +18,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 from imjax.log import logger
 from imjax.pipeline.processes import is_running, pid_namespace, start_time
 from imjax.training import distributed
@@ -53,15 +53,16 @@ def held(workdir: Path) -> Iterator[None]:
     Raises:
         UserError: in all processes, if a live run holds it or the folder cannot be written.
     """
-    token, problem = "", ""
+    token, problem = "", None
     if distributed.is_first():
         try:
             token = _acquire(workdir)
         except UserError as error:
-            problem = str(error)
+            problem = str(error), error.code, error.field
     # All processes must fail together: the others would wait for the first one forever.
     if problem := distributed.broadcast_from_first(problem):
-        raise UserError(problem)
+        message, code, field = problem
+        raise UserError(message, code=ErrorCode(code), field=field)
     if not token:
         yield
         return
@@ -93,7 +94,9 @@ def _acquire(workdir: Path) -> str:
     except OSError as error:
         raise UserError(
             f"--workdir={workdir}: cannot be written ({error.strerror}); expected a folder with room and the "
-            "right to write; name another one or repair this one"
+            "right to write; name another one or repair this one",
+            code=ErrorCode.UNWRITABLE,
+            field="--workdir",
         ) from error
 
 
@@ -103,7 +106,9 @@ def _remove_dead_lock(path: Path, workdir: Path) -> None:
     if _is_owner_alive(path, owner):
         raise UserError(
             f"--workdir={workdir}: process {owner.pid or 'unknown'} on {owner.host or 'some machine'} is "
-            f"running there; wait for it, stop it, or name another folder (no such process? delete {path})"
+            f"running there; wait for it, stop it, or name another folder (no such process? delete {path})",
+            code=ErrorCode.IN_USE,
+            field="--workdir",
         )
     # Rename first and read again: of two runs that found it dead, one may hold a new lock by now.
     aside = path.with_name(f"lock.{uuid.uuid4().hex}.json")

@@ -6,13 +6,12 @@ import dataclasses
 from typing import Any
 
 from imjax.config.schema import LEVELS, AugmentStrength, Config, Model
+from imjax.data.splits import ImageCounts
 from imjax.methods import validate
 from imjax.methods.generational.base import GenerationalMethod
 from imjax.methods.registry import GENERATIONAL_METHODS, JOINT_METHODS
+from imjax.pipeline.count_steps import count_steps
 from imjax.pipeline.stages import EvalNetStage, JointStage, LabelStage, PairsStage, Stage, TrainStage
-
-FULL_SHARE = 1 / 3
-"""`evalnet` keeps few pairs at first: its epochs have at least this share of the full set's steps (1.2)."""
 
 
 def make_plan(config: Config) -> tuple[Stage, ...]:
@@ -112,7 +111,10 @@ def _consistency_stage(config: Config) -> TrainStage:
         method="consistency",
         start="ldt",
         num_nets=config.num_nets,
-        train=dataclasses.replace(config.train, epochs=c.epochs),
+        # `equal` counts steps of the whole training, so that twice the epochs would be twice the steps.
+        train=dataclasses.replace(
+            config.train, epochs=config.train.epochs if config.train.budget == "equal" else c.epochs
+        ),
         warm="train_ldt",
         consistency=AugmentStrength(c.blur[level], c.noise[level], c.contrast[level], c.brightness[level]),
     )
@@ -134,7 +136,7 @@ def _generation_stage(config: Config, chosen: GenerationalMethod, generation: in
         pseudo=pseudo,
         originals=chosen.keep_original_pairs,
         strength=None if chosen.copies == "none" else strength,
-        least_share=FULL_SHARE if chosen.evalnet_targets == "candidates" else 0.0,
+        least_share=config.evalnet.least_share if chosen.evalnet_targets == "candidates" else 0.0,
     )
 
 
@@ -161,12 +163,17 @@ def _model(config: Config, width: float) -> Model:
     return dataclasses.replace(config.model, width=width, width_per_generation=())
 
 
-def describe(stages: tuple[Stage, ...]) -> str:
-    """The plan as a table for people."""
+def describe(stages: tuple[Stage, ...], counts: ImageCounts | None = None) -> str:
+    """The plan as a table for people.
+
+    Args:
+        stages: the plan.
+        counts: images of the dataset, for numbers of steps; None: not known, and the rule stands there.
+    """
     rows = [("stage", "kind", "reads", "what")]
     for i, stage in enumerate(stages):
         inputs = " ".join(stage.inputs) or "data"
-        rows.append((f"{i:02d}_{stage.name}", _kind(stage), inputs, _describe(stage)))
+        rows.append((f"{i:02d}_{stage.name}", _kind(stage), inputs, _describe(stage, stages, counts)))
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
     return "\n".join(
         "  ".join([*(c.ljust(w) for c, w in zip(row, widths, strict=False)), row[3]]) for row in rows
@@ -177,20 +184,41 @@ def _kind(stage: Stage) -> str:
     return type(stage).__name__.removesuffix("Stage").lower()
 
 
-def _describe(stage: Stage) -> str:
-    if isinstance(stage, TrainStage):
-        return _describe_training(stage)
-    if isinstance(stage, JointStage):
-        nets = JOINT_METHODS[stage.joint_method].num_nets(stage.joint)
-        steps = stage.train.steps_per_epoch or "⌊images/batch⌋"
-        return f"{stage.num_nets} systems of {nets} nets, {stage.train.epochs} epochs of {steps} steps"
+def _describe(stage: Stage, stages: tuple[Stage, ...], counts: ImageCounts | None) -> str:
+    if isinstance(stage, LabelStage):
+        return _describe_labeling(stage)
     if isinstance(stage, PairsStage):
         if stage.of == "candidates":
             return "the candidates' masks and the truth"
         return f"{stage.pairs.epochs} passes over the labeled images, {stage.pairs.val_epochs} over val"
+    steps = _describe_steps(stage, stages, counts)
+    if isinstance(stage, JointStage):
+        nets = JOINT_METHODS[stage.joint_method].num_nets(stage.joint)
+        return f"{stage.num_nets} systems of {nets} nets, {steps}"
     if isinstance(stage, EvalNetStage):
-        return f"{stage.num_nets} EvalNets α={stage.model.width:g}, {stage.train.epochs} epochs"
-    return _describe_labeling(stage)
+        return f"{stage.num_nets} EvalNets α={stage.model.width:g}, {steps}"
+    parts = [f"{stage.num_nets} U-Nets α={stage.model.width:g}, {steps}"]
+    if stage.strength:
+        parts.append(f"copies {dataclasses.astuple(stage.strength)}")
+    if stage.consistency:
+        parts.append(f"views {dataclasses.astuple(stage.consistency)}")
+    return ", ".join(parts)
+
+
+def _describe_steps(
+    stage: TrainStage | JointStage | EvalNetStage, stages: tuple[Stage, ...], counts: ImageCounts | None
+) -> str:
+    """`50 epochs of 8 steps: 400 steps of 32 images`, or the rule where the images are not known."""
+    train = stage.train
+    if not train.steps_per_epoch and counts is None:
+        rule = "⌊images/batch⌋" if train.budget == "published" else "⌊images of the longest method/batch⌋"
+        return f"{train.epochs} epochs of {rule} steps"
+    fewest, most = count_steps(stage, stages, counts or ImageCounts(1, 1))
+    each, total = (
+        f"{low:,}".replace(",", " ") + (f" to {high:,}".replace(",", " ") if high != low else "")
+        for low, high in ((fewest, most), (train.epochs * fewest, train.epochs * most))
+    )
+    return f"{train.epochs} epochs of {each} steps: {total} steps of {train.batch_size} images"
 
 
 def _describe_labeling(stage: LabelStage) -> str:
@@ -200,13 +228,3 @@ def _describe_labeling(stage: LabelStage) -> str:
     who = "the best net" if stage.members == 1 else f"the best {stage.members} nets"
     by = f" by {evalnets}" if stage.num_evalnets else ""
     return f"{stage.method} by {who}, copies: {stage.copies}{by}"
-
-
-def _describe_training(stage: TrainStage) -> str:
-    steps = stage.train.steps_per_epoch or "⌊images/batch⌋"
-    parts = [f"{stage.num_nets} U-Nets α={stage.model.width:g}, {stage.train.epochs} epochs of {steps} steps"]
-    if stage.strength:
-        parts.append(f"copies {dataclasses.astuple(stage.strength)}")
-    if stage.consistency:
-        parts.append(f"views {dataclasses.astuple(stage.consistency)}")
-    return ", ".join(parts)

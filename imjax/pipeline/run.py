@@ -74,6 +74,7 @@ def run_training(
     """
     cache = Path(config.data.cache or pack.default_cache())
     packed = pack.load_packed(pack.prepare_dataset(config.data, cache))
+    packed = dataclasses.replace(packed, spec=packed.spec.with_empty_iou(config.empty_iou))
     check_data.check_spec(config.method, packed.spec)
     check_data.check_truth(config, packed)
     # Both must precede the first use of a device.

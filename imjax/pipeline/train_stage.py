@@ -13,6 +13,8 @@ import numpy as np
 
 from imjax import rng
 from imjax.data.pack import PackedDataset
+from imjax.data.spec import DatasetSpec
+from imjax.data.splits import ImageCounts
 from imjax.inference.load_run import load_stage, write_model
 from imjax.inference.trained_model import TrainedModel
 from imjax.json_io import write_json
@@ -23,9 +25,10 @@ from imjax.pipeline.artifacts import ArtifactStore
 from imjax.pipeline.rank_candidates import measure, rank_candidates, report, result_rows, selection_split
 from imjax.pipeline.stages import EvalNetStage, JointStage, TrainStage
 from imjax.training import memory
+from imjax.training.budget import longest_training_set, steps_per_epoch
 from imjax.training.checkpoints import Checkpoints
 from imjax.training.data_loader import Examples
-from imjax.training.loop import TrainResult, fit, steps_per_epoch
+from imjax.training.loop import TrainResult, fit
 from imjax.training.objective import Objective, consistency_objective, segmentation_objective
 from imjax.training.progress import StageLogger
 from imjax.training.runtime import Runtime, is_paired
@@ -49,7 +52,7 @@ def run(
     monitor.log(f"{len(pairs['image'])} training pairs")
     val = training_sets.of_split(dataset, "val")
     net = create_backbone(stage.model, dataset.spec)
-    setting = (net, dataset.spec, val["image"].shape[1:3])
+    setting = (net, training_spec(stage, dataset.spec), val["image"].shape[1:3])
     objective, phases = segmentation_objective(*setting), [pairs]
     if stage.consistency:
         assert stage.warm is not None, "the consistency loss continues the training of a net"
@@ -57,9 +60,9 @@ def run(
         start = jax.tree.map(lambda leaf: leaf[0], warm)
         objective = consistency_objective(*setting, stage.consistency, start)
         phases.append({"image": dataset.splits["unlabeled"].images})
-    fitted = fit_stage(
-        stage, objective, phases, val, artifacts, runtime, monitor, least_images=_least_images(stage, dataset)
-    )
+    counts = dataset.image_counts
+    least = int(stage.least_share * sum(counts))
+    fitted = fit_stage(stage, objective, phases, val, counts, artifacts, runtime, monitor, least_images=least)
     every = tuple(range(stage.num_nets))
     model = TrainedModel(stage.name, dataset.spec, stage.model, 0, fitted.variables, every, runtime)
     evaluations = measure(dataset, model)
@@ -68,7 +71,7 @@ def run(
     ranked = [member for member in order if not fitted.dropped[member]]
     report(stage, dataset.spec, evaluations, ranked, monitor)
     out = artifacts.folder_in_progress(stage.name)
-    write_model(out, dataclasses.replace(model, ranked=tuple(ranked)), fitted.metadata())
+    write_model(out, dataclasses.replace(model, ranked=tuple(ranked)), stage_metadata(stage, fitted))
     write_json(out / "rows.json", result_rows(stage, dataset.spec.name, evaluations, order))
     image_panels.write_training_panels(dataset, evaluations["test"].labels[ranked[0]], out, monitor)
     if stage.pseudo:
@@ -80,9 +83,15 @@ def run(
     return {"pairs": len(pairs["image"])}
 
 
-def _least_images(stage: TrainStage, dataset: PackedDataset) -> int:
-    labels = sum(len(dataset.splits[name].names) for name in ("labeled", "unlabeled"))
-    return int(stage.least_share * labels)
+def stage_metadata(stage: TrainStage | JointStage, fitted: TrainResult) -> dict[str, Any]:
+    """For train.json: whose nets these are, and how long they trained."""
+    return {"method": stage.method, "generation": stage.generation} | fitted.metadata()
+
+
+def training_spec(stage: TrainStage, spec: DatasetSpec) -> DatasetSpec:
+    """The dataset's spec for the stage's loss: the consistency method scales no target (methods.md 1.5)."""
+    # Of HeLa's positions the target is 3 in every other method.
+    return dataclasses.replace(spec, target_scale=(1.0,)) if stage.consistency else spec
 
 
 def fit_stage(
@@ -90,6 +99,7 @@ def fit_stage(
     objective: Objective,
     phases: Sequence[Examples | dict[str, Examples]],
     val: training_sets.Pairs,
+    counts: ImageCounts,
     artifacts: ArtifactStore,
     runtime: Runtime,
     monitor: StageLogger,
@@ -97,13 +107,14 @@ def fit_stage(
 ) -> TrainResult:
     """`fit` with the stage's name, options and checkpoints; shared by U-Nets, systems of them, and EvalNets.
 
-    `phases` are the training sets of the objective's losses, or several by name that share every batch; see
-    `steps_per_epoch` for `least_images`.
+    `phases` are the training sets of the objective's losses, or several by name that share every batch;
+    `counts` are the dataset's; see `steps_per_epoch` for `least_images`.
     """
     members = runtime.place(stage.num_nets, lambda: _member_bytes(stage, objective, phases, val, runtime))
     log_parameter_overview(objective)
     checkpoints = Checkpoints(artifacts.checkpoints(stage.name))
     sources = [runtime.load(examples, members) for examples in phases]
+    images, longest = [source.count for source in sources], longest_training_set(counts)
     try:
         return fit(
             objective,
@@ -111,7 +122,7 @@ def fit_stage(
             members,
             sources,
             runtime.load(val, members),
-            steps=steps_per_epoch(stage.train, [source.count for source in sources], least_images),
+            steps=steps_per_epoch(stage.train, images, least_images, longest),
             seed=stage.seed,
             stage=stage.name,
             eval_batch_size=runtime.batch_size,

@@ -17,7 +17,7 @@ import jax
 from imjax import __version__
 from imjax.config.schema import PLACES, Config, flatten
 from imjax.data.pack import PackedDataset
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 from imjax.inference.load_run import read_record
 from imjax.json_io import write_json
 from imjax.log import logger
@@ -41,7 +41,11 @@ def open_workdir(workdir: Path, config: Config, packed: PackedDataset, command: 
     try:
         workdir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"--workdir={workdir}: cannot be made: {error.strerror}") from error
+        raise UserError(
+            f"--workdir={workdir}: cannot be made: {error.strerror}",
+            code=ErrorCode.UNWRITABLE,
+            field="--workdir",
+        ) from error
     path = workdir / "config.json"
     if path.exists():
         _check_same_run(path, config, packed)
@@ -77,10 +81,18 @@ def _check_same_run(path: Path, config: Config, packed: PackedDataset) -> None:
     differing = [key for key in sorted(before | now) if before.get(key) != now.get(key)]
     if differing:
         changes = "; ".join(f"{key}: {before.get(key)} → {now.get(key)}" for key in differing)
-        raise UserError(f"{path} is from a run with another configuration: {changes}; name another --workdir")
+        raise UserError(
+            f"{path} is from a run with another configuration: {changes}; name another --workdir",
+            code=ErrorCode.CONFLICT,
+            field=path,
+        )
     if old.get("data") != packed.manifest["hash"]:
         digest = packed.manifest["hash"][:12]
-        raise UserError(f"{path} is from a run on other data than {digest}; name another --workdir")
+        raise UserError(
+            f"{path} is from a run on other data than {digest}; name another --workdir",
+            code=ErrorCode.CONFLICT,
+            field=path,
+        )
 
 
 def reusable_runs(folders: Sequence[Path], workdir: Path) -> list[Path]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from absl import flags
 
 from imjax import cli
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 
 FLAGS = flags.FLAGS
 
@@ -39,7 +39,11 @@ def main(arguments: list[str]) -> None:
     """Write the page; UserError for mistakes in the command."""
     workdirs = expand_workdirs([*FLAGS.workdir, *arguments])
     if not workdirs:
-        raise UserError("--workdir is missing, expected the folder of a run, e.g. --workdir=runs/demo")
+        raise UserError(
+            "--workdir is missing, expected the folder of a run, e.g. --workdir=runs/demo",
+            code=ErrorCode.MISSING,
+            field="--workdir",
+        )
     # One run has its page in its folder; one on several belongs to none of them.
     default = workdirs[0] / "report.html" if len(workdirs) == 1 else Path("report.html")
     out = Path(FLAGS.out) if FLAGS.out else default
@@ -71,7 +75,11 @@ def _expand_pattern(part: str) -> list[Path]:
     # A pattern often matches logs and caches too.
     runs = [path for path in map(Path, sorted(glob.glob(part))) if (path / "config.json").is_file()]
     if not runs:
-        raise UserError(f"--workdir={part}: no folder of a run (with a config.json) matches this pattern")
+        raise UserError(
+            f"--workdir={part}: no folder of a run (with a config.json) matches this pattern",
+            code=ErrorCode.MISSING,
+            field="--workdir",
+        )
     return runs
 
 

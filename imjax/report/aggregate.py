@@ -134,6 +134,13 @@ class DatasetResults:
         """How many candidates `Entry.top_mean` averages: `2`, or `2/3` where the runs differ."""
         return "/".join(sorted({str(run.config.get("report_top_k", 1)) for run in self.runs}, key=int))
 
+    def training_extents(self, entry: Entry) -> list[tuple[int, int]]:
+        """Optimizer steps and images seen of each net of an entry, sorted; several where runs differ."""
+        extents: set[tuple[int, int]] = set()
+        for run in self.runs:
+            extents |= run.training_extents(entry.method, entry.generation)
+        return sorted(extents)
+
     def published_value(self, method: str, generation: int | None, metric: str | None = None) -> float | None:
         """Test value in the paper; without `metric` that of the primary metric."""
         return self.published.get((self.spec.name, method, generation, metric or self.metric))

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from imjax.data.spec import DatasetSpec
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 
 RESULT_DTYPES = {
     "method": "str", "seed": "int64", "generation": "Int64", "member": "int64", "rank": "int64",
@@ -92,6 +92,26 @@ class RunRecord:
         """Method whose nets label generation 0, as in `results`."""
         name = self.record["start"]
         return self.variant_names.get(name, name)
+
+    def training_extents(self, method: str, generation: int | None) -> set[tuple[int, int]]:
+        """Optimizer steps and images seen of each net of a method, as in `results`, at a generation.
+
+        Empty where the run does not say; several where a method has several stages.
+        """
+        return {
+            (stage.training["steps"], stage.training["images_seen"])
+            for stage in self.stages
+            if "images_seen" in stage.training
+            and self._result_methods(stage.training.get("method")) & {method}
+            and stage.training.get("generation") == generation
+        }
+
+    def _result_methods(self, method: str | None) -> set[str]:
+        """Names of a stage's method in `results`: its own, and that of its ensembles."""
+        if method is None:
+            return set()
+        names = {method, method + "_ensemble"}
+        return {self.variant_names.get(name, name) for name in names}
 
     @property
     def seed(self) -> int:
@@ -172,9 +192,17 @@ def _read_config(path: Path) -> dict[str, Any]:
         if not {"method", "seed", "data"} <= set(record["config"]):
             raise KeyError("method, seed or data")
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; expected the folder of a run of imjax.main") from error
+        raise UserError(
+            f"{path}: {error.strerror}; expected the folder of a run of imjax.main",
+            code=ErrorCode.UNREADABLE,
+            field=path,
+        ) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path}: not a config.json of imjax ({error}); name another --workdir") from error
+        raise UserError(
+            f"{path}: not a config.json of imjax ({error}); name another --workdir",
+            code=ErrorCode.DAMAGED,
+            field=path,
+        ) from error
     return record
 
 
@@ -200,7 +228,9 @@ def _read_results(path: Path) -> pd.DataFrame:
             results = pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in RESULT_DTYPES.items()})
     except (OSError, ValueError) as error:
         raise UserError(
-            f"{path}: not a results.csv of imjax ({error}); start the run again to repair it"
+            f"{path}: not a results.csv of imjax ({error}); start the run again to repair it",
+            code=ErrorCode.DAMAGED,
+            field=path,
         ) from error
     return results.rename(columns={"class": "class_name"})
 

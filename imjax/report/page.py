@@ -12,7 +12,7 @@ from typing import Any
 import jinja2
 
 from imjax.data.spec import DatasetSpec
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 from imjax.log import track
 from imjax.report import (
     aggregate,
@@ -50,7 +50,9 @@ def write_report(workdirs: Sequence[Path], path: Path) -> None:
         temporary.write_text(text, encoding="utf-8")
         os.replace(temporary, path)
     except OSError as error:
-        raise UserError(f"{path}: the report cannot be written: {error.strerror}") from error
+        raise UserError(
+            f"{path}: the report cannot be written: {error.strerror}", code=ErrorCode.UNWRITABLE, field=path
+        ) from error
 
 
 def render_page(runs: Sequence[RunRecord]) -> str:

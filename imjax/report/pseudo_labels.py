@@ -19,6 +19,8 @@ class MaskSizes:
     """Inconsistency masks of the nets of one generation or of the baseline, means over seeds."""
 
     title: str
+    labels: int | None
+    """Generation that these nets label; the paper counts masks by it. None: they label nothing."""
     pixels: dict[str, Spread | None]
     """Mean size by split."""
     shares: dict[str, Spread | None]
@@ -35,7 +37,8 @@ def measure_masks(runs: Sequence[RunRecord]) -> tuple[MaskSizes, ...]:
 
 def _measure_masks(runs: Sequence[RunRecord], generation: int | None) -> MaskSizes:
     """Sizes for the nets of a generation; None for those of the baseline."""
-    label_stage = f"label_g{0 if generation is None else generation + 1}"
+    labeled = 0 if generation is None else generation + 1
+    label_stage = f"label_g{labeled}"
 
     def read_pixels(run: RunRecord, split: str) -> float | None:
         nets = names.base_name(run.baseline) if generation is None else f"g{generation}"
@@ -45,6 +48,7 @@ def _measure_masks(runs: Sequence[RunRecord], generation: int | None) -> MaskSiz
     values = {split: [(read_pixels(run, split), _mask_area(run)) for run in runs] for split in SPLITS}
     return MaskSizes(
         title=_baseline_titles(runs) if generation is None else f"generation {generation}",
+        labels=labeled if any(labeled in run.labeled_generations for run in runs) else None,
         pixels={split: summarize_seeds(pixels for pixels, _ in pairs) for split, pairs in values.items()},
         shares={
             split: summarize_seeds(pixels / area for pixels, area in pairs if pixels is not None)
@@ -74,9 +78,19 @@ def _mask_area(run: RunRecord) -> int:
 
 def tabulate_masks(sizes: Sequence[MaskSizes]) -> Table:
     """`measure_masks` as a table."""
-    rows = [(s.title, *(_format_size(s.pixels[split], s.shares[split]) for split in SPLITS)) for s in sizes]
-    caption = "Inconsistency masks (IM) by the nets that made them: mean size, pixels and share of the image."
-    return Table(("nets", *(f"IM, {split}" for split in SPLITS)), tuple(rows), caption)
+    rows = [
+        (
+            s.title,
+            NONE if s.labels is None else str(s.labels),
+            *(_format_size(s.pixels[split], s.shares[split]) for split in SPLITS),
+        )
+        for s in sizes
+    ]
+    caption = (
+        "Inconsistency masks (IM) by the nets that made them: mean size, pixels and share of the image. The "
+        "paper's figures of a generation are those of the nets that label it (second column)."
+    )
+    return Table(("nets", "label generation", *(f"IM, {split}" for split in SPLITS)), tuple(rows), caption)
 
 
 def _format_size(pixels: Spread | None, share: Spread | None) -> str:

@@ -71,6 +71,9 @@ def tabulate_results(results: DatasetResults) -> Table:
     head.insert(1, f"{results.metric_title}, mean of best {results.report_top_k}")
     if published_metric:
         head[2:2] = [f"published {names.metric_title(published_metric)}", "measured − published"]
+    extents = {(e.method, e.generation): results.training_extents(e) for e in entries}
+    if any(extents.values()):
+        head += ["steps", "images seen"]
     rows = []
     for entry in entries:
         cells = [format_metric(entry.best(metric)) for metric in metrics]
@@ -79,6 +82,8 @@ def tabulate_results(results: DatasetResults) -> Table:
             reference = results.published_value(entry.method, entry.generation, published_metric)
             delta = _format_difference(entry.best(published_metric), reference)
             cells[2:2] = [format_metric(reference, 3), delta]
+        if any(extents.values()):
+            cells += _format_extents(extents[entry.method, entry.generation])
         title = names.entry_title(entry.method, entry.generation)
         rows.append((title + ON_TEST if entry.ranked_on_test else title, *cells))
     caption = (
@@ -86,16 +91,52 @@ def tabulate_results(results: DatasetResults) -> Table:
         f"{results.metric_title} is its mean over the best {results.report_top_k} candidates. "
         f"{_describe_direction(metrics)}{_describe_seeds(entries)}"
     )
+    caption += _describe_empty_rule(results) + _describe_crop_rule(results)
     if published_metric:
         caption += " Published values are from the papers; those of the IM paper are means of 3 runs."
+    if any(extents.values()):
+        caption += " Steps and images seen: optimizer steps of each net and the images in their batches."
     best = {(row, 1) for m in metrics[:1] for row in _find_best([entry.best(m) for entry in entries], m)}
     return Table(("method", *head), tuple(rows), caption, frozenset(best), breaks=_find_breaks(entries))
+
+
+def _format_extents(extents: Sequence[tuple[int, int]]) -> list[str]:
+    """Cells of the steps and of the images seen: a number, or the least and the greatest."""
+    if not extents:
+        return [NONE, NONE]
+    cells = []
+    for numbers in zip(*extents, strict=True):
+        least, greatest = (f"{number:,}".replace(",", " ") for number in (min(numbers), max(numbers)))
+        cells.append(least if least == greatest else f"{least} to {greatest}")
+    return cells
 
 
 def _describe_ranking(entries: Sequence[Entry]) -> str:
     if all(entry.ranked_on_test for entry in entries):
         return "best on TEST, which is for replication only"
     return "best on val" + (" (on TEST where stated)" if any(e.ranked_on_test for e in entries) else "")
+
+
+def _describe_empty_rule(results: DatasetResults) -> str:
+    """Which rule the IoU per image has for empty images; nothing for classes, where the rule is another."""
+    if results.spec.kind == "multiclass" or not {"iou", "miou"} & set(results.metrics):
+        return ""
+    rules = {
+        0: "0, as in the Inconsistency Masks paper",
+        1: "1 (smoothing term 1; the Inconsistency Masks paper counts 0)",
+    }
+    used = sorted({run.spec.empty_iou for run in results.runs})
+    described = " or, in other runs, ".join(rules[rule] for rule in used)
+    return f" The IoU of an image without object in ground truth and prediction is {described}."
+
+
+def _describe_crop_rule(results: DatasetResults) -> str:
+    """Whether images or crops are labeled, where images are cut into a grid of overlapping ones."""
+    data = [run.config["data"] for run in results.runs if run.config["data"].get("overlap")]
+    rules = {True: "crops, so that overlapping crops lie on both sides, as published", False: "images"}
+    used = sorted({bool(values.get("by_crop")) for values in data})
+    described = " or, in other runs, of the ".join(rules[rule] for rule in used)
+    return f" The labeled share is that of the {described}." if used else ""
 
 
 def _describe_seeds(entries: Sequence[Entry]) -> str:

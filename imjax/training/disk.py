@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from imjax.errors import PartialFailure, Stopped, TrainingError, UserError
+from imjax.errors import ErrorCode, PartialFailure, Stopped, TrainingError, UserError
 
 NUMBERS = ("ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "EFBIG", "EIO", "ESTALE")
 """Errors of disks and rights by name; Windows lacks some."""
@@ -34,7 +34,9 @@ def translate_disk_errors(workdir: Path) -> Iterator[None]:
         if reason := _reason(error):
             raise UserError(
                 f"--workdir={workdir}: {reason}; finished stages and the last checkpoint are kept: "
-                "make room or change the permissions, and give the same command again to go on"
+                "make room or change the permissions, and give the same command again to go on",
+                code=ErrorCode.UNWRITABLE,
+                field="--workdir",
             ) from error
         raise
 

@@ -25,7 +25,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 from imjax.log import logger
 
 Tree = Any
@@ -59,7 +59,8 @@ def start(pod: bool = False, environment: Mapping[str, str] = os.environ) -> Non
     except (RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(
-            f"the run's processes cannot reach each other ({reason}); see docs/how-to/sweeps.md"
+            f"the run's processes cannot reach each other ({reason}); see docs/how-to/sweeps.md",
+            code=ErrorCode.UNAVAILABLE,
         ) from error
     if not is_first():
         # The first process logs for all; warnings and errors may be of this process alone.
@@ -78,7 +79,9 @@ def arguments(pod: bool, environment: Mapping[str, str]) -> dict[str, Any] | Non
         except (KeyError, ValueError) as error:
             raise UserError(
                 f"JAX_COORDINATOR_ADDRESS={address}: expected JAX_NUM_PROCESSES and JAX_PROCESS_ID beside "
-                f"it, whole numbers, the second from 0 ({error})"
+                f"it, whole numbers, the second from 0 ({error})",
+                code=ErrorCode.MALFORMED,
+                field="JAX_COORDINATOR_ADDRESS",
             ) from error
         given = {"coordinator_address": address, "num_processes": count, "process_id": number}
         return given | {"cluster_detection_method": "deactivate"}
@@ -174,7 +177,9 @@ def assert_equal_across_processes(what: str, digest: str) -> None:
     if len({row.tobytes() for row in digests}) > 1:
         prefixes = ", ".join(row.tobytes().decode()[:12] for row in digests)
         raise UserError(
-            f"the run's processes have different {what} ({prefixes}); start all of them with the same"
+            f"the run's processes have different {what} ({prefixes}); start all of them with the same",
+            code=ErrorCode.CONFLICT,
+            field=what,
         )
 
 

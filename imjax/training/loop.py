@@ -41,6 +41,10 @@ class TrainResult:
     """bool `[member]`: its loss was not finite at some step. Its best epoch is one before that."""
 
     larger_is_better: bool
+    steps: int = 0
+    """Optimizer steps of each member, whatever its best epoch."""
+    batch_size: int = 0
+    """Images of a step."""
 
     def ranked(self) -> list[int]:
         """Members, best by the selection metric first, dropped ones last; ties by index."""
@@ -53,28 +57,10 @@ class TrainResult:
             "ranked": [i for i in self.ranked() if not self.dropped[i]],
             "value": [value if np.isfinite(value) else None for value in self.value.tolist()],
             "epoch": self.epoch.tolist(),
+            "steps": self.steps,
+            "images_seen": self.steps * self.batch_size,
         }
         return metadata | ({"dropped": np.flatnonzero(self.dropped).tolist()} if self.dropped.any() else {})
-
-
-def steps_per_epoch(options: Train, images: Sequence[int], least_images: int = 0) -> tuple[int, ...]:
-    """Steps of each phase of an epoch.
-
-    Args:
-        options: `steps_per_epoch` steps in all, divided in proportion to the phases' images; 0:
-            ⌊images / batch⌋ each, as in arXiv 2401.14387.
-        images: number of images of each phase's training set.
-        least_images: a phase is treated as having at least this many images.
-
-    Returns:
-        One number per phase, each at least 1.
-    """
-    sizes = [max(count, least_images) for count in images]
-    if not options.steps_per_epoch:
-        return tuple(max(1, size // options.batch_size) for size in sizes)
-    shares = [max(1, round(options.steps_per_epoch * size / sum(sizes))) for size in sizes[:-1]]
-    # The last phase gets the remainder, so that the sum is exact whatever was rounded.
-    return (*shares, max(1, options.steps_per_epoch - sum(shares)))
 
 
 def fit(
@@ -141,7 +127,7 @@ def fit(
     best, value, epoch, bad = members.gather(
         [(s.best, s.best_value, s.best_epoch, s.bad_step) for s in state]
     )
-    return TrainResult(best, value, epoch, bad >= 0, objective.larger_is_better)
+    return TrainResult(best, value, epoch, bad >= 0, objective.larger_is_better, total, options.batch_size)
 
 
 def _shuffled_orders(
@@ -227,7 +213,10 @@ def _programs(spec: ProgramSpec) -> _Programs:
         lambda: jax.eval_shape(lambda: step.init(objective, tx, worst, jax.random.key(0))),
         tuple(train_step(loss_fn) for loss_fn in objective.losses.values()),
         members.map(lambda s, batch: objective.eval_fn(s.variables, batch)),
-        members.map(lambda s, value, epoch: step.update_best(objective, s, value, epoch), donate=(0,)),
+        members.map(
+            lambda s, value, plateau, epoch: step.update_best(objective, s, value, plateau, epoch),
+            donate=(0,),
+        ),
     )
 
 
@@ -281,8 +270,9 @@ def _make_end_phase(
         losses = means.pop(LOSS)
         validation = runtime.mean(members, programs.evaluate, state, val, batch_size)
         value = validation[objective.selection_metric].astype(np.float32)
+        plateau = objective.plateau_value(validation).astype(np.float32)
         epoch = np.full(members.count, phase.epoch)
-        state = programs.update_best(state, members.shard(value), members.shard(epoch))
+        state = programs.update_best(state, *(members.shard(x) for x in (value, plateau, epoch)))
         stage_logger.epoch(phase.epoch, phase.end, {"train": {phase.loss: losses} | means, "val": validation})
         return state, losses
 

@@ -7,7 +7,7 @@ The training loop knows nothing else about a task: U-Nets, EvalNets and systems 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -37,8 +37,6 @@ class StepAux(NamedTuple):
     """Every collection except the parameters, for the next step."""
     metrics: dict[str, jax.Array]
     """Scalars by name, those of `Objective.metric_names`."""
-    plateau_metric: jax.Array | None = None
-    """Value by which the learning rate's schedule detects a plateau; None: the loss."""
 
 
 LossFn = Callable[[Variables, Batch, jax.Array], tuple[jax.Array, StepAux]]
@@ -86,6 +84,14 @@ class Objective:
     """Keys of `StepAux.metrics`."""
     start: Variables | None = dataclasses.field(default=None, compare=False, repr=False)
     """Numpy weights that every member starts from instead of those of `init`; no program depends on them."""
+    plateau_metric: str = dataclasses.field(default=LOSS, compare=False)
+    """The validation scalar by which the learning rate's schedule detects a plateau: `loss`, or a metric from
+    0 to 1 of which more is better."""
+
+    def plateau_value(self, validation: Mapping[str, Any]) -> Any:
+        """`plateau_metric` among scalars of `eval_fn`, as a value of which less is better."""
+        value = validation[self.plateau_metric]
+        return value if self.plateau_metric == LOSS else 1 - value
 
 
 def loss_and_grad(loss_fn: LossFn, variables: Variables, batch: Batch, key: jax.Array) -> tuple:
@@ -110,6 +116,12 @@ def _forward_train(net: Network, variables: Variables, key: jax.Array, *inputs: 
     return outputs, {"batch_stats": changed["batch_stats"]}
 
 
+def void_padding(batch: Batch) -> jax.Array:
+    """Labels of a validation batch, VOID where an image only fills the batch: no loss or metric counts it."""
+    shape = (-1,) + (1,) * (batch["label"].ndim - 1)
+    return jnp.where(batch["counted"].reshape(shape), batch["label"], VOID)
+
+
 def validation_metrics(
     spec: DatasetSpec, logits: jax.Array, batch: Batch, loss_fn: Callable
 ) -> dict[str, jax.Array]:
@@ -125,9 +137,7 @@ def validation_metrics(
         Float32 scalars: `loss`, and `spec.selection_metric` by the function of that name in
         `imjax.evaluation.metrics`.
     """
-    # Void is what no loss and no metric counts, so padding becomes void.
-    shape = (-1,) + (1,) * (batch["label"].ndim - 1)
-    label = jnp.where(batch["counted"].reshape(shape), batch["label"], VOID)
+    label = void_padding(batch)
     values = {"loss": loss_fn(logits, label)}
     name = spec.selection_metric
     if name != "loss":

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 
+import jax
+import jax.numpy as jnp
 import optax
 
 from imjax.config.schema import Train
+
+BETAS = (0.9, 0.999)
+"""Decay of Adam's first and second moment per step."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,17 +45,17 @@ class Optimizer:
         )
 
     def make(self) -> optax.GradientTransformationExtraArgs:
-        """The optax transformation; its `update` takes `value`, the metric that detects a plateau.
+        """The optax transformation; its `update` takes `value`, less of which is better, for `plateau`.
 
         `adamw` subtracts its weight decay without multiplying by the learning rate, as the library
-        behind the published code of arXiv 2401.14387 does. `adam` has no decay. `sgd` adds the decay to the
+        behind the published code of arXiv 2401.14387 does, and adds ε before the bias correction, as that
+        library does too. `adam` has no decay, and ε after it, as PyTorch. `sgd` adds the decay to the
         gradient before the momentum, as PyTorch and the SSL4MIS benchmark do.
         """
-        adam = optax.scale_by_adam(eps=self.epsilon)
         decay = optax.add_decayed_weights
         parts = {
-            "adamw": (adam, self._rate(), decay(-self.weight_decay)),
-            "adam": (adam, self._rate()),
+            "adamw": (_scale_by_keras_adam(self.epsilon), self._rate(), decay(-self.weight_decay)),
+            "adam": (optax.scale_by_adam(*BETAS, eps=self.epsilon), self._rate()),
             "sgd": (decay(self.weight_decay), optax.trace(self.momentum), self._rate()),
         }[self.kind]
         return optax.with_extra_args_support(optax.chain(*parts))
@@ -63,7 +68,29 @@ class Optimizer:
             return optax.scale_by_learning_rate(poly)
         constant = optax.scale(-self.learning_rate)
         if self.schedule == "plateau":
-            # A tenth of the rate once the metric's mean over an epoch has not fallen for `patience` epochs.
+            # A tenth of the rate once the value has not fallen for `patience` epochs. It is that of the last
+            # validation, the same in all steps of an epoch.
             plateau = optax.contrib.reduce_on_plateau(patience=self.patience, accumulation_size=self.horizon)
             return optax.chain(constant, plateau)
         return constant
+
+
+def _scale_by_keras_adam(epsilon: float) -> optax.GradientTransformation:
+    """`optax.scale_by_adam` with ε added to √v before the bias correction (methods.md 1.5).
+
+    Its effect is then ε/√(1 − β₂ᵗ), which at the first step is 32 ε.
+    """
+    first, second = BETAS
+    adam = optax.scale_by_adam(first, second)
+
+    def update(updates, state, params=None):
+        del params
+        mu = optax.tree.update_moment(updates, state.mu, first, 1)
+        nu = optax.tree.update_moment_per_elem_norm(updates, state.nu, second, 2)
+        count = optax.safe_increment(state.count)
+        t = count.astype(jnp.float32)
+        correction = jnp.sqrt(1 - second**t) / (1 - first**t)
+        scaled = jax.tree.map(lambda m, v: correction * m / (jnp.sqrt(v) + epsilon), mu, nu)
+        return scaled, optax.ScaleByAdamState(count=count, mu=mu, nu=nu)
+
+    return optax.GradientTransformation(adam.init, update)

@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from imjax import losses
 from imjax.config.joint_schema import Joint
 from imjax.data.spec import DatasetSpec
+from imjax.evaluation import metrics
 from imjax.methods.joint.base import JointMethod, JointOutputs, most_probable_class
 from imjax.methods.joint.forward import TEACHER, StudentForward, as_classes, net_name
 from imjax.methods.joint.loss import (
@@ -23,9 +23,18 @@ from imjax.methods.joint.loss import (
     region_map,
 )
 from imjax.methods.joint.views import BatchViews
-from imjax.training.objective import Objective, ObjectiveSpec, StepAux, predict, validation_metrics
+from imjax.training.objective import (
+    Objective,
+    ObjectiveSpec,
+    StepAux,
+    predict,
+    validation_metrics,
+    void_padding,
+)
 
 Variables = dict[str, Any]
+DICE = "dice"
+"""Key of the validation Dice, by which the published simEps reduces its learning rate."""
 
 
 class System(NamedTuple):
@@ -47,7 +56,7 @@ def joint_objective(system: System, size: tuple[int, ...]) -> Objective:
 
     Batches: `labeled` and `unlabeled`, each a dict with `image`, the first with `label`. Variables: `params`
     and `batch_stats` by net, and under `method` the step, the teacher's parameters and MetaSSL's thresholds.
-    Validation metrics: loss and selection metric, mean over the nets.
+    Validation metrics: loss, selection metric and Dice, mean over the nets.
 
     Args:
         system: nets, method and dataset.
@@ -64,17 +73,21 @@ def joint_objective(system: System, size: tuple[int, ...]) -> Objective:
             method=system.method, joint=system.joint, spec=spec,
         )  # fmt: skip
         state = state | {"step": state["step"] + 1, "thresholds": result.thresholds}
-        # Not the whole loss: the growth of the ramp-up would look like a plateau.
-        plateau_metric = result.metrics["supervised"]
-        model_state = {"batch_stats": batch_stats, "method": state}
-        return result.loss, StepAux(model_state, result.metrics, plateau_metric)
+        return result.loss, StepAux({"batch_stats": batch_stats, "method": state}, result.metrics)
+
+    def measure(logits, label):
+        return system.method.supervised_loss(as_classes(spec.kind, logits), label)
+
+    def eval_net(variables, batch):
+        logits = predict(system.net, variables, batch["image"])
+        probabilities = jax.nn.softmax(as_classes(spec.kind, logits), -1)
+        # Of what is an object: absence is the first class of a binary label or a channel.
+        first = int(spec.background) if spec.kind == "multiclass" else 1
+        dice = metrics.hard_mdice(probabilities, void_padding(batch), first)
+        return validation_metrics(spec, logits, batch, measure) | {DICE: dice}
 
     def eval_fn(variables, batch):
-        measure = lambda logits, label: losses.ce_dice_loss(as_classes(spec.kind, logits), label)  # noqa: E731
-        by_net = [
-            validation_metrics(spec, predict(system.net, net, batch["image"]), batch, measure)
-            for net in split_nets(variables, system.num_nets)
-        ]
+        by_net = [eval_net(net, batch) for net in split_nets(variables, system.num_nets)]
         return jax.tree.map(lambda *values: sum(values) / len(values), *by_net)
 
     return Objective(
@@ -85,6 +98,8 @@ def joint_objective(system: System, size: tuple[int, ...]) -> Objective:
         spec.selection_metric,
         spec.selection_metric != "loss",
         metric_names(system.method, spec, system.joint.pixel_weighting),
+        # Not the training loss: the growth of the ramp-up would look like a plateau.
+        plateau_metric=DICE,
     )
 
 

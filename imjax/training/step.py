@@ -25,6 +25,8 @@ class State(NamedTuple):
     """Variables of the best epoch on the validation set."""
     best_value: jax.Array
     best_epoch: jax.Array
+    plateau_value: jax.Array
+    """`Objective.plateau_value` of the last validation, which the schedule sees in every step after it."""
 
 
 def init(objective: Objective, tx: optax.GradientTransformation, worst: float, key: jax.Array) -> State:
@@ -54,6 +56,8 @@ def start(
         best=jax.tree.map(jnp.copy, variables),
         best_value=jnp.float32(worst),
         best_epoch=zero,
+        # Finite, and worse than any: the epoch before the first validation is no plateau.
+        plateau_value=jnp.float32(1e30),
     )
 
 
@@ -73,8 +77,7 @@ def train_step(
     key = jax.random.fold_in(key, state.step)
     params = state.variables["params"]
     (loss, aux), grads = loss_and_grad(loss_fn, state.variables, batch, key)
-    plateau_metric = loss if aux.plateau_metric is None else aux.plateau_metric
-    updates, opt = tx.update(grads, state.opt, params, value=plateau_metric)
+    updates, opt = tx.update(grads, state.opt, params, value=state.plateau_value)
     bad = (state.bad_step < 0) & ~jnp.isfinite(loss)
     metrics = aux.metrics | {LOSS: loss}
     return state._replace(
@@ -87,13 +90,16 @@ def train_step(
     )
 
 
-def update_best(objective: Objective, state: State, value: jax.Array, epoch: jax.Array) -> State:
+def update_best(
+    objective: Objective, state: State, value: jax.Array, plateau_value: jax.Array, epoch: jax.Array
+) -> State:
     """After a phase: store the variables if they are the best so far, and reset the sums.
 
     Args:
         objective: whether a larger value is better.
         state: of the member.
         value: float32 scalar, the selection metric on the validation set.
+        plateau_value: float32 scalar, for the schedule of the learning rate.
         epoch: int scalar, from 1.
     """
     better = value > state.best_value if objective.larger_is_better else value < state.best_value
@@ -105,6 +111,7 @@ def update_best(objective: Objective, state: State, value: jax.Array, epoch: jax
         best=jax.tree.map(choose, state.variables, state.best),
         best_value=choose(value, state.best_value),
         best_epoch=choose(epoch, state.best_epoch).astype(jnp.int32),
+        plateau_value=plateau_value,
     )
 
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from imjax.errors import Stopped, UserError
+from imjax.errors import ErrorCode, Stopped, UserError
 from launch import run_status
 from launch.grid import SweepRun
 from launch.progress_table import StatusTable
@@ -107,7 +107,11 @@ def list_gpus() -> list[str]:
 def _list_places(jobs: int) -> list[_Place]:
     """Where runs can go at the same time, every GPU once before one is named again."""
     if jobs < 0:
-        raise UserError(f"--jobs={jobs}: expected 0 or more; without the flag it is one run per GPU")
+        raise UserError(
+            f"--jobs={jobs}: expected 0 or more; without the flag it is one run per GPU",
+            code=ErrorCode.OUT_OF_RANGE,
+            field="--jobs",
+        )
     names = list_gpus()
     if not names:
         return [_Place(None)] * max(jobs, 1)

@@ -19,7 +19,7 @@ from typing import Any
 
 import submitit
 
-from imjax.errors import Stopped, UserError
+from imjax.errors import ErrorCode, Stopped, UserError
 from imjax.json_io import read_json, write_json
 from launch import run_status
 from launch.grid import SweepRun
@@ -126,7 +126,9 @@ def _make_executor(root: Path, options: Sequence[str]) -> submitit.SlurmExecutor
     except RuntimeError as error:
         raise UserError(
             "--executor=slurm: srun is not to be found; run this on a machine of the cluster, "
-            "or take --executor=local"
+            "or take --executor=local",
+            code=ErrorCode.UNAVAILABLE,
+            field="--executor",
         ) from error
     executor.update_parameters(
         **parameters, setup=setup, signal_delay_s=SAVE_SECONDS, additional_parameters=sbatch
@@ -139,7 +141,11 @@ def _parse_option(text: str) -> tuple[str, Any]:
     key = key.replace("-", "_")
     if not equals or (key in NUMBERS and not value.isdigit()):
         wanted = "a whole number (time: minutes)" if key in NUMBERS else "key=value as of sbatch"
-        raise UserError(f"--slurm={text}: expected {wanted}, e.g. --slurm=time=240 --slurm=gpus_per_node=1")
+        raise UserError(
+            f"--slurm={text}: expected {wanted}, e.g. --slurm=time=240 --slurm=gpus_per_node=1",
+            code=ErrorCode.MALFORMED,
+            field="--slurm",
+        )
     return key, int(value) if key in NUMBERS else value
 
 
@@ -157,7 +163,11 @@ def _submit_array(
             ]
     except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
         reason = next((line for line in str(error).splitlines() if "error:" in line), str(error))
-        raise UserError(f"--executor=slurm: {reason.strip()}; see --slurm and `sinfo`") from error
+        raise UserError(
+            f"--executor=slurm: {reason.strip()}; see --slurm and `sinfo`",
+            code=ErrorCode.UNAVAILABLE,
+            field="--executor",
+        ) from error
     submitted = [(job.job_id, point) for job, point in zip(jobs, fresh, strict=True)]
     for name, point in submitted:
         point.workdir.mkdir(parents=True, exist_ok=True)

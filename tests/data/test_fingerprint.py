@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 
-import pytest
+from user_errors import raises_user_error
 
 from imjax.config.schema import Data, Synthetic
 from imjax.data import fingerprint, pack
-from imjax.errors import UserError
+from imjax.errors import ErrorCode
 
 SMALL = Data("synthetic", height=32, width=48, synthetic=Synthetic(10, 3, 2))
 
@@ -21,7 +21,7 @@ def test_files_that_change_while_they_are_read(suim_raw, tmp_path):
             yield from items
             change(next((suim_raw / "TEST" / "images").iterdir()))
 
-        with pytest.raises(UserError, match="files changed while they were read"):
+        with raises_user_error(ErrorCode.CHANGED, suim_raw):
             pack.prepare_dataset(options, tmp_path / "cache", progress)
         assert list((tmp_path / "cache").iterdir()) == []
 
@@ -34,8 +34,8 @@ def test_arrays_that_change_under_a_run(tmp_path):
     fingerprint.check_unchanged(packed.stamps)
     path = max(packed.stamps)
     os.utime(path, (0, 0))
-    with pytest.raises(UserError, match=f"{path}: changed while the run used it.*delete the folder"):
+    with raises_user_error(ErrorCode.CHANGED, path):
         fingerprint.check_unchanged(packed.stamps)
     path.unlink()
-    with pytest.raises(UserError, match="changed while the run used it"):
+    with raises_user_error(ErrorCode.CHANGED, path):
         fingerprint.check_unchanged(packed.stamps)

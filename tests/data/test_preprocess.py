@@ -6,11 +6,12 @@ import dataclasses
 
 import numpy as np
 import pytest
+from user_errors import raises_user_error
 
 from imjax.config.schema import Data
 from imjax.data import pack, preprocess
 from imjax.data.spec import VOID
-from imjax.errors import UserError
+from imjax.errors import ErrorCode
 
 OPTIONS = Data("folder", height=16, width=32)
 
@@ -71,12 +72,12 @@ def test_drawn_crops_come_before_the_grid():
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "code"),
     [
-        ({"resize_mode": "stretch"}, "resize_mode = 'stretch', expected one of resize, crop, pad"),
-        ({"resize_mode": "pad", "random_crops": 2}, "resize_mode = 'pad' beside random_crops"),
+        ({"resize_mode": "stretch"}, ErrorCode.OUT_OF_RANGE),
+        ({"resize_mode": "pad", "random_crops": 2}, ErrorCode.CONFLICT),
     ],
 )
-def test_bad_fits(changes, says, tmp_path):
-    with pytest.raises(UserError, match=says):
+def test_bad_fits(changes, code, tmp_path):
+    with raises_user_error(code, "data.resize_mode"):
         pack.prepare_dataset(dataclasses.replace(OPTIONS, **changes), tmp_path)

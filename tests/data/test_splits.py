@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import pytest
+from user_errors import raises_user_error
 
 from imjax.data.splits import SPLITS, count_common_sources, split_parts
-from imjax.errors import UserError
+from imjax.errors import ErrorCode
 
 NAMES = [f"s{i:04d}" for i in range(1525)]
 TEST = [f"t{i:03d}" for i in range(110)]
@@ -90,42 +91,58 @@ def test_published_cityscapes_counts():
 
 
 @pytest.mark.parametrize(
-    ("parts", "says"),
+    ("parts", "code", "field"),
     [
-        ({"train_val": ["a", "b"], "test": ["x"]}, "1 source images left for training, expected at least 2"),
-        ({"train_val": [], "test": ["x"]}, "0 source images left for training"),
-        ({"train": ["a", "b"], "val": [], "test": ["x"]}, "0 source images left for validation"),
-        ({"train_val": list("abc"), "test": []}, "0 source images left for test"),
-        ({"train_val": list("abc"), "test": ["a"]}, "'a' is in"),
-        ({"train": list("abc"), "val_test": ["v"]}, "0 source images left for test"),
-        ({"train": list("abc"), "val_test": list("cd")}, "'c' is in"),
-        ({"train_val_test": list("abc")}, "1 source images left for training"),
-        ({"train_val_test": []}, "0 source images left for training"),
-        ({"labeled": [], "train": ["a"], "val": ["v"], "test": ["t"]}, "0 .* for labeled training"),
-        ({"labeled": ["a"], "train": [], "val": ["v"], "test": ["t"]}, "0 .* for unlabeled training"),
-        ({"labeled": ["a"], "train": ["a", "b"], "val": ["v"], "test": ["t"]}, "'a' is in"),
+        ({"train_val": ["a", "b"], "test": ["x"]}, ErrorCode.TOO_FEW, "training"),
+        ({"train_val": [], "test": ["x"]}, ErrorCode.TOO_FEW, "training"),
+        ({"train": ["a", "b"], "val": [], "test": ["x"]}, ErrorCode.TOO_FEW, "validation"),
+        ({"train_val": list("abc"), "test": []}, ErrorCode.TOO_FEW, "test"),
+        ({"train_val": list("abc"), "test": ["a"]}, ErrorCode.CONFLICT, "a"),
+        ({"train": list("abc"), "val_test": ["v"]}, ErrorCode.TOO_FEW, "test"),
+        ({"train": list("abc"), "val_test": list("cd")}, ErrorCode.CONFLICT, "c"),
+        ({"train_val_test": list("abc")}, ErrorCode.TOO_FEW, "training"),
+        ({"train_val_test": []}, ErrorCode.TOO_FEW, "training"),
+        (
+            {"labeled": [], "train": ["a"], "val": ["v"], "test": ["t"]},
+            ErrorCode.TOO_FEW,
+            "labeled training",
+        ),
+        (
+            {"labeled": ["a"], "train": [], "val": ["v"], "test": ["t"]},
+            ErrorCode.TOO_FEW,
+            "unlabeled training",
+        ),
+        ({"labeled": ["a"], "train": ["a", "b"], "val": ["v"], "test": ["t"]}, ErrorCode.CONFLICT, "a"),
     ],
 )
-def test_too_few_or_shared(parts, says):
-    with pytest.raises(UserError, match=says):
+def test_too_few_or_shared(parts, code, field):
+    with raises_user_error(code, field):
         split_parts(parts, 0.1, 0.1, 0)
 
 
-@pytest.mark.parametrize(("label", "val"), [(0.0, 0.1), (1.1, 0.1), (0.1, 0.0), (0.1, 1.0)])
-def test_fractions_out_of_range(label, val):
-    with pytest.raises(UserError, match="fraction = "):
+@pytest.mark.parametrize(
+    ("label", "val", "field"),
+    [
+        (0.0, 0.1, "data.label_fraction"),
+        (1.1, 0.1, "data.label_fraction"),
+        (0.1, 0.0, "data.val_fraction"),
+        (0.1, 1.0, "data.val_fraction"),
+    ],
+)
+def test_fractions_out_of_range(label, val, field):
+    with raises_user_error(ErrorCode.OUT_OF_RANGE, field):
         split_parts({"train_val": NAMES, "test": TEST}, label, val, 0)
 
 
 @pytest.mark.parametrize(
-    ("val", "test", "says"),
+    ("val", "test", "code", "field"),
     [
-        (0.1, 0.0, "test_fraction = 0.0"),
-        (0.1, 1.0, "test_fraction = 1.0"),
-        (0.0, 0.2, "val_fraction = 0.0"),
-        (0.5, 0.5, "val_fraction = 0.5 and test_fraction = 0.5 leave nothing"),
+        (0.1, 0.0, ErrorCode.OUT_OF_RANGE, "data.test_fraction"),
+        (0.1, 1.0, ErrorCode.OUT_OF_RANGE, "data.test_fraction"),
+        (0.0, 0.2, ErrorCode.OUT_OF_RANGE, "data.val_fraction"),
+        (0.5, 0.5, ErrorCode.CONFLICT, "data.test_fraction"),
     ],
 )
-def test_shares_of_a_pool_out_of_range(val, test, says):
-    with pytest.raises(UserError, match=says):
+def test_shares_of_a_pool_out_of_range(val, test, code, field):
+    with raises_user_error(code, field):
         split_parts({"train_val_test": NAMES}, 0.1, val, 0, test)

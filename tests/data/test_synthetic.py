@@ -3,11 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pytest
+from user_errors import raises_user_error
 
 from imjax.data.synthetic import scenes as synthetic
 from imjax.data.synthetic import writers
-from imjax.errors import UserError
+from imjax.errors import ErrorCode
 
 
 def scenes(reader: synthetic.Synthetic, part: str = "train"):
@@ -47,9 +47,9 @@ def test_color_alone_does_not_segment():
 
 
 def test_writer_refuses(tmp_path):
-    with pytest.raises(UserError, match="synthetic"):
+    with raises_user_error(ErrorCode.UNSUPPORTED, "--dataset"):
         writers.write_synthetic("isic", tmp_path / "new", {})
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "a").touch()
-    with pytest.raises(UserError, match="empty"):
+    with raises_user_error(ErrorCode.CONFLICT, tmp_path / "full"):
         writers.write_synthetic("suim", tmp_path / "full", {"train_val": 1, "test": 1})

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from user_errors import raises_user_error
 
 from imjax.config.schema import Data
 from imjax.data import volume_box
 from imjax.data.readers import registry
 from imjax.data.spec import VOID
-from imjax.errors import UserError
+from imjax.errors import ErrorCode
 
 
 def test_padded_and_cut_by_hand():
@@ -50,18 +51,14 @@ def test_what_is_cut_off_is_counted():
 
 
 @pytest.mark.parametrize(
-    ("dataset", "changes", "message"),
+    ("dataset", "changes", "field"),
     [
-        ("la", {}, "depth = 0, expected a multiple of 16: LA heart has volumes"),
-        ("acdc", {"depth": 16}, "depth = 16, expected 0: ACDC has images"),
-        ("la", {"depth": 16, "random_crops": 2}, "random_crops = 2 .* expected 0: volumes are packed whole"),
-        (
-            "la",
-            {"depth": 16, "tile_overlap": 0.5},
-            "tile_overlap = 0.5, expected 0: volumes are packed whole",
-        ),
+        ("la", {}, "data.depth"),
+        ("acdc", {"depth": 16}, "data.depth"),
+        ("la", {"depth": 16, "random_crops": 2}, "data.random_crops"),
+        ("la", {"depth": 16, "tile_overlap": 0.5}, "data.tile_overlap"),
     ],
 )
-def test_boxes_are_for_volumes(dataset, changes, message):
-    with pytest.raises(UserError, match=message):
+def test_boxes_are_for_volumes(dataset, changes, field):
+    with raises_user_error(ErrorCode.CONFLICT, field):
         volume_box.check_box(Data(dataset, **changes), registry.spec(dataset))

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from handmade import SPECS, make_run
 from handmade import net as handmade_net
+from user_errors import raises_user_error
 
-from imjax.errors import UserError
+from imjax.errors import ErrorCode
 from imjax.inference import export
 from imjax.inference.load_run import load_model
 from imjax.models.layers import BY_PLATFORM
@@ -78,5 +79,5 @@ def test_a_program_for_one_platform_has_one_kernel():
 def test_no_place_for_it(tmp_path):
     stage = load_model(make_run(tmp_path / "run", SPECS["binary"], ("train_g0",), nets=1))
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="net.stablehlo: the exported net cannot be written"):
+    with raises_user_error(ErrorCode.UNWRITABLE, "file/net.stablehlo"):
         stage.export(tmp_path / "file" / "net.stablehlo")

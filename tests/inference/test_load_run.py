@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 from handmade import SPECS, make_run
+from user_errors import raises_user_error
 
-from imjax.errors import UserError
+from imjax.errors import ErrorCode
 from imjax.inference.load_run import load_model
 from imjax.training.checkpoints import load_nets
 
@@ -56,7 +57,7 @@ def test_the_last_stage_of_the_method(run, unfinished):
     assert load_model(run).name == "train_ldt"
     unfinished("train_ldt")
     # What is left is a baseline's.
-    with pytest.raises(UserError, match="no training stage of method 'im_p' is finished.*stage=train_fdt"):
+    with raises_user_error(ErrorCode.MISSING, run / "stages"):
         load_model(run)
     assert load_model(run, "train_fdt").name == "train_fdt"
     usual = load_model(run, "train_fdt").runtime.batch_size
@@ -72,18 +73,18 @@ def test_best_nets_come_first(run):
 
 
 def test_unknown_stage(run):
-    with pytest.raises(UserError, match="stage=train_g7.*those are: train_fdt, train_ldt, train_g0"):
+    with raises_user_error(ErrorCode.UNKNOWN, "stage"):
         load_model(run, "train_g7")
 
 
 def test_other_runs_are_refused_in_one_line(run, record, tmp_path):
     record(lambda values: values["config"]["mask"].update(shape="round"))
-    with pytest.raises(UserError, match="another version of imjax, commit unknown.*'mask.shape' is unknown"):
+    with raises_user_error(ErrorCode.UNSUPPORTED, run / "config.json"):
         load_model(run)
     record(lambda values: values["config"].update(method="magic"))
-    with pytest.raises(UserError, match="config.json.*magic"):
+    with raises_user_error(ErrorCode.UNSUPPORTED, run / "config.json"):
         load_model(run)
-    with pytest.raises(UserError, match="config.json: No such file.*expected the folder of a run"):
+    with raises_user_error(ErrorCode.UNREADABLE, tmp_path / "config.json"):
         load_model(tmp_path)
 
 
@@ -91,8 +92,8 @@ def test_damaged_nets_and_ranking(tmp_path):
     run = make_run(tmp_path / "run", SPECS["binary"], ("train_ldt",), nets=1)
     stage = load_model(run)
     stage.weights.rename(tmp_path / "nets")
-    with pytest.raises(UserError, match="00_train_ldt/nets: no nets can be read"):
+    with raises_user_error(ErrorCode.UNREADABLE, "00_train_ldt/nets"):
         stage.nets(1)
     (stage.weights.parent / "train.json").write_text("{}")
-    with pytest.raises(UserError, match="train.json: the nets' shape and ranking cannot be read"):
+    with raises_user_error(ErrorCode.DAMAGED, "00_train_ldt/train.json"):
         load_model(run)

@@ -12,10 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from handmade import MASK, SPECS, make_run, net, variables
+from user_errors import raises_user_error
 
 from imjax.config.schema import Mask
 from imjax.data import image_io, preprocess
-from imjax.errors import UserError
+from imjax.errors import ErrorCode
 from imjax.inference import predict_folder, prediction, sliding_window, writers
 from imjax.inference.load_run import load_model
 from imjax.inference.sliding_window import Tiler
@@ -213,16 +214,16 @@ def test_number_of_nets(runs, tmp_path):
     stage = load_model(runs["binary"])
     assert (stage.count_nets(1), stage.count_nets(2)) == (2, 2)
     for nets in (0, 3):
-        with pytest.raises(UserError, match=f"nets={nets}: stage train_g0 has 2 nets; expected 1 to 2"):
+        with raises_user_error(ErrorCode.OUT_OF_RANGE, "nets"):
             stage.count_nets(nets)
     single = make_run(tmp_path / "single", SPECS["binary"], ("train_g0",), nets=1)
     assert load_model(single).count_nets(1) == 1
 
 
 def test_results_stay_out_of_the_images(tmp_path):
-    with pytest.raises(UserError, match="lies inside --images"):
+    with raises_user_error(ErrorCode.CONFLICT, "--out"):
         predict_folder.check_folders(tmp_path, tmp_path / "out")
-    with pytest.raises(UserError, match="is where --out"):
+    with raises_user_error(ErrorCode.CONFLICT, "--images"):
         predict_folder.check_folders(tmp_path / "masks", tmp_path)
     predict_folder.check_folders(tmp_path / "images", tmp_path)
 

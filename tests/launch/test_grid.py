@@ -6,9 +6,10 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from user_errors import raises_user_error
 
 from imjax.config.sweeps import SWEEPS
-from imjax.errors import UserError
+from imjax.errors import ErrorCode
 from imjax.ops import inconsistency
 from launch.grid import make_points
 
@@ -83,21 +84,21 @@ def test_settings_hold_for_all_and_do_not_name_the_folder():
 
 
 @pytest.mark.parametrize(
-    ("sweep", "message"),
+    ("sweep", "code", "field"),
     [
-        ("sead", "did you mean seed"),
-        ("seed:1,,2", "a value is empty"),
-        ("train.epoch:1", "epoch"),
-        ("train.epochs:many", "many"),
-        ("data.height:100", "multiple of 16"),
-        ("seed:1,1", "would run twice"),
+        ("sead", ErrorCode.UNKNOWN, "--sweep"),
+        ("seed:1,,2", ErrorCode.MALFORMED, "--sweep"),
+        ("train.epoch:1", ErrorCode.UNKNOWN, "train.epoch"),
+        ("train.epochs:many", ErrorCode.MALFORMED, "train.epochs"),
+        ("data.height:100", ErrorCode.OUT_OF_RANGE, "data.height"),
+        ("seed:1,1", ErrorCode.CONFLICT, "--config"),
     ],
 )
-def test_slips_are_named_before_anything_runs(sweep, message):
-    with pytest.raises(UserError, match=message):
+def test_slips_are_named_before_anything_runs(sweep, code, field):
+    with raises_user_error(code, field):
         points(sweep)
 
 
 def test_a_setting_needs_a_value():
-    with pytest.raises(UserError, match="expected key=value"):
+    with raises_user_error(ErrorCode.MALFORMED, "--set"):
         points(settings=("data.dir",))

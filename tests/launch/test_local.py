@@ -11,8 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
+from user_errors import raises_user_error
 
-from imjax.errors import Stopped, UserError
+from imjax.errors import ErrorCode, Stopped
 from launch import run_status
 from launch.executors import local
 from launch.grid import make_points
@@ -108,7 +109,7 @@ def test_more_jobs_than_gpus_share_them(tmp_path, fake, monkeypatch):
 
 
 def test_jobs_are_not_negative():
-    with pytest.raises(UserError, match="--jobs=-1: expected 0 or more"):
+    with raises_user_error(ErrorCode.OUT_OF_RANGE, "--jobs"):
         local.run_sweep([], jobs=-1)
 
 

@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from user_errors import raises_user_error
 
-from imjax.errors import UserError
+from imjax.errors import ErrorCode
 from launch.smoke import CONFIGS, select_part
 
 ROOT = Path(__file__).parents[2]
@@ -24,7 +25,7 @@ def test_parts_are_everything_once():
 
 @pytest.mark.parametrize("text", ["0/3", "4/3", "1", "a/b"])
 def test_a_part_is_k_of_n(text):
-    with pytest.raises(UserError, match="expected k/n"):
+    with raises_user_error(ErrorCode.MALFORMED, "--part"):
         select_part([], text)
 
 

@@ -48,8 +48,8 @@ def test_pairs_of_single_masks_equal_a_loop(seed):
     truth[..., 1] = 0
     truth[0, :, 1] = 1  # 6 of 36 pixels: below the quarter that channel q needs
     pair = evalnet.candidate_example(IMAGE, jnp.asarray(truth), jnp.asarray(mask), spec=LABELS)
-    twin = [overlap(truth[..., c], mask[..., c], 1) for c in range(2)]
-    np.testing.assert_allclose(pair.iou, twin, rtol=1e-6)
+    # The target of an output that is not detected is 0.
+    np.testing.assert_allclose(pair.iou, [overlap(truth[..., 0], mask[..., 0], 1), 0], rtol=1e-6)
     assert pair.detection.tolist() == [1, 0]
 
 
@@ -64,13 +64,12 @@ def test_the_truth_as_a_mask_is_its_own_and_scores_one():
 
 def test_true_score_by_hand():
     # 2×4 pixels. Truth: a a a a | b b b c. IM: the first a and c, so the label reads 0 a a b | b b b 0.
-    # Class a: I = 2, U = 4 (of its 4, two are found): 1/2; 3 of 4 are outside the IM: detected.
-    # Class b: I = 3, U = 4 (one a is called b): 3/4; detected. Class c: all under the IM: not counted.
-    # Class 0 means "inconsistent" and is not counted. Score: (1/2 + 3/4) / 2 = 0.625.
+    # The truth is blocked too: 0 a a a | b b b 0. Class 0: I = U = 2: 1. Class a: I = 2, U = 3: 2/3.
+    # Class b: I = 3, U = 4 (one a is called b): 3/4. Class c is not in it. Score: (1 + 2/3 + 3/4) / 3.
     truth = jnp.asarray([[1, 1, 1, 1], [2, 2, 2, 3]], jnp.uint8)
     label = jnp.asarray([[0, 1, 1, 2], [2, 2, 2, 0]], jnp.uint8)
     score = evalnet.true_score(truth, label, jnp.asarray(label == 0), spec=RESERVED)
-    np.testing.assert_allclose(score, 0.625, rtol=1e-6)
+    np.testing.assert_allclose(score, (1 + 2 / 3 + 3 / 4) / 3, rtol=1e-6)
 
 
 def test_binary_true_score_by_hand():

@@ -15,7 +15,7 @@ from imjax.methods.joint import loss as joint_losses
 from imjax.methods.joint.base import (
     ConsistencyPair,
     JointOutputs,
-    ce_dice,
+    ce_linear_dice,
     hard_cross_entropy,
     kl_divergence,
     mse_consistency,
@@ -50,8 +50,11 @@ def views(joint):
 class FakeNets(StudentForward):
     """Nets with predefined outputs: logits for each call of each net, in order."""
 
-    def __init__(self, predictions, teacher=None):
+    def __init__(self, predictions, teacher=None, apart=False):
         self._logits = {net: list(calls) for net, calls in predictions.items()}
+        if apart:
+            # One call for each half of the batch.
+            self._logits = {net: [calls[0][:N], calls[0][N:]] for net, calls in self._logits.items()}
         self._teacher = teacher
 
     def next_key(self):
@@ -83,7 +86,9 @@ def logits_of(name):
 
 
 def run_method(name, predictions, views, joint, both=False):
-    return JOINT_METHODS[name].forward(FakeNets(predictions, logits(99)), views, joint, both)
+    return JOINT_METHODS[name].forward(
+        FakeNets(predictions, logits(99), apart=name == "simeps"), views, joint, both
+    )
 
 
 def compute_loss(name, predictions, views, joint, weighting="none", step=10**9, thresholds=None):
@@ -237,10 +242,7 @@ def test_simeps_similarity_over_pairs_halves_and_stages(views, joint):
     stages = ("encoder", "output")
     settings = dataclasses.replace(joint, simeps=dataclasses.replace(joint.simeps, feature_levels=stages))
     predictions = logits_of("simeps")
-    features = [
-        {"encoder": predictions[i][0][:, :1], "output": jax.nn.softmax(predictions[i][0], -1)}
-        for i in range(3)
-    ]
+    features = [{"encoder": predictions[i][0][:, :1], "output": predictions[i][0]} for i in range(3)]
     expected = 0.0
     for a, b in ((0, 1), (0, 2), (1, 2)):
         for stage in stages:
@@ -272,16 +274,19 @@ def test_metassl_is_region_losses_of_both_halves_in_place_of_the_pairs(views, jo
         ):
             p = np.asarray(jax.nn.softmax(reference[part], -1), np.float64)
             log = np.asarray(jax.nn.log_softmax(learner[part], -1), np.float64)
-            best, sure = p.argmax(-1), p.max(-1)
+            unlabeled = part.start == N
+            # Of labeled pixels the learner's own confidence counts.
+            judge = p if unlabeled else np.exp(log)
+            best, sure = judge.argmax(-1), judge.max(-1)
             tau = np.full(CLASSES, 0.9)
             for c in range(CLASSES):
                 if (best == c).any():
                     tau[c] = min(1, 0.5 * 0.9 + 0.5 * sure[best == c].mean())
-            target = best if part.start == N else truth
+            target = best if unlabeled else truth
             for region in range(4):
                 sums, count = 0.0, 0
                 for i in np.ndindex(best.shape):
-                    agree, confident = best[i] == log[i].argmax(), sure[i] > tau[best[i]]
+                    agree, confident = p[i].argmax() == log[i].argmax(), sure[i] > tau[best[i]]
                     if region == 2 * (not agree) + (not confident):
                         sums, count = sums - log[i][target[i]], count + 1
                 expected += factor * weights[region] * sums / (count + 1)
@@ -292,8 +297,10 @@ def test_metassl_weights_go_with_the_method_unless_named(joint):
     # Methods.md 2.2, as printed: rounded.
     beside_cps = (50, 40.3, 8.9, 0.15), (85, 82.7, 68.5, 41.0)
     beside_teacher = (50, 40, 0.20, 6.4), (50, 35.7, 18.2, 25.5)
+    beside_cct = (50, 40.3, 0.15, 8.9), (50, 48.7, 24.1, 40.3)
+    own = {"mean_teacher": beside_teacher, "cct": beside_cct}
     for name, method in JOINT_METHODS.items():
-        wanted = beside_teacher if name == "mean_teacher" else beside_cps
+        wanted = own.get(name, beside_cps)
         for found, weights in zip(method.region_weights(joint.metassl), wanted, strict=True):
             assert found == pytest.approx(weights, abs=0.05)
     named = dataclasses.replace(joint.metassl, unlabeled=(1.0, 2.0, 3.0, 4.0))
@@ -312,7 +319,7 @@ def test_cps_trains_on_labeled_images_if_configured(views, joint):
 def test_simeps_of_four_nets(views, joint):
     four = dataclasses.replace(joint, simeps=dataclasses.replace(joint.simeps, num_nets=4))
     predictions = {net: [logits(net)] for net in range(4)}
-    outputs = JOINT_METHODS["simeps"].forward(FakeNets(predictions), views, four, False)
+    outputs = JOINT_METHODS["simeps"].forward(FakeNets(predictions, apart=True), views, four, False)
     others = [np.asarray(jax.nn.softmax(logits(net), -1)) for net in (0, 1, 3)]
     np.testing.assert_allclose(outputs.unlabeled_pairs[2].reference, np.maximum.reduce(others)[N:], rtol=1e-6)
     assert (
@@ -355,13 +362,13 @@ def test_inconsistent_pixels_count_for_nothing():
     )
 
 
-@pytest.mark.parametrize("loss_fn", [hard_cross_entropy, mse_consistency, ce_dice, kl_divergence])
+@pytest.mark.parametrize("loss_fn", [hard_cross_entropy, mse_consistency, ce_linear_dice, kl_divergence])
 def test_agreement_costs_little_and_zero_weights_cost_nothing(loss_fn):
     sure = 30 * jax.nn.one_hot(jnp.arange(12).reshape(1, 3, 4) % 3, 3)
     reference, ones = jax.nn.softmax(sure, -1), jnp.ones((1, 3, 4))
     assert loss_fn(reference, sure, ones) == pytest.approx(0, abs=1e-4)
     assert loss_fn(reference, -sure, ones) > 0.2
-    if loss_fn is not ce_dice:
+    if loss_fn is not ce_linear_dice:
         assert loss_fn(reference, -sure, 0 * ones) == 0
 
 

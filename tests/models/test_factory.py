@@ -3,10 +3,10 @@
 import dataclasses
 
 import jax.numpy as jnp
-import pytest
+from user_errors import raises_user_error
 
 from imjax.data.spec import DatasetSpec
-from imjax.errors import UserError
+from imjax.errors import ErrorCode
 from imjax.models.factory import BACKBONES, create_backbone, create_evalnet, resolve_dtype
 from imjax.models.unet import UNet
 from imjax.models.unet_dropout import UNetDropout
@@ -27,10 +27,9 @@ def test_every_backbone_takes_the_settings_of_the_configuration(demo_config):
 
 
 def test_unknown_backbones_are_named_with_the_known_ones(demo_config):
-    with pytest.raises(
-        UserError, match="'model.backbone' is 'resnet'; expected 'unet_residual' or 'unet_dropout'"
-    ):
+    with raises_user_error(ErrorCode.UNKNOWN, "model.backbone") as info:
         create_backbone(dataclasses.replace(demo_config.model, backbone="resnet"), SPEC)
+    assert "'unet_residual' or 'unet_dropout'" in str(info.value)
 
 
 def test_evalnet_is_of_the_dataset_and_the_precision(demo_config):

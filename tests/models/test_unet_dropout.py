@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from imjax.models.layers import Up, convolve_by_slices, max_pool, scale_input
+from imjax.models.layers import convolve_by_slices, max_pool, scale_input, upsample_linear
 from imjax.models.unet import UNet
 from imjax.models.unet_dropout import UNetDropout
 
@@ -37,16 +37,16 @@ def test_parameter_count_by_hand():
     # encoder   1→16    144 +   2304 +   96 =   2 544     16→32    4608 +   9216 +  192 =  14 016
     #          32→64  18432 +  36864 +  384 =  55 680     64→128  73728 + 147456 +  768 = 221 952
     #         128→256 294912 + 589824 + 1536 = 886 272
-    # up 2f→f: 2·2·2f·f + f = 8ff + f, then a stage 2f→f:
-    # decoder 256→128  131072 + 128 = 131 200  and  294912 + 147456 + 768 = 443 136
-    #         128→64    32768 +  64 =  32 832  and   73728 +  36864 + 384 = 110 976
-    #          64→32     8192 +  32 =   8 224  and   18432 +   9216 + 192 =  27 840
-    #          32→16     2048 +  16 =   2 064  and    4608 +   2304 +  96 =   7 008
-    # head      16→4 1×1: 68
+    # up 2f→f, 1×1: 2ff + f, then a stage 2f→f:
+    # decoder 256→128   32768 + 128 =  32 896  and  294912 + 147456 + 768 = 443 136
+    #         128→64     8192 +  64 =   8 256  and   73728 +  36864 + 384 = 110 976
+    #          64→32     2048 +  32 =   2 080  and   18432 +   9216 + 192 =  27 840
+    #          32→16      512 +  16 =     528  and    4608 +   2304 +  96 =   7 008
+    # head      16→4 3×3: 576 + 4 = 580
     encoder = 2544 + 14016 + 55680 + 221952 + 886272
-    decoder = 131200 + 443136 + 32832 + 110976 + 8224 + 27840 + 2064 + 7008 + 68
+    decoder = 32896 + 443136 + 8256 + 110976 + 2080 + 27840 + 528 + 7008 + 580
     images = jnp.zeros((1, 16, 16, 1), jnp.uint8)
-    assert count(UNetDropout(4), images) == encoder + decoder == 1_943_812
+    assert count(UNetDropout(4), images) == encoder + decoder == 1_813_764
     assert count(UNetDropout(4, auxiliaries=1), images) == encoder + 2 * decoder
 
 
@@ -69,19 +69,14 @@ def test_images_that_do_not_fit(shape):
 
 
 @pytest.mark.parametrize("dims", [1, 2, 3])
-def test_up_is_a_transposed_convolution(dims):
-    rng = np.random.default_rng(dims)
-    x = jnp.asarray(rng.normal(size=(2, *(3, 4, 2)[:dims], 5)), jnp.float32)
-    kernel, bias = rng.normal(size=(5, 2**dims * 3)), rng.normal(size=3)
-    got = Up(3).apply({"params": {"Dense_0": {"kernel": kernel}, "bias": bias}}, x)
-    # flax's convolves the spread out input, so that its kernel lies the other way round.
-    cube = np.moveaxis(kernel.reshape(5, *(2,) * dims, 3), 0, -2)
-    flipped = np.flip(cube, tuple(range(dims)))
-    layer = nn.ConvTranspose(3, (2,) * dims, (2,) * dims)
-    np.testing.assert_allclose(got, layer.apply({"params": {"kernel": flipped, "bias": bias}}, x), atol=1e-5)
-    # By hand: the pixel at (1, 0, …) becomes those from (2, 0, …); one of them is row 1 of the kernel.
-    place, part = (0, 3) + (0,) * (dims - 1), (1,) + (0,) * (dims - 1)
-    np.testing.assert_allclose(got[place], x[(0, 1) + (0,) * (dims - 1)] @ cube[part] + bias, atol=1e-5)
+def test_upsampling_interpolates_between_the_corners(dims):
+    x = np.random.default_rng(dims).normal(size=(2, *(3, 4, 1)[:dims], 5)).astype(np.float32)
+    twin = x
+    for axis in range(1, dims + 1):
+        n = x.shape[axis]
+        places = np.linspace(0, n - 1, 2 * n)
+        twin = np.apply_along_axis(lambda v, n=n, at=places: np.interp(at, np.arange(n), v), axis, twin)
+    np.testing.assert_allclose(upsample_linear(jnp.asarray(x)), twin, atol=1e-5)
 
 
 def test_a_convolution_by_slices_is_the_true_one():

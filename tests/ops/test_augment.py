@@ -23,11 +23,12 @@ def random_image(seed=0, shape=(24, 24, 3)):
 def test_blur_is_opencv_within_one_level(radius, shape):
     image = random_image(radius, shape)
     size = 2 * radius + 1
-    sigma = 0.3 * ((size - 1) / 2 - 1) + 0.8
-    wanted = cv2.GaussianBlur(image, (size, size), sigma, borderType=cv2.BORDER_REFLECT_101).reshape(shape)
+    # σ = 0: OpenCV's fixed kernels, and not those of its formula for σ.
+    wanted = cv2.GaussianBlur(image, (size, size), 0, borderType=cv2.BORDER_REFLECT_101).reshape(shape)
     got = np.asarray(jax.jit(aug.blur)(jnp.asarray(image), jnp.int32(radius)))
     assert np.abs(got.astype(int) - wanted).max() <= (1 if radius else 0)
-    assert np.abs(got.astype(int) - wanted).mean() < 0.35
+    # Halves are common with these weights, and each of the two passes rounds them up, OpenCV's once.
+    assert np.abs(got.astype(int) - wanted).mean() < 0.45
 
 
 def test_blur_keeps_flat_images_and_refuses_tiny_ones():

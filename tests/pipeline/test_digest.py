@@ -137,8 +137,9 @@ def test_the_lists_name_keys_that_exist():
 
 
 SHARED = [
-    "seed", "eval_batch_size", "member_execution", "model.backbone", "model.dropout", "model.features",
-    "model.dropouts", "model.momentum", "model.dtype", "model.convolution", "data.label_fraction",
+    "seed", "empty_iou", "eval_batch_size", "member_execution", "model.backbone", "model.dropout",
+    "model.features", "model.dropouts", "model.momentum", "model.dtype", "model.convolution",
+    "data.label_fraction",
 ]  # fmt: skip
 
 
@@ -155,7 +156,7 @@ def test_what_every_stage_depends_on_changes_every_digest(plan, key, tmp_path):
 def test_shared_keys_are_all_but_those_of_stages():
     """A new key counts for every stage until it is named in `artifacts`, and then here it is missing."""
     (_, _, values) = shared_inputs(PLANS["aim_pp"], "data")
-    assert [key for key, _ in values] == ["eval_batch_size", "member_execution"]
+    assert [key for key, _ in values] == ["empty_iou", "eval_batch_size", "member_execution"]
 
 
 @pytest.mark.parametrize("key", sorted(set(leaf_keys()) - {"evalnet.num_nets"}))

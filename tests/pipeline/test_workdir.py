@@ -6,10 +6,11 @@ import dataclasses
 import json
 
 import pytest
+from user_errors import raises_user_error
 
 from imjax.config.schema import Data, Synthetic
 from imjax.data import pack
-from imjax.errors import UserError
+from imjax.errors import ErrorCode
 from imjax.pipeline.workdir import open_workdir, reusable_runs
 
 
@@ -20,7 +21,7 @@ def packed(tmp_path_factory):
 
 
 def refusal(workdir, config, packed):
-    with pytest.raises(UserError) as info:
+    with raises_user_error(ErrorCode.CONFLICT, workdir / "config.json") as info:
         open_workdir(workdir, config, packed)
     line = str(info.value)
     assert "\n" not in line and "name another --workdir" in line
@@ -48,7 +49,7 @@ def test_other_data_are_told(tmp_path, demo_config, packed):
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"config": 3}', "\udcff"])
 def test_a_damaged_record_is_no_run(text, tmp_path, demo_config, packed):
     (tmp_path / "config.json").write_bytes(text.encode(errors="surrogateescape"))
-    with pytest.raises(UserError, match=r"config\.json: not a config\.json of imjax"):
+    with raises_user_error(ErrorCode.DAMAGED, tmp_path / "config.json"):
         open_workdir(tmp_path, demo_config, packed)
 
 

@@ -52,7 +52,6 @@ def test_a_pickle_among_a_run_s_files_is_not_opened(tmp_path):
 
 
 def test_nothing_is_unpickled():
-    allowed = {"imjax/training/distributed.py"}  # What the processes of one run tell one another.
     loaders = {"pickle", "cPickle", "dill", "joblib", "shelve", "marshal", "cloudpickle"}
     found = set()
     for path in (ROOT / "imjax").rglob("*.py"):
@@ -66,4 +65,4 @@ def test_nothing_is_unpickled():
                 assert isinstance(node.value, ast.Constant) and node.value.value is False, name
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 assert node.func.id not in ("eval", "exec"), name
-    assert found == allowed
+    assert not found

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
+from user_errors import raises_user_error
 
 from imjax import cli
-from imjax.errors import UserError
+from imjax.errors import ErrorCode
 from imjax.report.__main__ import expand_workdirs
 
 
@@ -23,7 +23,7 @@ def test_folders(tmp_path, make_run, monkeypatch):
     assert names("b", "*") == ["b", "a", "c,d"]
     assert names("[ab]") == ["a", "b"]
     assert names("none") == ["none"]
-    with pytest.raises(UserError, match=r"--workdir=x\*: no folder of a run"):
+    with raises_user_error(ErrorCode.MISSING, "--workdir"):
         expand_workdirs(["x*"])
 
 

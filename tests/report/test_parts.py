@@ -17,6 +17,7 @@ from imjax.report import (
     pseudo_labels,
     run_warnings,
     summary,
+    tables,
     timing,
 )
 from imjax.report.load import read_run
@@ -175,3 +176,22 @@ def test_the_command_can_be_copied(tmp_path, make_run):
     folder = make_run(tmp_path / "a b", {("ldt", None): [0.5]}, method="ldt")
     text, _ = page([folder], tmp_path / "report.html")
     assert f"python -m imjax.main \\\n  &#39;--workdir={folder}&#39;</pre>" in text
+
+
+@pytest.mark.parametrize(("rule", "said"), [(0, "is 0, as in the"), (1, "is 1 (smoothing term 1")])
+def test_the_table_says_which_rule_empty_images_follow(rule, said, tmp_path, make_run):
+    made = make_run(tmp_path / "run", {("ldt", None): [0.5]}, method="ldt", spec=ISIC | {"empty_iou": rule})
+    table = tables.tabulate_results(aggregate.collect_results([read_run(made)], {}))
+    assert f"without object in ground truth and prediction {said}" in table.caption
+
+
+@pytest.mark.parametrize(
+    ("by_crop", "said"),
+    [(False, "labeled share is that of the images"), (True, "of the crops, so that overlapping crops lie")],
+)
+def test_the_table_says_what_the_labeled_share_is_of(by_crop, said, tmp_path, make_run):
+    run = read_run(make_run(tmp_path / "run", {("ldt", None): [0.5]}, method="ldt", spec=ISIC))
+    table = tables.tabulate_results(aggregate.collect_results([run], {}))
+    assert "labeled share" not in table.caption
+    run.config["data"] |= {"overlap": 0.6, "by_crop": by_crop}
+    assert said in tables.tabulate_results(aggregate.collect_results([run], {})).caption

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from pages import page, row, svg_of
+from user_errors import raises_user_error
 
-from imjax.errors import UserError
+from imjax.errors import ErrorCode
 from imjax.report import aggregate, plots, tables, timing, write_report
 from imjax.report.load import read_run
 
@@ -22,7 +23,7 @@ WHOLE = FIRST | {("im_pp", 1): [0.55, 0.57]}
 
 def test_published_values_are_those_of_the_same_label_share(tmp_path, make_run):
     """NEU-Seg is published at five label shares (methods.md 2.1); FDT always has all labels."""
-    key = ("neu_seg", "simeps", None, "miou")
+    key = ("neu_seg", "simeps", None, "miou_dataset")
     for share, value in ((0.01, 0.704), (0.1, 0.7595), (0.5, 0.799), (0.2, None)):
         runs = [read_run(make_run(tmp_path / str(share), {("im_pp", 0): [0.5]}, share=share))]
         paper = aggregate.read_published(runs)
@@ -55,9 +56,9 @@ def test_masks_are_listed_with_the_nets_that_made_them(tmp_path, make_run):
     # 16, 8 and 4 of 8 × 8 pixels.
     sizes = ["16 (25.0 %)", "8 (12.5 %)", "4 (6.2 %)"]
     table = parsed.rows[parsed.rows.index(next(r for r in parsed.rows if r[0] == "nets")) :]
-    assert table[1] == ["LDT", *sizes]
-    assert table[2][1] == "15 (23.4 %)"
-    assert table[3] == ["generation 1", "–", *sizes[1:]]
+    assert table[1] == ["LDT", "0", *sizes]
+    assert table[2][1:3] == ["1", "15 (23.4 %)"]
+    assert table[3] == ["generation 1", "–", "–", *sizes[1:]]
 
 
 def test_labels_are_listed_with_the_generation_that_learns_from_them(tmp_path, make_run):
@@ -88,7 +89,7 @@ def test_one_seed_twice_counts_once(tmp_path, make_run):
     other = make_run(tmp_path / "c", {("ldt", None): [0.1]}, method="ldt", report_top_k=1)
     text, parsed = page([a, other], tmp_path / "report.html")
     assert row(parsed, "LDT")[1] == "0.4000"
-    assert "with other results" in text and "top (2 / 1)" in text
+    assert "with other results" in text and "report_top_k (2 / 1)" in text
 
 
 def test_dropped_candidates_have_a_warning(tmp_path, make_run):
@@ -185,9 +186,10 @@ def test_plots_do_not_change_matplotlib_settings(tmp_path, make_run):
 
 @pytest.mark.parametrize("text", [None, "{", "[]", "{}", json.dumps({"config": {}, "spec": {}})])
 def test_a_folder_that_is_no_run(tmp_path, text):
+    code = ErrorCode.UNREADABLE if text is None else ErrorCode.DAMAGED
     if text is not None:
         (tmp_path / "config.json").write_text(text)
-    with pytest.raises(UserError, match="config.json") as caught:
+    with raises_user_error(code, tmp_path / "config.json") as caught:
         write_report([tmp_path], tmp_path / "report.html")
     assert "\n" not in str(caught.value)
 
@@ -195,7 +197,7 @@ def test_a_folder_that_is_no_run(tmp_path, text):
 def test_damaged_results(tmp_path, make_run):
     folder = make_run(tmp_path / "run", START, method="ldt")
     (folder / "results.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(UserError, match="results.csv"):
+    with raises_user_error(ErrorCode.DAMAGED, folder / "results.csv"):
         write_report([folder], tmp_path / "report.html")
 
 

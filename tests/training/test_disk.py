@@ -12,8 +12,9 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from user_errors import raises_user_error
 
-from imjax.errors import Stopped, TrainingError, UserError
+from imjax.errors import ErrorCode, Stopped, TrainingError
 from imjax.json_io import write_json
 from imjax.pipeline import lock
 from imjax.training import disk
@@ -52,7 +53,8 @@ def fill(folder: Path, left: int) -> Path:
 def complaint(workdir: Path):
     @contextlib.contextmanager
     def check():
-        with pytest.raises(UserError) as info, disk.translate_disk_errors(workdir):
+        expected = raises_user_error(ErrorCode.UNWRITABLE, "--workdir")
+        with expected as info, disk.translate_disk_errors(workdir):
             yield
         line = str(info.value)
         assert line.startswith(f"--workdir={workdir}: ") and LINE in line and "\n" not in line, line
@@ -114,7 +116,7 @@ def test_a_read_only_folder_is_refused_at_once(small):
     (small / "run").mkdir()
     subprocess.run(["mount", "-o", "remount,ro", str(small)], check=True)
     for workdir in (small / "run", small / "new"):
-        with pytest.raises(UserError, match=f"--workdir={workdir}: cannot be written .Read-only"):
+        with raises_user_error(ErrorCode.UNWRITABLE, "--workdir"):
             with lock.held(workdir):
                 pass
 

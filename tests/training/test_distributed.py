@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from user_errors import raises_user_error
 
-from imjax.errors import UserError
+from imjax.errors import ErrorCode
 from imjax.training import distributed
 
 SLURM = {"SLURM_JOB_ID": "7", "SLURM_NTASKS": "4"}
@@ -40,7 +41,7 @@ def test_an_address_comes_with_numbers():
     address = {"JAX_COORDINATOR_ADDRESS": "10.0.0.1:1234"}
     found = distributed.arguments(False, address | {"JAX_NUM_PROCESSES": "2", "JAX_PROCESS_ID": "1"})
     assert (found["num_processes"], found["process_id"]) == (2, 1)
-    with pytest.raises(UserError, match="JAX_PROCESS_ID"):
+    with raises_user_error(ErrorCode.MALFORMED, "JAX_COORDINATOR_ADDRESS"):
         distributed.arguments(False, address | {"JAX_NUM_PROCESSES": "2"})
 
 
@@ -108,5 +109,5 @@ def test_processes_with_different_settings_refuse_to_run(monkeypatch):
     monkeypatch.setattr(distributed, "gather", lambda tree: digests["all"])
     distributed.assert_equal_across_processes("data", "0123")
     digests["all"] = np.stack([np.frombuffer(text, np.uint8) for text in (b"0123", b"4567")])
-    with pytest.raises(UserError, match=r"different data \(0123, 4567\)"):
+    with raises_user_error(ErrorCode.CONFLICT, "data"):
         distributed.assert_equal_across_processes("data", "0123")

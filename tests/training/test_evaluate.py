@@ -140,26 +140,29 @@ def test_multilabel_volumes():
 
 def test_cells_by_hand():
     # One cell, alive, in the first image, its mark at (12, 12) a disc of radius 8, as every sole one; none in
-    # the second. The prediction has 3×3 pixels for the mark, which shrink to their middle, calls the cell
-    # dead, and sees one more, alive, in the second image.
+    # the second. The prediction has 5×5 pixels for the mark, with the same middle, calls the cell dead, and
+    # sees one more, alive, in the second image.
     truth, found = np.zeros((2, 2, 24, 24, 3), np.uint8)
     rows, columns = np.indices((24, 24))
     disc = (rows - 12) ** 2 + (columns - 12) ** 2 <= 64
     truth[0, ..., 2] = disc
-    truth[0, 11:14, 11:14, 0] = found[0, 11:14, 11:14, 1] = found[0, 11:14, 11:14, 2] = 1
-    found[1, 11:14, 11:14, 0] = found[1, 11:14, 11:14, 2] = 1
+    truth[0, 11:14, 11:14, 0] = found[0, 11:14, 11:14, 1] = found[0, 10:15, 10:15, 2] = 1
+    found[1, 11:14, 11:14, 0] = found[1, 10:15, 10:15, 2] = 1
     figures = evaluate.figures(hela.SPEC, truth=truth, prediction=found)
     # Alive 1 → 0 and dead 0 → 1; then alive 0 → 1.
     assert figures["mcce", ""] == pytest.approx((2 + 1) / 2)
-    # Drawn anew, the first mark is the truth's to the pixel, and the second a disc where there is none.
-    assert figures["iou", "position"] == pytest.approx((1 + 1 / (disc.sum() + 1)) / 2)
-    # Alive: nothing of 9 pixels in either image. Dead: the same in the first, rightly nothing in the second.
-    assert figures["iou", "alive"] == pytest.approx(1 / 10)
-    assert figures["iou", "dead"] == pytest.approx((1 / 10 + 1) / 2)
-    assert figures["miou_ad", ""] == pytest.approx((0.1 + 0.55) / 2)
-    # Where no cells are counted, marks are as they are predicted: 9 of the disc's pixels, then 9 wrong ones.
+    # Drawn anew, a sole mark is a disc of radius 3, 29 of the truth's pixels, and in the second image wrong.
+    assert figures["iou", "position"] == pytest.approx((29 / disc.sum() + 0) / 2)
+    # Alive: nothing of 9 pixels in either image. Dead: the same in the first; rightly nothing in the second
+    # counts 0, as published.
+    names = [("iou", "alive"), ("iou", "dead"), ("miou_ad", "")]
+    assert [figures[name] for name in names] == pytest.approx([0, 0, 0])
+    smooth = evaluate.figures(hela.SPEC.with_empty_iou("one"), truth=truth, prediction=found)
+    dead = (1 / 10 + 1) / 2
+    assert [smooth[name] for name in names] == pytest.approx([1 / 10, dead, (1 / 10 + dead) / 2])
+    # Where no cells are counted, marks are as predicted: 25 of the disc's pixels, then 25 wrong ones.
     plain = evaluate.figures(
         dataclasses.replace(hela.SPEC, counts_cells=False), truth=truth, prediction=found
     )
     assert ("mcce", "") not in plain
-    assert plain["iou", "position"] == pytest.approx((10 / (disc.sum() + 1) + 1 / 10) / 2)
+    assert plain["iou", "position"] == pytest.approx((25 / disc.sum() + 0) / 2)

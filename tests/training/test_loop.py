@@ -11,10 +11,11 @@ import pytest
 from imjax.config.schema import Train
 from imjax.errors import Stopped, TrainingError
 from imjax.training import loop
+from imjax.training.budget import steps_per_epoch
 from imjax.training.checkpoints import Checkpoints
 from imjax.training.data_loader import EnsembleLoader
 from imjax.training.ensemble_parallel import Members
-from imjax.training.loop import _member_keys, fit, steps_per_epoch
+from imjax.training.loop import _member_keys, fit
 from imjax.training.metric_writer import Writer
 from imjax.training.objective import Objective, StepAux
 from imjax.training.progress import StageLogger

@@ -31,8 +31,8 @@ Progress = Callable[[list[Sample], str], Iterable[Sample]]
 class FolderReport:
     """What has been seen of a folder so far."""
 
-    problems: dict[str, None] = dataclasses.field(default_factory=dict)
-    """One line each, in the order in which they were found, each once."""
+    problems: dict[str, UserError] = dataclasses.field(default_factory=dict)
+    """By their lines, in the order in which they were found, each once."""
     notes: list[str] = dataclasses.field(default_factory=list)
     sizes: Counter[tuple[int, int]] = dataclasses.field(default_factory=Counter)
     """Height and width → images."""
@@ -50,12 +50,12 @@ class FolderReport:
     """Images by shape and checksum of their pixels."""
     tiles: list[np.ndarray] = dataclasses.field(default_factory=list)
 
-    def complain(self, problem: str) -> None:
+    def complain(self, problem: UserError) -> None:
         """Take a problem down."""
-        self.problems[problem] = None
+        self.problems.setdefault(str(problem), problem)
 
 
-def check_folder(data: Data, page: Path, progress: Progress) -> tuple[str, list[str]]:
+def check_folder(data: Data, page: Path, progress: Progress) -> tuple[str, list[UserError]]:
     """Read everything in `data.dir`, write the contact sheet, and say how the folder is.
 
     Args:
@@ -91,7 +91,7 @@ def check_folder(data: Data, page: Path, progress: Progress) -> tuple[str, list[
         contact_sheet.save_contact_sheet(report.tiles, page)
         lines.append(f"contact sheet: {page} ({len(report.tiles)} of {len(samples)} images)")
     lines += _listed("note", report.notes) + _listed("problem", list(report.problems))
-    return "\n".join(lines), list(report.problems)
+    return "\n".join(lines), list(report.problems.values())
 
 
 def _look(
@@ -107,7 +107,7 @@ def _look(
     try:
         image, label = reader.load(sample if spec else bare)
     except UserError as error:
-        report.complain(str(error))
+        report.complain(error)
         try:
             image, label = reader.load(bare)
         except UserError:
@@ -171,7 +171,7 @@ def _split(data: Data, parts: Parts, report: FolderReport) -> str:
     except UserError as error:
         # What splits.csv lacks has been said already, with its lines.
         if "labeled" not in parts:
-            report.complain(f"{data.dir}: {error}")
+            report.complain(UserError(f"{data.dir}: {error}", code=error.code, field=error.field))
         return "split: not possible"
     how = "as splits.csv says" if "labeled" in parts else f"drawn with seed {data.split_seed}"
     return "split: " + ", ".join(f"{count} {name}" for name, count in counts.items()) + f" ({how})"

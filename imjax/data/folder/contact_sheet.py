@@ -10,7 +10,7 @@ import numpy as np
 
 from imjax.data.preprocess import centered_placement, resize_image, resize_label
 from imjax.data.spec import VOID, DatasetSpec
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 
 SIDE = 160
 """Height and width of a thumbnail in pixels."""
@@ -85,7 +85,11 @@ def save_contact_sheet(tiles: Sequence[np.ndarray], path: Path) -> None:
     try:
         path.write_bytes(data.tobytes())
     except OSError as error:
-        raise UserError(f"--sheet={path}: cannot be written: {error.strerror}; name another file") from error
+        raise UserError(
+            f"--sheet={path}: cannot be written: {error.strerror}; name another file",
+            code=ErrorCode.UNWRITABLE,
+            field="--sheet",
+        ) from error
 
 
 def _place(canvas: np.ndarray, image: np.ndarray, left: int) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from imjax.data.folder.tables import Complain, suggest_closest
 from imjax.data.image_io import ENDINGS as IMAGE_ENDINGS
+from imjax.errors import ErrorCode, UserError
 
 IMAGES, MASKS = "images", "masks"
 
@@ -40,21 +41,45 @@ def find_files(raw: Path, complain: Complain) -> Files:
     if not images:
         expected = f"expected image files ({' '.join(IMAGE_ENDINGS)}) there, and masks in {raw / MASKS}"
         what = "no image in it" if (raw / IMAGES).is_dir() else "folder not found"
-        complain(f"{raw / IMAGES}: {what}, {expected}; add them or name another folder")
+        complain(
+            UserError(
+                f"{raw / IMAGES}: {what}, {expected}; add them or name another folder",
+                code=ErrorCode.MISSING,
+                field=raw / IMAGES,
+            )
+        )
     labels = [path for path in _folders(raw / MASKS) if any(path.iterdir())]
     single = _by_stem(raw / MASKS, MASK_ENDINGS, complain, notes)
     if single and labels:
-        complain(f"{labels[0]}: a folder beside masks, expected a folder for every label or none; move it")
+        complain(
+            UserError(
+                f"{labels[0]}: a folder beside masks, expected a folder for every label or none; move it",
+                code=ErrorCode.CONFLICT,
+                field=labels[0],
+            )
+        )
         labels = []
     if labels:
         masks = _per_label(labels, complain, notes)
     else:
         masks = {stem: (path,) for stem, path in single.items()}
     if images and not masks:
-        complain(f"{raw / MASKS}: no mask in it, expected one for some of the images; draw and add some")
+        complain(
+            UserError(
+                f"{raw / MASKS}: no mask in it, expected one for some of the images; draw and add some",
+                code=ErrorCode.MISSING,
+                field=raw / MASKS,
+            )
+        )
     for stem in sorted(masks.keys() - images.keys()):
         near = suggest_closest(stem, images)
-        complain(f"{masks[stem][0]}: mask without image of the stem {stem!r}{near}; rename or remove it")
+        complain(
+            UserError(
+                f"{masks[stem][0]}: mask without image of the stem {stem!r}{near}; rename or remove it",
+                code=ErrorCode.MISSING,
+                field=masks[stem][0],
+            )
+        )
     paired = {stem: masks[stem] for stem in images if stem in masks}
     return Files(images, paired, tuple(path.name for path in labels), tuple(notes))
 
@@ -69,8 +94,12 @@ def _per_label(folders: list[Path], complain: Complain, notes: list[str]) -> dic
         if lacking:
             existing = next(masks[stem] for masks in masks_by_folder if stem in masks)
             complain(
-                f"{lacking[0] / existing.name}: file not found beside {existing}, expected a mask of each "
-                "label; add an all-zero one if the image has nothing of it"
+                UserError(
+                    f"{lacking[0] / existing.name}: file not found beside {existing}, expected a mask of "
+                    "each label; add an all-zero one if the image has nothing of it",
+                    code=ErrorCode.MISSING,
+                    field=lacking[0] / existing.name,
+                )
             )
         else:
             complete[stem] = tuple(masks[stem] for masks in masks_by_folder)
@@ -83,19 +112,35 @@ def _by_stem(folder: Path, endings: tuple[str, ...], complain: Complain, notes: 
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if path.is_symlink() and not path.exists():
             complain(
-                f"{path}: a link that leads nowhere or in a circle, expected a file; repair or remove it"
+                UserError(
+                    f"{path}: a link that leads nowhere or in a circle, expected a file; repair or remove it",
+                    code=ErrorCode.UNREADABLE,
+                    field=path,
+                )
             )
         if path.name.startswith(".") or not path.is_file():
             continue
         if path.suffix.lower() not in endings:
             others.append(path)
         elif path.stem in paths:
-            complain(f"{path}: same stem as {paths[path.stem].name}, expected one file; rename or remove one")
+            complain(
+                UserError(
+                    f"{path}: same stem as {paths[path.stem].name}, expected one file; rename or remove one",
+                    code=ErrorCode.CONFLICT,
+                    field=path,
+                )
+            )
         else:
             paths[path.stem] = path
     lossy = [path for path in others if path.suffix.lower() in IMAGE_ENDINGS]
     for path in lossy:
-        complain(f"{path}: a mask as JPEG, whose values are blurred, expected PNG, TIFF or BMP; save it so")
+        complain(
+            UserError(
+                f"{path}: a mask as JPEG, whose values are blurred, expected PNG, TIFF or BMP; save it so",
+                code=ErrorCode.UNSUPPORTED,
+                field=path,
+            )
+        )
     if len(others) > len(lossy):
         first = next(path for path in others if path not in lossy)
         count = len(others) - len(lossy)

@@ -18,6 +18,7 @@ from imjax.data.folder.masks import (
 from imjax.data.folder.tables import CLASSES, ClassTable, Complain
 from imjax.data.palette import BACKGROUND, OBJECTS, object_colors
 from imjax.data.spec import VOID
+from imjax.errors import ErrorCode, UserError
 
 HALF = 127
 """Largest gray value that counts as background where edges are soft."""
@@ -43,7 +44,13 @@ def infer_encoding(
     if files.labels:
         coding = _per_label(files, table, stats, wanted, complain)
     elif wanted == "multilabel":
-        complain(f"{raw / MASKS}: single masks, expected a folder per label for multilabel; sort them so")
+        complain(
+            UserError(
+                f"{raw / MASKS}: single masks, expected a folder per label for multilabel; sort them so",
+                code=ErrorCode.CONFLICT,
+                field=raw / MASKS,
+            )
+        )
         return None
     elif wanted in ("auto", "binary") and _soft(stats, table):
         why = f"masks of 0 and {WHITE} with soft edges, cut at {HALF}"
@@ -53,10 +60,10 @@ def infer_encoding(
     else:
         coding = _of_values(raw, stats, table, wanted, complain)
     if coding is not None and coding.values is not None:
-        for message in filter(
+        for problem in filter(
             None, (find_wrong_values(mask.path, mask.packed(coding), coding) for mask in stats)
         ):
-            complain(message)
+            complain(problem)
     return coding
 
 
@@ -78,14 +85,26 @@ def _per_label(
     names = files.labels
     folder = stats[0].path.parent.parent
     if wanted not in ("auto", "multilabel"):
-        complain(f"{folder}: a folder per label, which is multilabel and not data.label_kind = {wanted!r}")
+        complain(
+            UserError(
+                f"{folder}: a folder per label, which is multilabel and not data.label_kind = {wanted!r}",
+                code=ErrorCode.CONFLICT,
+                field=folder,
+            )
+        )
         return None
     colors = object_colors(len(names))
     if table is not None and table.colors:
         given = dict(zip(table.names, table.colors, strict=True))
         lacking = [name for name in names if name not in given]
         if lacking:
-            complain(f"{folder.parent / CLASSES}: no line for the folder {lacking[0]!r} of {folder}; add one")
+            complain(
+                UserError(
+                    f"{folder.parent / CLASSES}: no line for the folder {lacking[0]!r} of {folder}; add one",
+                    code=ErrorCode.MISSING,
+                    field=folder.parent / CLASSES,
+                )
+            )
         colors = tuple(given.get(name, OBJECTS[0]) for name in names)
     # 255 is yes here and never void: a mask says of each pixel whether it is of the label.
     values = {0: 0, 1: 1, WHITE: 1}
@@ -102,8 +121,12 @@ def _of_values(
     colored = next((mask for mask in stats if mask.colored), None)
     if colored is not None and (table is None or not table.colors):
         complain(
-            f"{colored.path}: color #{max(colored.values):06x} in a mask, expected {raw / CLASSES} with "
-            "the header name,color and a line per class; write it, or save masks of class indices"
+            UserError(
+                f"{colored.path}: color #{max(colored.values):06x} in a mask, expected {raw / CLASSES} with "
+                "the header name,color and a line per class; write it, or save masks of class indices",
+                code=ErrorCode.MISSING,
+                field=colored.path,
+            )
         )
         return None
     if colored is not None or _gray_colors(grays, table):
@@ -137,7 +160,13 @@ def _two_values(
 ) -> LabelEncoding | None:
     """Binary, with 1 or 255 as the foreground, or with 1 as the foreground and 255 as void."""
     if grays == {0}:
-        complain(f"{stats[0].path.parent}: every mask is 0 everywhere, expected some foreground; check them")
+        complain(
+            UserError(
+                f"{stats[0].path.parent}: every mask is 0 everywhere, expected some foreground; check them",
+                code=ErrorCode.OUT_OF_RANGE,
+                field=stats[0].path.parent,
+            )
+        )
         return None
     if not {1, WHITE} <= grays:
         top = max(grays)
@@ -146,8 +175,12 @@ def _two_values(
         return _binary(table, "masks of 0 and 1, with 255 as void", {0: 0, 1: 1, WHITE: VOID})
     ones, white = (next(s for s in stats if value in s.values) for value in (1, WHITE))
     complain(
-        f"{ones.path}: values 0 and 1, but {white.path.name} has 0 and 255, expected one way for all; "
-        "convert some, or say that all that is not 0 is foreground (data.label_kind=binary)"
+        UserError(
+            f"{ones.path}: values 0 and 1, but {white.path.name} has 0 and 255, expected one way for "
+            "all; convert some, or say that all that is not 0 is foreground (data.label_kind=binary)",
+            code=ErrorCode.CONFLICT,
+            field=ones.path,
+        )
     )
     return None
 
@@ -158,8 +191,13 @@ def _indexed(
     indices = grays - {WHITE}
     if max(indices, default=0) == 0:
         complain(
-            f"{raw / MASKS}: no class but 0 in any mask (values {sorted(grays)}), expected class indices, "
-            "255 being void; correct the masks or the lines of classes.csv, or leave data.label_kind at auto"
+            UserError(
+                f"{raw / MASKS}: no class but 0 in any mask (values {sorted(grays)}), expected class "
+                "indices, 255 being void; correct the masks or the lines of classes.csv, or leave "
+                "data.label_kind at auto",
+                code=ErrorCode.OUT_OF_RANGE,
+                field=raw / MASKS,
+            )
         )
         return None
     if table is not None:

@@ -15,7 +15,7 @@ from imjax.data import image_io
 from imjax.data.folder.files import Files
 from imjax.data.folder.tables import CLASSES, ClassTable, Color, Complain
 from imjax.data.spec import LabelKind
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 from imjax.log import track
 
 WHITE = 255
@@ -77,12 +77,20 @@ def read_mask(path: Path, colors: Sequence[Color] = ()) -> np.ndarray:
         if (mask == mask[..., :1]).all():
             mask = mask[..., 0]
         elif mask.dtype != np.uint8 or mask.shape[2] != 3:
-            raise UserError(f"{path}: {mask.dtype} array {mask.shape}, expected 8-bit colors or one channel")
+            raise UserError(
+                f"{path}: {mask.dtype} array {mask.shape}, expected 8-bit colors or one channel",
+                code=ErrorCode.WRONG_TYPE,
+                field=path,
+            )
         else:
             mask = _indices(path, mask, colors)
     if mask.dtype.kind == "f":
         if not (mask == mask.round()).all():
-            raise UserError(f"{path}: values between whole numbers, expected classes; save the mask as 8-bit")
+            raise UserError(
+                f"{path}: values between whole numbers, expected classes; save the mask as 8-bit",
+                code=ErrorCode.WRONG_TYPE,
+                field=path,
+            )
         mask = mask.astype(np.int64)
     return mask
 
@@ -101,7 +109,11 @@ def _indices(path: Path, mask: np.ndarray, colors: Sequence[Color]) -> np.ndarra
             with Image.open(path) as file:
                 return np.asarray(file)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path}: no readable mask ({error}); save it as 8-bit gray") from error
+        raise UserError(
+            f"{path}: no readable mask ({error}); save it as 8-bit gray",
+            code=ErrorCode.UNREADABLE,
+            field=path,
+        ) from error
 
 
 def pack_color(color: Color) -> int:
@@ -123,7 +135,7 @@ def inspect_mask(files: Files, table: ClassTable | None, complain: Complain) -> 
         try:
             mask = read_mask(path, table.known if table else ())
         except UserError as error:
-            complain(str(error))
+            complain(error)
         else:
             colored = mask.ndim == 3
             values, counts = np.unique(pack_colors(mask) if colored else mask, return_counts=True)
@@ -151,26 +163,28 @@ def decode_mask(mask: np.ndarray, path: Path, coding: LabelEncoding) -> np.ndarr
     if coding.colored:
         packed = pack_colors(mask if mask.ndim == 3 else np.repeat(mask[..., None], 3, -1)).astype(np.int64)
     values, where = np.unique(packed, return_inverse=True)
-    if message := find_wrong_values(path, values.tolist(), coding):
-        raise UserError(message)
+    if problem := find_wrong_values(path, values.tolist(), coding):
+        raise problem
     labels = np.array([coding.values[value] for value in values.tolist()], np.uint8)
     return labels[where].reshape(packed.shape)
 
 
-def find_wrong_values(path: Path, values: Sequence[int], coding: LabelEncoding) -> str:
-    """The complaint about the values of a file that are no class; empty if all are."""
+def find_wrong_values(path: Path, values: Sequence[int], coding: LabelEncoding) -> UserError | None:
+    """The complaint about the values of a file that are no class; None if all are."""
     assert coding.values is not None
     others = sorted(set(values) - set(coding.values))
     if not others:
-        return ""
+        return None
     more = f" and {len(others) - 1} more" if len(others) > 1 else ""
     if coding.colored:
         shown = f"color #{others[0]:06x}{more} in a mask"
-        return f"{path}: {shown}, expected the colors in {CLASSES}; correct the mask or add a line there"
-    what = f"{path}: value {others[0]}{more} is no class"
-    if coding.kind != "multiclass":
-        return f"{what}, expected 0 and 1, or 0 and 255; correct the mask"
-    return (
-        f"{what}, expected 0 to {len(coding.names) - 1} or 255; correct the mask, name more classes in "
-        f"{CLASSES}, or, if values number objects, say that all are foreground (data.label_kind=binary)"
-    )
+        message = f"{shown}, expected the colors in {CLASSES}; correct the mask or add a line there"
+    elif coding.kind != "multiclass":
+        message = f"value {others[0]}{more} is no class, expected 0 and 1, or 0 and 255; correct the mask"
+    else:
+        message = (
+            f"value {others[0]}{more} is no class, expected 0 to {len(coding.names) - 1} or 255; correct the "
+            f"mask, name more classes in {CLASSES}, or, if values number objects, say that all are "
+            "foreground (data.label_kind=binary)"
+        )
+    return UserError(f"{path}: {message}", code=ErrorCode.OUT_OF_RANGE, field=path)

@@ -25,7 +25,7 @@ from imjax.data.readers import base
 from imjax.data.readers.base import Sample
 from imjax.data.spec import VOID, DatasetSpec
 from imjax.data.splits import SPLITS
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 from imjax.log import logger
 
 SPEC = DatasetSpec(
@@ -75,7 +75,7 @@ class Folder:
         if self._files is None:
             return SPEC
         if self._coding is None:
-            problems: list[str] = []
+            problems: list[UserError] = []
             coding = self.read_kinds(problems.append)
             self._raise(problems)
             assert coding is not None
@@ -104,7 +104,7 @@ class Folder:
         Raises:
             UserError: the first problem there is, and how to see all of them.
         """
-        problems: list[str] = []
+        problems: list[UserError] = []
         parts = self.survey(raw, problems.append)
         self._raise(problems)
         for note in self.files.notes:
@@ -148,11 +148,12 @@ class Folder:
         more = (*masks[1:], self._raw / CLASSES) if masks and self._table else masks[1:]
         return Sample(stem, stem, self.files.images[stem], masks[0] if masks else None, more)
 
-    def _raise(self, problems: list[str]) -> None:
+    def _raise(self, problems: list[UserError]) -> None:
         if problems:
             command = f"python -m imjax.prepare --dataset=folder --raw={self._raw} --check"
             more = f" ({len(problems)} problems; all of them: {command})" if len(problems) > 1 else ""
-            raise UserError(problems[0] + more)
+            first = problems[0]
+            raise UserError(f"{first}{more}", code=first.code, field=first.field)
 
 
 def describe_encoding(coding: LabelEncoding) -> str:
@@ -168,12 +169,24 @@ def _chosen(path: Path, samples: dict[str, Sample], chosen: dict[str, str], comp
     for stem, sample in samples.items():
         split = chosen.get(stem, "labeled" if sample.mask else "unlabeled")
         if split != "unlabeled" and not sample.mask:
-            complain(f"{path}: {stem!r} is in {split}, expected a mask for it; add one or make it unlabeled")
+            complain(
+                UserError(
+                    f"{path}: {stem!r} is in {split}, expected a mask for it; add one or make it unlabeled",
+                    code=ErrorCode.MISSING,
+                    field=path,
+                )
+            )
         else:
             parts[split].append(sample)
     for split in ("labeled", "val", "test"):
         if not parts[split]:
-            complain(f"{path}: no image in {split}, expected at least one; list some with a mask")
+            complain(
+                UserError(
+                    f"{path}: no image in {split}, expected at least one; list some with a mask",
+                    code=ErrorCode.TOO_FEW,
+                    field=path,
+                )
+            )
     _say_unlisted(path, [stem for stem, sample in samples.items() if sample.mask and stem not in chosen])
     return parts
 

@@ -1,7 +1,7 @@
 """The two optional tables of a folder of one's own: `classes.csv` and `splits.csv`.
 
 Functions here and in the other `folder_*` modules hand each problem to `complain` and go on without the thing
-in question, so that a check can list all of them at once; each is one line, as of a `UserError`.
+in question, so that a check can list all of them at once; each is a `UserError` of one line.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from imjax.data.splits import SPLITS
+from imjax.errors import ErrorCode, UserError
 
-Complain = Callable[[str], None]
+Complain = Callable[[UserError], None]
 Color = tuple[int, int, int]
 
 CLASSES, SPLIT_TABLE = "classes.csv", "splits.csv"
@@ -67,21 +68,57 @@ def read_classes(path: Path, complain: Complain) -> ClassTable | None:
         name, text = row["name"], row.get("color", "")
         color = parse_color(text) if text else None
         if not name or name in TAKEN:
-            complain(f"{path}: line {line}: name {name!r}, expected one of your own; change the line")
+            complain(
+                UserError(
+                    f"{path}: line {line}: name {name!r}, expected one of your own; change the line",
+                    code=ErrorCode.OUT_OF_RANGE,
+                    field=path,
+                )
+            )
         elif name in classes:
-            complain(f"{path}: line {line}: name {name!r} a second time; rename or remove one of the lines")
+            complain(
+                UserError(
+                    f"{path}: line {line}: name {name!r} a second time; rename or remove one of the lines",
+                    code=ErrorCode.CONFLICT,
+                    field=path,
+                )
+            )
         elif text and color is None:
-            complain(f"{path}: line {line}: color {text!r}, expected #rrggbb or three numbers of 0..255")
+            complain(
+                UserError(
+                    f"{path}: line {line}: color {text!r}, expected #rrggbb or three numbers of 0..255",
+                    code=ErrorCode.MALFORMED,
+                    field=path,
+                )
+            )
         elif color is not None and color in classes.values():
-            complain(f"{path}: line {line}: color {text!r} a second time, expected one per class; change one")
+            complain(
+                UserError(
+                    f"{path}: line {line}: color {text!r} a second time, expected one per class; change one",
+                    code=ErrorCode.CONFLICT,
+                    field=path,
+                )
+            )
         else:
             classes[name] = color
     void = classes.pop(VOID_NAME, None)
     missing = [name for name, color in classes.items() if color is None]
     if missing and len(missing) < len(classes):
-        complain(f"{path}: class {missing[0]!r} has no color; expected colors for all classes or for none")
+        complain(
+            UserError(
+                f"{path}: class {missing[0]!r} has no color; expected colors for all classes or for none",
+                code=ErrorCode.MISSING,
+                field=path,
+            )
+        )
     if not 1 <= len(classes) <= MOST:
-        complain(f"{path}: {len(classes)} classes, expected 1 to {MOST}; add or join some")
+        complain(
+            UserError(
+                f"{path}: {len(classes)} classes, expected 1 to {MOST}; add or join some",
+                code=ErrorCode.OUT_OF_RANGE,
+                field=path,
+            )
+        )
         return None
     colors = () if missing else tuple(color for color in classes.values() if color is not None)
     return ClassTable(tuple(classes), colors, void)
@@ -117,11 +154,29 @@ def read_splits(path: Path, images: Mapping[str, Path], complain: Complain) -> d
         stem = name if name in images else Path(name).stem
         if stem not in images or name not in (stem, images[stem].name):
             near = suggest_closest(name, (image.name for image in images.values()))
-            complain(f"{path}: line {line}: no image {name!r}{near}; correct or remove the line")
+            complain(
+                UserError(
+                    f"{path}: line {line}: no image {name!r}{near}; correct or remove the line",
+                    code=ErrorCode.UNKNOWN,
+                    field=path,
+                )
+            )
         elif split not in SPLITS:
-            complain(f"{path}: line {line}: split {row['split']!r}, expected one of {', '.join(SPLITS)}")
+            complain(
+                UserError(
+                    f"{path}: line {line}: split {row['split']!r}, expected one of {', '.join(SPLITS)}",
+                    code=ErrorCode.OUT_OF_RANGE,
+                    field=path,
+                )
+            )
         elif stem in splits:
-            complain(f"{path}: line {line}: image {name!r} a second time; remove one of the lines")
+            complain(
+                UserError(
+                    f"{path}: line {line}: image {name!r} a second time; remove one of the lines",
+                    code=ErrorCode.CONFLICT,
+                    field=path,
+                )
+            )
         else:
             splits[stem] = split
     return splits
@@ -132,14 +187,24 @@ def _rows(path: Path, columns: tuple[str, ...], complain: Complain) -> list[tupl
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError:
-        complain(f"{path}: not UTF-8; save the table as CSV with UTF-8 encoding")
+        complain(
+            UserError(
+                f"{path}: not UTF-8; save the table as CSV with UTF-8 encoding",
+                code=ErrorCode.UNREADABLE,
+                field=path,
+            )
+        )
         return []
     head = lines[0] if lines else ""
     delimiter = ";" if ";" in head else ","
     fields = [name.strip().lower().replace("colour", "color") for name in head.split(delimiter)]
     if not set(columns) <= set(fields):
         complain(
-            f"{path}: header {head!r}, expected the columns {', '.join(columns)}; correct the first line"
+            UserError(
+                f"{path}: header {head!r}, expected the columns {', '.join(columns)}; correct the first line",
+                code=ErrorCode.MALFORMED,
+                field=path,
+            )
         )
         return []
     rows = []
@@ -148,7 +213,12 @@ def _rows(path: Path, columns: tuple[str, ...], complain: Complain) -> list[tupl
         line = reader.line_num + 1
         if len(values) > len(fields):
             complain(
-                f"{path}: line {line}: {len(values)} fields, expected {len(fields)}; quote commas in a field"
+                UserError(
+                    f"{path}: line {line}: {len(values)} fields, expected {len(fields)}; quote commas in "
+                    "a field",
+                    code=ErrorCode.MALFORMED,
+                    field=path,
+                )
             )
         elif any(value.strip() for value in values):
             padded = [*values, *[""] * (len(fields) - len(values))]

@@ -12,7 +12,7 @@ from imjax.data import image_io, palette
 from imjax.data.readers import base
 from imjax.data.readers.base import Sample
 from imjax.data.spec import DatasetSpec
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 
 SLICES = "train_slices.list"
 VOLUMES = {"val": "val.list", "test": "test.list"}
@@ -55,7 +55,7 @@ class Acdc:
         """See `raw.Reader`: parts `labeled`, `train`, and, their samples being stacks, `val` and `test`."""
         for path in (raw / SLICES, raw / "data" / "slices", *(raw / name for name in VOLUMES.values())):
             if not path.exists():
-                raise base.missing_data_error(self.spec, raw, f"{path} not found")
+                raise base.missing_data_error(self.spec, raw, f"{path} not found", path)
         slices = _listed(self.spec, raw, SLICES, "data/slices", r"(patient\d+)_frame\d+_slice_\d+")
         patients = list(dict.fromkeys(sample.source for sample in slices))
         most = len(patients) - (self.label_fraction < 1)
@@ -80,14 +80,22 @@ class Acdc:
             axes = "d, h, w" if stack else "h, w"
             raise UserError(
                 f"{path}: image {image.shape} and label {label.shape}, expected both [{axes}]; "
-                "replace the file"
+                "replace the file",
+                code=ErrorCode.WRONG_TYPE,
+                field=path,
             )
         if not np.isfinite(image).all():
-            raise UserError(f"{path}: image with values that are no numbers, expected 0..1; replace the file")
+            raise UserError(
+                f"{path}: image with values that are no numbers, expected 0..1; replace the file",
+                code=ErrorCode.OUT_OF_RANGE,
+                field=path,
+            )
         for value in np.setdiff1d(label, range(self.spec.outputs)):
             raise UserError(
                 f"{path}: label {value} is no class; expected 0..{self.spec.outputs - 1}, correct the label "
-                "or remove the file from its list"
+                "or remove the file from its list",
+                code=ErrorCode.OUT_OF_RANGE,
+                field=path,
             )
         return np.clip(np.round(255 * image), 0, 255).astype(np.uint8)[..., None], label.astype(np.uint8)
 
@@ -102,13 +110,19 @@ def _listed(spec: DatasetSpec, raw: Path, name: str, folder: str, pattern: str) 
         match, path = re.fullmatch(pattern, stem), raw / folder / f"{stem}.h5"
         if not match:
             raise UserError(
-                f"{raw / name} line {number}: {stem!r}, expected a name as {pattern}; correct the line"
+                f"{raw / name} line {number}: {stem!r}, expected a name as {pattern}; correct the line",
+                code=ErrorCode.MALFORMED,
+                field=raw / name,
             )
         if not path.is_file():
-            raise UserError(f"{raw / name} line {number}: {path} not found; put it back or remove the line")
+            raise UserError(
+                f"{raw / name} line {number}: {path} not found; put it back or remove the line",
+                code=ErrorCode.MISSING,
+                field=path,
+            )
         volume, _, index = stem.partition("_slice_")
         title = base.slice_name(volume, int(index)) if index else volume
         samples[title] = Sample(title, match[1], path)
     if not samples:
-        raise base.missing_data_error(spec, raw, f"{raw / name} lists no file")
+        raise base.missing_data_error(spec, raw, f"{raw / name} lists no file", raw / name)
     return list(samples.values())

@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from imjax.data.spec import DatasetSpec
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +89,9 @@ def check_pairs(
             else (masks[name], "mask", "image", image_at)
         )
         raise UserError(
-            f"{path}: {half} without {missing}, expected {at.format(name)} beside it; add or remove one"
+            f"{path}: {half} without {missing}, expected {at.format(name)} beside it; add or remove one",
+            code=ErrorCode.MISSING,
+            field=path,
         )
     return sorted(images)
 
@@ -99,19 +101,23 @@ def check_same_size(image: np.ndarray, mask: np.ndarray, sample: Sample) -> None
     if image.shape[:2] != mask.shape[:2]:
         raise UserError(
             f"{sample.mask}: mask is {_size(mask)} but its image {sample.image} is {_size(image)}; "
-            "expected equal sizes, correct or remove the pair"
+            "expected equal sizes, correct or remove the pair",
+            code=ErrorCode.CONFLICT,
+            field=str(sample.mask),
         )
 
 
-def missing_data_error(spec: DatasetSpec, raw: Path, what: str) -> UserError:
-    """The error for data that is not where it should be: what, whence, layout and commands."""
+def missing_data_error(spec: DatasetSpec, raw: Path, what: str, where: Path) -> UserError:
+    """The error for data that is not at `where`, as it should be: what, whence, layout and commands."""
     layout = "\n".join("    " + line for line in spec.layout.splitlines())
     return UserError(
         f"{spec.title}: {what}\n"
         f"  Get the data from {spec.source}\n"
         f"  and lay it out under {raw} as\n{layout}\n"
         f"  then: python -m imjax.prepare --dataset={spec.name} --raw=DIR --out=DIR\n"
-        "  No data at hand? python -m imjax.main --config=configs/demo.py --workdir=runs/demo"
+        "  No data at hand? python -m imjax.main --config=configs/demo.py --workdir=runs/demo",
+        code=ErrorCode.MISSING,
+        field=where,
     )
 
 

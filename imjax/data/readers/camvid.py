@@ -11,7 +11,7 @@ from imjax.data import image_io
 from imjax.data.readers import base
 from imjax.data.readers.base import Sample
 from imjax.data.spec import VOID, DatasetSpec
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 
 PARTS = ("train", "val", "test")
 UNLABELED = 11
@@ -68,7 +68,7 @@ class Camvid:
         for part in PARTS:
             for path in (raw / f"{part}.txt", raw / part, raw / f"{part}annot"):
                 if not path.exists():
-                    raise base.missing_data_error(self.spec, raw, f"{path} not found")
+                    raise base.missing_data_error(self.spec, raw, f"{path} not found", path)
         return {part: _listed(self.spec, raw, part) for part in PARTS}
 
     def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
@@ -79,7 +79,9 @@ class Camvid:
         if index.max() > UNLABELED:
             raise UserError(
                 f"{sample.mask}: value {index.max()} is no class; expected 0..10 or 11 (unlabeled), "
-                "correct the mask or remove the pair"
+                "correct the mask or remove the pair",
+                code=ErrorCode.OUT_OF_RANGE,
+                field=sample.mask,
             )
         return image, np.where(index == UNLABELED, np.uint8(VOID), index + np.uint8(1))
 
@@ -93,16 +95,20 @@ def _listed(spec: DatasetSpec, raw: Path, part: str) -> list[Sample]:
         fields = line.split()
         if len(fields) != 2:
             raise UserError(
-                f"{path} line {number}: {line!r}, expected 'IMAGE MASK', two paths; correct the line"
+                f"{path} line {number}: {line!r}, expected 'IMAGE MASK', two paths; correct the line",
+                code=ErrorCode.MALFORMED,
+                field=path,
             )
         # Lines start with the authors' own folder (/SegNet/CamVid/); the last two parts are ours.
         image, mask = (raw.joinpath(*Path(field).parts[-2:]) for field in fields)
         for kind, file in (("image", image), ("mask", mask)):
             if not file.is_file():
                 raise UserError(
-                    f"{path} line {number}: {kind} {file} not found; put it back or remove the line"
+                    f"{path} line {number}: {kind} {file} not found; put it back or remove the line",
+                    code=ErrorCode.MISSING,
+                    field=file,
                 )
         samples[image.stem] = Sample(image.stem, image.stem, image, mask)
     if not samples:
-        raise base.missing_data_error(spec, raw, f"{path} lists no image")
+        raise base.missing_data_error(spec, raw, f"{path} lists no image", path)
     return [samples[name] for name in sorted(samples)]

@@ -11,7 +11,7 @@ from imjax.data import image_io
 from imjax.data.readers import base
 from imjax.data.readers.base import Sample
 from imjax.data.spec import VOID, DatasetSpec
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 
 PARTS = {"train": "train", "val_test": "val"}
 IMAGES, MASKS = "_leftImg8bit.png", "_gtFine_labelIds.png"
@@ -63,6 +63,8 @@ SPEC = DatasetSpec(
     classes=("inconsistent", *(name for name, _ in LABELS)),
     palette=((255, 255, 255), *(color for _, color in LABELS)),
     reserved=True,
+    label_resize="corner",
+    image_resize="bilinear",
     selection_metric="soft_miou",
     primary_metric="miou",
     source="https://www.cityscapes-dataset.com (leftImg8bit_trainvaltest.zip, gtFine_trainvaltest.zip)",
@@ -92,7 +94,9 @@ class Cityscapes:
         if unknown.size:
             raise UserError(
                 f"{sample.mask}: value {unknown[0]} is no class; expected label ids 0..33 or 255 (license "
-                "plate), correct the mask or remove the pair"
+                "plate), correct the mask or remove the pair",
+                code=ErrorCode.OUT_OF_RANGE,
+                field=sample.mask,
             )
         return image, np.where(ids == LICENSE_PLATE, np.uint8(VOID), ids + np.uint8(1))
 
@@ -102,14 +106,17 @@ def _pairs(raw: Path, part: str) -> list[Sample]:
     for kind, ending in (("leftImg8bit", IMAGES), ("gtFine", MASKS)):
         folder = raw / kind / part
         if not folder.is_dir():
-            raise base.missing_data_error(SPEC, raw, f"folder {folder} not found")
+            raise base.missing_data_error(SPEC, raw, f"folder {folder} not found", folder)
         paths_by_kind.append(
             {p.relative_to(folder).as_posix().removesuffix(ending): p for p in folder.glob(f"*/*{ending}")}
         )
     images, masks = paths_by_kind
     if not images:
         raise base.missing_data_error(
-            SPEC, raw, f"no *{IMAGES} in the folders of {raw / 'leftImg8bit' / part}"
+            SPEC,
+            raw,
+            f"no *{IMAGES} in the folders of {raw / 'leftImg8bit' / part}",
+            raw / "leftImg8bit" / part,
         )
     at = (f"leftImg8bit/{part}/{{}}{IMAGES}", f"gtFine/{part}/{{}}{MASKS}")
     names = base.check_pairs(images, masks, *at)

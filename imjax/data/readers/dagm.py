@@ -11,7 +11,7 @@ from imjax.data import image_io, palette
 from imjax.data.readers import base
 from imjax.data.readers.base import Sample
 from imjax.data.spec import DatasetSpec
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 
 TRAIN, TEST = "Train", "Test"
 
@@ -47,20 +47,22 @@ class Dagm:
         """See `raw.Reader`: parts `train_val` and `test`, or `train_val_test`."""
         kinds = sorted(path for path in raw.glob("Class*") if path.is_dir())
         if not kinds:
-            raise base.missing_data_error(self.spec, raw, f"no folder Class<k> in {raw}")
+            raise base.missing_data_error(self.spec, raw, f"no folder Class<k> in {raw}", raw)
         tested = any((kind / TEST).is_dir() for kind in kinds)
         parts = {"train_val": TRAIN, "test": TEST} if tested else {"train_val_test": TRAIN}
         for kind in kinds:
             for folder in parts.values():
                 if not (kind / folder).is_dir():
-                    raise base.missing_data_error(self.spec, raw, f"folder {kind / folder} not found")
+                    raise base.missing_data_error(
+                        self.spec, raw, f"folder {kind / folder} not found", kind / folder
+                    )
         out = {
             part: sorted((s for kind in kinds for s in _samples(kind / folder)), key=lambda s: s.name)
             for part, folder in parts.items()
         }
         for part, samples in out.items():
             if not samples:
-                raise base.missing_data_error(self.spec, raw, f"no .PNG in {raw}/Class*/{parts[part]}")
+                raise base.missing_data_error(self.spec, raw, f"no .PNG in {raw}/Class*/{parts[part]}", raw)
         return out
 
     def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
@@ -81,7 +83,9 @@ def _samples(folder: Path) -> list[Sample]:
     labels = {path.stem.removesuffix("_label"): path for path in _png(folder / "Label")}
     for stem in sorted(labels.keys() - images.keys()):
         raise UserError(
-            f"{labels[stem]}: label without image, expected {folder / (stem + '.PNG')}; add or remove one"
+            f"{labels[stem]}: label without image, expected {folder / (stem + '.PNG')}; add or remove one",
+            code=ErrorCode.MISSING,
+            field=labels[stem],
         )
     return [
         Sample(name, name, path, labels.get(stem))

@@ -11,7 +11,7 @@ from imjax.data import image_io, palette
 from imjax.data.readers import base
 from imjax.data.readers.base import Sample
 from imjax.data.spec import DatasetSpec
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 
 FOLDER = "stage1_train"
 PARTS = {"train_val_test": FOLDER}
@@ -43,10 +43,10 @@ class Dsb2018:
     def scan(self, raw: Path) -> dict[str, list[Sample]]:
         """See `raw.Reader`: the part `train_val_test`, one sample per folder."""
         if not (raw / FOLDER).is_dir():
-            raise base.missing_data_error(self.spec, raw, f"folder {raw / FOLDER} not found")
+            raise base.missing_data_error(self.spec, raw, f"folder {raw / FOLDER} not found", raw / FOLDER)
         samples = [_sample(path) for path in sorted((raw / FOLDER).iterdir()) if path.is_dir()]
         if not samples:
-            raise base.missing_data_error(self.spec, raw, f"no folder in {raw / FOLDER}")
+            raise base.missing_data_error(self.spec, raw, f"no folder in {raw / FOLDER}", raw / FOLDER)
         return {"train_val_test": samples}
 
     def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
@@ -65,7 +65,15 @@ def _sample(folder: Path) -> Sample:
     name = folder.name
     image, masks = folder / "images" / f"{name}.png", tuple(sorted((folder / "masks").glob("*.png")))
     if not masks:
-        raise UserError(f"{folder}: image without mask, expected masks/*.png in it; add some or remove it")
+        raise UserError(
+            f"{folder}: image without mask, expected masks/*.png in it; add some or remove it",
+            code=ErrorCode.MISSING,
+            field=folder,
+        )
     if not image.is_file():
-        raise UserError(f"{folder}: masks without image, expected images/{name}.png in it; add or remove it")
+        raise UserError(
+            f"{folder}: masks without image, expected images/{name}.png in it; add or remove it",
+            code=ErrorCode.MISSING,
+            field=folder,
+        )
     return Sample(name, name, image, masks[0], masks[1:])

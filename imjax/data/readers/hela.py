@@ -11,7 +11,7 @@ from imjax.data import image_io, palette
 from imjax.data.readers import base
 from imjax.data.readers.base import Sample
 from imjax.data.spec import DatasetSpec
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 from imjax.evaluation import cell_count
 
 PARTS = {"train": "train_full", "val": "val", "test": "test"}
@@ -30,6 +30,7 @@ SPEC = DatasetSpec(
     palette=palette.object_colors(3),
     channels=1,
     rotation_invariant=True,
+    empty_iou=0,
     target_scale=(1.0, 1.0, 3.0),
     dilate_channels=(cell_count.ALIVE, cell_count.DEAD),
     detection_shares=(0.01, 0.01, 0.001),
@@ -52,7 +53,9 @@ class Hela:
         for part in PARTS.values():
             for folder in FOLDERS:
                 if not (raw / part / folder).is_dir():
-                    raise base.missing_data_error(self.spec, raw, f"folder {raw / part / folder} not found")
+                    raise base.missing_data_error(
+                        self.spec, raw, f"folder {raw / part / folder} not found", raw / part / folder
+                    )
         return {part: _samples(self.spec, raw / folder) for part, folder in PARTS.items()}
 
     def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
@@ -84,10 +87,12 @@ def _samples(spec: DatasetSpec, part: Path) -> list[Sample]:
         if lack:
             raise UserError(
                 f"{paths[have[0]][stem]}: no {' nor '.join(lack)} of that name, expected "
-                f"{part / lack[0] / (stem + '.png')}; add it or remove the others"
+                f"{part / lack[0] / (stem + '.png')}; add it or remove the others",
+                code=ErrorCode.MISSING,
+                field=paths[have[0]][stem],
             )
     if not paths[IMAGES]:
-        raise base.missing_data_error(spec, part.parent, f"no .png in {part / IMAGES}")
+        raise base.missing_data_error(spec, part.parent, f"no .png in {part / IMAGES}", part / IMAGES)
     return [
         Sample(stem, stem, paths[IMAGES][stem], masks[0], tuple(masks[1:]))
         for stem in sorted(paths[IMAGES])

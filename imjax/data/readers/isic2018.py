@@ -23,6 +23,7 @@ SPEC = DatasetSpec(
     classes=("lesion",),
     palette=palette.object_colors(1),
     rotation_invariant=True,
+    empty_iou=0,
     label_resize="bilinear",
     image_resize="bilinear",
     selection_metric="hard_iou",
@@ -62,11 +63,11 @@ def pairs(raw: Path, part: str) -> list[Sample]:
     folders = [raw / name.format(PARTS[part]) for name in (IMAGES, MASKS)]
     for folder in folders:
         if not folder.is_dir():
-            raise base.missing_data_error(SPEC, raw, f"folder {folder} not found")
+            raise base.missing_data_error(SPEC, raw, f"folder {folder} not found", folder)
     images = {p.stem: p for p in folders[0].iterdir() if p.suffix.lower() == ".jpg"}
     masks = {p.name.removesuffix(ENDING): p for p in folders[1].iterdir() if p.name.endswith(ENDING)}
     if not images:
-        raise base.missing_data_error(SPEC, raw, f"no .jpg in {folders[0]}")
+        raise base.missing_data_error(SPEC, raw, f"no .jpg in {folders[0]}", folders[0])
     at = (f"{folders[0].name}/{{}}.jpg", f"{folders[1].name}/{{}}{ENDING}")
     names = base.check_pairs(images, masks, *at)
     return [Sample(name, name, images[name], masks[name]) for name in names]

@@ -12,7 +12,7 @@ from imjax.data import image_io, palette
 from imjax.data.readers import base
 from imjax.data.readers.base import Sample
 from imjax.data.spec import DatasetSpec
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 
 FOLDER = "2018LA_Seg_Training Set"
 FILE = "mri_norm2.h5"
@@ -65,14 +65,16 @@ class La:
         """See `raw.Reader`: parts `labeled`, `unlabeled`, `val`, `test`, and a `train` that is empty."""
         for path in (raw / FOLDER, *(raw / name for name in LISTS.values())):
             if not path.exists():
-                raise base.missing_data_error(self.spec, raw, f"{path} not found")
+                raise base.missing_data_error(self.spec, raw, f"{path} not found", path)
         cases, test = (_listed(self.spec, raw, name) for name in LISTS.values())
         val = max(1, round(self.val_fraction * len(cases)))
         labeled = min(max(1, round(self.label_fraction * len(cases))), len(cases) - val)
         if labeled < 1:
             raise UserError(
                 f"{raw / LISTS['train']}: {len(cases)} cases, of which val_fraction = {self.val_fraction} "
-                f"takes {val}; expected at least one more, which is labeled: add cases or lower the fraction"
+                f"takes {val}; expected at least one more, which is labeled: add cases or lower the fraction",
+                code=ErrorCode.TOO_FEW,
+                field=raw / LISTS["train"],
             )
         others = cases[labeled:]
         drawn = rng.numpy(self.seed, "split/val").permutation(len(others))[:val]
@@ -97,17 +99,23 @@ class La:
         if image.shape != label.shape or image.ndim != 3 or not image.size:
             raise UserError(
                 f"{sample.image}: image {image.shape} and label {label.shape}, expected both [h, w, d]; "
-                "replace the file"
+                "replace the file",
+                code=ErrorCode.WRONG_TYPE,
+                field=sample.image,
             )
         if not np.isfinite(image).all():
             raise UserError(
                 f"{sample.image}: image with values that are no numbers, expected intensities of mean 0 and "
-                "variance 1; replace the file"
+                "variance 1; replace the file",
+                code=ErrorCode.OUT_OF_RANGE,
+                field=sample.image,
             )
         for value in np.setdiff1d(label, range(self.spec.outputs)):
             raise UserError(
                 f"{sample.image}: label {value} is no class; expected 0 or 1, correct the label or remove "
-                "the case from its list"
+                "the case from its list",
+                code=ErrorCode.OUT_OF_RANGE,
+                field=sample.image,
             )
         low, high = WINDOW
         gray = np.clip(np.round(255 * (image - low) / (high - low)), 0, 255).astype(np.uint8)
@@ -123,8 +131,12 @@ def _listed(spec: DatasetSpec, raw: Path, name: str) -> list[Sample]:
             continue
         path = raw / FOLDER / case / FILE
         if not path.is_file():
-            raise UserError(f"{raw / name} line {number}: {path} not found; put it back or remove the line")
+            raise UserError(
+                f"{raw / name} line {number}: {path} not found; put it back or remove the line",
+                code=ErrorCode.MISSING,
+                field=path,
+            )
         samples[case] = Sample(case, case, path)
     if not samples:
-        raise base.missing_data_error(spec, raw, f"{raw / name} lists no case")
+        raise base.missing_data_error(spec, raw, f"{raw / name} lists no case", raw / name)
     return list(samples.values())

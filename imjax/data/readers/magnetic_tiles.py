@@ -15,7 +15,7 @@ from imjax.data.duplicates import merge_groups
 from imjax.data.readers import base
 from imjax.data.readers.base import Sample
 from imjax.data.spec import DatasetSpec
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 
 TYPES = ("Free", "Blowhole", "Break", "Crack", "Fray", "Uneven")
 """Folder `MT_<type>` of each class; the numbers of the defects are the usual ones, by the alphabet."""
@@ -77,10 +77,10 @@ class MagneticTiles:
         for kind in TYPES:
             folder = raw / f"MT_{kind}" / "Imgs"
             if not folder.is_dir():
-                raise base.missing_data_error(self.spec, raw, f"folder {folder} not found")
+                raise base.missing_data_error(self.spec, raw, f"folder {folder} not found", folder)
             samples += _samples(folder)
         if not samples:
-            raise base.missing_data_error(self.spec, raw, f"no .jpg in {raw}/MT_*/Imgs")
+            raise base.missing_data_error(self.spec, raw, f"no .jpg in {raw}/MT_*/Imgs", raw)
         frames = [(*_frame(sample), i) for i, sample in enumerate(samples)]
         pairs = _neighbors(frames, NEAR)
         for kind in TYPES[1:]:
@@ -129,7 +129,11 @@ def _frame(sample: Sample) -> tuple[int, str]:
     assert sample.image
     match = re.fullmatch(r"exp\d+_num_(\d+)", sample.image.stem)
     if not match:
-        raise UserError(f"{sample.image}: expected a name as exp1_num_4727.jpg; rename or remove the pair")
+        raise UserError(
+            f"{sample.image}: expected a name as exp1_num_4727.jpg; rename or remove the pair",
+            code=ErrorCode.MALFORMED,
+            field=str(sample.image),
+        )
     return int(match[1]), _type(sample)
 
 

@@ -12,7 +12,7 @@ from imjax.data.duplicates import group_scenes
 from imjax.data.readers import base
 from imjax.data.readers.base import Sample
 from imjax.data.spec import DatasetSpec
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 
 PARTS = {"train_val": "training", "test": "test"}
 
@@ -57,7 +57,7 @@ class NeuSeg:
         for folder in PARTS.values():
             for path in (raw / "images" / folder, raw / "annotations" / folder):
                 if not path.is_dir():
-                    raise base.missing_data_error(self.spec, raw, f"folder {path} not found")
+                    raise base.missing_data_error(self.spec, raw, f"folder {path} not found", path)
         parts = {part: _pairs(self.spec, raw, folder) for part, folder in PARTS.items()}
         listed = [(part, *pair) for part, pairs in parts.items() for pair in pairs]
         groups = group_scenes([image for _, _, image, _ in listed])
@@ -80,7 +80,9 @@ class NeuSeg:
         if label.max() >= self.spec.outputs:
             raise UserError(
                 f"{sample.mask}: value {label.max()} is no class; expected 0..{self.spec.outputs - 1}, "
-                "correct the mask or remove the pair"
+                "correct the mask or remove the pair",
+                code=ErrorCode.OUT_OF_RANGE,
+                field=sample.mask,
             )
         return image[..., None], label
 
@@ -92,5 +94,5 @@ def _pairs(spec: DatasetSpec, raw: Path, folder: str) -> list[tuple[str, Path, P
     masks = {path.stem: path for path in mask_at.glob("*.png")}
     stems = base.check_pairs(images, masks, f"{image_at}/{{}}.jpg", f"{mask_at}/{{}}.png")
     if not stems:
-        raise base.missing_data_error(spec, raw, f"no .jpg in {image_at}")
+        raise base.missing_data_error(spec, raw, f"no .jpg in {image_at}", image_at)
     return [(f"{folder}_{stem}", images[stem], masks[stem]) for stem in stems]

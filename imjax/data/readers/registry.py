@@ -22,8 +22,9 @@ from imjax.data.readers import (
 )
 from imjax.data.readers.base import Reader
 from imjax.data.spec import DatasetSpec
+from imjax.data.splits import ImageCounts, split_parts
 from imjax.data.synthetic import scenes
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 
 
 def _synthetic(data: Data) -> scenes.Synthetic:
@@ -78,6 +79,27 @@ DEFAULTS: dict[str, PreparationDefaults] = {
 }
 
 
+PUBLISHED_IMAGES = {"cityscapes": 2975, "isic2018": 2594, "suim": 1525}
+"""Images of the part of the original that training images are drawn from, for a plan without the data."""
+
+
+def published_image_counts(data: Data) -> ImageCounts | None:
+    """Training images of the complete dataset; None where they are not known without its files."""
+    if data.dataset not in PUBLISHED_IMAGES:
+        return None
+    parts = {part: [f"{part}{i}" for i in range(n)] for part, n in _published_parts(data.dataset).items()}
+    split = split_parts(parts, data.label_fraction, data.val_fraction, data.split_seed)
+    crops = max(data.random_crops, 1)
+    return ImageCounts(crops * len(split["labeled"]), crops * len(split["unlabeled"]))
+
+
+def _published_parts(dataset: str) -> dict[str, int]:
+    """Images by part of the original, as `split_parts` takes them; numbers of val and test do not matter."""
+    training = "train_val" if dataset == "suim" else "train"
+    others = {"test": 2} if dataset == "suim" else {"val_test": 2}
+    return {training: PUBLISHED_IMAGES[dataset]} | others
+
+
 def make(data: Data) -> Reader:
     """The reader of `data.dataset`.
 
@@ -88,7 +110,9 @@ def make(data: Data) -> Reader:
     if data.split not in reader.spec.splits:
         raise UserError(
             f"split {data.split!r} is not one of {data.dataset}'s, "
-            f"expected {' or '.join(map(repr, reader.spec.splits))}"
+            f"expected {' or '.join(map(repr, reader.spec.splits))}",
+            code=ErrorCode.UNKNOWN,
+            field="data.split",
         )
     return reader
 
@@ -105,5 +129,9 @@ def spec(name: str) -> DatasetSpec:
 
 def _reader(data: Data) -> Reader:
     if data.dataset not in READERS:
-        raise UserError(f"dataset {data.dataset!r} is not known, expected one of {', '.join(names())}")
+        raise UserError(
+            f"dataset {data.dataset!r} is not known, expected one of {', '.join(names())}",
+            code=ErrorCode.UNKNOWN,
+            field="data.dataset",
+        )
     return READERS[data.dataset](data)

@@ -11,8 +11,8 @@ import numpy as np
 from imjax.data import image_io
 from imjax.data.readers import base
 from imjax.data.readers.base import Sample
-from imjax.data.spec import VOID, DatasetSpec
-from imjax.errors import UserError
+from imjax.data.spec import DatasetSpec
+from imjax.errors import ErrorCode, UserError
 from imjax.log import logger
 
 SPEC = DatasetSpec(
@@ -33,6 +33,9 @@ SPEC = DatasetSpec(
     # The color of class c is the binary code of c - 1, red first.
     palette=((128, 128, 128), *itertools.product((0, 255), (0, 255), (0, 255))),
     reserved=True,
+    label_resize="corner",
+    image_resize="bilinear",
+    oversized_crop="whole",
     selection_metric="soft_miou",
     primary_metric="miou",
     source="https://irvlab.cs.umn.edu/resources/suim-dataset",
@@ -41,7 +44,7 @@ SPEC = DatasetSpec(
 PARTS = {"train_val": "train_val", "test": "TEST"}
 
 MAX_UNCLEAR = 0.05
-"""Share of pixels without a clear color up to which a mask is taken (they become VOID)."""
+"""Share of pixels without a clear color up to which a mask is taken."""
 
 # Pairs of the original download whose mask has another size than its image
 # (list of github.com/fansuregrin/SUIM, which offers corrected masks).
@@ -67,11 +70,13 @@ class Suim:
         for folder in PARTS.values():
             for kind in ("images", "masks"):
                 if not (raw / folder / kind).is_dir():
-                    raise base.missing_data_error(self.spec, raw, f"folder {raw / folder / kind} not found")
+                    raise base.missing_data_error(
+                        self.spec, raw, f"folder {raw / folder / kind} not found", raw / folder / kind
+                    )
         return {part: _pairs(self.spec, raw, folder) for part, folder in PARTS.items()}
 
     def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
-        """See `raw.Reader`: image uint8 `[h, w, 3]` RGB, label uint8 `[h, w]` in 1..8 or VOID."""
+        """See `raw.Reader`: image uint8 `[h, w, 3]` RGB, label uint8 `[h, w]` in 1..8."""
         assert sample.image and sample.mask
         image, colors = image_io.read_image(sample.image), image_io.read_image(sample.mask)
         base.check_same_size(image, colors, sample)
@@ -81,7 +86,7 @@ class Suim:
 def decode(colors: np.ndarray, path: Path) -> np.ndarray:
     """RGB mask uint8 `[h, w, 3]` to classes uint8 `[h, w]`: 1 + binary code, red the highest bit.
 
-    Some 90 masks of the original blur their borders. A pixel with any channel in 64..192 is VOID there.
+    Some 90 masks of the original blur their borders: as published, each channel is cut at one half there too.
 
     Raises:
         UserError: more than `MAX_UNCLEAR` of the pixels have such a color.
@@ -92,18 +97,21 @@ def decode(colors: np.ndarray, path: Path) -> np.ndarray:
         color = tuple(int(v) for v in unclear_colors[counts.argmax()])
         raise UserError(
             f"{path}: color (R,G,B) {color} is no class ({unclear.mean():.0%} of the pixels have such "
-            "colors); expected channels of 0 or 255, correct the mask or remove the pair"
+            "colors); expected channels of 0 or 255, correct the mask or remove the pair",
+            code=ErrorCode.OUT_OF_RANGE,
+            field=path,
         )
     bits = (colors > 127).astype(np.uint8)
-    label = 1 + 4 * bits[..., 0] + 2 * bits[..., 1] + bits[..., 2]
-    return np.where(unclear, np.uint8(VOID), label)
+    return 1 + 4 * bits[..., 0] + 2 * bits[..., 1] + bits[..., 2]
 
 
 def _pairs(spec: DatasetSpec, raw: Path, folder: str) -> list[Sample]:
     images = {p.stem: p for p in (raw / folder / "images").iterdir() if p.suffix.lower() == ".jpg"}
     masks = {p.stem: p for p in (raw / folder / "masks").iterdir() if p.suffix.lower() == ".bmp"}
     if not images:
-        raise base.missing_data_error(spec, raw, f"no .jpg in {raw / folder / 'images'}")
+        raise base.missing_data_error(
+            spec, raw, f"no .jpg in {raw / folder / 'images'}", raw / folder / "images"
+        )
     stems = base.check_pairs(images, masks, "images/{}.jpg", "masks/{}.bmp")
     samples = [Sample(stem, stem, images[stem], masks[stem]) for stem in stems]
     usable = [sample for sample in samples if sample.name not in UNEQUAL or _equal(sample)]

@@ -26,7 +26,7 @@ from imjax.data.readers import (
 )
 from imjax.data.synthetic import cells, volumes
 from imjax.data.synthetic import scenes as synthetic
-from imjax.errors import UserError
+from imjax.errors import ErrorCode, UserError
 
 # Target class of each synthetic class (index: synthetic class; 0 does not occur).
 SUIM_CLASSES = np.array([0, 1, 2, 4, 7], np.uint8)
@@ -53,9 +53,17 @@ def write_synthetic(
         UserError: a dataset without such a writer, or a folder that is not empty.
     """
     if dataset not in WRITERS:
-        raise UserError(f"synthetic data can be written as {' or '.join(WRITERS)}, not as {dataset!r}")
+        raise UserError(
+            f"synthetic data can be written as {' or '.join(WRITERS)}, not as {dataset!r}",
+            code=ErrorCode.UNSUPPORTED,
+            field="--dataset",
+        )
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"{out}: expected a new or empty folder to write synthetic data to; name another")
+        raise UserError(
+            f"{out}: expected a new or empty folder to write synthetic data to; name another",
+            code=ErrorCode.CONFLICT,
+            field=out,
+        )
     writer = WRITERS[dataset]
     size = size or writer.size
     for part in writer.parts:

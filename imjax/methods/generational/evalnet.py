@@ -51,8 +51,11 @@ def candidate_example(
     if spec.kind == "binary":
         return EvalNetExample(image, mask, iou, jnp.ones(1))
     if spec.kind == "multiclass":
-        return EvalNetExample(image, mask, iou, pair_scores.class_detection(truth, spec.outputs))
-    return EvalNetExample(image, mask, iou, pair_scores.channel_detection(truth, spec.detection_shares))
+        detection = pair_scores.class_detection(truth, spec.outputs)
+    else:
+        detection = pair_scores.channel_detection(truth, spec.detection_shares)
+    # Without a detection no score counts the class; the published target is 0 there.
+    return EvalNetExample(image, mask, iou * detection, detection)
 
 
 def ensemble_example(
@@ -78,8 +81,8 @@ def ensemble_example(
         strength: of the augmentation.
     """
     pair = inconsistency.make_pseudo_label(
-        spec.kind, members, classes=max(spec.outputs, 2), erode=erode, dilate=dilate,
-        dilate_channels=spec.dilate_channels,
+        # Pixels that the erosion frees keep class 0: the published data for EvalNets dilates no label.
+        spec.kind, members, classes=max(spec.outputs, 2), erode=erode, dilate=dilate, dilate_label=False,
     )  # fmt: skip
     image, label = inconsistency.block(image, pair.label, pair.inconsistent)
     # Before the augmentation, which moves image and label but not the ground truth.
@@ -110,9 +113,20 @@ def blocked_targets(
 def true_score(
     truth: jax.Array, label: jax.Array, inconsistent: jax.Array, *, spec: DatasetSpec
 ) -> jax.Array:
-    """Score of a blocked pair by an EvalNet without error (GT-IM++)."""
-    iou, detection = blocked_targets(truth, label, inconsistent, spec=spec)
-    return pair_score(iou[None], detection[None], spec=spec, skip_first=spec.reserved)
+    """Score of a blocked pair by the ground truth (GT-IM++): mean IoU with the truth, which is blocked too.
+
+    Multiclass: over the classes of the blocked truth, class 0, which it has under the mask, included.
+    Multilabel: over its channels that are not empty. A pair with much of it blocked thus scores high: what is
+    left must be right, not complete.
+    """
+    blocked = inconsistent if truth.ndim == 2 else inconsistent[..., None]
+    truth = jnp.where(blocked & (truth != VOID), jnp.uint8(0), truth)
+    iou = _iou(spec, truth, label)
+    if spec.kind == "binary":
+        return iou[0]
+    classes = jnp.arange(spec.outputs, dtype=jnp.uint8)
+    present = (truth[..., None] == classes if spec.kind == "multiclass" else truth == 1).any((0, 1))
+    return pair_scores.pair_score(iou[None], present[None].astype(jnp.float32))
 
 
 def pair_score(
@@ -126,5 +140,9 @@ def _iou(spec: DatasetSpec, truth: jax.Array, label: jax.Array) -> jax.Array:
     if spec.kind == "multiclass":
         return pair_scores.class_iou(truth=truth, prediction=label, classes=spec.outputs)
     if spec.kind == "binary":
-        return pair_scores.binary_iou(truth=truth, prediction=label)[None]
-    return jax.vmap(lambda t, p: pair_scores.binary_iou(truth=t, prediction=p), in_axes=-1)(truth, label)
+        return pair_scores.binary_iou(truth=truth, prediction=label, empty=spec.empty_iou)[None]
+
+    def channel_iou(truth, label):
+        return pair_scores.binary_iou(truth=truth, prediction=label, empty=spec.empty_iou)
+
+    return jax.vmap(channel_iou, in_axes=-1)(truth, label)

@@ -1,9 +1,10 @@
 """Input Ensemble (arXiv 2401.14387): one net predicts several perturbed views of an image, which vote.
 
 Binary: each view is flipped or rotated and perturbed, its prediction is moved back, and a pixel is foreground
-where every view predicts it. Multiclass, multilabel: photometric views, mean probability. The views are drawn
-independently of one another and there are n of them; the published code perturbs the last view once more for
-the next, and takes n + 1.
+where every view predicts it; a pair is dropped if a 5×5 erosion leaves nothing of its foreground. Multilabel:
+photometric views, of which every one must predict a channel's pixel. Multiclass: photometric views, mean
+probability. The views are drawn independently of one another and there are n of them; the published code
+perturbs the last view once more for the next, and takes n + 1.
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ import jax.numpy as jnp
 from imjax.config.schema import Ensemble, Mask
 from imjax.data.spec import DatasetSpec
 from imjax.methods.generational.base import GenerationalMethod, PseudoLabeler
-from imjax.ops import augment
+from imjax.ops import augment, morphology
 from imjax.ops import ensemble as ensemble_ops
-from imjax.ops.inconsistency import without_inconsistency
+from imjax.ops.inconsistency import PseudoLabel, without_inconsistency
+
+MIN_FOREGROUND = 5
+"""Side of the square of foreground that a binary pair needs to be kept."""
 
 
 def make_labeler(spec: DatasetSpec, ensemble: Ensemble, mask: Mask) -> PseudoLabeler:
@@ -38,9 +42,20 @@ def make_labeler(spec: DatasetSpec, ensemble: Ensemble, mask: Mask) -> PseudoLab
 
     def aggregate(probabilities):
         # A single net: its views `[view, h, w, k]` are the members of the vote.
-        return without_inconsistency(ensemble_ops.vote(spec.kind, probabilities[0]))
+        return aggregate_views(spec.kind, probabilities[0])
 
     return PseudoLabeler(predict, aggregate)
+
+
+def aggregate_views(kind: ensemble_ops.Kind, probabilities: jax.Array) -> PseudoLabel:
+    """Pseudo-label of the probabilities of an image's views, float32 `[view, h, w, k]`."""
+    if kind == "multiclass":
+        return without_inconsistency(ensemble_ops.mean_vote(kind, probabilities))
+    pair = without_inconsistency(ensemble_ops.unanimous_vote(kind, probabilities))
+    if kind == "multilabel":
+        return pair
+    # Specks of a few pixels are no object: such a pair would teach that an image is all background.
+    return pair._replace(keep=morphology.erode(pair.label == 1, MIN_FOREGROUND).any())
 
 
 def random_view(

@@ -75,7 +75,11 @@ class JointMethod:
     uses_rampup: bool = True
     """Whether the consistency loss is weighted by `ops.rampup`."""
     loss_scale: float = 1.0
-    """Factor of the whole loss."""
+    """Factor of the whole loss; MetaSSL's total (methods.md 2.2) has none."""
+    supervised_scale: float = 1.0
+    """Factor of each labeled prediction's loss in their sum: of a mean, 1 over their number."""
+    supervised_loss: Callable[[Logits, UInt8[Array, "b ..."]], jax.Array] = losses.ce_dice_loss
+    """Of one net's labeled predictions; on validation images too."""
     extra_losses: tuple[str, ...] = ()
     """Keys of `JointOutputs.extra_losses`."""
     needs_dropout: bool = False
@@ -123,9 +127,9 @@ def mse_consistency(
     return _weighted_mean(jnp.square(jax.nn.softmax(supervised, -1) - reference).mean(-1), weights)
 
 
-def ce_dice(reference: Probabilities, supervised: Logits, weights: Float[Array, "b ..."]) -> jax.Array:
-    """½(cross-entropy + soft Dice) against the reference's most probable class."""
-    return losses.ce_dice_loss(supervised, most_probable_class(reference), weights)
+def ce_linear_dice(reference: Probabilities, supervised: Logits, weights: Float[Array, "b ..."]) -> jax.Array:
+    """½(cross-entropy + soft Dice without squares) against the reference's most probable class."""
+    return losses.ce_dice_loss(supervised, most_probable_class(reference), weights, squared=False)
 
 
 def kl_divergence(reference: Probabilities, supervised: Logits, weights: Float[Array, "b ..."]) -> jax.Array:

@@ -57,5 +57,9 @@ METHODS = {
         cct,
         num_pairs=lambda joint: len(PERTURBATIONS),
         auxiliary_decoders=len(PERTURBATIONS),
+        # The mean over the main decoder and the auxiliary ones, which share an encoder.
+        supervised_scale=1 / (1 + len(PERTURBATIONS)),
+        # MetaSSL's released values for CCT; they do not follow `metassl.region_weights`.
+        default_region_weights=((50.0, 40.3, 0.15, 8.9), (50.0, 48.7, 24.1, 40.3)),
     )
 }

@@ -11,7 +11,10 @@ from imjax.methods.joint.views import BatchViews, cutmix_with_next
 
 
 def fixmatch(nets: StudentForward, views: BatchViews, joint: Joint, with_labeled: bool) -> JointOutputs:
-    """The strong view is trained on the confident pseudo-labels of the weak view of the same pixels."""
+    """The strong view is trained on the confident pseudo-labels of the weak view of the same pixels.
+
+    Loss: ½(L_x + L_u) from the first step on, as in UniMatch's own FixMatch.
+    """
     logits = nets(0, views.images).logits
     labeled_logits, _ = views.split(logits)
     unlabeled, labeled = strong_view_pairs(nets, views, joint, logits, with_labeled)
@@ -51,4 +54,4 @@ def confident_pair(joint: Joint, reference: jax.Array, logits: jax.Array) -> Con
     )
 
 
-METHODS = {"fixmatch": JointMethod(fixmatch)}
+METHODS = {"fixmatch": JointMethod(fixmatch, uses_rampup=False, loss_scale=0.5)}

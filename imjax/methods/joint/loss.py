@@ -16,7 +16,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from imjax import losses
 from imjax.config.joint_schema import Joint
 from imjax.data.spec import VOID, DatasetSpec
 from imjax.methods.joint.base import (
@@ -77,7 +76,7 @@ def joint_loss(
     joint: Joint,
     spec: DatasetSpec,
 ) -> LossOutput:
-    """`loss_scale` · (supervised + ramp-up · consistency + extra losses).
+    """`loss_scale` · (supervised + ramp-up · consistency + extra losses); with MetaSSL without the factor.
 
     Args:
         outputs: of the method's nets for one batch.
@@ -86,9 +85,9 @@ def joint_loss(
         thresholds: of this step.
         method, joint, spec: the method, its settings, the dataset.
     """
-    # Summed over nets and auxiliary decoders, not averaged: each net trains as if it were alone.
-    supervised = sum(losses.ce_dice_loss(logits, label) for logits in outputs.labeled_logits)
-    supervised = jnp.asarray(supervised, jnp.float32)
+    # Summed over nets, not averaged: each net trains as if it were alone.
+    supervised = sum(method.supervised_loss(logits, label) for logits in outputs.labeled_logits)
+    supervised = jnp.asarray(method.supervised_scale * supervised, jnp.float32)
     metrics = {"supervised": supervised} | outputs.extra_losses
     weighting = joint.pixel_weighting
     if weighting == "metassl":
@@ -103,7 +102,8 @@ def joint_loss(
         rampup = sigmoid_rampup(step, joint.rampup.max_weight, joint.rampup.steps, joint.rampup.update_every)
     metrics |= {"consistency": consistency, "ramp": rampup}
     loss = supervised + rampup * consistency + sum(outputs.extra_losses.values())
-    return LossOutput(method.loss_scale * loss, thresholds, metrics)
+    scale = 1.0 if weighting == "metassl" else method.loss_scale
+    return LossOutput(scale * loss, thresholds, metrics)
 
 
 def pixel_weights(pair: ConsistencyPair, weighting: str) -> jax.Array:
@@ -125,10 +125,24 @@ def _pair_loss(pair: ConsistencyPair, weighting: str) -> jax.Array:
     return pair.weight * pair.loss_fn(pair.reference, pair.supervised, weights)
 
 
-def region_map(pair: ConsistencyPair, thresholds: jax.Array) -> jax.Array:
-    """MetaSSL's region of every pixel, uint8 `[b, *px]`, index into `REGIONS`; thresholds `[class]`."""
-    reference, supervised = (jax.lax.stop_gradient(x) for x in (pair.reference, pair.supervised))
-    return metassl.assign_regions(reference, jax.nn.softmax(supervised, -1), thresholds)
+def region_map(pair: ConsistencyPair, thresholds: jax.Array, *, labeled: bool = False) -> jax.Array:
+    """MetaSSL's region of every pixel, uint8 `[b, *px]`, index into `REGIONS`.
+
+    Args:
+        pair: whose reference decides on confidence; of labeled pixels its supervised prediction.
+        thresholds: of the prediction that decides, `[class]`.
+        labeled: whether the pixels are labeled.
+    """
+    deciding, other = _deciding_and_other(pair, labeled)
+    return metassl.assign_regions(deciding, other, thresholds)
+
+
+def _deciding_and_other(pair: ConsistencyPair, labeled: bool) -> tuple[jax.Array, jax.Array]:
+    """Probabilities of the prediction whose confidence counts, and of the other one, without gradient."""
+    reference = jax.lax.stop_gradient(pair.reference)
+    supervised = jax.nn.softmax(jax.lax.stop_gradient(pair.supervised), -1)
+    # Ground truth needs no trustworthy reference: what counts there is how sure the trained net itself is.
+    return (supervised, reference) if labeled else (reference, supervised)
 
 
 def _metassl_loss(
@@ -141,7 +155,8 @@ def _metassl_loss(
 ) -> tuple[jax.Array, Thresholds, dict[str, jax.Array]]:
     """MetaSSL's loss of unlabeled and labeled pixels, the updated thresholds, and metrics by name.
 
-    It replaces the pairs' losses. Targets are the reference's classes, of labeled pixels the ground truth.
+    It replaces the pairs' losses. Targets are the reference's classes, of labeled pixels the ground truth,
+    where the confidence is that of the supervised prediction.
     """
     halves = zip(
         METRIC_PREFIXES,
@@ -159,9 +174,10 @@ def _metassl_loss(
             reference = jax.lax.stop_gradient(pair.reference)
             target = most_probable_class(reference) if truth is None else truth
             counted = target != VOID
+            deciding, _ = _deciding_and_other(pair, labeled=truth is not None)
             # Updated before use: the regions of this batch already see its own confidence.
-            now = metassl.update_thresholds(old, reference, counted, joint.metassl.momentum)
-            region = region_map(pair, now)
+            now = metassl.update_thresholds(old, deciding, counted, joint.metassl.momentum)
+            region = region_map(pair, now, labeled=truth is not None)
             region_loss = metassl.region_loss(
                 pair.supervised, target, region, jnp.asarray(weights, jnp.float32), counted
             )

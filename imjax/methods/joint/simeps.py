@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
+from imjax import losses
 from imjax.config.joint_schema import Joint
-from imjax.methods.joint.base import JointMethod, JointOutputs, ce_dice
+from imjax.methods.joint.base import JointMethod, JointOutputs, ce_linear_dice
 from imjax.methods.joint.cps import pair_nets
 from imjax.methods.joint.forward import NetOutput, StudentForward
 from imjax.methods.joint.views import BatchViews
@@ -26,7 +28,7 @@ def simeps(nets: StudentForward, views: BatchViews, joint: Joint, with_labeled: 
     two halves of the batch and the stages in `joint.simeps.feature_levels`.
     """
     settings = joint.simeps
-    outputs = [nets(i, views.images, taps=True) for i in range(settings.num_nets)]
+    outputs = [_predict_halves_apart(nets, i, views) for i in range(settings.num_nets)]
     probabilities = [jax.lax.stop_gradient(jax.nn.softmax(output.logits, -1)) for output in outputs]
     reductions: dict[str, Callable[..., jax.Array]] = {"max": jnp.max, "mean": jnp.mean}
     combine = reductions[settings.reduce]
@@ -36,7 +38,9 @@ def simeps(nets: StudentForward, views: BatchViews, joint: Joint, with_labeled: 
     ]
     features = [_features_by_stage(output, settings.feature_levels) for output in outputs]
     # The method trains on the labeled pairs as well, whatever the weighting of the pixels.
-    paired = pair_nets(views, [output.logits for output in outputs], references, ce_dice, with_labeled=True)
+    paired = pair_nets(
+        views, [output.logits for output in outputs], references, ce_linear_dice, with_labeled=True
+    )
     maps = {
         f"similarity, {stage}, net {i}": similarity.gram_matrix(views.split(by_stage[stage])[1])
         for stage in settings.feature_levels
@@ -44,6 +48,15 @@ def simeps(nets: StudentForward, views: BatchViews, joint: Joint, with_labeled: 
     }
     loss = settings.kappa * _similarity_loss(views, features, settings.feature_levels)
     return paired._replace(extra_losses={"similarity": loss}, similarity_maps=maps)
+
+
+def _predict_halves_apart(nets: StudentForward, index: int, views: BatchViews) -> NetOutput:
+    """Net `index` on the labeled images and then on the others, put together again.
+
+    Two passes, as published: each half is normalized by its own batch statistics.
+    """
+    halves = [nets(index, images, taps=True) for images in views.split(views.images)]
+    return jax.tree.map(lambda *parts: jnp.concatenate(parts), *halves)
 
 
 def _similarity_loss(views: BatchViews, features: Features, stages: tuple[str, ...]) -> jax.Array:
@@ -58,7 +71,9 @@ def _similarity_loss(views: BatchViews, features: Features, stages: tuple[str, .
 
 
 def _features_by_stage(output: NetOutput, stages: tuple[str, ...]) -> dict[str, jax.Array]:
-    known = output.taps | {"output": jax.nn.softmax(output.logits, -1)}
+    # Logits, as published: a softmax of confident nets has lengths near 1 and a similarity near 0 or 1, so
+    # that little of the term would be left.
+    known = output.taps | {"output": output.logits}
     return {stage: known[stage] for stage in stages}
 
 
@@ -67,6 +82,7 @@ METHODS = {
         simeps,
         num_nets=lambda joint: joint.simeps.num_nets,
         num_pairs=lambda joint: joint.simeps.num_nets,
+        supervised_loss=functools.partial(losses.ce_dice_loss, squared=False),
         extra_losses=("similarity",),
     )
 }

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
-from complaints import complaint
+from complaints import assert_complaint
 from folders import SIZE, folder, values, write
 from PIL import Image
+from user_errors import assert_error, raises_user_error
 
 from imjax import prepare
 from imjax.config.schema import Data
@@ -15,7 +18,7 @@ from imjax.data.folder import check, contact_sheet
 from imjax.data.folder.reader import Folder
 from imjax.data.image_io import read_photo
 from imjax.data.spec import VOID, DatasetSpec
-from imjax.errors import UserError
+from imjax.errors import ErrorCode
 
 BINARY = (0, 255)
 
@@ -25,166 +28,147 @@ def raw(tmp_path):
     return folder(tmp_path / "raw", {s: values(*BINARY) for s in ("a1", "b1", "c1", "d1", "e1")})
 
 
-def problem(raw, kind="auto"):
-    """The one line of a reader that scans, infers and loads."""
-    line = complaint(Folder(kind), raw)
-    assert "\n" not in line
-    return line
+def complains(raw, code, field, kind="auto"):
+    """A reader that scans, infers and loads ends with this error."""
+    assert_complaint(Folder(kind), raw, code, field)
 
 
 def test_mask_without_image(raw):
     path = write(raw / "masks" / "a1_mask.png", values(*BINARY))
-    line = problem(raw)
-    assert f"{path}: mask without image of the stem 'a1_mask' (nearest: a1); rename or remove it" in line
+    complains(raw, ErrorCode.MISSING, path)
 
 
 def test_two_files_of_one_stem(raw):
     path = write(raw / "images" / "a1.tif", np.zeros((*SIZE, 3), np.uint8))
-    assert f"{path}: same stem as a1.png, expected one file; rename or remove one" in problem(raw)
+    complains(raw, ErrorCode.CONFLICT, path)
 
 
 def test_jpeg_masks(raw):
     path = write(raw / "masks" / "bare0.jpg", values(*BINARY))
-    assert f"{path}: a mask as JPEG, whose values are blurred, expected PNG, TIFF or BMP" in problem(raw)
+    complains(raw, ErrorCode.UNSUPPORTED, path)
 
 
 def test_no_masks(raw):
     for path in (raw / "masks").iterdir():
         path.unlink()
-    assert f"{raw / 'masks'}: no mask in it, expected one for some of the images" in problem(raw)
+    complains(raw, ErrorCode.MISSING, raw / "masks")
 
 
 def test_no_images(raw):
     for path in (raw / "images").iterdir():
         path.unlink()
-    assert f"{raw / 'images'}: no image in it, expected image files (.png" in problem(raw)
+    complains(raw, ErrorCode.MISSING, raw / "images")
 
 
 def test_sizes_differ(raw):
     path = write(raw / "masks" / "b1.png", values(*BINARY, size=(24, 30)))
-    line = problem(raw)
-    assert f"{path}: mask is 30x24" in line and "32x24" in line and "expected equal sizes" in line
+    complains(raw, ErrorCode.CONFLICT, path)
 
 
 @pytest.mark.parametrize("kind", ["images", "masks"])
 def test_truncated(raw, kind):
     path = raw / kind / "b1.png"
     path.write_bytes(path.read_bytes()[:-20])
-    assert f"{path}: truncated after" in problem(raw)
+    complains(raw, ErrorCode.DAMAGED, path)
 
 
 def test_pages(raw):
     pages = [Image.fromarray(values(i)) for i in range(3)]
     path = raw / "images" / "stack.tif"
     pages[0].save(path, save_all=True, append_images=pages[1:])
-    assert f"{path}: 3 pages, expected one image per file" in problem(raw)
+    complains(raw, ErrorCode.UNSUPPORTED, path)
 
 
 def test_nan_in_an_image(raw):
     path = write(raw / "images" / "f1.tif", np.full(SIZE, np.nan, np.float32))
-    assert f"{path}: a value is nan or infinite, expected numbers" in problem(raw)
+    complains(raw, ErrorCode.OUT_OF_RANGE, path)
 
 
 @pytest.mark.parametrize(
-    ("mask", "kind", "says"),
+    ("mask", "kind", "code", "field"),
     [
-        (values(0, 1), "auto", "values 0 and 1, but a1.png has 0 and 255, expected one way for all"),
-        (values(0, 40), "auto", "value 40 is no class, expected 0 to 0 or 255"),
-        (
-            values(0, 1, 40, 41),
-            "auto",
-            "value 40 and 1 more is no class, expected 0 to 1 or 255; correct the",
-        ),
-        (values(0, 255), "multilabel", "single masks, expected a folder per label for multilabel"),
-        (
-            values(0, 255),
-            "multiclass",
-            "no class but 0 in any mask (values [0, 255]), expected class indices",
-        ),
-        (values(0, 1).astype(np.float32) / 2, "auto", "values between whole numbers, expected classes"),
+        (values(0, 1), "auto", ErrorCode.CONFLICT, "masks/b1.tif"),
+        (values(0, 40), "auto", ErrorCode.OUT_OF_RANGE, "masks/b1.tif"),
+        (values(0, 1, 40, 41), "auto", ErrorCode.OUT_OF_RANGE, "masks/b1.tif"),
+        (values(0, 255), "multilabel", ErrorCode.CONFLICT, "masks"),
+        (values(0, 255), "multiclass", ErrorCode.OUT_OF_RANGE, "masks"),
+        (values(0, 1).astype(np.float32) / 2, "auto", ErrorCode.WRONG_TYPE, "masks/b1.tif"),
     ],
 )
-def test_values(mask, kind, says, raw):
+def test_values(mask, kind, code, field, raw):
     (raw / "masks" / "b1.png").unlink()
     write(raw / "masks" / "b1.tif", mask)
-    line = problem(raw, kind)
-    assert says in line and str(raw / "masks") in line
+    complains(raw, code, field, kind)
 
 
 def test_all_masks_are_empty(tmp_path):
     raw = folder(tmp_path, {"a": values(0)})
-    assert "masks: every mask is 0 everywhere, expected some foreground" in problem(raw)
+    complains(raw, ErrorCode.OUT_OF_RANGE, raw / "masks")
 
 
 def test_colors_without_a_table(raw):
     path = write(raw / "masks" / "b1.png", np.full((*SIZE, 3), (255, 0, 16), np.uint8))
-    line = problem(raw)
-    assert (
-        f"{path}: color #ff0010 in a mask, expected {raw / 'classes.csv'} with the header name,color" in line
-    )
+    complains(raw, ErrorCode.MISSING, path)
 
 
 def test_colors_that_are_not_in_the_table(raw):
     (raw / "classes.csv").write_text("name,color\nfield,0 0 0\ncell,#ffffff\nscratch,#ff0000\n")
     path = write(raw / "masks" / "b1.png", np.full((*SIZE, 3), (255, 0, 16), np.uint8))
-    assert f"{path}: color #ff0010 in a mask, expected the colors in classes.csv" in problem(raw)
+    complains(raw, ErrorCode.OUT_OF_RANGE, path)
 
 
 @pytest.mark.parametrize(
-    ("table", "says"),
+    ("table", "code"),
     [
-        ("label\nx\n", "header 'label', expected the columns name; correct the first line"),
-        ("name,color\nx,#000000\nx,#ffffff\n", "line 3: name 'x' a second time"),
-        ("name,color\nx,#000000\ny,0 0 0\n", "line 3: color '0 0 0' a second time"),
-        ("name,color\nx,#00000\n", "line 2: color '#00000', expected #rrggbb or three numbers of 0..255"),
-        ("name,color\nx,0 0 256\n", "line 2: color '0 0 256', expected"),
-        (
-            "name,color\nx,#000000\ny,\n",
-            "class 'y' has no color; expected colors for all classes or for none",
-        ),
-        ("name,color\nx,0,0,0\n", "line 2: 4 fields, expected 2; quote commas in a field"),
-        ("name\ninconsistent\n", "line 2: name 'inconsistent', expected one of your own"),
-        ("name\n", "0 classes, expected 1 to 254"),
+        ("label\nx\n", ErrorCode.MALFORMED),
+        ("name,color\nx,#000000\nx,#ffffff\n", ErrorCode.CONFLICT),
+        ("name,color\nx,#000000\ny,0 0 0\n", ErrorCode.CONFLICT),
+        ("name,color\nx,#00000\n", ErrorCode.MALFORMED),
+        ("name,color\nx,0 0 256\n", ErrorCode.MALFORMED),
+        ("name,color\nx,#000000\ny,\n", ErrorCode.MISSING),
+        ("name,color\nx,0,0,0\n", ErrorCode.MALFORMED),
+        ("name\ninconsistent\n", ErrorCode.OUT_OF_RANGE),
+        ("name\n", ErrorCode.OUT_OF_RANGE),
     ],
 )
-def test_class_tables(table, says, raw):
+def test_class_tables(table, code, raw):
     (raw / "classes.csv").write_text(table)
-    assert f"{raw / 'classes.csv'}: {says}" in problem(raw)
+    complains(raw, code, raw / "classes.csv")
 
 
 def test_a_table_that_is_no_text(raw):
     (raw / "classes.csv").write_bytes(b"name\n\xff\xfe")
-    assert "classes.csv: not UTF-8; save the table as CSV" in problem(raw)
+    complains(raw, ErrorCode.UNREADABLE, raw / "classes.csv")
 
 
 @pytest.mark.parametrize(
-    ("lines", "says"),
+    ("lines", "code"),
     [
-        ("a1,train", "line 2: split 'train', expected one of labeled, unlabeled, val, test"),
-        ("a1.tif,val", "line 2: no image 'a1.tif' (nearest: a1.png)"),
-        ("a1,val\na1.png,test", "line 3: image 'a1.png' a second time"),
-        ("bare0,val", "'bare0' is in val, expected a mask for it; add one or make it unlabeled"),
-        ("a1,val", "no image in test, expected at least one"),
+        ("a1,train", ErrorCode.OUT_OF_RANGE),
+        ("a1.tif,val", ErrorCode.UNKNOWN),
+        ("a1,val\na1.png,test", ErrorCode.CONFLICT),
+        ("bare0,val", ErrorCode.MISSING),
+        ("a1,val", ErrorCode.TOO_FEW),
     ],
 )
-def test_split_tables(lines, says, raw):
+def test_split_tables(lines, code, raw):
     (raw / "splits.csv").write_text(f"image,split\n{lines}\n")
-    assert f"{raw / 'splits.csv'}: {says}" in problem(raw)
+    complains(raw, code, raw / "splits.csv")
 
 
 def test_label_folders(tmp_path):
     raw = folder(
         tmp_path, {"alive/a": values(*BINARY), "dead/a": values(*BINARY), "alive/b": values(*BINARY)}
     )
-    assert f"{raw / 'masks' / 'dead' / 'b.png'}: file not found beside" in problem(raw)
+    complains(raw, ErrorCode.MISSING, raw / "masks" / "dead" / "b.png")
     write(raw / "masks" / "dead" / "b.png", values(0, 7))
-    assert "value 7 is no class, expected 0 and 1, or 0 and 255" in problem(raw)
+    complains(raw, ErrorCode.OUT_OF_RANGE, raw / "masks" / "dead" / "b.png")
     write(raw / "masks" / "dead" / "b.png", values(0))
-    assert "which is multilabel and not data.label_kind = 'binary'" in problem(raw, "binary")
+    complains(raw, ErrorCode.CONFLICT, raw / "masks", kind="binary")
     (raw / "classes.csv").write_text("name,color\nalive,#00ff00\n")
-    assert "classes.csv: no line for the folder 'dead'" in problem(raw)
+    complains(raw, ErrorCode.MISSING, raw / "classes.csv")
     write(raw / "masks" / "b.png", values(0))
-    assert f"{raw / 'masks' / 'alive'}: a folder beside masks" in problem(raw)
+    complains(raw, ErrorCode.CONFLICT, raw / "masks" / "alive")
 
 
 def checked(raw, page, **changes):
@@ -224,21 +208,25 @@ def test_report_lists_all_problems(raw, tmp_path):
     (raw / "masks" / "c1.png").write_bytes(b"x")
     (raw / "splits.csv").write_text("image,split\na1,train\n")
     text, problems = checked(raw, tmp_path / "sheet.png")
-    assert len(problems) == len(set(problems)) == 7 and "problems: 7" in text
-    for says in (
-        "mask without image",
-        "mask is 10x10",
-        "b1.png: truncated after 0 bytes",
-        "c1.png: 1 bytes",
-        "split 'train'",
-    ):
-        assert sum(says in line for line in problems) == 1, says
-    assert sum("no image in" in line for line in problems) == 2
+    found = sorted((error.code, str(Path(error.field).relative_to(raw))) for error in problems)
+    assert found == sorted(
+        [
+            (ErrorCode.MISSING, "masks/x.png"),
+            (ErrorCode.CONFLICT, "masks/a1.png"),
+            (ErrorCode.DAMAGED, "images/b1.png"),
+            (ErrorCode.UNREADABLE, "masks/c1.png"),
+            (ErrorCode.OUT_OF_RANGE, "splits.csv"),
+            (ErrorCode.TOO_FEW, "splits.csv"),
+            (ErrorCode.TOO_FEW, "splits.csv"),
+        ]
+    )
+    assert "problems: 7" in text and all(f"  {error}" in text for error in problems)
 
 
 def test_report_of_a_folder_that_is_not_there(tmp_path):
     text, problems = checked(tmp_path / "nothing", tmp_path / "sheet.png")
-    assert "0 images" in text and "folder not found" in problems[0] and not (tmp_path / "sheet.png").exists()
+    assert "0 images" in text and not (tmp_path / "sheet.png").exists()
+    assert_error(problems[0], ErrorCode.MISSING, "nothing/images")
 
 
 def test_a_class_that_no_mask_has(tmp_path):
@@ -273,7 +261,7 @@ def test_overlay():
 
 
 def test_a_sheet_that_cannot_be_written(raw, tmp_path):
-    with pytest.raises(UserError, match="--sheet=.*cannot be written"):
+    with raises_user_error(ErrorCode.UNWRITABLE, "--sheet"):
         checked(raw, tmp_path / "no" / "sheet.png")
 
 
@@ -289,10 +277,10 @@ def test_the_door(raw, tmp_path, capsys):
         prepare.main([])
     assert "problems: none" in capsys.readouterr().out
     write(raw / "masks" / "x.png", values(*BINARY))
-    with flagsaver.flagsaver(**given), pytest.raises(UserError, match="1 problems, listed above"):
+    with flagsaver.flagsaver(**given), raises_user_error(ErrorCode.MISSING, raw):
         prepare.main([])
     with (
         flagsaver.flagsaver(**given | {"dataset": "suim"}),
-        pytest.raises(UserError, match="expected folder"),
+        raises_user_error(ErrorCode.UNSUPPORTED, "--check"),
     ):
         prepare.main([])

@@ -99,9 +99,9 @@ def test_any_class_table_is_a_table_or_complaints(head, lines):
         path = Path(name) / "classes.csv"
         rest = lines if isinstance(lines, bytes) else "\n".join(lines).encode()
         path.write_bytes(head.encode() + b"\n" + rest)
-        problems: list[str] = []
+        problems: list[UserError] = []
         table = read_classes(path, problems.append)
-        assert all(str(path) in line and "\n" not in line for line in problems)
+        assert all(error.field == str(path) and "\n" not in str(error) for error in problems)
         assert table is not None or problems
         if table is not None:
             assert len(set(table.names)) == len(table.names) and all(table.names)
@@ -117,7 +117,7 @@ def test_any_split_table_is_a_table_or_complaints(lines):
         path = Path(name) / "splits.csv"
         rest = lines if isinstance(lines, bytes) else "\n".join(f"{line},test" for line in lines).encode()
         path.write_bytes(b"image,split\n" + rest)
-        problems: list[str] = []
+        problems: list[UserError] = []
         found = read_splits(path, stems, problems.append)
         assert found is not None and set(found) <= set(stems) and set(found.values()) <= set(SPLITS)
-        assert all(str(path) in line and "\n" not in line for line in problems)
+        assert all(error.field == str(path) and "\n" not in str(error) for error in problems)

@@ -12,6 +12,7 @@ import pytest
 from complaints import complaint
 from folders import SIZE, folder, values, write
 from PIL import Image
+from user_errors import assert_error, raises_user_error
 
 from imjax.config.schema import Data
 from imjax.data import pack
@@ -20,7 +21,7 @@ from imjax.data.image_io import read_photo
 from imjax.data.readers import registry
 from imjax.data.spec import VOID
 from imjax.data.synthetic import writers
-from imjax.errors import UserError
+from imjax.errors import ErrorCode
 
 RED, GREEN = (230, 25, 75), (60, 180, 75)
 
@@ -261,17 +262,17 @@ def test_writing_the_example(tmp_path):
 
 
 def test_missing_folders(tmp_path):
-    line = complaint(Folder(), tmp_path / "nothing")
-    assert "nothing/images: folder not found" in line and ".tiff" in line and "masks" in line
+    assert_error(complaint(Folder(), tmp_path / "nothing"), ErrorCode.MISSING, "nothing/images")
 
 
 def test_the_first_of_several_problems_tells_how_to_see_all(tmp_path):
     raw = folder(tmp_path, {"a": values(0, 255)})
     for name in ("x", "y"):
         write(raw / "masks" / f"{name}.png", values(0, 255))
-    line = complaint(Folder(), raw)
-    assert f"{raw / 'masks' / 'x.png'}: mask without image" in line and "\n" not in line
-    assert f"(2 problems; all of them: python -m imjax.prepare --dataset=folder --raw={raw} --check)" in line
+    error = complaint(Folder(), raw)
+    assert_error(error, ErrorCode.MISSING, raw / "masks" / "x.png")
+    command = f"python -m imjax.prepare --dataset=folder --raw={raw} --check"
+    assert f"2 problems; all of them: {command}" in str(error) and "\n" not in str(error)
 
 
 def test_reading_a_packed_folder_again_looks_at_no_mask(tmp_path, monkeypatch):
@@ -284,7 +285,7 @@ def test_reading_a_packed_folder_again_looks_at_no_mask(tmp_path, monkeypatch):
 
 def test_an_empty_labeled_set(tmp_path):
     raw = folder(tmp_path / "raw", {s: values(0, 255) for s in "ab"})
-    with pytest.raises(UserError, match="0 source images left for training, expected at least 1"):
+    with raises_user_error(ErrorCode.TOO_FEW, "training"):
         pack.prepare_dataset(
             Data("folder", str(raw), height=16, width=16, label_fraction=1.0), tmp_path / "cache"
         )
