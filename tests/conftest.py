@@ -1,5 +1,6 @@
 """Four fake CPU devices for every test, set before JAX starts."""
 
+import collections
 import logging
 import os
 
@@ -12,9 +13,11 @@ pytest_plugins = ["whole_runs"]
 
 
 def pytest_collection_modifyitems(items):
-    """Files whose tests start commands come first: of two cores the last long file would leave one idle."""
+    """Files whose tests start commands come first, then those of many tests: of two cores the last long file
+    would leave one idle."""
     first = {item.path for item in items if "command_environment" in getattr(item, "fixturenames", ())}
-    items.sort(key=lambda item: item.path not in first)
+    count = collections.Counter(item.path for item in items)
+    items.sort(key=lambda item: (item.path not in first, 0 if item.path in first else -count[item.path]))
 
 
 @pytest.fixture(scope="session")
@@ -26,6 +29,12 @@ def command_environment(tmp_path_factory):
     environment = dict(os.environ, XDG_CACHE_HOME=str(shared / "cache"))
     del environment["XLA_FLAGS"]
     return environment
+
+
+@pytest.fixture(scope="session")
+def quick_environment(command_environment):
+    """The same where making fast programs would take longer than slow ones run."""
+    return dict(command_environment, XLA_FLAGS="--xla_backend_optimization_level=0")
 
 
 @pytest.fixture

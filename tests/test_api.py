@@ -94,13 +94,12 @@ def test_methods_and_datasets():
 
 
 @pytest.fixture(scope="module")
-def trained(command_environment, tmp_path_factory):
+def trained(quick_environment, tmp_path_factory):
     """A run of a moment, twice in one folder, and what it printed."""
     workdir = tmp_path_factory.mktemp("api") / "run"
-    environment = dict(command_environment, XLA_FLAGS="--xla_backend_optimization_level=0")
-    first = python(TRAIN, workdir, "values", env=environment)
+    first = python(TRAIN, workdir, "values", env=quick_environment)
     results = (workdir / "results.csv").read_bytes()
-    again = python(TRAIN, workdir, "frozen", env=environment)
+    again = python(TRAIN, workdir, "frozen", env=quick_environment)
     assert again.stdout == first.stdout and (workdir / "results.csv").read_bytes() == results
     return workdir, json.loads(first.stdout)
 

@@ -41,9 +41,9 @@ def command(command_environment):
 
 
 @pytest.fixture(scope="session")
-def quick_command(command_environment):
-    """The same where making fast programs would take longer than slow ones run."""
-    return Command(dict(command_environment, XLA_FLAGS="--xla_backend_optimization_level=0"))
+def quick_command(quick_environment):
+    """The same, compiled quickly."""
+    return Command(quick_environment)
 
 
 @pytest.fixture(scope="session")

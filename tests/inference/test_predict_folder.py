@@ -233,7 +233,7 @@ def command(environment, *flags):
     return subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
 
 
-def test_the_command_on_a_copied_run_with_a_bad_file(runs, folder, tmp_path, command_environment):
+def test_the_command_on_a_copied_run_with_a_bad_file(runs, folder, tmp_path, quick_environment):
     # Only what is needed, elsewhere, and not to be written to.
     stage = tmp_path / "copy" / "stages" / "00_train_g0"
     shutil.copytree(runs["reserved"] / "stages" / "00_train_g0", stage)
@@ -243,7 +243,7 @@ def test_the_command_on_a_copied_run_with_a_bad_file(runs, folder, tmp_path, com
     shutil.copytree(folder, mixed)
     (mixed / "broken.png").write_bytes(b"\x89PNG no more")
     done = command(
-        command_environment,
+        quick_environment,
         f"--workdir={tmp_path / 'copy'}",
         f"--images={mixed}",
         f"--out={tmp_path / 'out'}",
@@ -274,7 +274,7 @@ def test_nets_of_crops_get_tiles(runs, tmp_path):
         assert (stage.inputs.is_grid, stage.inputs.is_cropped) == (tiled, bool(data))
 
 
-def test_images_come_as_in_training(runs, folder, tmp_path, command_environment):
+def test_images_come_as_in_training(runs, folder, tmp_path, quick_environment):
     copy = shutil.copytree(runs["binary"], tmp_path / "copy")
     record = json.loads((copy / "config.json").read_text())
     masks = {}
@@ -287,7 +287,7 @@ def test_images_come_as_in_training(runs, folder, tmp_path, command_environment)
             json.dumps(record | {"config": record["config"] | {"data": record["config"]["data"] | data}})
         )
         done = command(
-            command_environment, f"--workdir={copy}", f"--images={folder}", f"--out={tmp_path / name}",
+            quick_environment, f"--workdir={copy}", f"--images={folder}", f"--out={tmp_path / name}",
             f"--export={tmp_path / name}.stablehlo",
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
