@@ -190,6 +190,10 @@ def test_every_key_is_read_somewhere():
             r"'joint.pixel_weighting' is 'im'; expected none, inconsistency, csl",
         ),
         (
+            {"joint": {"block_input": True}},
+            r"'joint.block_input' is True; expected False beside joint.pixel_weighting = 'none'",
+        ),
+        (
             {"joint": {"simeps": {"feature_levels": ("middle",)}}},
             r"'joint.simeps.feature_levels' .*; expected some of",
         ),
