@@ -165,6 +165,10 @@ def logits_shape(net, shape):
         ({"joint": {"predict_overlap": 1.0}}, ErrorCode.OUT_OF_RANGE, "joint.predict_overlap"),
         ({"joint": {"pixel_weighting": "im"}}, ErrorCode.OUT_OF_RANGE, "joint.pixel_weighting"),
         (
+            {"joint": {"block_input": True}},
+            r"'joint.block_input' is True; expected False beside joint.pixel_weighting = 'none'",
+        ),
+        (
             {"joint": {"simeps": {"feature_levels": ("middle",)}}},
             ErrorCode.OUT_OF_RANGE,
             "joint.simeps.feature_levels",

@@ -54,6 +54,9 @@ def _joint_rules(config: Config) -> Iterator[Rule]:
     overlap, expected = config.data.tile_overlap, "False beside data.tile_overlap = 0: there is no grid"
     yield "data.by_crop", lambda v: not v or overlap > 0, expected
     yield from _volume_rules(config)
+    weighting = config.joint.pixel_weighting
+    expected = f"False beside joint.pixel_weighting = {weighting!r}; blocking goes with 'inconsistency'"
+    yield "joint.block_input", lambda v: not v or weighting == "inconsistency", expected
     cropped = bool(crops or config.data.tile_overlap)
     expected = "resize or crop beside data.random_crops, data.tile_overlap"
     yield "data.resize_mode", lambda v: not (v == "pad" and cropped), expected

@@ -93,6 +93,12 @@ class Joint:
         "disagree are out), `csl`, or `metassl`.",
         one_of(WEIGHTINGS),
     )
+    block_input: bool = key(
+        False,
+        "With `inconsistency`, of CPS, FixMatch, Mean Teacher and UniMatch: pixels on which two nets, or "
+        "teacher and student, disagree are 0 in the image that is trained on as well, and their pseudo-label "
+        "does not count (methods.md 2.3).",
+    )
     rampup: Rampup = group(Rampup())
     ema_decay: float = key(0.99, "Largest decay of Mean Teacher's moving average.", CHANCE)
     teacher_noise: float = key(

@@ -14,7 +14,8 @@ def check_method(config: Config) -> None:
 
     Raises:
         UserError: unknown method, with the closest names; a method for images only, while the data are
-            volumes; fewer trained EvalNets than score; or a pixel weighting for a method without pairs.
+            volumes; fewer trained EvalNets than score; a pixel weighting for a method without pairs; or
+            blocked images for a method without two predictions of a view before it trains on one.
     """
     name, known = config.method, (*GENERATIONAL_METHODS, *JOINT_METHODS)
     if name not in known:
@@ -45,6 +46,13 @@ def check_method(config: Config) -> None:
             f"{', '.join(weighable)}",
             code=ErrorCode.CONFLICT,
             field="joint.pixel_weighting",
+        )
+    blockable = [method_name for method_name, method in JOINT_METHODS.items() if method.can_block_input]
+    if config.joint.block_input and name not in blockable:
+        raise UserError(
+            f"config key 'joint.block_input' is True; expected False with method {name!r}: it does not have "
+            "the predictions of two nets, or of teacher and student, before it trains on a view; those that "
+            f"have: {', '.join(blockable)}"
         )
 
 

@@ -75,10 +75,15 @@ def block(
 ) -> tuple[UInt8[Array, "h w c"], Label]:
     """Set image pixels (`zero_image`) and label pixels (`zero_label`) under the IM to 0."""
     if zero_image:
-        image = jnp.where(inconsistent[..., None], 0, image)
+        image = block_image(image, inconsistent)
     if zero_label:
         label = jnp.where(inconsistent if label.ndim == 2 else inconsistent[..., None], 0, label)
     return image, label
+
+
+def block_image(image: UInt8[Array, "*px c"], inconsistent: Bool[Array, "*px"]) -> UInt8[Array, "*px c"]:
+    """Set the pixels under the IM to 0 in all channels; for images, volumes and batches of them."""
+    return jnp.where(inconsistent[..., None], 0, image)
 
 
 def keep_binary(consensus: UInt8[Array, "h w"], size: Int32[Array, ""]) -> Bool[Array, ""]:

@@ -26,6 +26,9 @@ VARYING_KEYS = PLACES | {"method", "seed", "baselines", "select_on_test", "joint
 EXTENT_KEYS = {"generations", "report_top_k"}
 """Keys that say how long a run is and what is averaged; they make no other method of it."""
 
+SHARE_KEYS = {"data.label_fraction", "train.steps_per_epoch"}
+"""Keys in which runs at several shares of labels differ, as published (methods.md 2.1)."""
+
 FEWER_LABELS = {"fdt": "ldt", "aldt": "ldt"}
 """Methods without pseudo-labels → their baseline with fewer or plain labels."""
 
@@ -145,6 +148,15 @@ class DatasetResults:
         """Test value in the paper; without `metric` that of the primary metric."""
         return self.published.get((self.spec.name, method, generation, metric or self.metric))
 
+    def published_elsewhere(self, metric: str) -> dict[str, float]:
+        """Method that imjax does not have → its published value, for these runs' share of labels."""
+        return {
+            method: value
+            for (dataset, method, generation, published_metric), value in self.published.items()
+            if (dataset, generation, published_metric) == (self.spec.name, None, metric)
+            and method in names.ELSEWHERE
+        }
+
     def gap(self, method: str, generation: int | None, reference: str) -> Spread | None:
         """`compute_gap` of the primary metric."""
         return compute_gap(self.runs, method, generation, reference, self.metric)
@@ -199,11 +211,12 @@ def find_baselines(runs: Sequence[RunRecord], method: str) -> list[str]:
     """Baselines of a method: those of its runs, or LDT for ALDT and FDT; empty for LDT itself."""
     baselines = dict.fromkeys(run.baseline for run in runs if run.method == method and run.baseline != method)
     base = names.base_name(method)
-    if baselines or base not in FEWER_LABELS:
-        return list(baselines)
+    if not baselines and base in FEWER_LABELS:
+        baselines = {FEWER_LABELS[base]: None}
     # A variant is compared with the baseline of the same settings, if there is one.
-    variant = FEWER_LABELS[base] + method.removeprefix(base)
-    return [variant if any(variant in set(run.results["method"]) for run in runs) else FEWER_LABELS[base]]
+    measured = {name for run in runs for name in run.results["method"]}
+    variants = {name: name + method.removeprefix(base) for name in baselines}
+    return [variant if variant in measured else name for name, variant in variants.items()]
 
 
 def compute_gap(
@@ -231,18 +244,35 @@ def read_published(runs: Sequence[RunRecord] = ()) -> Published:
     """The published test values.
 
     Args:
-        runs: whose results are shown; values published for another share of labels are left out.
+        runs: whose results are shown. A value is left out beside runs with another share of labels; where
+            runs of one method differ in the share, each has the value of its own (`disambiguate_runs`).
     """
-    shares = {run.config["data"]["label_fraction"] for run in runs}
     text = resources.files("imjax.report").joinpath("published.csv").read_text(encoding="utf-8")
     published = {}
     for line in csv.DictReader(text.splitlines()):
         generation = int(line["generation"]) if line["generation"] else None
         # Without a share in the table all labels were used.
-        if not line["labels"] or all(math.isclose(share, float(line["labels"])) for share in shares):
-            key = (line["dataset"], line["method"], generation, line["metric"])
-            published[key] = float(line["value"])
+        share = float(line["labels"]) if line["labels"] else None
+        for name in _names_at_share(line["method"], share, runs):
+            published[line["dataset"], name, generation, line["metric"]] = float(line["value"])
     return published
+
+
+def _names_at_share(method: str, share: float | None, runs: Sequence[RunRecord]) -> set[str]:
+    """Names under which the runs show a method that all of them gave this share of labels."""
+    names_of = {run: run.variant_names.get(method, method) for run in runs}
+    # A method that no run has may be named beside all of them.
+    having = [run for run, name in names_of.items() if name in set(run.results["method"])] or list(runs)
+    other = {
+        names_of[run]
+        for run in having
+        if share is not None and not math.isclose(run.config["data"]["label_fraction"], share)
+    }
+    # A variant in anything else is not what was published.
+    varied = {
+        names_of[run] for run in having if names_of[run] != method and not run.variant_keys <= SHARE_KEYS
+    }
+    return (set(names_of[run] for run in having) or {method}) - other - varied
 
 
 def disambiguate_runs(runs: Sequence[RunRecord]) -> list[RunRecord]:

@@ -117,7 +117,7 @@ def _init_variables(system: System, size: tuple[int, ...], key: jax.Array) -> Va
     }
     thresholds = initial_thresholds(system.method, system.joint, system.spec)
     state = {"step": jnp.zeros((), jnp.int32), "thresholds": thresholds}
-    if system.method.has_teacher:
+    if system.method.has_teacher(system.joint):
         # Copies: the training step donates its arguments, and one buffer cannot be donated twice.
         state[TEACHER] = jax.tree.map(jnp.copy, nets[0]["params"])
         variables["batch_stats"][TEACHER] = jax.tree.map(jnp.copy, nets[0]["batch_stats"])
@@ -145,7 +145,7 @@ def _with_updated_teacher(system: System, variables: Variables) -> Variables:
     optimizer's update of the last, which is the same moment.
     """
     state = variables["method"]
-    if not system.method.has_teacher:
+    if not system.method.has_teacher(system.joint):
         return variables
     decay = 1 - 1 / jnp.maximum(state["step"], 1).astype(jnp.float32)
     decay = jnp.minimum(decay, system.joint.ema_decay)

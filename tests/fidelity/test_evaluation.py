@@ -112,4 +112,17 @@ def test_the_released_defect_metric_pools_its_images():
 def test_published_defect_values_stand_beside_the_pooled_metric():
     text = resources.files("imjax.report").joinpath("published.csv").read_text(encoding="utf-8")
     rows = [row for row in csv.DictReader(text.splitlines()) if row["dataset"] in ("neu_seg", "dagm", "mt")]
-    assert len(rows) == 14 and {row["metric"] for row in rows} == {"miou_dataset"}
+    assert len(rows) == 16 and {row["metric"] for row in rows} == {"miou_dataset"}
+    by_share = {(row["dataset"], row["method"], row["labels"]): float(row["value"]) for row in rows}
+    shares = ("0.01", "0.05", "0.1", "0.3", "0.5")
+    # Methods.md 2.1, as printed: in per cent.
+    for method, printed in (
+        ("supervised", (64.0, 70.7, 72.9, 76.1, 77.5)),
+        ("simeps", (70.4, 73.9, 75.95, 78.9, 79.9)),
+    ):
+        found = [100 * by_share["neu_seg", method, share] for share in shares]
+        assert found == pytest.approx(printed)
+    others = {("neu_seg", "uaps", "0.1"): 75.77, ("dagm", "supervised", "0.1"): 67.17,
+              ("dagm", "simeps", "0.1"): 73.47, ("dagm", "uaps", "0.1"): 74.57,
+              ("mt", "supervised", "0.4"): 49.46, ("mt", "simeps", "0.4"): 64.41}  # fmt: skip
+    assert {key: 100 * by_share[key] for key in others} == pytest.approx(others)

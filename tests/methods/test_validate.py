@@ -34,6 +34,15 @@ def test_a_weighting_needs_predictions_of_the_same_pixels(method):
         validate.check_method(config("suim_im", method=method, joint=Joint(pixel_weighting="metassl")))
 
 
+@pytest.mark.parametrize("method", ["cct", "rdrop", "simeps"])
+def test_blocked_images_need_two_opinions_before_training(method):
+    blocking = Joint(pixel_weighting="inconsistency", block_input=True)
+    with pytest.raises(UserError, match=f"expected False with method '{method}'.*: mean_teacher, fixmatch, "):
+        validate.check_method(config(f"acdc_{method}", joint=blocking))
+    for name in ("mean_teacher", "fixmatch", "unimatch", "cps"):
+        validate.check_method(config(f"acdc_{name}", joint=blocking))
+
+
 def test_rdrop_needs_dropout():
     validate.check_method(config("acdc_rdrop"))
     with raises_user_error(ErrorCode.CONFLICT, "model.dropout"):

@@ -116,6 +116,9 @@ PLANS = {
     **{name: configuration(method=name) for name in ("aim_pp", "evalnet", "consistency", "input_ensemble")},
     **{name: configuration(method=name, baselines=()) for name in ("cps", "simeps", "fixmatch")},
     "cps_metassl": configuration(method="cps", baselines=(), joint=Joint(pixel_weighting="metassl")),
+    "fixmatch_blocking": configuration(
+        method="fixmatch", baselines=(), joint=Joint(pixel_weighting="inconsistency")
+    ),
     "la": freeze(la_file.get_config("tiny").to_dict()),
 }
 

@@ -41,3 +41,22 @@ def test_nets_and_systems_are_measured_and_shown(command, tiny, tmp_path):
     assert shown <= scalars and any(name.startswith("threshold_") for name in scalars)
     page = (workdir / "report.html").read_text()
     assert "simEps + MetaSSL, ensemble" in page and "Unlabeled images in the loss after the last step" in page
+
+
+def test_a_run_with_blocked_images_learns_and_says_what_it_is(quick_command, tiny, tmp_path):
+    workdir = tmp_path / "run"
+    code, _, err = quick_command(
+        "synthetic_im:tiny", workdir, *tiny, "--config.method=fixmatch", "--config.baselines=()",
+        "--config.joint.pixel_weighting=inconsistency", "--config.joint.block_input=True",
+        "--config.joint.confidence_threshold=0.5", "--config.train.epochs=3", "--config.num_nets=1",
+        "--config.num_baseline_nets=1", "--config.ensemble.members=1", "--config.report_top_k=1",
+    )  # fmt: skip
+    assert code == 0, err
+    with (workdir / "results.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["split"] == "test" and not row["class"]]
+    assert {row["method"] for row in rows} == {"fixmatch_inconsistency"}
+    # Guessing uniformly gets 1/6.
+    assert [float(row["value"]) > 0.2 for row in rows if row["metric"] == "mpa"] == [True]
+    weights = np.load(workdir / "stages" / "00_train_fixmatch_inconsistency" / "looks.npz")
+    assert set(np.unique(weights["weight of the pixels"])) <= {0, 255}
+    assert "FixMatch + inconsistency mask" in (workdir / "report.html").read_text()

@@ -31,6 +31,46 @@ def test_published_values_are_those_of_the_same_label_share(tmp_path, make_run):
         assert (("suim", "im_pp", 1, "miou") in paper) is (share == 0.1)
 
 
+NEU = {
+    "name": "neu_seg", "title": "NEU-Seg", "kind": "multiclass", "classes": ["background", "scratch"],
+    "palette": [[0, 0, 0], [0, 0, 255]], "background": True, "primary_metric": "miou_dataset",
+}  # fmt: skip
+
+
+def test_each_share_of_a_sweep_has_its_own_published_value(tmp_path, make_run):
+    """A value published for another share stands beside no run, and other settings have none."""
+
+    def made(share, value, method="simeps", **more):
+        folder = tmp_path / f"{method}{share}{len(more)}"
+        config = {"train": {"steps_per_epoch": round(100 * share)}} | more
+        scores = {(method, None): [value]}
+        return make_run(folder, scores, method, spec=NEU, share=share, start="supervised", **config)
+
+    sweep = [made(0.01, 0.70), made(0.1, 0.75), made(0.2, 0.77), made(0.1, 0.72, "supervised")]
+    text, parsed = page(sweep, tmp_path / "report.html")
+    titles = [f"simEps (label_fraction {share}, steps_per_epoch {n})" for share, n in ((0.01, 1), (0.1, 10))]
+    assert row(parsed, titles[0])[3:5] == ["0.704", "−0.004"]
+    # 0.7595 in the paper.
+    assert row(parsed, titles[1])[3:5] == ["0.759", "−0.009"]
+    assert row(parsed, "simEps (label_fraction 0.2, steps_per_epoch 20)")[3:5] == ["–", "–"]
+    assert row(parsed, "Supervised")[3:5] == ["0.729", "−0.009"]
+    # At several shares it is of none of them.
+    assert "UAPS" not in text
+    both = [*sweep, made(0.01, 0.65, "supervised")]
+    _, parsed = page(both, tmp_path / "both.html")
+    for settings, gaps in (
+        # 0.70 − 0.65, 0.704 − 0.640; 0.75 − 0.72, 0.7595 − 0.729.
+        ("(label_fraction 0.01, steps_per_epoch 1)", ["+0.050", "+0.064"]),
+        ("(label_fraction 0.1, steps_per_epoch 10)", ["+0.030", "+0.030"]),
+    ):
+        assert row(parsed, f"Supervised {settings} → simEps {settings}")[1:3] == gaps
+    kappa = [sweep[1], made(0.1, 0.76, joint={"kappa": 20.0})]
+    _, parsed = page(kappa, tmp_path / "kappa.html")
+    assert not [cells for cells in parsed.rows if "published mIoU, dataset" in cells]
+    text, parsed = page(sweep[1:2], tmp_path / "tenth.html")
+    assert row(parsed, "simEps")[3] == "0.759" and "Not in imjax: UAPS, published 0.758." in text
+
+
 def test_a_leaking_split_has_a_warning(tmp_path, make_run):
     text, _ = page([make_run(tmp_path / "leaks", {("im_pp", 0): [0.5]}, seen=2)], tmp_path / "leaks.html")
     assert "2 of 3 test images have a copy of their scene in training or val" in text

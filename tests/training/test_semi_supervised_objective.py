@@ -123,6 +123,31 @@ def test_the_teacher_gets_no_gradient():
     assert largest[0] > 0 and largest[1] == 0
 
 
+@pytest.mark.parametrize("name", ["cps", "fixmatch", "mean_teacher", "unimatch"])
+def test_blocked_images_train_the_nets_and_never_the_teacher(name):
+    one = system(name, "inconsistency", block_input=True, confidence_threshold=0.0)
+    objective = joint_objective(one, (8, 8))
+    variables = quick(objective.init)(jax.random.key(0))
+    # The teacher lags: it is of other weights than its student.
+    variables["method"]["step"] = jnp.int32(5)
+    assert (TEACHER in variables["method"]) is (name != "cps")
+
+    def loss(params, method):
+        state = {"params": params, "method": variables["method"] | method}
+        _, after = objective.losses["loss"](variables | state, batch(), jax.random.key(1))
+        return after.metrics["consistency"], after.model_state
+
+    teacher = {key: value for key, value in variables["method"].items() if key == TEACHER}
+    gradient, state = quick(jax.grad(loss, (0, 1), has_aux=True))(variables["params"], teacher)
+    for net in gradient[0].values():
+        assert max(np.abs(leaf).max() for leaf in jax.tree.leaves(net)) > 0
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
+    assert not any(np.any(leaf) for leaf in jax.tree.leaves(gradient[1]))
+    assert jax.tree.structure(state) == jax.tree.structure(
+        {k: variables[k] for k in ("batch_stats", "method")}
+    )
+
+
 @pytest.mark.parametrize(("dropout", "differ"), [(0.2, True), (0.0, False)])
 def test_rdrop_is_nothing_without_dropout(dropout, differ):
     """Of the net that its small runs have."""

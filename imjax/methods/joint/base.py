@@ -42,6 +42,9 @@ class ConsistencyPair(NamedTuple):
     """Pixels that count; None: all."""
     weight: float = 1.0
     """Factor of this pair in the consistency loss."""
+    inconsistent: Bool[Array, "b ..."] | None = None
+    """Pixels of the image that `joint.block_input` blocks, all channels of a label alike; None: the mask is
+    where the two predictions of this pair disagree."""
 
 
 class JointOutputs(NamedTuple):
@@ -68,8 +71,11 @@ class JointMethod:
     """Trained nets of one system."""
     num_pairs: Callable[[Joint], int] = lambda joint: 1
     """Length of `JointOutputs.unlabeled_pairs`."""
-    has_teacher: bool = False
+    has_teacher: Callable[[Joint], bool] = lambda joint: False
     """Whether an exponential moving average of the first net is maintained."""
+    can_block_input: bool = False
+    """Whether the method reads `joint.block_input`: it needs the predictions of two nets, or of teacher and
+    student, before the pass that is trained."""
     auxiliary_decoders: int = 0
     """Auxiliary decoders of each net."""
     uses_rampup: bool = True
@@ -105,6 +111,17 @@ def class_names(spec: DatasetSpec) -> tuple[str, ...]:
 def most_probable_class(probabilities: Probabilities) -> UInt8[Array, "b ..."]:
     """Argmax over the last axis, uint8."""
     return probabilities.argmax(-1).astype(jnp.uint8)
+
+
+def inconsistency_mask(
+    images: UInt8[Array, "b ... ch"], first: Probabilities, second: Probabilities
+) -> Bool[Array, "b ..."]:
+    """Pixels of the images on which two predictions of them, or their logits, have different classes.
+
+    Of multilabel predictions, `[b, *px, k, 2]`, a pixel is inconsistent if any channel is (methods.md 1.3).
+    """
+    differ = most_probable_class(first) != most_probable_class(second)
+    return differ.any(-1) if differ.ndim == images.ndim else differ
 
 
 def _weighted_mean(values: Float[Array, "b ..."], weights: Float[Array, "b ..."]) -> jax.Array:

@@ -4,7 +4,7 @@
 
 * `none`: all alike;
 * `inconsistency`: pixels whose two predictions disagree are left out (the inconsistency mask of
-  arXiv 2401.14387 as a plug-in);
+  arXiv 2401.14387 as a plug-in); with `joint.block_input` those that the method has blocked in the image;
 * `csl`: by the reliability of the reference within its image (CSL, arXiv 2509.16704);
 * `metassl`: by the four regions of agreement and confidence (MetaSSL, arXiv 2509.01144).
 """
@@ -111,7 +111,12 @@ def pixel_weights(pair: ConsistencyPair, weighting: str) -> jax.Array:
     # Stopped, since a weight with a gradient could be lowered in place of the loss.
     reference, supervised = (jax.lax.stop_gradient(x) for x in (pair.reference, pair.supervised))
     weights = jnp.ones(reference.shape[:-1], jnp.float32)
-    if weighting == "inconsistency":
+    if weighting == "inconsistency" and pair.inconsistent is not None:
+        # Not where the pair disagrees too: the prediction of the blocked image is what has to be trained.
+        extra_axes = tuple(range(pair.inconsistent.ndim, weights.ndim))
+        blocked = jnp.expand_dims(pair.inconsistent, extra_axes)
+        weights = jnp.where(blocked, 0, weights)
+    elif weighting == "inconsistency":
         agree = most_probable_class(reference) == most_probable_class(supervised)
         weights = agree.astype(jnp.float32)
     elif weighting == "csl":

@@ -5,9 +5,16 @@ from __future__ import annotations
 import jax
 
 from imjax.config.joint_schema import Joint
-from imjax.methods.joint.base import ConsistencyPair, JointMethod, JointOutputs, mse_consistency
+from imjax.methods.joint.base import (
+    ConsistencyPair,
+    JointMethod,
+    JointOutputs,
+    inconsistency_mask,
+    mse_consistency,
+)
 from imjax.methods.joint.forward import StudentForward
 from imjax.methods.joint.views import BatchViews
+from imjax.ops.inconsistency import block_image
 from imjax.ops.views import gaussian_noise
 
 
@@ -15,7 +22,8 @@ def mean_teacher(nets: StudentForward, views: BatchViews, joint: Joint, with_lab
     """The student matches the probabilities of its exponential moving average on noisy images.
 
     Squared difference of the softmaxes. The noise is Gaussian, `joint.teacher_noise` its standard deviation,
-    clipped at twice that (the setting of the SSL4MIS benchmark).
+    clipped at twice that (the setting of the SSL4MIS benchmark). With `joint.block_input` the student learns
+    on blocked images (methods.md 2.3).
     """
     logits = nets(0, views.images).logits
     # Without labeled pairs the teacher sees the unlabeled images alone, and so do its batch statistics.
@@ -24,6 +32,9 @@ def mean_teacher(nets: StudentForward, views: BatchViews, joint: Joint, with_lab
     noisy = gaussian_noise(nets.next_key(), views.images[first:], sigma, clip=2 * sigma)
     reference = jax.nn.softmax(nets.teacher(noisy), -1)
     labeled_logits, unlabeled_logits = views.split(logits)
+    if joint.block_input:
+        pair = _blocked_pair(nets, views, reference[-len(unlabeled_logits) :], unlabeled_logits)
+        return JointOutputs([labeled_logits], [pair], [])
     if not with_labeled:
         return JointOutputs(
             [labeled_logits], [ConsistencyPair(reference, unlabeled_logits, mse_consistency)], []
@@ -35,10 +46,21 @@ def mean_teacher(nets: StudentForward, views: BatchViews, joint: Joint, with_lab
     return JointOutputs([labeled_logits], [unlabeled], [labeled])
 
 
+def _blocked_pair(
+    nets: StudentForward, views: BatchViews, reference: jax.Array, unlabeled_logits: jax.Array
+) -> ConsistencyPair:
+    """The student predicts the unlabeled images again, blocked where it and the teacher disagree."""
+    _, images = views.split(views.images)
+    inconsistent = inconsistency_mask(images, reference, unlabeled_logits)
+    supervised = nets(0, block_image(images, inconsistent)).logits
+    return ConsistencyPair(reference, supervised, mse_consistency, inconsistent=inconsistent)
+
+
 METHODS = {
     "mean_teacher": JointMethod(
         mean_teacher,
-        has_teacher=True,
+        has_teacher=lambda joint: True,
+        can_block_input=True,
         # MetaSSL's values for Mean Teacher; they do not follow `metassl.region_weights`.
         default_region_weights=((50.0, 40.0, 0.20, 6.4), (50.0, 35.7, 18.2, 25.5)),
     )
