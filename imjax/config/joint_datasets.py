@@ -45,6 +45,9 @@ def _defects(method: str, dataset: str, rate: float, **data: Any) -> ConfigDict:
 def neu_seg(method: str, preset: str | None) -> ConfigDict:
     """NEU-Seg: three kinds of defects on steel strips."""
     config = _defects(method, "neu_seg", 0.001)
+    if method == "uaps":
+        # As in its released code: 200 units of 80 steps.
+        config.joint.rampup.update(steps=16_000, update_every=80)
     return presets.apply(config, preset or "", {"small": small, "tiny": _tiny_defects})
 
 
