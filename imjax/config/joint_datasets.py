@@ -19,6 +19,8 @@ def jointly(method: str, dataset: str, pixel_weighting: str = "none", **data: An
     config.generations = 0
     config.data.update(dataset=dataset, dir=f"data/{dataset}", **data)
     config.model.update(backbone="unet_dropout", momentum=0.9)
+    if method == "urpc":
+        config.model.auxiliary = "scales"
     config.train.update(optimizer="sgd", schedule="poly", learning_rate=0.01, batch_size=24)
     return config
 

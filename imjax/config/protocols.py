@@ -36,7 +36,7 @@ ORACLE = "gt_im_pp"
 """Needs the truth of the unlabeled images: published for SUIM."""
 JOINT = ("supervised", "mean_teacher", "fixmatch", "unimatch", "cct", "rdrop", "cps", "simeps")
 """Methods that see labeled and unlabeled images in every batch."""
-RELATED = ("ua_mt", "ict", "uaps")
+RELATED = ("ua_mt", "ict", "urpc", "uaps")
 """Joint methods related to simEps and Mean Teacher, on one dataset of defects and one of medicine."""
 METASSL = "_metassl"
 """End of the name of a joint method that MetaSSL weighs."""

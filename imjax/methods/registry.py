@@ -24,6 +24,7 @@ from imjax.methods.joint import (
     ua_mt,
     uaps,
     unimatch,
+    urpc,
 )
 from imjax.methods.joint.base import JointMethod
 
@@ -49,6 +50,7 @@ JOINT_METHODS: dict[str, JointMethod] = {
     **simeps.METHODS,
     **ua_mt.METHODS,
     **ict.METHODS,
+    **urpc.METHODS,
     **uaps.METHODS,
 }
 """Methods whose batches hold labeled and unlabeled images."""

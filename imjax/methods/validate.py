@@ -60,6 +60,7 @@ def _check_joint(config: Config) -> None:
             f"method {config.method!r} holds two passes against each other that differ by dropout alone, and "
             f"the net has none; expected config.model.{key} above 0, e.g. 0.2"
         )
+    _check_auxiliary(config)
     if batch % 2:
         raise UserError(
             f"config key 'train.batch_size' is {batch}; expected an even number: half of a batch of method "
@@ -69,6 +70,23 @@ def _check_joint(config: Config) -> None:
         raise UserError(
             f"config key 'baselines' is {config.baselines}; expected none beside method {config.method!r}: "
             "baselines are of the generational methods"
+        )
+
+
+def _check_auxiliary(config: Config) -> None:
+    """UserError where the net's auxiliary predictions are not those that a joint method needs."""
+    model, method = config.model, JOINT_METHODS[config.method]
+    wanted = "scales" if method.pyramid else "decoders"
+    if method.auxiliary_decoders and model.auxiliary != wanted:
+        raise UserError(
+            f"config key 'model.auxiliary' is {model.auxiliary!r}; expected {wanted!r} with method "
+            f"{config.method!r}"
+        )
+    least = method.auxiliary_decoders + 2
+    if method.pyramid and model.backbone == "unet_dropout" and len(model.features) < least:
+        raise UserError(
+            f"config key 'model.features' is {model.features}; expected at least {least} stages: method "
+            f"{config.method!r} predicts at {method.auxiliary_decoders + 1} scales of the decoder"
         )
 
 

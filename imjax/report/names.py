@@ -33,6 +33,7 @@ JOINT_METHODS = {
     "simeps": "simEps",
     "ua_mt": "UA-MT",
     "ict": "ICT",
+    "urpc": "URPC",
     "uaps": "UAPS",
 }
 

@@ -81,7 +81,7 @@ def logits(seed, scale=2.0):
 
 CALLS = {"supervised": {0: 1}, "mean_teacher": {0: 1}, "fixmatch": {0: 2}, "unimatch": {0: 3}, "cct": {0: 1},
          "rdrop": {0: 2}, "cps": {0: 1, 1: 1}, "simeps": {0: 1, 1: 1, 2: 1},
-         "ua_mt": {0: 1}, "ict": {0: 1}, "uaps": {0: 1}}  # fmt: skip
+         "ua_mt": {0: 1}, "ict": {0: 1}, "uaps": {0: 1}, "urpc": {0: 1}}  # fmt: skip
 """Calls of each net in one step."""
 
 

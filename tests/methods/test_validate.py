@@ -33,6 +33,18 @@ def test_a_weighting_needs_predictions_of_the_same_pixels(method):
         validate.check_method(config("suim_im", method=method, joint=Joint(pixel_weighting="metassl")))
 
 
+def test_auxiliary_predictions_are_those_of_the_method():
+    validate.check_method(config("acdc_urpc"))
+    model = config("acdc_urpc").model
+    with pytest.raises(UserError, match="'model.auxiliary' is 'decoders'; expected 'scales' with .* 'urpc'"):
+        validate.check_method(config("acdc_cps", method="urpc"))
+    with pytest.raises(UserError, match="'model.auxiliary' is 'scales'; expected 'decoders' with .* 'cct'"):
+        validate.check_method(config("acdc_urpc", method="cct"))
+    shallow = dataclasses.replace(model, features=(4, 8, 16, 32), dropouts=(0.1,) * 4)
+    with pytest.raises(UserError, match="'model.features' .*; expected at least 5 stages"):
+        validate.check_method(config("acdc_urpc", model=shallow))
+
+
 def test_rdrop_needs_dropout():
     validate.check_method(config("acdc_rdrop"))
     with pytest.raises(UserError, match="the net has none; expected config.model.dropout above 0"):

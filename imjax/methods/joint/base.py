@@ -71,7 +71,9 @@ class JointMethod:
     has_teacher: bool = False
     """Whether an exponential moving average of the first net is maintained."""
     auxiliary_decoders: int = 0
-    """Auxiliary decoders of each net."""
+    """Auxiliary decoders of each net; with `pyramid` heads on its main decoder's coarser features."""
+    pyramid: bool = False
+    """Which of the two it needs: `model.auxiliary` must be `scales` or, without it, `decoders`."""
     uses_rampup: bool = True
     """Whether the consistency loss is weighted by `ops.rampup`."""
     loss_scale: float = 1.0
