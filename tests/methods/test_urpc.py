@@ -58,30 +58,31 @@ def test_a_step_has_a_finite_gradient():
 
 
 @pytest.mark.parametrize(
-    "net",
+    ("net", "size"),
     [
-        UNet(2, 0.25, auxiliaries=3, pyramid=True),
-        UNetDropout(2, (2, 2, 2, 2, 2), (0.0,) * 5, auxiliaries=3, pyramid=True),
+        (UNet(2, 0.25, auxiliaries=3, pyramid=True), (32, 16)),
+        (UNetDropout(2, (2,) * 5, (0.0,) * 5, auxiliaries=3, pyramid=True), (32, 16)),
+        (UNetDropout(2, (2,) * 5, (0.0,) * 5, dims=3, auxiliaries=3, pyramid=True), (16, 32, 16)),
     ],
 )
-def test_nets_predict_at_four_scales(net):
-    images, key = jax.ShapeDtypeStruct((1, 32, 16, 1), "uint8"), jax.random.key(0)
+def test_nets_predict_at_four_scales(net, size):
+    images, key = jax.ShapeDtypeStruct((1, *size, 1), "uint8"), jax.random.key(0)
     variables = jax.eval_shape(net.init, key, images)
     assert {f"scale_head{k}" for k in range(3)} <= set(variables["params"])
     sides = []
 
     def look(features):
         (x,) = features
-        sides.append(x.shape[1:3])
+        sides.append(x.shape[1:-1])
         return [x]
 
     def forward(variables, images):
         return net.apply(variables, images, train=True, perturb=(look,) * 3, mutable=["batch_stats"])[0]
 
     logits, coarser = jax.eval_shape(forward, variables, images)
-    assert sides == [(16, 8), (8, 4), (4, 2)]
-    assert {x.shape for x in (logits, *coarser)} == {(1, 32, 16, 2)} and len(coarser) == 3
-    assert jax.eval_shape(net.apply, variables, images).shape == (1, 32, 16, 2)
+    assert sides == [tuple(side // factor for side in size) for factor in (2, 4, 8)]
+    assert {x.shape for x in (logits, *coarser)} == {(1, *size, 2)} and len(coarser) == 3
+    assert jax.eval_shape(net.apply, variables, images).shape == (1, *size, 2)
 
 
 def test_a_decoder_needs_enough_stages():
