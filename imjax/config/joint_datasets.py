@@ -19,6 +19,8 @@ def jointly(method: str, dataset: str, pixel_weighting: str = "none", **data: An
     config.generations = 0
     config.data.update(dataset=dataset, dir=f"data/{dataset}", **data)
     config.model.update(backbone="unet_dropout", momentum=0.9)
+    if method == "urpc":
+        config.model.auxiliary = "scales"
     config.train.update(optimizer="sgd", schedule="poly", learning_rate=0.01, batch_size=24)
     return config
 
@@ -45,6 +47,9 @@ def _defects(method: str, dataset: str, rate: float, **data: Any) -> ConfigDict:
 def neu_seg(method: str, preset: str | None) -> ConfigDict:
     """NEU-Seg: three kinds of defects on steel strips."""
     config = _defects(method, "neu_seg", 0.001)
+    if method == "uaps":
+        # As in its released code: 200 units of 80 steps.
+        config.joint.rampup.update(steps=16_000, update_every=80)
     return presets.apply(config, preset or "", {"small": small, "tiny": _tiny_defects})
 
 

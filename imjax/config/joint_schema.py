@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from imjax.config.key import Constraint, at_least, below, between, group, key, one_of, some_of
+from imjax.config.key import Constraint, at_least, below, between, group, key, more_than, one_of, some_of
 
 WEIGHTINGS = ("none", "inconsistency", "csl", "metassl")
 """What may weigh the pixels of a joint method (methods.md 2.2, 2.3)."""
@@ -58,6 +58,33 @@ class SimEps:
     kappa: float = key(50.0, "Weight of the similarity loss.", at_least(0))
     feature_levels: tuple[str, ...] = key(
         ("output",), "Where similarity is asked for: some of `encoder`, `decoder`, `output`.", some_of(TAPS)
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class UAMT:
+    """UA-MT, methods.md 2.4."""
+
+    passes: int = key(
+        8,
+        "Noisy passes of the teacher from which its uncertainty is taken.",
+        Constraint(lambda v: v >= 2 and v % 2 == 0, "an even number of at least 2"),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class ICT:
+    """ICT, methods.md 2.4."""
+
+    alpha: float = key(0.2, "Mixing shares of two images are drawn from Beta(α, α).", more_than(0))
+
+
+@dataclasses.dataclass(frozen=True)
+class UAPS:
+    """UAPS, methods.md 2.5."""
+
+    uncertainty_weight: float = key(
+        1.0, "Weight of the decoders' divergence from their mean, beside the pseudo-labels.", at_least(0)
     )
 
 
@@ -123,4 +150,7 @@ class Joint:
     weak: View = group(View(), "Photometry of weak views.")
     strong: View = group(STRONG, "Photometry of strong views.")
     simeps: SimEps = group(SimEps())
+    ua_mt: UAMT = group(UAMT())
+    ict: ICT = group(ICT())
+    uaps: UAPS = group(UAPS())
     metassl: MetaSSL = group(MetaSSL())

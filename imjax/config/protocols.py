@@ -36,6 +36,8 @@ ORACLE = "gt_im_pp"
 """Needs the truth of the unlabeled images: published for SUIM."""
 JOINT = ("supervised", "mean_teacher", "fixmatch", "unimatch", "cct", "rdrop", "cps", "simeps")
 """Methods that see labeled and unlabeled images in every batch."""
+RELATED = ("ua_mt", "ict", "urpc", "uaps")
+"""Joint methods related to simEps and Mean Teacher, on one dataset of defects and one of medicine."""
 METASSL = "_metassl"
 """End of the name of a joint method that MetaSSL weighs."""
 
@@ -64,11 +66,11 @@ PROTOCOLS: dict[str, tuple[Protocol, ...]] = {
     "cityscapes": (Protocol(datasets.cityscapes, STUDY),),
     "camvid": (Protocol(datasets.camvid, (*STUDY, ORACLE)),),
     "dsb2018": (Protocol(datasets.dsb2018, STUDY),),
-    "neu_seg": (Protocol(joint_datasets.neu_seg, JOINT),),
+    "neu_seg": (Protocol(joint_datasets.neu_seg, (*JOINT, *RELATED)),),
     "dagm": (Protocol(joint_datasets.dagm, JOINT),),
     "mt": (Protocol(joint_datasets.mt, JOINT),),
     # The supervised baseline has no second prediction to divide the pixels by.
-    "acdc": (Protocol(joint_datasets.acdc, JOINT), _weighed(joint_datasets.acdc, JOINT[1:])),
+    "acdc": (Protocol(joint_datasets.acdc, (*JOINT, *RELATED)), _weighed(joint_datasets.acdc, JOINT[1:])),
     "la": (
         Protocol(joint_datasets.la, ("cps", "mean_teacher")),
         _weighed(joint_datasets.la, ("cps", "mean_teacher")),

@@ -180,6 +180,12 @@ class Model:
         "`direct`.",
         one_of(CONVOLUTIONS),
     )
+    auxiliary: str = key(
+        "decoders",
+        "Auxiliary predictions of joint methods: `decoders` of their own on perturbed features (CCT, UAPS), "
+        "or `scales`, heads on the coarser features of the main decoder (URPC).",
+        one_of(("decoders", "scales")),
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,20 @@ from imjax.methods.generational import (
     noisy_student,
 )
 from imjax.methods.generational.base import GenerationalMethod
-from imjax.methods.joint import cct, cps, fixmatch, mean_teacher, rdrop, simeps, supervised, unimatch
+from imjax.methods.joint import (
+    cct,
+    cps,
+    fixmatch,
+    ict,
+    mean_teacher,
+    rdrop,
+    simeps,
+    supervised,
+    ua_mt,
+    uaps,
+    unimatch,
+    urpc,
+)
 from imjax.methods.joint.base import JointMethod
 
 GENERATIONAL_METHODS: dict[str, GenerationalMethod] = {
@@ -35,5 +48,9 @@ JOINT_METHODS: dict[str, JointMethod] = {
     **rdrop.METHODS,
     **cps.METHODS,
     **simeps.METHODS,
+    **ua_mt.METHODS,
+    **ict.METHODS,
+    **urpc.METHODS,
+    **uaps.METHODS,
 }
 """Methods whose batches hold labeled and unlabeled images."""

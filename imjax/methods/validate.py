@@ -52,7 +52,9 @@ def check_method(config: Config) -> None:
         raise UserError(
             f"config key 'joint.block_input' is True; expected False with method {name!r}: it does not have "
             "the predictions of two nets, or of teacher and student, before it trains on a view; those that "
-            f"have: {', '.join(blockable)}"
+            f"have: {', '.join(blockable)}",
+            code=ErrorCode.CONFLICT,
+            field="joint.block_input",
         )
 
 
@@ -80,6 +82,7 @@ def _check_joint(config: Config) -> None:
             code=ErrorCode.CONFLICT,
             field=f"model.{key}",
         )
+    _check_auxiliary(config)
     if batch % 2:
         raise UserError(
             f"config key 'train.batch_size' is {batch}; expected an even number: half of a batch of method "
@@ -93,6 +96,27 @@ def _check_joint(config: Config) -> None:
             "baselines are of the generational methods",
             code=ErrorCode.CONFLICT,
             field="baselines",
+        )
+
+
+def _check_auxiliary(config: Config) -> None:
+    """UserError where the net's auxiliary predictions are not those that a joint method needs."""
+    model, method = config.model, JOINT_METHODS[config.method]
+    wanted = "scales" if method.pyramid else "decoders"
+    if method.auxiliary_decoders and model.auxiliary != wanted:
+        raise UserError(
+            f"config key 'model.auxiliary' is {model.auxiliary!r}; expected {wanted!r} with method "
+            f"{config.method!r}",
+            code=ErrorCode.CONFLICT,
+            field="model.auxiliary",
+        )
+    least = method.auxiliary_decoders + 2
+    if method.pyramid and model.backbone == "unet_dropout" and len(model.features) < least:
+        raise UserError(
+            f"config key 'model.features' is {model.features}; expected at least {least} stages: method "
+            f"{config.method!r} predicts at {method.auxiliary_decoders + 1} scales of the decoder",
+            code=ErrorCode.TOO_FEW,
+            field="model.features",
         )
 
 

@@ -29,7 +29,8 @@ def create_backbone(model: Model, spec: DatasetSpec, auxiliaries: int = 0) -> nn
     Args:
         model: backbone, width, dropout, precision and the like.
         spec: number of outputs and of spatial axes.
-        auxiliaries: decoders beside the main one, for training (CCT, SimEPS); 0 in all other methods.
+        auxiliaries: decoders beside the main one, or heads (see `Model.auxiliary`), for training: CCT, UAPS,
+            URPC; 0 in all other methods.
 
     Raises:
         UserError: unknown backbone.
@@ -43,7 +44,7 @@ def create_backbone(model: Model, spec: DatasetSpec, auxiliaries: int = 0) -> nn
         )
     shared = {
         "auxiliaries": auxiliaries, "momentum": model.momentum, "dtype": resolve_dtype(model.dtype),
-        "convolution": model.convolution,
+        "convolution": model.convolution, "pyramid": model.auxiliary == "scales",
     }  # fmt: skip
     return BACKBONES[model.backbone](model, spec, shared)
 

@@ -27,6 +27,7 @@ class UNet(nn.Module):
         dtype: of the computation; parameters, statistics and logits stay float32.
         auxiliaries: number of auxiliary decoders with weights of their own (CCT, arXiv 2003.09005).
         convolution: how k×k convolutions are computed, see `layers.choose_convolution`.
+        pyramid: whether the auxiliary decoders are heads on the main decoder's coarser features (URPC).
     """
 
     outputs: int
@@ -36,6 +37,7 @@ class UNet(nn.Module):
     dtype: Any = jnp.float32
     auxiliaries: int = 0
     convolution: str = "auto"
+    pyramid: bool = False
 
     @nn.compact
     def __call__(
@@ -75,17 +77,19 @@ class UNet(nn.Module):
             x = max_pool(x)
         features.append(norm(drop(conv(conv(x, 3, 256), 1, 128))))
 
+        def head(x, name=None):
+            # In float32: losses and thresholds on confidences need exact logits.
+            product = head_product(self.convolution)
+            dense = nn.Dense(self.outputs, kernel_init=he_normal, dot_general=product, name=name)
+            return dense(x.astype(jnp.float32))
+
         def decode(features):
             *skips, x = features
+            stages = []
             for (base, last), skip in zip(DECODER, reversed(skips), strict=True):
                 x = norm(conv(upsample(x) + skip, 1, base))
                 x = norm(drop(conv(conv(x, 3, base), 1, last)))
-            logits = nn.Dense(
-                self.outputs,
-                kernel_init=he_normal,
-                dot_general=head_product(self.convolution),
-            )
-            # The head in float32: losses and thresholds on confidences need exact logits.
-            return logits(x.astype(jnp.float32)), x
+                stages.append(x)
+            return head(x), stages
 
-        return run_decoders(self, decode, features, hook, perturb)
+        return run_decoders(self, decode, head, features, hook, perturb)

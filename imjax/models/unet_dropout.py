@@ -60,22 +60,30 @@ class Decoder(nn.Module):
     convolution: str
 
     @nn.compact
-    def __call__(self, features: Features, train: bool) -> tuple[jax.Array, jax.Array]:
-        """Features, shallow to deep → float32 logits, and the features before the head."""
+    def __call__(self, features: Features, train: bool) -> tuple[jax.Array, list[jax.Array]]:
+        """Features, shallow to deep → float32 logits, and the features of each stage, coarse to fine."""
         *skips, x = features
+        stages = []
         for skip in reversed(skips):
             width = skip.shape[-1]
             x = jnp.concatenate([skip, Up(width, self.dtype)(x)], -1)
             x = Stage(width, 0.0, self.momentum, self.dtype, self.convolution)(x, train)
-        sizes = (3,) * (x.ndim - 2)
-        head = nn.Conv(
-            self.outputs,
-            sizes,
-            kernel_init=nn.initializers.glorot_uniform(),
-            conv_general_dilated=choose_convolution(self.convolution, len(sizes)),
-        )
-        # The head in float32: losses and thresholds on confidences need exact logits.
-        return head(x.astype(jnp.float32)), x
+            stages.append(x)
+        return predict(x, self.outputs, self.convolution), stages
+
+
+def predict(x: jax.Array, outputs: int, convolution: str, name: str | None = None) -> jax.Array:
+    """Float32 logits of features by a new 3×3 head, a layer of the module that calls this."""
+    sizes = (3,) * (x.ndim - 2)
+    head = nn.Conv(
+        outputs,
+        sizes,
+        kernel_init=nn.initializers.glorot_uniform(),
+        conv_general_dilated=choose_convolution(convolution, len(sizes)),
+        name=name,
+    )
+    # In float32: losses and thresholds on confidences need exact logits.
+    return head(x.astype(jnp.float32))
 
 
 class UNetDropout(nn.Module):
@@ -90,6 +98,7 @@ class UNetDropout(nn.Module):
         momentum: of the running batch statistics: the share of the old value that a step keeps.
         dtype: of the computation; parameters, statistics and logits stay float32.
         convolution: how convolutions are computed, see `layers.choose_convolution`.
+        pyramid: whether the auxiliary decoders are heads on the main decoder's coarser features (URPC).
     """
 
     outputs: int
@@ -100,6 +109,7 @@ class UNetDropout(nn.Module):
     momentum: float = 0.9
     dtype: Any = jnp.float32
     convolution: str = "auto"
+    pyramid: bool = False
 
     @nn.compact
     def __call__(
@@ -133,7 +143,10 @@ class UNetDropout(nn.Module):
         def decode(features):
             return Decoder(self.outputs, self.momentum, self.dtype, self.convolution)(features, train)
 
-        return run_decoders(self, decode, features, hook, perturb)
+        def head(x, name):
+            return predict(x, self.outputs, self.convolution, name)
+
+        return run_decoders(self, decode, head, features, hook, perturb)
 
     def _check_shape(self, images: jax.Array) -> None:
         factor = 2 ** (len(self.features) - 1)

@@ -1,7 +1,8 @@
 """Perturbations of a net's features, `[b, *px, c]`, for auxiliary decoders and feature streams.
 
 Cross-consistency training (CCT; Ouali et al. 2020, arXiv 2003.09005, section 3.2) has all three; UniMatch
-(Yang et al. 2023, arXiv 2208.09910) has the dropout of channels.
+(Yang et al. 2023, arXiv 2208.09910) has the dropout of channels, UAPS (Computers in Industry 2023) that of
+elements.
 """
 
 from __future__ import annotations
@@ -29,6 +30,18 @@ def feature_dropout(key: PRNGKeyArray, features: Features, rate: float) -> Featu
         raise ValueError(f"feature_dropout: rate {rate}, expected at least 0 and less than 1")
     b, *px, c = features.shape
     keep = jax.random.bernoulli(key, 1 - rate, (b, *(1 for _ in px), c))
+    return features * (keep / (1 - rate)).astype(features.dtype)
+
+
+def element_dropout(key: PRNGKeyArray, features: Features, rate: float) -> Features:
+    """Single elements set to 0, each with probability `rate`; the others times 1/(1 − rate).
+
+    Raises:
+        ValueError: `rate` is not in [0, 1).
+    """
+    if not 0 <= rate < 1:
+        raise ValueError(f"element_dropout: rate {rate}, expected at least 0 and less than 1")
+    keep = jax.random.bernoulli(key, 1 - rate, features.shape)
     return features * (keep / (1 - rate)).astype(features.dtype)
 
 

@@ -31,6 +31,10 @@ JOINT_METHODS = {
     "rdrop": "R-Drop",
     "cps": "CPS",
     "simeps": "simEps",
+    "ua_mt": "UA-MT",
+    "ict": "ICT",
+    "urpc": "URPC",
+    "uaps": "UAPS",
 }
 
 WEIGHTINGS = {"": "", "_inconsistency": " + inconsistency mask", "_csl": " + CSL", "_metassl": " + MetaSSL"}

@@ -51,6 +51,7 @@ class FakeNets(StudentForward):
     """Nets with predefined outputs: logits for each call of each net, in order."""
 
     def __init__(self, predictions, teacher=None, apart=False):
+        self.step = jnp.int32(0)
         self._logits = {net: list(calls) for net, calls in predictions.items()}
         if apart:
             # One call for each half of the batch.
@@ -68,7 +69,9 @@ class FakeNets(StudentForward):
         return NetOutput(logits, auxiliary, features)
 
     def teacher(self, images):
-        return jax.lax.stop_gradient(self._teacher[-len(images) :])
+        # UA-MT's passes take the unlabeled images twice.
+        given = jnp.concatenate([self._teacher[N:]] * 2) if len(images) == 2 * M else self._teacher
+        return jax.lax.stop_gradient(given[-len(images) :])
 
 
 def logits(seed, scale=2.0):
@@ -77,7 +80,8 @@ def logits(seed, scale=2.0):
 
 
 CALLS = {"supervised": {0: 1}, "mean_teacher": {0: 1}, "fixmatch": {0: 2}, "unimatch": {0: 3}, "cct": {0: 1},
-         "rdrop": {0: 2}, "cps": {0: 1, 1: 1}, "simeps": {0: 1, 1: 1, 2: 1}}  # fmt: skip
+         "rdrop": {0: 2}, "cps": {0: 1, 1: 1}, "simeps": {0: 1, 1: 1, 2: 1},
+         "ua_mt": {0: 1}, "ict": {0: 1}, "uaps": {0: 1}, "urpc": {0: 1}}  # fmt: skip
 """Calls of each net in one step."""
 
 
@@ -87,7 +91,7 @@ def logits_of(name):
 
 def run_method(name, predictions, views, joint, both=False):
     return JOINT_METHODS[name].forward(
-        FakeNets(predictions, logits(99), apart=name == "simeps"), views, joint, both
+        FakeNets(predictions, logits(99), apart=name in ("simeps", "uaps")), views, joint, both
     )
 
 

@@ -37,10 +37,22 @@ def test_a_weighting_needs_predictions_of_the_same_pixels(method):
 @pytest.mark.parametrize("method", ["cct", "rdrop", "simeps"])
 def test_blocked_images_need_two_opinions_before_training(method):
     blocking = Joint(pixel_weighting="inconsistency", block_input=True)
-    with pytest.raises(UserError, match=f"expected False with method '{method}'.*: mean_teacher, fixmatch, "):
+    with raises_user_error(ErrorCode.CONFLICT, "joint.block_input"):
         validate.check_method(config(f"acdc_{method}", joint=blocking))
     for name in ("mean_teacher", "fixmatch", "unimatch", "cps"):
         validate.check_method(config(f"acdc_{name}", joint=blocking))
+
+
+def test_auxiliary_predictions_are_those_of_the_method():
+    validate.check_method(config("acdc_urpc"))
+    model = config("acdc_urpc").model
+    with raises_user_error(ErrorCode.CONFLICT, "model.auxiliary"):
+        validate.check_method(config("acdc_cps", method="urpc"))
+    with raises_user_error(ErrorCode.CONFLICT, "model.auxiliary"):
+        validate.check_method(config("acdc_urpc", method="cct"))
+    shallow = dataclasses.replace(model, features=(4, 8, 16, 32), dropouts=(0.1,) * 4)
+    with raises_user_error(ErrorCode.TOO_FEW, "model.features"):
+        validate.check_method(config("acdc_urpc", model=shallow))
 
 
 def test_rdrop_needs_dropout():

@@ -49,6 +49,16 @@ def test_dropout_keeps_the_mean_and_is_drawn_per_sample():
             perturb.feature_dropout(KEY, FEATURES, rate)
 
 
+def test_single_elements_are_dropped_and_the_rest_scaled():
+    # 40 000 elements at rate 0.5: a share within 4·√(0.25/40 000) = 0.01.
+    got = np.asarray(perturb.element_dropout(KEY, jnp.ones((200, 1, 2, 100)), 0.5))
+    assert set(np.unique(got)) == {0, 2} and (got == 0).mean() == pytest.approx(0.5, abs=0.01)
+    # Elements of one channel fall apart, unlike with `feature_dropout`.
+    assert (got[:, 0, 0] != got[:, 0, 1]).mean() == pytest.approx(0.5, abs=0.02)
+    with pytest.raises(ValueError, match="element_dropout: rate 1.0, expected"):
+        perturb.element_dropout(KEY, FEATURES, 1.0)
+
+
 @pytest.mark.parametrize("features", [FEATURES, VOLUME], ids=["image", "volume"])
 def test_attention_slow_twin(features):
     # With low = high the share is known.
@@ -83,6 +93,7 @@ def test_types_and_vmap():
         return (
             perturb.feature_noise(key, x),
             perturb.feature_dropout(key, x, 0.5),
+            perturb.element_dropout(key, x, 0.5),
             perturb.attention_drop(key, x),
         )
 

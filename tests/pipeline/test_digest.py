@@ -39,6 +39,7 @@ OTHER_VALUES = {
     "baselines": ("ldt", "aldt", "fdt"),
     "consistency.level": "high",
     "model.backbone": "unet_dropout",
+    "model.auxiliary": "scales",
     "joint.pixel_weighting": "csl",
     "joint.patch": (16, 16, 16),
 }

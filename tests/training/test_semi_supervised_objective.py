@@ -166,11 +166,11 @@ def test_every_host_steps_with_finite_gradients(name):
         one = one._replace(joint=dataclasses.replace(one.joint, simeps=_stages(one.joint)))
         objective = joint_objective(one, (8, 8))
         variables = quick(objective.init)(jax.random.key(0))
-        if name == "cct":
+        if one.method.auxiliary_decoders:
             # The toy makes its heads when it is first perturbed; the real backbones when they are made.
             heads = {
                 f"auxiliary{k}": jax.tree.map(jnp.copy, variables["params"]["net0"]["Dense_0"])
-                for k in range(3)
+                for k in range(one.method.auxiliary_decoders)
             }
             variables["params"]["net0"] |= heads
         rest = {k: v for k, v in variables.items() if k != "params"}

@@ -19,7 +19,7 @@ JOINT = dataclasses.replace(
 )
 
 
-@pytest.mark.parametrize("name", ["cct", "fixmatch", "mean_teacher", "simeps"])
+@pytest.mark.parametrize("name", ["cct", "fixmatch", "ict", "mean_teacher", "simeps", "ua_mt", "uaps"])
 def test_hosts_step_on_patches(name):
     host = JOINT_METHODS[name]
     net = UNetDropout(2, (2, 3), (0.1, 0.1), dims=3, auxiliaries=host.auxiliary_decoders)

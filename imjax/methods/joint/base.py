@@ -77,7 +77,9 @@ class JointMethod:
     """Whether the method reads `joint.block_input`: it needs the predictions of two nets, or of teacher and
     student, before the pass that is trained."""
     auxiliary_decoders: int = 0
-    """Auxiliary decoders of each net."""
+    """Auxiliary decoders of each net; with `pyramid` heads on its main decoder's coarser features."""
+    pyramid: bool = False
+    """Which of the two it needs: `model.auxiliary` must be `scales` or, without it, `decoders`."""
     uses_rampup: bool = True
     """Whether the consistency loss is weighted by `ops.rampup`."""
     loss_scale: float = 1.0
@@ -124,9 +126,10 @@ def inconsistency_mask(
     return differ.any(-1) if differ.ndim == images.ndim else differ
 
 
-def _weighted_mean(values: Float[Array, "b ..."], weights: Float[Array, "b ..."]) -> jax.Array:
-    # Divided by the number of all pixels, not by the sum of the weights: a pixel without weight lowers the
-    # loss, as in FixMatch, so that a batch with few confident pixels takes a small step.
+def weighted_mean(values: Float[Array, "b ..."], weights: Float[Array, "b ..."]) -> jax.Array:
+    """Sum of weighted values by the number of all pixels."""
+    # Not by the sum of the weights: a pixel without weight lowers the loss, as in FixMatch, so that a batch
+    # with few confident pixels takes a small step.
     return (values * weights).mean()
 
 
@@ -134,14 +137,14 @@ def hard_cross_entropy(
     reference: Probabilities, supervised: Logits, weights: Float[Array, "b ..."]
 ) -> jax.Array:
     """Cross-entropy, in nats, of the supervised prediction against the reference's most probable class."""
-    return _weighted_mean(losses.pixel_cross_entropy(supervised, most_probable_class(reference)), weights)
+    return weighted_mean(losses.pixel_cross_entropy(supervised, most_probable_class(reference)), weights)
 
 
 def mse_consistency(
     reference: Probabilities, supervised: Logits, weights: Float[Array, "b ..."]
 ) -> jax.Array:
     """Squared difference of the probabilities, mean over classes and pixels."""
-    return _weighted_mean(jnp.square(jax.nn.softmax(supervised, -1) - reference).mean(-1), weights)
+    return weighted_mean(jnp.square(jax.nn.softmax(supervised, -1) - reference).mean(-1), weights)
 
 
 def ce_linear_dice(reference: Probabilities, supervised: Logits, weights: Float[Array, "b ..."]) -> jax.Array:
@@ -151,7 +154,11 @@ def ce_linear_dice(reference: Probabilities, supervised: Logits, weights: Float[
 
 def kl_divergence(reference: Probabilities, supervised: Logits, weights: Float[Array, "b ..."]) -> jax.Array:
     """KL(reference ‖ supervised) in nats; the gradient flows into both unless the method stops it."""
+    return weighted_mean(pixel_kl_divergence(reference, supervised), weights)
+
+
+def pixel_kl_divergence(reference: Probabilities, supervised: Logits) -> Float[Array, "b ..."]:
+    """KL(reference ‖ supervised) of each pixel, in nats."""
     # 0·log 0 would be nan; the floor is far below any float32 softmax value that contributes to the sum.
     log_reference = jnp.log(jnp.maximum(reference, 1e-12))
-    divergence = (reference * (log_reference - jax.nn.log_softmax(supervised, -1))).sum(-1)
-    return _weighted_mean(divergence, weights)
+    return (reference * (log_reference - jax.nn.log_softmax(supervised, -1))).sum(-1)

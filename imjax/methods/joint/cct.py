@@ -23,7 +23,7 @@ PERTURBATIONS = (
 
 def cct(nets: StudentForward, views: BatchViews, joint: Joint, with_labeled: bool) -> JointOutputs:
     """Auxiliary decoders of perturbed encoder features match the main decoder's probabilities."""
-    hooks = tuple(_perturb_levels(function, nets.next_key()) for function in PERTURBATIONS)
+    hooks = tuple(perturb_levels(function, nets.next_key()) for function in PERTURBATIONS)
     output = nets(0, views.images, perturb=hooks)
     # No gradient into the main decoder: it is trained on labels only.
     reference = views.split(jax.lax.stop_gradient(jax.nn.softmax(output.logits, -1)))
@@ -40,7 +40,7 @@ def cct(nets: StudentForward, views: BatchViews, joint: Joint, with_labeled: boo
     return JointOutputs(labeled_logits, unlabeled, labeled if with_labeled else [])
 
 
-def _perturb_levels(
+def perturb_levels(
     function: Callable[[jax.Array, jax.Array], jax.Array], key: jax.Array
 ) -> Callable[[Sequence[jax.Array]], list[jax.Array]]:
     """A hook that perturbs each of an encoder's feature maps with a key of its own."""

@@ -49,8 +49,8 @@ class StudentForward:
     Args:
         net: the module that all nets share.
         kind: of the labels.
-        variables: `params` and `batch_stats` by `net_name(index)`, and the teacher's parameters, if there is
-            one, under `method` / `teacher`.
+        variables: `params` and `batch_stats` by `net_name(index)`, and under `method` the number of the step
+            and the teacher's parameters, if there is one.
         key: of this step.
     """
 
@@ -58,6 +58,8 @@ class StudentForward:
         self._net, self._kind, self._key, self._keys_drawn = net, kind, key, 0
         self._params = dict(variables["params"])
         self._params[TEACHER] = variables["method"].get(TEACHER)
+        self.step = variables["method"]["step"]
+        """Training steps done, from 0, int32 `[]`."""
         self.batch_stats = dict(variables["batch_stats"])
         """Batch statistics by net, after the calls so far."""
 
