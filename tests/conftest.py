@@ -4,6 +4,7 @@ import collections
 import logging
 import os
 
+import jax
 import pytest
 
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=4")
@@ -18,6 +19,19 @@ def pytest_collection_modifyitems(items):
     first = {item.path for item in items if "command_environment" in getattr(item, "fixturenames", ())}
     count = collections.Counter(item.path for item in items)
     items.sort(key=lambda item: (item.path not in first, 0 if item.path in first else -count[item.path]))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_compilation(request):
+    """Programs of tests run for milliseconds, and would be optimized for seconds.
+
+    Files marked `optimized` compare numbers of different programs bit for bit, as they are in a run.
+    """
+    optimized = request.node.get_closest_marker("optimized") is not None
+    jax.config.update("jax_disable_most_optimizations", not optimized)
+    if optimized:
+        # Those that other files compiled.
+        jax.clear_caches()
 
 
 @pytest.fixture(scope="session")

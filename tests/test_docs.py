@@ -21,6 +21,8 @@ import importlib.util
 import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -47,12 +49,6 @@ SMALLER = (
     "--config.data.synthetic.num_test=8"
 )
 KINDS = ("string", "multi_string", "bool", "boolean", "integer", "float", "enum", "list", "multi_integer")
-
-
-@pytest.fixture(scope="session")
-def quick(command_environment):
-    """Environment of programs that are compiled quickly, not well."""
-    return dict(command_environment, XLA_FLAGS="--xla_backend_optimization_level=0")
 
 
 def test_every_language_is_one_that_is_covered():
@@ -184,8 +180,8 @@ def test_tables_of_a_folder(tmp_path):
     assert sorted(found.values()) == ["test", "val"]
 
 
-def test_the_first_path_from_own_images_to_masks(tmp_path, quick):
-    shell = Shell(linked(tmp_path / "tree"), quick, real=True, more=SMALLER)
+def test_the_first_path_from_own_images_to_masks(tmp_path, quick_environment):
+    shell = Shell(linked(tmp_path / "tree"), quick_environment, real=True, more=SMALLER)
     for block in of("own_data.md", "bash"):
         shell.run(block)
     runs, images = shell.folder / "runs", shell.folder / "my_data" / "images"
@@ -205,20 +201,24 @@ def test_the_first_path_from_own_images_to_masks(tmp_path, quick):
     assert np.load(shell.folder / "classes.npy").shape == (2, 64, 64)
 
 
-def shrink(config) -> None:
-    """What SMALLER is to the commands."""
-    config.train.update(epochs=1, steps_per_epoch=2)
-    config.generations = 1
-    config.data.synthetic.update(num_train=24, num_val=8, num_test=8)
+SHRINK = """
+config.train.update(epochs=1, steps_per_epoch=2)
+config.generations = 1
+config.data.synthetic.update(num_train=24, num_val=8, num_test=8)
+"""
+"""What SMALLER is to the commands."""
 
 
 @pytest.mark.slow
-def test_python_of_the_quick_start(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_python_of_the_quick_start(tmp_path, quick_environment):
     writers.write_synthetic("folder", tmp_path / "my_data", {"train_val_test": 4}, size=(64, 64))
     (block,) = of("README.md", "python")
-    text = block.text.replace("run = ", "shrink(config)\nrun = ")
-    exec(compile(text, block.name, "exec"), {"__name__": "__main__", "shrink": shrink})
+    text = block.text.replace("run = ", f"{SHRINK}\nrun = ")
+    line = [sys.executable, "-c", text]
+    # In a process of its own, which compiles quickly and may keep its programs.
+    environment = quick_environment | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, f"{block.name}: {done.stderr[-3000:]}"
     assert (tmp_path / "runs" / "quick" / "report.html").is_file()
 
 
@@ -229,8 +229,8 @@ def execute(block: Block, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("page", "more"), zip(WORKED, (SMALLER, "--plan"), strict=True))
-def test_worked_examples_work(page, more, tmp_path, quick):
-    shell = Shell(copied(tmp_path), quick, real=True, more=more)
+def test_worked_examples_work(page, more, tmp_path, quick_environment):
+    shell = Shell(copied(tmp_path), quick_environment, real=True, more=more)
     for block in of(page, "python", "diff", "bash"):
         shell.apply(block) if block.language != "bash" else shell.run(block)
     if page == WORKED[0]:

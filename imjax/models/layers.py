@@ -202,7 +202,7 @@ def normalize(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float) -
 
     Its gradient is written in closed form: two passes over `x`, one for two sums and one for the result, and
     only `x` is stored for it, while automatic differentiation goes through mean and variance separately.
-    `tests/models/test_norm.py` compares the two.
+    `tests/models/test_layers.py` compares the two.
 
     Args:
         x: `[..., c]`, any float type.

@@ -10,6 +10,7 @@ import pytest
 
 from imjax.ops import augment as aug
 
+pytestmark = pytest.mark.optimized
 NOTHING = aug.AugmentStrength(0, 0, 0.0, 0.0)
 STRONG = aug.AugmentStrength(jnp.int32(3), jnp.int32(25), jnp.float32(0.5), jnp.float32(25))
 

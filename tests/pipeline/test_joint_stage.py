@@ -6,9 +6,9 @@ import json
 import numpy as np
 
 
-def test_nets_and_systems_are_measured_and_shown(command, tiny, tmp_path):
+def test_nets_and_systems_are_measured_and_shown(quick_command, tiny, tmp_path):
     workdir = tmp_path / "run"
-    code, out, err = command(
+    code, out, err = quick_command(
         "configs/demo.py:tiny", workdir, *tiny, "--config.method=simeps",
         "--config.joint.pixel_weighting=metassl",
         "--config.joint.simeps.num_nets=2", "--config.baselines=()",

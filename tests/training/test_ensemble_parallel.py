@@ -7,6 +7,8 @@ import pytest
 
 from imjax.training.ensemble_parallel import Members
 
+pytestmark = pytest.mark.optimized
+
 
 def scaled_sum(weights, batch, shared):
     return {"out": jnp.tanh(weights @ batch.T + shared), "sum": batch.sum()}

@@ -20,6 +20,7 @@ from imjax.training.metric_writer import Writer
 from imjax.training.objective import Objective, StepAux
 from imjax.training.progress import StageLogger
 
+pytestmark = pytest.mark.optimized
 OPTIONS = Train(
     epochs=4,
     steps_per_epoch=5,
