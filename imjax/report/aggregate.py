@@ -148,15 +148,6 @@ class DatasetResults:
         """Test value in the paper; without `metric` that of the primary metric."""
         return self.published.get((self.spec.name, method, generation, metric or self.metric))
 
-    def published_elsewhere(self, metric: str) -> dict[str, float]:
-        """Method that imjax does not have → its published value, for these runs' share of labels."""
-        return {
-            method: value
-            for (dataset, method, generation, published_metric), value in self.published.items()
-            if (dataset, generation, published_metric) == (self.spec.name, None, metric)
-            and method in names.ELSEWHERE
-        }
-
     def gap(self, method: str, generation: int | None, reference: str) -> Spread | None:
         """`compute_gap` of the primary metric."""
         return compute_gap(self.runs, method, generation, reference, self.metric)

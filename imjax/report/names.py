@@ -48,10 +48,6 @@ METHODS |= {
 }
 """In the order of the page."""
 
-ELSEWHERE = {"uaps": "UAPS"}
-"""Methods that imjax does not have, with published values: UAPS is of the authors of simEps (Computers in
-Industry 152, 2023)."""
-
 ORACLES = frozenset({"gt_im_pp"})
 """Methods that see the ground truth of the unlabeled images: upper bounds, never named the best method."""
 

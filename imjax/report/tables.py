@@ -94,8 +94,6 @@ def tabulate_results(results: DatasetResults) -> Table:
     caption += _describe_empty_rule(results) + _describe_crop_rule(results)
     if published_metric:
         caption += " Published values are from the papers; those of the IM paper are means of 3 runs."
-        for method, value in results.published_elsewhere(published_metric).items():
-            caption += f" Not in imjax: {names.ELSEWHERE[method]}, published {format_metric(value, 3)}."
     if any(extents.values()):
         caption += " Steps and images seen: optimizer steps of each net and the images in their batches."
     best = {(row, 1) for m in metrics[:1] for row in _find_best([entry.best(m) for entry in entries], m)}
