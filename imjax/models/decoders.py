@@ -55,7 +55,8 @@ def run_decoders(
     logits, stages = decode(hook(list(features)) if hook else features)
     if not net.is_initializing():
         # Not at initialization: taps would become part of the net's variables.
-        for name, value in (("encoder", features[-1]), ("decoder", stages[-1])):
+        # A net of one level has no stage on the way up: what its head sees comes from the encoder.
+        for name, value in (("encoder", features[-1]), ("decoder", (features[-1], *stages)[-1])):
             net.sow("taps", name, value, reduce_fn=lambda _, new: new, init_fn=lambda: None)
     if net.pyramid:
         return _run_pyramid(net, head, logits, stages, perturb)
