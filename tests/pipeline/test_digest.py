@@ -143,7 +143,7 @@ def test_the_lists_name_keys_that_exist():
 SHARED = [
     "seed", "empty_iou", "eval_batch_size", "member_execution", "model.backbone", "model.dropout",
     "model.features", "model.dropouts", "model.momentum", "model.dtype", "model.convolution",
-    "data.label_fraction",
+    "model.auxiliary", "data.label_fraction",
 ]  # fmt: skip
 
 
