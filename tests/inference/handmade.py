@@ -14,6 +14,7 @@ MODEL = {
     "backbone": "unet_dropout", "width": 1.0, "width_per_generation": (1.0, 2.0), "dropout": 0.0,
     "features": (4, 8),
     "dropouts": (0.0, 0.0), "momentum": 0.9, "dtype": "float32", "convolution": "auto",
+    "auxiliary": "decoders",
 }  # fmt: skip
 MASK = {"erode": 0, "dilate": 0, "zero_image": True, "zero_label": True, "require_same_classes": False}
 PALETTE = ((255, 255, 255), (40, 40, 40), (230, 80, 60), (70, 120, 230))
