@@ -123,4 +123,6 @@ def copied(folder: Path) -> Path:
     for name in ("imjax", "configs", "launch"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", folder)
+    (folder / "tests").mkdir()
+    shutil.copy(ROOT / "tests" / "user_errors.py", folder / "tests")
     return folder
