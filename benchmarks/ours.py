@@ -240,7 +240,7 @@ def start_model(members: int, size: int, alpha: float, dtype: str) -> Any:
     from imjax.training.runtime import Runtime
 
     config = freeze(get_config().model.to_dict(), Model, "model.")
-    model = dataclasses.replace(config, alpha=alpha, momentum=data.MOMENTUM, dtype=dtype)
+    model = dataclasses.replace(config, width=alpha, momentum=data.MOMENTUM, dtype=dtype)
     net = create_backbone(model, data.spec())
     quick = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
     image = jnp.zeros((1, size, size, 3), jnp.uint8)
