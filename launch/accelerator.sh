@@ -103,7 +103,7 @@ table() {
   if [ -n "$trial" ]; then
     set=(--set=data.dir="$work/isic2017" --set=data.cache="$work/cache/imjax" --set=data.height=32
       --set=data.width=32 --set=train.epochs=1 --set=train.steps_per_epoch=2 --set=num_baseline_nets=2
-      --set=candidates=2 --set=generations=1)
+      --set=num_nets=2 --set=generations=1)
     jobs=1 seeds=0
   fi
   # shellcheck disable=SC2207

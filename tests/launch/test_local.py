@@ -131,7 +131,7 @@ def test_stopping_the_sweep_lets_its_runs_save_themselves(tmp_path, name):
         import signal, sys
         # Whoever runs the tests in the background has it ignored, which is inherited.
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        sys.path.insert(0, {str(FAKE.parent)!r})
+        sys.path[:0] = [{str(FAKE.parent)!r}, {str(FAKE.parents[1])!r}]
         from test_local import fake_command
         from imjax import cli
         from launch import run_status, sweep

@@ -146,14 +146,18 @@ def test_mean_teacher_learns_on_images_without_what_student_and_teacher_dispute(
     assert float(loss) == pytest.approx(4 / 6 * 2 / 9, rel=1e-2)
 
 
+TEACHERS = {"mean_teacher", "ua_mt", "ict"}
+"""Methods that have a teacher whatever is blocked."""
+
+
 def test_without_the_key_nothing_is_blocked():
     whole = dataclasses.replace(JOINT, block_input=False)
     nets = OpinionatedNets(FIRST, teacher=SECOND)
     (pair,) = forward("fixmatch", nets, whole).unlabeled_pairs
     assert nets.later(0) == [[[GRAY + 1] * 3] * 2] and pair.inconsistent is None
     for name, method in JOINT_METHODS.items():
-        assert method.has_teacher(whole) is (name == "mean_teacher")
-        assert method.has_teacher(JOINT) is (name in ("mean_teacher", "fixmatch", "unimatch"))
+        assert method.has_teacher(whole) is (name in TEACHERS)
+        assert method.has_teacher(JOINT) is (name in {*TEACHERS, "fixmatch", "unimatch"})
 
 
 def test_a_multilabel_pixel_is_blocked_in_all_channels():
