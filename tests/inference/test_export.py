@@ -57,14 +57,14 @@ def test_every_platform_has_its_kernels(tmp_path, monkeypatch, backend):
     text = exported.mlir_module()
     # Two nets of three stages with two convolutions each. Products: these, and a head and an `Up` per net.
     # In a program for several platforms, JAX writes each of them once for the CPU and once for GPUs.
-    assert text.count("stablehlo.convolution") == 2 * (2 * 3 * 2)
+    assert text.count("stablehlo.convolution") == 2 * 2 * (2 * 3 + 1)
     assert text.count("stablehlo.dot_general") == 2 * (2 * (3 * 2 + 2))
     images = np.random.default_rng(0).integers(0, 256, (3, 8, 16, 1), np.uint8)
     expected = np.stack([p.probabilities for p in model.predict_batch(images, nets=2)])
     np.testing.assert_allclose(exported.call(images), expected, atol=1e-5)
     # What the compiler gets for the CPU has no conditional, and no columns of a product.
     compiled = jax.jit(exported.call).lower(images).compile().as_text()
-    assert "conditional" not in compiled and compiled.count(" convolution(") == 2 * 3 * 2
+    assert "conditional" not in compiled and compiled.count(" convolution(") == 2 * (2 * 3 + 1)
 
 
 def test_a_program_for_one_platform_has_one_kernel():

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from user_errors import raises_user_error
 
+from imjax.data.spec import DatasetSpec
 from imjax.errors import ErrorCode
 from launch.smoke import CONFIGS, select_part
 
