@@ -55,7 +55,7 @@ def test_every_platform_has_its_kernels(tmp_path, monkeypatch, backend):
         model.export(tmp_path / "net.stablehlo", 2)
     exported = jax.export.deserialize(bytearray((tmp_path / "net.stablehlo").read_bytes()))
     text = exported.mlir_module()
-    # Two nets of three stages with two convolutions each. Products: these, and a head and an `Up` per net.
+    # Two nets of three stages with two convolutions each, and a head. Products: these, and an `Up` per net.
     # In a program for several platforms, JAX writes each of them once for the CPU and once for GPUs.
     assert text.count("stablehlo.convolution") == 2 * 2 * (2 * 3 + 1)
     assert text.count("stablehlo.dot_general") == 2 * (2 * (3 * 2 + 2))
