@@ -234,7 +234,8 @@ def start_model(members: int, size: int, alpha: float, dtype: str) -> Any:
     import numpy as np
 
     from configs.suim_im import get_config
-    from imjax.config.schema import Model, freeze
+    from imjax.config.convert import freeze
+    from imjax.config.schema import Model
     from imjax.inference.trained_model import TrainedModel
     from imjax.models.factory import create_backbone
     from imjax.training.runtime import Runtime
@@ -280,7 +281,7 @@ def label(model: Any, images: Any) -> Any:
     """Blocked pairs of images, as a label stage and the training stage after it make them for SUIM."""
     from configs.suim_im import get_config
     from imjax import rng
-    from imjax.config.schema import freeze
+    from imjax.config.convert import freeze
     from imjax.inference.net_functions import Labeling
     from imjax.pipeline import training_sets
 

@@ -175,7 +175,7 @@ def serial(name: str, root: Path, pictures: Path, given: str, packed: Any) -> Co
 def prepared(changes: dict[str, Any], cache: Path) -> tuple[Any, Any]:
     """The run's settings, and its data as packed into the cache."""
     from configs.demo import get_config
-    from imjax.config.schema import freeze
+    from imjax.config.convert import freeze
     from imjax.data import pack
 
     values = get_config(CONFIG.partition(":")[2])

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from ml_collections import ConfigDict
 
 from imjax.config.constraints import check
-from imjax.config.schema import Config, freeze
+from imjax.config.convert import freeze
+from imjax.config.schema import Config
 from imjax.data.readers import registry
 from imjax.errors import ErrorCode, UserError
 from imjax.inference.load_run import load_model

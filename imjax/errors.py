@@ -64,6 +64,17 @@ class UserError(Exception):
         return functools.partial(type(self), code=self.code, field=self.field), self.args
 
 
+def file_error(path: str | os.PathLike[str], problem: str, code: ErrorCode) -> UserError:
+    """`UserError` about a file or folder, which its message names first.
+
+    Args:
+        path: of the file, as given.
+        problem: what is wrong, what was expected and what to do.
+        code: what is wrong.
+    """
+    return UserError(f"{os.fspath(path)}: {problem}", code=code, field=path)
+
+
 class TrainingError(Exception):
     """A run that cannot go on (NaN loss, say): printed without a traceback, exit code 1."""
 

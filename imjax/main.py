@@ -18,7 +18,8 @@ from absl import flags
 from imjax import cli, log
 from imjax.config import keys
 from imjax.config.constraints import check
-from imjax.config.schema import Config, freeze
+from imjax.config.convert import freeze
+from imjax.config.schema import Config
 from imjax.errors import ErrorCode, UserError
 
 if TYPE_CHECKING:

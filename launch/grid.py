@@ -14,7 +14,8 @@ from absl import flags
 
 from imjax import cli
 from imjax.config.constraints import check
-from imjax.config.schema import Config, freeze
+from imjax.config.convert import freeze
+from imjax.config.schema import Config
 from imjax.config.sweeps import KEYS, SWEEPS
 from imjax.errors import ErrorCode, UserError
 from imjax.pipeline.plan import make_plan

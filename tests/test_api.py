@@ -10,7 +10,7 @@ from user_errors import raises_user_error
 
 import imjax
 from configs import demo as demo_file
-from imjax.config.schema import freeze
+from imjax.config.convert import freeze
 from imjax.errors import ErrorCode
 
 ROOT = Path(__file__).parents[1]
@@ -52,7 +52,7 @@ TRAIN = """
 import json, os, signal, sys
 import imjax
 from configs import demo
-from imjax.config.schema import freeze
+from imjax.config.convert import freeze
 workdir, frozen = sys.argv[1], sys.argv[2] == "frozen"
 config = demo.get_config("tiny")
 config.method, config.baselines = "ldt", ()

@@ -1,4 +1,4 @@
-"""Configurations: every file builds, and slips are told by their key."""
+"""Configurations: every file builds, and mistakes are reported with their key."""
 
 import ast
 import dataclasses
@@ -12,7 +12,7 @@ from user_errors import raises_user_error
 
 from imjax.config import get_config, protocols
 from imjax.config.constraints import check
-from imjax.config.schema import flatten, freeze
+from imjax.config.convert import flatten, freeze
 from imjax.data.readers import registry
 from imjax.errors import ErrorCode
 from imjax.models.factory import create_backbone
@@ -22,27 +22,27 @@ from imjax.pipeline.stages import JointStage, LabelStage, TrainStage
 from imjax.training.semi_supervised_objective import joint_objective
 
 ROOT = Path(__file__).parents[1]
-LEAVES = sorted((ROOT / "configs").glob("*.py"))
+CONFIG_FILES = sorted((ROOT / "configs").glob("*.py"))
 
 
 def load(path, preset=None):
-    spec = importlib.util.spec_from_file_location("leaf", path)
+    spec = importlib.util.spec_from_file_location("config_file", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.get_config(preset)
 
 
-def leaf(name, preset=None):
+def load_config(name, preset=None):
     return load(ROOT / "configs" / f"{name}.py", preset)
 
 
 def frozen(name, preset=None):
-    return check(freeze(leaf(name, preset).to_dict()))
+    return check(freeze(load_config(name, preset).to_dict()))
 
 
-def test_every_protocol_has_a_leaf_that_says_the_same():
+def test_every_protocol_has_a_file_that_says_the_same():
     """Leaves may be more: of a method that is being tried out, say."""
-    leaves = {path.stem: path for path in LEAVES}
+    leaves = {path.stem: path for path in CONFIG_FILES}
     # The demo is the one cell of synthetic scenes that is a file.
     names = [name for name in protocols.list_names() if not name.startswith("synthetic_")]
     for name in names:
@@ -50,7 +50,7 @@ def test_every_protocol_has_a_leaf_that_says_the_same():
             assert load(leaves[name], preset) == protocols.get_named_config(name, preset), name
 
 
-@pytest.mark.parametrize("path", LEAVES, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", CONFIG_FILES, ids=lambda p: p.stem)
 def test_leaves_say_what_they_are_and_how_to_run_them(path):
     text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
     assert text and f"--config=configs/{path.name}" in text
@@ -81,7 +81,7 @@ def test_slips_in_names_of_configurations(name, field):
 
 
 @pytest.mark.parametrize("preset", ["", "small", "tiny"])
-@pytest.mark.parametrize("path", LEAVES, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", CONFIG_FILES, ids=lambda p: p.stem)
 def test_every_config_builds_a_plan_and_nets_that_fit(path, preset):
     if path.stem == "demo" and preset == "small":
         return
@@ -181,7 +181,7 @@ def logits_shape(net, shape):
     ],
 )
 def test_slips(change, code, field):
-    values = leaf("suim_aim_pp").to_dict()
+    values = load_config("suim_aim_pp").to_dict()
 
     def update(target, new):
         for key, value in new.items():
@@ -206,27 +206,27 @@ def test_slips(change, code, field):
     ],
 )
 def test_slips_about_volumes(change):
-    config = leaf("la_cps")
+    config = load_config("la_cps")
     config.update_from_flattened_dict(change)
     with raises_user_error(ErrorCode.CONFLICT, next(iter(change))):
         check(freeze(config.to_dict()))
 
 
 def test_volumes_are_for_joint_methods():
-    values = leaf("la_cps").to_dict() | {"method": "im_pp"}
+    values = load_config("la_cps").to_dict() | {"method": "im_pp"}
     with raises_user_error(ErrorCode.UNSUPPORTED, "method"):
         make_plan(freeze(values))
 
 
 def test_a_missing_key_is_named():
-    values = leaf("suim_aim_pp").to_dict()
+    values = load_config("suim_aim_pp").to_dict()
     del values["aldt"]["noise"]
     with raises_user_error(ErrorCode.MISSING, "aldt.noise"):
         freeze(values)
 
 
 def test_integers_pass_for_floats():
-    values = leaf("suim_aim_pp").to_dict()
+    values = load_config("suim_aim_pp").to_dict()
     values["train"]["learning_rate"] = 1
     assert freeze(values).train.learning_rate == 1.0
 
@@ -330,25 +330,25 @@ def test_start_methods_are_one_stage(method):
 
 
 def test_baselines_come_first_and_once():
-    values = leaf("suim_aim_pp").to_dict() | {"baselines": ("ldt", "aldt")}
+    values = load_config("suim_aim_pp").to_dict() | {"baselines": ("ldt", "aldt")}
     names = [stage.name for stage in make_plan(freeze(values))]
     assert names[:3] == ["train_ldt", "train_aldt", "pairs"]
 
 
 @pytest.mark.parametrize(
-    ("method", "judges"), [("im_pp", 3), ("aim_pp", 3), ("evalnet", 3), ("im", 0), ("gt_im_pp", 0)]
+    ("method", "evalnets"), [("im_pp", 3), ("aim_pp", 3), ("evalnet", 3), ("im", 0), ("gt_im_pp", 0)]
 )
-def test_as_many_evalnets_score_as_nets_label(method, judges):
+def test_as_many_evalnets_score_as_nets_label(method, evalnets):
     """Methods.md 1.2: an ensemble of n EvalNets. Others than n of them, and the labels are others."""
-    values = leaf(f"suim_{method}").to_dict()
+    values = load_config(f"suim_{method}").to_dict()
     values["ensemble"]["members"] = 3
     labels = [stage for stage in make_plan(check(freeze(values))) if isinstance(stage, LabelStage)]
-    assert [stage.num_evalnets for stage in labels] == [judges] * 5
+    assert [stage.num_evalnets for stage in labels] == [evalnets] * 5
     assert ("3 EvalNets" in describe(make_plan(freeze(values)))) == bool(judges)
 
 
 def test_evalnets_that_score_must_be_trained():
-    values = leaf("suim_im_pp").to_dict()
+    values = load_config("suim_im_pp").to_dict()
     values["evalnet"]["num_nets"] = 1
     with raises_user_error(ErrorCode.CONFLICT, "ensemble.members"):
         make_plan(check(freeze(values)))
@@ -357,7 +357,7 @@ def test_evalnets_that_score_must_be_trained():
 
 
 def test_unknown_method_names_the_nearest():
-    values = leaf("suim_aim_pp").to_dict() | {"method": "aim_ppp"}
+    values = load_config("suim_aim_pp").to_dict() | {"method": "aim_ppp"}
     with raises_user_error(ErrorCode.UNKNOWN, "method") as info:
         make_plan(freeze(values))
     assert "aim_pp" in str(info.value).partition(";")[2]

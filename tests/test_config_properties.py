@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from configs import demo
 from imjax.config.constraints import check
-from imjax.config.schema import Config, flatten, freeze
+from imjax.config.convert import flatten, freeze
+from imjax.config.schema import Config
 from imjax.errors import UserError
 from imjax.pipeline.plan import describe, make_plan
 

@@ -32,7 +32,7 @@ from documents import ALL, PAGES, ROOT, Block, Shell, copied, linked, of
 
 from imjax import cli
 from imjax.config.constraints import check
-from imjax.config.schema import freeze
+from imjax.config.convert import freeze
 from imjax.data.folder import tables
 from imjax.data.readers import registry
 from imjax.data.synthetic import writers

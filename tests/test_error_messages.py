@@ -16,7 +16,7 @@ from absl import flags
 from imjax import cli
 from imjax.config import protocols
 from imjax.config.constraints import check
-from imjax.config.schema import freeze
+from imjax.config.convert import freeze
 from imjax.data import image_io
 from imjax.data.folder.tables import read_classes
 from imjax.data.readers import suim

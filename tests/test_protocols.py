@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from imjax.config.constraints import check
-from imjax.config.schema import freeze
+from imjax.config.convert import freeze
 from imjax.data.readers import registry
 from imjax.pipeline.plan import make_plan
 from imjax.pipeline.stages import LabelStage, TrainStage
@@ -71,7 +71,7 @@ def test_schedules_and_sizes(name):
 
 
 # Section 1.6: MIN, MAX, where `evalnet` keeps from, EvalNet's α; noise, blur, gain, offset of pairs.
-JUDGED = {
+EVALNET_SETTINGS = {
     "isic2018": (0.72, 0.75, 0.75, 1, (20, 3, 0.4, 20)),
     "hela": (0.59, 0.62, 0.59, 2, (10, 1, 0.2, 10)),
     "suim": (0.43, 0.51, 0.51, 2, (10, 1, 0.2, 10)),
@@ -84,11 +84,11 @@ def test_evalnet(dataset):
     e = config(dataset).evalnet
     p = e.pairs
     strength = (p.noise, p.blur, p.contrast, p.brightness)
-    assert (e.min_score, e.max_score, e.keep_threshold, e.width, strength) == JUDGED[dataset]
+    assert (e.min_score, e.max_score, e.keep_threshold, e.width, strength) == EVALNET_SETTINGS[dataset]
     assert (p.epochs, p.val_epochs, p.min_members, p.max_members, p.kernels) == (10, 3, 2, 4, (0, 3, 5))
     assert (p.val_members, e.num_nets, e.train.epochs) == (3, 5, 50)
     stages = make_plan(config(dataset, "evalnet"))
-    assert {s.keep_threshold for s in stages if isinstance(s, LabelStage)} == {JUDGED[dataset][2]}
+    assert {s.keep_threshold for s in stages if isinstance(s, LabelStage)} == {EVALNET_SETTINGS[dataset][2]}
 
 
 @pytest.mark.parametrize("dataset", SETS)

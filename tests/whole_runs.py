@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from configs import demo as demo_file
-from imjax.config.schema import freeze
+from imjax.config.convert import freeze
 
 ROOT = Path(__file__).parents[1]
 COUNTS = {"train": 60, "val": 8, "test": 12}

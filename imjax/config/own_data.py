@@ -18,13 +18,13 @@ def folder(method: str, preset: str | None) -> ConfigDict:
     config.method = method
     config.data.update(DATA)
     presets.equal_steps(config, epochs=50, steps=40, batch=16)
-    _judge(config)
+    _set_score_thresholds(config)
     config.evalnet.train.update(epochs=50, steps_per_epoch=40, batch_size=16)
     sizes = {"small": _small, "tiny": presets.tiny}
     return presets.apply(config, preset or "", sizes)
 
 
-def _judge(config: ConfigDict) -> None:
+def _set_score_thresholds(config: ConfigDict) -> None:
     """EvalNet's thresholds: where its scores lie is not known before, and a report's table of them tells."""
     config.evalnet.update(min_score=0.5, max_score=0.7, keep_threshold=0.6)
 

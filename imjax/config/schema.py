@@ -1,4 +1,4 @@
-"""The run's configuration: a `ConfigDict` from the caller becomes frozen dataclasses.
+"""The keys of a run's configuration, as frozen dataclasses; `imjax.config.convert` fills them.
 
 A field says a key's type, default, meaning and constraint (`imjax.config.key`); rules between keys are in
 `imjax.config.constraints`. Each is read somewhere in `imjax/` (a test holds this), so that a key that does
@@ -8,9 +8,6 @@ nothing is an unknown key, and unknown keys fail with the closest valid names.
 from __future__ import annotations
 
 import dataclasses
-import typing
-from collections.abc import Mapping
-from typing import Any
 
 from imjax.config.joint_schema import Joint
 from imjax.config.key import (
@@ -26,7 +23,6 @@ from imjax.config.key import (
     one_of,
     some_of,
 )
-from imjax.errors import ErrorCode, UserError
 
 KERNELS = (0, 3, 5)
 """Sizes that EvalNet's data may draw for erosion and dilation (methods.md 1.6)."""
@@ -411,77 +407,3 @@ class Config:
     mask: Mask = group(Mask())
     evalnet: EvalNet = group(EvalNet())
     joint: Joint = group(Joint())
-
-
-def freeze(values: Mapping[str, Any], cls: type = Config, path: str = "") -> Any:
-    """ConfigDict (or nested mapping) → dataclass.
-
-    Raises:
-        UserError: an unknown or missing key or a wrong type, with the full path of the key, the value,
-            and the closest valid names.
-    """
-    hints = typing.get_type_hints(cls)
-    for name in values:
-        if name not in hints:
-            raise UserError(
-                f"config key {path + name!r} is unknown{_suggest(path + name)}",
-                code=ErrorCode.UNKNOWN,
-                field=path + name,
-            )
-    for name in hints:
-        if name not in values:
-            raise UserError(
-                f"config key {path + name!r} is missing; `imjax keys {path + name}` says what it means",
-                code=ErrorCode.MISSING,
-                field=path + name,
-            )
-    return cls(**{name: _convert(values[name], hint, path + name) for name, hint in hints.items()})
-
-
-def _suggest(name: str) -> str:
-    # Here, since it reads this module.
-    from imjax.config import keys
-
-    return keys.suggest(name)
-
-
-def _convert(value: Any, hint: Any, path: str) -> Any:
-    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
-        if not isinstance(value, Mapping):
-            raise UserError(
-                f"config key {path!r} is {value!r}; expected a group of keys",
-                code=ErrorCode.WRONG_TYPE,
-                field=path,
-            )
-        return freeze(value, hint, path + ".")
-    if typing.get_origin(hint) is tuple:
-        if not isinstance(value, tuple | list):
-            raise UserError(
-                f"config key {path!r} is {value!r}; expected a tuple", code=ErrorCode.WRONG_TYPE, field=path
-            )
-        return tuple(_convert(v, typing.get_args(hint)[0], f"{path}[{i}]") for i, v in enumerate(value))
-    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        if not abs(value) < 1e300:
-            raise UserError(
-                f"config key {path!r} is {value}; expected a finite number",
-                code=ErrorCode.OUT_OF_RANGE,
-                field=path,
-            )
-        return float(value)
-    # bool is an int to Python, but `seed=True` is a mistake.
-    if not isinstance(value, hint) or (hint is not bool and isinstance(value, bool)):
-        raise UserError(
-            f"config key {path!r} is {value!r}; expected {hint.__name__}",
-            code=ErrorCode.WRONG_TYPE,
-            field=path,
-        )
-    return value
-
-
-def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested configuration → one level with dotted keys."""
-    flat: dict[str, Any] = {}
-    for part, value in values.items():
-        name = prefix + part
-        flat |= flatten(value, name + ".") if isinstance(value, Mapping) else {name: value}
-    return flat

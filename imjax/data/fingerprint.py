@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from imjax.errors import ErrorCode, UserError
+from imjax.errors import ErrorCode, file_error
 
 Stamps = Mapping[Path, tuple[int, int]]
 """Size in bytes and time of the last change in ns, by file."""
@@ -31,9 +31,9 @@ def check_unchanged(stamps: Stamps) -> None:
         except OSError:
             same = False
         if not same:
-            raise UserError(
-                f"{path}: changed while the run used it; find out what writes there, delete the folder "
+            raise file_error(
+                path,
+                f"changed while the run used it; find out what writes there, delete the folder "
                 f"{path.parents[1]}, and give the same command again: finished stages are kept",
-                code=ErrorCode.CHANGED,
-                field=path,
+                ErrorCode.CHANGED,
             )

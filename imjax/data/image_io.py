@@ -17,7 +17,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from imjax.data import intensity
-from imjax.errors import ErrorCode, UserError
+from imjax.errors import ErrorCode, UserError, file_error
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 """Read whatever their case."""
@@ -45,10 +45,8 @@ def find_images(folder: Path) -> list[Path]:
             masks are named.
     """
     if not folder.is_dir():
-        raise UserError(
-            f"{folder}: no such folder, expected one with images ({', '.join(ENDINGS)})",
-            code=ErrorCode.MISSING,
-            field=folder,
+        raise file_error(
+            folder, f"no such folder, expected one with images ({', '.join(ENDINGS)})", ErrorCode.MISSING
         )
     entries = [path for path in folder.iterdir() if not path.name.startswith(".")]
     named = [path for path in entries if path.suffix.lower() in ENDINGS]
@@ -56,19 +54,17 @@ def find_images(folder: Path) -> list[Path]:
     if not files:
         held = f"{sum(path.is_dir() for path in entries)} sub-folders, which are not read, and "
         others = f"{sum(path.is_file() for path in entries)} other files"
-        raise UserError(
-            f"{folder}: no image, but {held}{others}; expected {', '.join(ENDINGS)}",
-            code=ErrorCode.MISSING,
-            field=folder,
+        raise file_error(
+            folder, f"no image, but {held}{others}; expected {', '.join(ENDINGS)}", ErrorCode.MISSING
         )
     by_stem: dict[str, Path] = {}
     for path in files:
         first = by_stem.setdefault(path.stem, path)
         if first is not path:
-            raise UserError(
-                f"{path}: has the stem of {first.name}, and masks are named after it; rename one of them",
-                code=ErrorCode.CONFLICT,
-                field=path,
+            raise file_error(
+                path,
+                f"has the stem of {first.name}, and masks are named after it; rename one of them",
+                ErrorCode.CONFLICT,
             )
     return files
 
@@ -93,15 +89,11 @@ def read_with_channels(path: Path, channels: int) -> np.ndarray:
         return read_photo(path) if channels == 3 else read_gray_photo(path)[..., None]
     except cv2.error as error:
         reason = " ".join(str(error).split())
-        raise UserError(
-            f"{path}: no readable image ({reason}); convert or remove it",
-            code=ErrorCode.UNREADABLE,
-            field=path,
+        raise file_error(
+            path, f"no readable image ({reason}); convert or remove it", ErrorCode.UNREADABLE
         ) from error
     except OSError as error:
-        raise UserError(
-            f"{path}: cannot be read: {error.strerror}", code=ErrorCode.UNREADABLE, field=path
-        ) from error
+        raise file_error(path, f"cannot be read: {error.strerror}", ErrorCode.UNREADABLE) from error
 
 
 def convert_array(pixels: object, channels: int) -> np.ndarray:
@@ -197,17 +189,15 @@ def _colors(path: Path) -> np.ndarray:
     array = decode(path, cv2.IMREAD_UNCHANGED)
     pages = cv2.imcount(str(path)) if path.suffix.lower() in (".tif", ".tiff") else 1
     if pages > 1:
-        raise UserError(
-            f"{path}: {pages} pages, expected one image per file; save each page as its own file",
-            code=ErrorCode.UNSUPPORTED,
-            field=path,
+        raise file_error(
+            path,
+            f"{pages} pages, expected one image per file; save each page as its own file",
+            ErrorCode.UNSUPPORTED,
         )
     channels = 1 if array.ndim == 2 else array.shape[2]
     if channels not in (1, 3, 4):
-        raise UserError(
-            f"{path}: {channels} channels, expected gray, RGB or RGBA; convert the image",
-            code=ErrorCode.WRONG_TYPE,
-            field=path,
+        raise file_error(
+            path, f"{channels} channels, expected gray, RGB or RGBA; convert the image", ErrorCode.WRONG_TYPE
         )
     # OpenCV's order is blue, green, red, alpha.
     colors = np.repeat(array[..., None], 3, -1) if channels == 1 else array[..., 2::-1]
@@ -217,10 +207,8 @@ def _colors(path: Path) -> np.ndarray:
 def _eight_bits(array: np.ndarray, path: Path) -> np.ndarray:
     values = array.astype(np.float32)
     if not np.isfinite(values).all():
-        raise UserError(
-            f"{path}: a value is nan or infinite, expected numbers; correct the image",
-            code=ErrorCode.OUT_OF_RANGE,
-            field=path,
+        raise file_error(
+            path, "a value is nan or infinite, expected numbers; correct the image", ErrorCode.OUT_OF_RANGE
         )
     return intensity.percentile_normalize(values)
 
@@ -233,10 +221,10 @@ def read_index(path: Path) -> np.ndarray:
     """
     mask = decode(path, cv2.IMREAD_UNCHANGED)
     if mask.ndim != 2 or mask.dtype != np.uint8:
-        raise UserError(
-            f"{path}: {mask.dtype} array {mask.shape}, expected an 8-bit single-channel mask",
-            code=ErrorCode.WRONG_TYPE,
-            field=path,
+        raise file_error(
+            path,
+            f"{mask.dtype} array {mask.shape}, expected an 8-bit single-channel mask",
+            ErrorCode.WRONG_TYPE,
         )
     return mask
 
@@ -250,11 +238,11 @@ def read_binary(path: Path) -> np.ndarray:
     mask = read_index(path)
     unknown = mask[(mask != 0) & (mask != 255)]
     if unknown.size:
-        raise UserError(
-            f"{path}: value {unknown[0]} is no class; expected 0 (background) or 255 (foreground), "
+        raise file_error(
+            path,
+            f"value {unknown[0]} is no class; expected 0 (background) or 255 (foreground), "
             "correct the mask or remove the pair",
-            code=ErrorCode.OUT_OF_RANGE,
-            field=path,
+            ErrorCode.OUT_OF_RANGE,
         )
     return mask // np.uint8(255)
 
@@ -266,10 +254,10 @@ def read_h5(path: Path) -> tuple[np.ndarray, np.ndarray]:
             return np.asarray(file["image"]), np.asarray(file["label"])
     except (OSError, KeyError) as error:
         why = " ".join(str(error).split())
-        raise UserError(
-            f"{path}: {why}; expected an HDF5 file with arrays image and label, download or copy it again",
-            code=ErrorCode.UNREADABLE,
-            field=path,
+        raise file_error(
+            path,
+            f"{why}; expected an HDF5 file with arrays image and label, download or copy it again",
+            ErrorCode.UNREADABLE,
         ) from error
 
 
@@ -280,30 +268,24 @@ def decode(path: Path, flags: int) -> np.ndarray:
         UserError: missing, truncated, too large or no image.
     """
     if not path.is_file():
-        raise UserError(
-            f"{path}: file not found; put it back or remove its entry", code=ErrorCode.MISSING, field=path
-        )
+        raise file_error(path, "file not found; put it back or remove its entry", ErrorCode.MISSING)
     data = path.read_bytes()
     if not _complete(data):
-        raise UserError(
-            f"{path}: truncated after {len(data)} bytes; download or copy the file again",
-            code=ErrorCode.DAMAGED,
-            field=path,
+        raise file_error(
+            path, f"truncated after {len(data)} bytes; download or copy the file again", ErrorCode.DAMAGED
         )
     if why := describe_oversized(data):
-        raise UserError(f"{path}: {why}", code=ErrorCode.OUT_OF_RANGE, field=path)
+        raise file_error(path, f"{why}", ErrorCode.OUT_OF_RANGE)
     try:
         array = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
     except cv2.error as error:
         reason = " ".join(str(error).split())
-        raise UserError(
-            f"{path}: no readable image ({reason}); replace the file", code=ErrorCode.UNREADABLE, field=path
+        raise file_error(
+            path, f"no readable image ({reason}); replace the file", ErrorCode.UNREADABLE
         ) from error
     if array is None:
-        raise UserError(
-            f"{path}: {len(data)} bytes that are no readable image; replace the file",
-            code=ErrorCode.UNREADABLE,
-            field=path,
+        raise file_error(
+            path, f"{len(data)} bytes that are no readable image; replace the file", ErrorCode.UNREADABLE
         )
     return array
 

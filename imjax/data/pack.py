@@ -36,7 +36,7 @@ from imjax.data.splits import (
     count_leaked_test_images,
     split_samples,
 )
-from imjax.errors import ErrorCode, UserError
+from imjax.errors import ErrorCode, UserError, file_error
 from imjax.log import logger, track
 
 FORMAT = 5
@@ -128,11 +128,11 @@ def prepare_dataset(data: Data, cache: Path, progress: Progress = show_progress)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     except OSError as error:
-        raise UserError(
-            f"{error.filename or cache}: {error.strerror or error}; expected a folder with room for "
+        raise file_error(
+            error.filename or cache,
+            f"{error.strerror or error}; expected a folder with room for "
             f"{_bytes(data, reader, chosen) / 2**20:.0f} MiB, free some or name another cache folder",
-            code=ErrorCode.UNWRITABLE,
-            field=error.filename or cache,
+            ErrorCode.UNWRITABLE,
         ) from error
     return target
 
@@ -207,10 +207,10 @@ def _check(data: Data, cache: Path) -> None:
             field="data.resize_mode",
         )
     if data.dir and cache.resolve().is_relative_to(Path(data.dir).resolve()):
-        raise UserError(
-            f"{cache}: the cache folder lies inside the data {data.dir}, expected one outside of it",
-            code=ErrorCode.CONFLICT,
-            field=cache,
+        raise file_error(
+            cache,
+            f"the cache folder lies inside the data {data.dir}, expected one outside of it",
+            ErrorCode.CONFLICT,
         )
 
 
@@ -248,10 +248,10 @@ def _check_same(data: Data, raw: Path, parts: dict[str, list[Sample]], digest: s
     except OSError:
         now = ""
     if now != digest:
-        raise UserError(
-            f"{raw}: files changed while they were read; wait for what writes there, start again",
-            code=ErrorCode.CHANGED,
-            field=raw,
+        raise file_error(
+            raw,
+            "files changed while they were read; wait for what writes there, start again",
+            ErrorCode.CHANGED,
         )
 
 
@@ -343,10 +343,8 @@ def _sha256(path: Path) -> str:
 
 
 def _damaged(path: Path | str, root: Path, why: str) -> UserError:
-    return UserError(
-        f"{path}: damaged ({why}); delete the folder {root} and prepare it again",
-        code=ErrorCode.DAMAGED,
-        field=path,
+    return file_error(
+        path, f"damaged ({why}); delete the folder {root} and prepare it again", ErrorCode.DAMAGED
     )
 
 

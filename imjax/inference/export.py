@@ -10,9 +10,9 @@ import jax.numpy as jnp
 from jax import export
 
 from imjax.data.spec import DatasetSpec
-from imjax.errors import ErrorCode, UserError
+from imjax.errors import ErrorCode, file_error
+from imjax.inference.net_functions import EnsembleProbabilities
 from imjax.models.network import Network
-from imjax.ops import ensemble
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
@@ -35,8 +35,7 @@ def serialize_ensemble(net: Network, variables: Any, spec: DatasetSpec, size: tu
     each = [jax.tree.map(lambda leaf: leaf[i], variables) for i in range(members)]  # noqa: B023
 
     def function(images):
-        probabilities = [ensemble.probabilities(spec.kind, net.apply(v, images)) for v in each]
-        return jnp.mean(jnp.stack(probabilities), 0)[..., first:]
+        return EnsembleProbabilities(net, spec.kind)(each, {"image": images})[..., first:]
 
     (batch,) = export.symbolic_shape("b")
     images = jax.ShapeDtypeStruct((batch, *size, spec.channels), jnp.uint8)
@@ -49,8 +48,6 @@ def write_file(path: Path, data: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     except OSError as error:
-        raise UserError(
-            f"{path}: the exported net cannot be written: {error.strerror}",
-            code=ErrorCode.UNWRITABLE,
-            field=path,
+        raise file_error(
+            path, f"the exported net cannot be written: {error.strerror}", ErrorCode.UNWRITABLE
         ) from error

@@ -12,9 +12,10 @@ from typing import Any
 
 import jax
 
-from imjax.config.schema import Data, Mask, Model, freeze
+from imjax.config.convert import freeze
+from imjax.config.schema import Data, Mask, Model
 from imjax.data.spec import DatasetSpec
-from imjax.errors import ErrorCode, UserError
+from imjax.errors import ErrorCode, UserError, file_error
 from imjax.inference.trained_model import TrainedModel
 from imjax.json_io import read_json, write_json
 from imjax.methods.registry import GENERATIONAL_METHODS, JOINT_METHODS
@@ -34,16 +35,12 @@ def read_record(path: Path) -> dict[str, Any]:
             raise TypeError("config is no group of keys")
         return old
     except OSError as error:
-        raise UserError(
-            f"{path}: {error.strerror}; expected the folder of a run of imjax.main",
-            code=ErrorCode.UNREADABLE,
-            field=path,
+        raise file_error(
+            path, f"{error.strerror}; expected the folder of a run of imjax.main", ErrorCode.UNREADABLE
         ) from error
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{path}: not a config.json of imjax ({error}); name another folder",
-            code=ErrorCode.DAMAGED,
-            field=path,
+        raise file_error(
+            path, f"not a config.json of imjax ({error}); name another folder", ErrorCode.DAMAGED
         ) from error
 
 
@@ -76,10 +73,10 @@ def load_model(workdir: Path, stage: str | None = None, batch: int | None = None
             raise KeyError(f"method {method!r}")
     except (KeyError, TypeError, UserError) as error:
         made = record.get("commit") or "unknown"
-        raise UserError(
-            f"{path}: from another version of imjax, commit {made} ({error}); predict with that version",
-            code=ErrorCode.UNSUPPORTED,
-            field=path,
+        raise file_error(
+            path,
+            f"from another version of imjax, commit {made} ({error}); predict with that version",
+            ErrorCode.UNSUPPORTED,
         ) from error
     model = load_stage(_choose(workdir, method, stage), spec, runtime)
     return dataclasses.replace(model, mask=mask, inputs=inputs, patch=patch, patch_overlap=patch_overlap)
@@ -104,11 +101,11 @@ def load_stage(folder: Path, spec: DatasetSpec, runtime: Runtime, with_dropped: 
         auxiliaries = int(record["auxiliary_decoders"])
         ranked = tuple(range(record["trained"])) if with_dropped else tuple(map(int, record["ranked"]))
     except (OSError, ValueError, KeyError, TypeError, UserError) as error:
-        raise UserError(
-            f"{path}: the nets' shape and ranking cannot be read ({error}); copy the stage again, or predict "
+        raise file_error(
+            path,
+            f"the nets' shape and ranking cannot be read ({error}); copy the stage again, or predict "
             "with the version of imjax that trained it",
-            code=ErrorCode.DAMAGED,
-            field=path,
+            ErrorCode.DAMAGED,
         ) from error
     return TrainedModel(_name(folder), spec, model, auxiliaries, folder / "nets", ranked, runtime)
 
@@ -151,11 +148,11 @@ def _choose(workdir: Path, method: str, stage: str | None) -> Path:
     if of_method:
         return of_method[-1]
     hint = f"; stage={names[-1]} takes a baseline's" if names else ""
-    raise UserError(
-        f"{workdir / 'stages'}: no training stage of method {method!r} is finished, expected a folder "
+    raise file_error(
+        workdir / "stages",
+        f"no training stage of method {method!r} is finished, expected a folder "
         f"NN_train_* with a DONE.json; go on with the run first{hint}",
-        code=ErrorCode.MISSING,
-        field=workdir / "stages",
+        ErrorCode.MISSING,
     )
 
 

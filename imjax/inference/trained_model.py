@@ -23,7 +23,7 @@ from flax import linen as nn
 from imjax.config.schema import Data, Mask, Model
 from imjax.data import image_io, intensity, volume_box
 from imjax.data.spec import DatasetSpec
-from imjax.errors import ErrorCode, UserError
+from imjax.errors import ErrorCode, UserError, file_error
 from imjax.inference import export, sliding_window, volume_windows
 from imjax.inference.net_functions import (
     EnsembleLabels,
@@ -98,10 +98,8 @@ class TrainedModel:
             return load_nets(self.weights)
         except (OSError, ValueError, KeyError, IndexError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise UserError(
-                f"{self.weights}: no nets can be read ({reason}); copy it again",
-                code=ErrorCode.UNREADABLE,
-                field=self.weights,
+            raise file_error(
+                self.weights, f"no nets can be read ({reason}); copy it again", ErrorCode.UNREADABLE
             ) from error
 
     def nets(self, count: int = 0) -> Any:

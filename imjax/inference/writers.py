@@ -13,7 +13,7 @@ import numpy as np
 
 from imjax.data.palette import VOID_COLOR, paint_labels, to_rgb
 from imjax.data.spec import DatasetSpec
-from imjax.errors import ErrorCode, UserError
+from imjax.errors import ErrorCode, UserError, file_error
 from imjax.inference.prediction import Prediction
 
 FOLDERS = ("masks", "colour", "overlay", "inconsistency")
@@ -130,9 +130,7 @@ def write_table(path: Path, rows: list[dict[str, Any]]) -> None:
             writer.writerows(rows)
         os.replace(temporary, path)
     except OSError as error:
-        raise UserError(
-            f"{path}: cannot be written: {error.strerror}", code=ErrorCode.UNWRITABLE, field=path
-        ) from error
+        raise file_error(path, f"cannot be written: {error.strerror}", ErrorCode.UNWRITABLE) from error
 
 
 def _write_png(path: Path, pixels: np.ndarray) -> None:
@@ -142,6 +140,4 @@ def _write_png(path: Path, pixels: np.ndarray) -> None:
     try:
         path.write_bytes(data.tobytes())
     except OSError as error:
-        raise UserError(
-            f"{path}: cannot be written: {error.strerror}", code=ErrorCode.UNWRITABLE, field=path
-        ) from error
+        raise file_error(path, f"cannot be written: {error.strerror}", ErrorCode.UNWRITABLE) from error

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from imjax.config.schema import PLACES, Config, flatten
+from imjax.config.convert import flatten
+from imjax.config.schema import PLACES, Config
 from imjax.json_io import read_json, write_json
 from imjax.log import logger
 from imjax.pipeline.source_digest import source_digest

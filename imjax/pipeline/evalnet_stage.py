@@ -11,7 +11,8 @@ import jax
 import numpy as np
 
 from imjax import rng
-from imjax.config.schema import Model, freeze
+from imjax.config.convert import freeze
+from imjax.config.schema import Model
 from imjax.data.pack import PackedDataset
 from imjax.data.spec import DatasetSpec
 from imjax.inference.load_run import load_stage

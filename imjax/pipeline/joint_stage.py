@@ -80,7 +80,7 @@ def run(
         best = jax.tree.map(lambda leaf: leaf[ranked[0] // system.num_nets], fitted.variables)
         visuals = jax.jit(make_loss_visualizer(system))(best, *_first_batch(stage, examples))
         loss_visuals.write(spec, jax.tree.map(np.asarray, visuals), out, monitor)
-    return {"pairs": sum(len(dataset.splits[name].images) for name in ("labeled", "unlabeled"))}
+    return {"pairs": sum(dataset.image_counts)}
 
 
 def make_system(stage: JointStage, spec: DatasetSpec) -> System:

@@ -24,13 +24,13 @@ def make_plan(config: Config) -> tuple[Stage, ...]:
     if config.method in JOINT_METHODS:
         return (_joint_stage(config),)
     chosen = GENERATIONAL_METHODS[config.method]
-    judged = ("ldt", "aldt") if chosen.evalnet_targets == "candidates" else (chosen.start,)
-    starts = dict.fromkeys((*config.baselines, *judged))
+    scored = ("ldt", "aldt") if chosen.evalnet_targets == "candidates" else (chosen.start,)
+    starts = dict.fromkeys((*config.baselines, *scored))
     stages: list[Stage] = [_baseline_stage(config, name) for name in starts]
     if chosen.consistency:
         stages.append(_consistency_stage(config))
     if chosen.evalnet_targets != "none":
-        stages += _evalnet_stages(config, chosen, judged)
+        stages += _evalnet_stages(config, chosen, scored)
     if chosen.generations:
         stages += _generation_stages(config, chosen)
     return tuple(stages)
@@ -75,7 +75,7 @@ def _generation_stages(config: Config, chosen: GenerationalMethod) -> list[Stage
 def _label_stage(
     config: Config, chosen: GenerationalMethod, generation: int, nets: str, previous: str | None
 ) -> LabelStage:
-    judged, chooses = chosen.evalnet_targets != "none", chosen.evalnet_targets == "candidates"
+    scores, selects = chosen.evalnet_targets != "none", chosen.evalnet_targets == "candidates"
     members = {"ensemble": config.ensemble.members, "best": 1, "all": 0}[chosen.labeler_selection]
     return LabelStage(
         f"label_g{generation}",
@@ -87,12 +87,12 @@ def _label_stage(
         config.mask,
         config.seed,
         chosen.copies,
-        "evalnet" if judged else None,
-        config.ensemble.members if judged else 0,
+        "evalnet" if scores else None,
+        config.ensemble.members if scores else 0,
         config.evalnet.min_score,
         config.evalnet.max_score,
-        config.evalnet.keep_threshold if chooses else None,
-        previous if chooses else None,
+        config.evalnet.keep_threshold if selects else None,
+        previous if selects else None,
     )
 
 

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from imjax.config.schema import Config, flatten
+from imjax.config.convert import flatten
+from imjax.config.schema import Config
 from imjax.data import pack
 from imjax.data.pack import PackedDataset
 from imjax.data.spec import DatasetSpec

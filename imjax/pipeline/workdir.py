@@ -15,7 +15,8 @@ from typing import Any
 import jax
 
 from imjax import __version__
-from imjax.config.schema import PLACES, Config, flatten
+from imjax.config.convert import flatten
+from imjax.config.schema import PLACES, Config
 from imjax.data.pack import PackedDataset
 from imjax.errors import ErrorCode, UserError
 from imjax.inference.load_run import read_record

@@ -13,7 +13,8 @@ from importlib import resources
 
 import pandas as pd
 
-from imjax.config.schema import PLACES, flatten
+from imjax.config.convert import flatten
+from imjax.config.schema import PLACES
 from imjax.data.spec import DatasetSpec
 from imjax.report import names
 from imjax.report.load import RunRecord, to_generation

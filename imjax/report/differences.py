@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from imjax.config.schema import PLACES, flatten
+from imjax.config.convert import flatten
+from imjax.config.schema import PLACES
 from imjax.report import names
 from imjax.report.aggregate import group_by_method
 from imjax.report.load import RunRecord

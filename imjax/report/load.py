@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from imjax.data.spec import DatasetSpec
-from imjax.errors import ErrorCode, UserError
+from imjax.errors import ErrorCode, file_error
 
 RESULT_DTYPES = {
     "method": "str", "seed": "int64", "generation": "Int64", "member": "int64", "rank": "int64",
@@ -192,16 +192,12 @@ def _read_config(path: Path) -> dict[str, Any]:
         if not {"method", "seed", "data"} <= set(record["config"]):
             raise KeyError("method, seed or data")
     except OSError as error:
-        raise UserError(
-            f"{path}: {error.strerror}; expected the folder of a run of imjax.main",
-            code=ErrorCode.UNREADABLE,
-            field=path,
+        raise file_error(
+            path, f"{error.strerror}; expected the folder of a run of imjax.main", ErrorCode.UNREADABLE
         ) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"{path}: not a config.json of imjax ({error}); name another --workdir",
-            code=ErrorCode.DAMAGED,
-            field=path,
+        raise file_error(
+            path, f"not a config.json of imjax ({error}); name another --workdir", ErrorCode.DAMAGED
         ) from error
     return record
 
@@ -227,10 +223,8 @@ def _read_results(path: Path) -> pd.DataFrame:
         else:
             results = pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in RESULT_DTYPES.items()})
     except (OSError, ValueError) as error:
-        raise UserError(
-            f"{path}: not a results.csv of imjax ({error}); start the run again to repair it",
-            code=ErrorCode.DAMAGED,
-            field=path,
+        raise file_error(
+            path, f"not a results.csv of imjax ({error}); start the run again to repair it", ErrorCode.DAMAGED
         ) from error
     return results.rename(columns={"class": "class_name"})
 

@@ -12,7 +12,7 @@ from typing import Any
 import jinja2
 
 from imjax.data.spec import DatasetSpec
-from imjax.errors import ErrorCode, UserError
+from imjax.errors import ErrorCode, file_error
 from imjax.log import track
 from imjax.report import (
     aggregate,
@@ -50,8 +50,8 @@ def write_report(workdirs: Sequence[Path], path: Path) -> None:
         temporary.write_text(text, encoding="utf-8")
         os.replace(temporary, path)
     except OSError as error:
-        raise UserError(
-            f"{path}: the report cannot be written: {error.strerror}", code=ErrorCode.UNWRITABLE, field=path
+        raise file_error(
+            path, f"the report cannot be written: {error.strerror}", ErrorCode.UNWRITABLE
         ) from error
 
 

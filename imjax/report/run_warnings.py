@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from imjax.config.schema import flatten
+from imjax.config.convert import flatten
 from imjax.report import names
 from imjax.report.aggregate import VARYING_KEYS, Entry, group_by_entry, group_by_method
 from imjax.report.load import RunRecord

@@ -41,9 +41,9 @@ class TrainResult:
     """bool `[member]`: its loss was not finite at some step. Its best epoch is one before that."""
 
     larger_is_better: bool
-    steps: int = 0
+    steps: int
     """Optimizer steps of each member, whatever its best epoch."""
-    batch_size: int = 0
+    batch_size: int
     """Images of a step."""
 
     def ranked(self) -> list[int]:

@@ -64,7 +64,7 @@ def _uncompared() -> Any:
 class Objective:
     """Functions of one model; batches are dicts of arrays with a leading axis b.
 
-    Compared by `spec` alone: compiled programs are kept by it, and functions that are made anew for each
+    Compared by `spec` alone: compiled programs are kept by it, and functions that are made again for each
     stage would be compiled anew.
     """
 

@@ -93,7 +93,7 @@ REGIONS = [
 
 
 @pytest.mark.parametrize(("reference", "supervised", "region"), REGIONS)
-def test_labeled_pixels_are_judged_by_the_trained_net_itself(reference, supervised, region):
+def test_labeled_pixels_are_weighed_by_the_trained_net_itself(reference, supervised, region):
     entry = ConsistencyPair(
         jax.nn.softmax(logits(reference, reference), -1), logits(supervised, supervised), mse_consistency
     )

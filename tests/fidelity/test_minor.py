@@ -9,7 +9,8 @@ import pytest
 
 from imjax.config import get_config
 from imjax.config.constraints import check
-from imjax.config.schema import Train, freeze
+from imjax.config.convert import freeze
+from imjax.config.schema import Train
 from imjax.data.readers import registry
 from imjax.pipeline import train_stage
 from imjax.pipeline.plan import make_plan

@@ -9,7 +9,8 @@ from user_errors import raises_user_error
 
 from imjax.config import get_config
 from imjax.config.constraints import check
-from imjax.config.schema import Data, freeze
+from imjax.config.convert import freeze
+from imjax.config.schema import Data
 from imjax.data import pack, preprocess
 from imjax.data.readers import hela, registry, suim
 from imjax.errors import ErrorCode

@@ -42,8 +42,8 @@ def test_sweeps_are_combined_and_reach_the_configuration():
 @pytest.mark.parametrize("name", SWEEPS)
 def test_every_named_sweep_makes_runs_that_differ(name):
     # Weightings are for joint methods.
-    leaf = "acdc_cps" if name == "weighting" else "suim_im_pp"
-    found = points(name, configs=(f"configs/{leaf}.py",))
+    name_of_config = "acdc_cps" if name == "weighting" else "suim_im_pp"
+    found = points(name, configs=(f"configs/{name_of_config}.py",))
     assert [p.name.split(f"{name}=")[1] for p in found] == list(SWEEPS[name])
     assert len({p.config for p in found}) == len(found)
 

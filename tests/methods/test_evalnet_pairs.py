@@ -1,4 +1,4 @@
-"""What EvalNets learn from and judge, against loops over pixels and by hand."""
+"""What EvalNets learn from and score, against loops over pixels and by hand."""
 
 import jax
 import jax.numpy as jnp

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from imjax import losses
+from imjax.config.convert import freeze
 from imjax.config.joint_schema import Joint
-from imjax.config.schema import freeze
 from imjax.data.spec import DatasetSpec
 from imjax.methods.joint import loss as joint_losses
 from imjax.methods.joint.base import (
@@ -280,8 +280,8 @@ def test_metassl_is_region_losses_of_both_halves_in_place_of_the_pairs(views, jo
             log = np.asarray(jax.nn.log_softmax(learner[part], -1), np.float64)
             unlabeled = part.start == N
             # Of labeled pixels the learner's own confidence counts.
-            judge = p if unlabeled else np.exp(log)
-            best, sure = judge.argmax(-1), judge.max(-1)
+            deciding = p if unlabeled else np.exp(log)
+            best, sure = deciding.argmax(-1), deciding.max(-1)
             tau = np.full(CLASSES, 0.9)
             for c in range(CLASSES):
                 if (best == c).any():

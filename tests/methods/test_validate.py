@@ -1,4 +1,4 @@
-"""Methods by name: slips, titles, and what a gain is counted from."""
+"""Methods by name: mistakes, titles, and what a gain is counted from."""
 
 import dataclasses
 import importlib
@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from user_errors import raises_user_error
 
+from imjax.config.convert import freeze
 from imjax.config.joint_schema import Joint
-from imjax.config.schema import freeze
 from imjax.data.pack import PackedDataset, Split
 from imjax.data.readers import registry
 from imjax.data.spec import VOID, DatasetSpec
@@ -16,8 +16,8 @@ from imjax.errors import ErrorCode
 from imjax.methods import check_data, validate
 
 
-def config(leaf, **changes):
-    values = importlib.import_module(f"configs.{leaf}").get_config().to_dict()
+def config(name, **changes):
+    values = importlib.import_module(f"configs.{name}").get_config().to_dict()
     return dataclasses.replace(freeze(values), **changes)
 
 

@@ -29,9 +29,9 @@ def _arrays(shape, dtype=np.float32):
 def test_result_and_gradients_are_those_of_the_plain_form(shape):
     *inputs, weights = _arrays(shape)
     # Neither linear nor even in the result, or wrong gradients could cancel.
-    judge = lambda y: (weights * jnp.sin(y) + 0.1 * y**3).sum()  # noqa: E731
-    ours = jax.value_and_grad(lambda *a: judge(normalize(*a, EPSILON)[0]), argnums=(0, 1, 2))
-    plain = jax.value_and_grad(lambda *a: judge(_plain(*a)), argnums=(0, 1, 2))
+    objective = lambda y: (weights * jnp.sin(y) + 0.1 * y**3).sum()  # noqa: E731
+    ours = jax.value_and_grad(lambda *a: objective(normalize(*a, EPSILON)[0]), argnums=(0, 1, 2))
+    plain = jax.value_and_grad(lambda *a: objective(_plain(*a)), argnums=(0, 1, 2))
     (value, slopes), (expected, expected_slopes) = ours(*inputs), plain(*inputs)
     np.testing.assert_allclose(value, expected, rtol=1e-5)
     for slope, wanted in zip(slopes, expected_slopes, strict=True):

@@ -134,7 +134,7 @@ def test_neither_the_names_of_classes_nor_the_order_of_pixels_matters():
     np.testing.assert_allclose(weigh(p.reshape(2, 3, 7, 4)).reshape(6, 7), got, rtol=1e-3, atol=1e-6)
 
 
-def test_no_gradient_and_vmap_judges_each_image_by_itself():
+def test_no_gradient_and_vmap_weighs_each_image_by_itself():
     p = jnp.stack([prediction(0), prediction(1)])
     assert not np.asarray(jax.jit(jax.grad(lambda x: cf.reliability_weights(x).sum()))(p)).any()
     each = jax.jit(jax.vmap(cf.reliability_weights))(p)

@@ -3,7 +3,7 @@
 import pytest
 
 from imjax.config import get_config
-from imjax.config.schema import freeze
+from imjax.config.convert import freeze
 from imjax.data.readers import registry
 from imjax.data.splits import ImageCounts
 from imjax.pipeline.count_steps import count_steps

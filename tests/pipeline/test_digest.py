@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import typing
 
 import pytest
 
 from configs import demo as demo_file
 from configs import la_cps as la_file
-from imjax.config import schema
+from imjax.config.convert import flatten, freeze
 from imjax.config.joint_schema import Joint
-from imjax.config.schema import Config, flatten, freeze
+from imjax.config.schema import Config
 from imjax.data import pack
 from imjax.errors import UserError
 from imjax.pipeline import artifacts
@@ -46,12 +47,12 @@ OTHER_VALUES = {
 """Where a value made from the old one would not be valid."""
 
 
-def leaf_keys(cls=Config, prefix=""):
+def all_keys(cls=Config, prefix=""):
     """Dotted names of all keys, from the types, so that a new key is tested without a line here."""
-    hints = schema.typing.get_type_hints(cls)
+    hints = typing.get_type_hints(cls)
     for name, hint in hints.items():
         if dataclasses.is_dataclass(hint):
-            yield from leaf_keys(hint, f"{prefix}{name}.")
+            yield from all_keys(hint, f"{prefix}{name}.")
         else:
             yield prefix + name
 
@@ -124,7 +125,7 @@ PLANS = {
 }
 
 
-@pytest.mark.parametrize("key", list(leaf_keys()))
+@pytest.mark.parametrize("key", list(all_keys()))
 def test_every_key_changes_a_digest_or_is_listed_with_a_reason(key, tmp_path):
     found = {name: changes(config, key, tmp_path) for name, config in PLANS.items()}
     assert any(stages is not None for stages in found.values()), "the other value is valid in no plan"
@@ -135,7 +136,7 @@ def test_every_key_changes_a_digest_or_is_listed_with_a_reason(key, tmp_path):
 
 
 def test_the_lists_name_keys_that_exist():
-    keys = set(leaf_keys())
+    keys = set(all_keys())
     assert keys >= {*NO_STAGE, *OTHER_VALUES, *artifacts.NOT_SHARED}
     assert {key.split(".")[0] for key in keys} >= artifacts.CARRIED_BY_STAGES
 
@@ -163,12 +164,12 @@ def test_shared_keys_are_all_but_those_of_stages():
     assert [key for key, _ in values] == ["empty_iou", "eval_batch_size", "member_execution"]
 
 
-@pytest.mark.parametrize("key", sorted(set(leaf_keys()) - {"evalnet.num_nets"}))
+@pytest.mark.parametrize("key", sorted(set(all_keys()) - {"evalnet.num_nets"}))
 def test_a_key_of_other_stages_leaves_the_nets_of_ldt(key, tmp_path):
     """Or methods and sweeps would not share them."""
     own = {
         *SHARED, "num_baseline_nets", "select_on_test", "model.width", "ensemble.members",
-        *(key for key in leaf_keys() if key.split(".")[0] in ("train", "aldt", "mask", "data")),
+        *(key for key in all_keys() if key.split(".")[0] in ("train", "aldt", "mask", "data")),
     } - set(NO_STAGE)  # fmt: skip
     found = changes(PLANS["aim_pp"], key, tmp_path)
     if found is not None:
@@ -234,6 +235,6 @@ def test_the_source_digest_is_of_this_package_and_computed_once(monkeypatch):
     assert source_digest() == first and len(first) == 64
 
 
-def test_flatten_has_every_leaf_key():
+def test_flatten_has_every_key():
     """`shared_inputs` goes through values, these tests through types."""
-    assert set(flatten(dataclasses.asdict(PLANS["la"]))) == set(leaf_keys())
+    assert set(flatten(dataclasses.asdict(PLANS["la"]))) == set(all_keys())

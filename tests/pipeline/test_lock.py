@@ -86,7 +86,7 @@ def test_a_number_that_went_to_another_process(tmp_path):
 
 
 @pytest.mark.parametrize("owner", [{"host": "elsewhere"}, {"pid_namespace": "of a container"}])
-def test_a_process_elsewhere_is_judged_by_its_heartbeat(owner, tmp_path, monkeypatch):
+def test_a_process_elsewhere_is_known_by_its_heartbeat(owner, tmp_path, monkeypatch):
     monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.05)
     monkeypatch.setattr(lock, "WATCH_SECONDS", 30)
     write(tmp_path, **owner)

@@ -3,7 +3,7 @@
 import dataclasses
 
 from configs import demo
-from imjax.config.schema import freeze
+from imjax.config.convert import freeze
 from imjax.data.splits import ImageCounts
 from imjax.training.budget import longest_training_set, steps_per_epoch
 

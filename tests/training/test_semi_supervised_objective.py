@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
+from imjax.config.convert import freeze
 from imjax.config.defaults import common
 from imjax.config.joint_schema import Joint
-from imjax.config.schema import Train, freeze
+from imjax.config.schema import Train
 from imjax.data.spec import DatasetSpec
 from imjax.errors import Stopped
 from imjax.methods.joint.forward import TEACHER

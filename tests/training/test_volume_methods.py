@@ -5,9 +5,9 @@ import dataclasses
 import jax
 import pytest
 
+from imjax.config.convert import freeze
 from imjax.config.defaults import common
 from imjax.config.joint_schema import Joint
-from imjax.config.schema import freeze
 from imjax.data.spec import DatasetSpec
 from imjax.methods.registry import JOINT_METHODS
 from imjax.models.unet_dropout import UNetDropout

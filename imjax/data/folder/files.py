@@ -7,7 +7,7 @@ from pathlib import Path
 
 from imjax.data.folder.tables import Complain, suggest_closest
 from imjax.data.image_io import ENDINGS as IMAGE_ENDINGS
-from imjax.errors import ErrorCode, UserError
+from imjax.errors import ErrorCode, file_error
 
 IMAGES, MASKS = "images", "masks"
 
@@ -42,20 +42,18 @@ def find_files(raw: Path, complain: Complain) -> Files:
         expected = f"expected image files ({' '.join(IMAGE_ENDINGS)}) there, and masks in {raw / MASKS}"
         what = "no image in it" if (raw / IMAGES).is_dir() else "folder not found"
         complain(
-            UserError(
-                f"{raw / IMAGES}: {what}, {expected}; add them or name another folder",
-                code=ErrorCode.MISSING,
-                field=raw / IMAGES,
+            file_error(
+                raw / IMAGES, f"{what}, {expected}; add them or name another folder", ErrorCode.MISSING
             )
         )
     labels = [path for path in _folders(raw / MASKS) if any(path.iterdir())]
     single = _by_stem(raw / MASKS, MASK_ENDINGS, complain, notes)
     if single and labels:
         complain(
-            UserError(
-                f"{labels[0]}: a folder beside masks, expected a folder for every label or none; move it",
-                code=ErrorCode.CONFLICT,
-                field=labels[0],
+            file_error(
+                labels[0],
+                "a folder beside masks, expected a folder for every label or none; move it",
+                ErrorCode.CONFLICT,
             )
         )
         labels = []
@@ -65,19 +63,19 @@ def find_files(raw: Path, complain: Complain) -> Files:
         masks = {stem: (path,) for stem, path in single.items()}
     if images and not masks:
         complain(
-            UserError(
-                f"{raw / MASKS}: no mask in it, expected one for some of the images; draw and add some",
-                code=ErrorCode.MISSING,
-                field=raw / MASKS,
+            file_error(
+                raw / MASKS,
+                "no mask in it, expected one for some of the images; draw and add some",
+                ErrorCode.MISSING,
             )
         )
     for stem in sorted(masks.keys() - images.keys()):
         near = suggest_closest(stem, images)
         complain(
-            UserError(
-                f"{masks[stem][0]}: mask without image of the stem {stem!r}{near}; rename or remove it",
-                code=ErrorCode.MISSING,
-                field=masks[stem][0],
+            file_error(
+                masks[stem][0],
+                f"mask without image of the stem {stem!r}{near}; rename or remove it",
+                ErrorCode.MISSING,
             )
         )
     paired = {stem: masks[stem] for stem in images if stem in masks}
@@ -94,11 +92,11 @@ def _per_label(folders: list[Path], complain: Complain, notes: list[str]) -> dic
         if lacking:
             existing = next(masks[stem] for masks in masks_by_folder if stem in masks)
             complain(
-                UserError(
-                    f"{lacking[0] / existing.name}: file not found beside {existing}, expected a mask of "
+                file_error(
+                    lacking[0] / existing.name,
+                    f"file not found beside {existing}, expected a mask of "
                     "each label; add an all-zero one if the image has nothing of it",
-                    code=ErrorCode.MISSING,
-                    field=lacking[0] / existing.name,
+                    ErrorCode.MISSING,
                 )
             )
         else:
@@ -112,10 +110,10 @@ def _by_stem(folder: Path, endings: tuple[str, ...], complain: Complain, notes: 
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if path.is_symlink() and not path.exists():
             complain(
-                UserError(
-                    f"{path}: a link that leads nowhere or in a circle, expected a file; repair or remove it",
-                    code=ErrorCode.UNREADABLE,
-                    field=path,
+                file_error(
+                    path,
+                    "a link that leads nowhere or in a circle, expected a file; repair or remove it",
+                    ErrorCode.UNREADABLE,
                 )
             )
         if path.name.startswith(".") or not path.is_file():
@@ -124,10 +122,10 @@ def _by_stem(folder: Path, endings: tuple[str, ...], complain: Complain, notes: 
             others.append(path)
         elif path.stem in paths:
             complain(
-                UserError(
-                    f"{path}: same stem as {paths[path.stem].name}, expected one file; rename or remove one",
-                    code=ErrorCode.CONFLICT,
-                    field=path,
+                file_error(
+                    path,
+                    f"same stem as {paths[path.stem].name}, expected one file; rename or remove one",
+                    ErrorCode.CONFLICT,
                 )
             )
         else:
@@ -135,10 +133,10 @@ def _by_stem(folder: Path, endings: tuple[str, ...], complain: Complain, notes: 
     lossy = [path for path in others if path.suffix.lower() in IMAGE_ENDINGS]
     for path in lossy:
         complain(
-            UserError(
-                f"{path}: a mask as JPEG, whose values are blurred, expected PNG, TIFF or BMP; save it so",
-                code=ErrorCode.UNSUPPORTED,
-                field=path,
+            file_error(
+                path,
+                "a mask as JPEG, whose values are blurred, expected PNG, TIFF or BMP; save it so",
+                ErrorCode.UNSUPPORTED,
             )
         )
     if len(others) > len(lossy):

@@ -18,7 +18,7 @@ from imjax.data.folder.masks import (
 from imjax.data.folder.tables import CLASSES, ClassTable, Complain
 from imjax.data.palette import BACKGROUND, OBJECTS, object_colors
 from imjax.data.spec import VOID
-from imjax.errors import ErrorCode, UserError
+from imjax.errors import ErrorCode, file_error
 
 HALF = 127
 """Largest gray value that counts as background where edges are soft."""
@@ -45,10 +45,10 @@ def infer_encoding(
         coding = _per_label(files, table, stats, wanted, complain)
     elif wanted == "multilabel":
         complain(
-            UserError(
-                f"{raw / MASKS}: single masks, expected a folder per label for multilabel; sort them so",
-                code=ErrorCode.CONFLICT,
-                field=raw / MASKS,
+            file_error(
+                raw / MASKS,
+                "single masks, expected a folder per label for multilabel; sort them so",
+                ErrorCode.CONFLICT,
             )
         )
         return None
@@ -86,10 +86,10 @@ def _per_label(
     folder = stats[0].path.parent.parent
     if wanted not in ("auto", "multilabel"):
         complain(
-            UserError(
-                f"{folder}: a folder per label, which is multilabel and not data.label_kind = {wanted!r}",
-                code=ErrorCode.CONFLICT,
-                field=folder,
+            file_error(
+                folder,
+                f"a folder per label, which is multilabel and not data.label_kind = {wanted!r}",
+                ErrorCode.CONFLICT,
             )
         )
         return None
@@ -99,10 +99,10 @@ def _per_label(
         lacking = [name for name in names if name not in given]
         if lacking:
             complain(
-                UserError(
-                    f"{folder.parent / CLASSES}: no line for the folder {lacking[0]!r} of {folder}; add one",
-                    code=ErrorCode.MISSING,
-                    field=folder.parent / CLASSES,
+                file_error(
+                    folder.parent / CLASSES,
+                    f"no line for the folder {lacking[0]!r} of {folder}; add one",
+                    ErrorCode.MISSING,
                 )
             )
         colors = tuple(given.get(name, OBJECTS[0]) for name in names)
@@ -121,11 +121,11 @@ def _of_values(
     colored = next((mask for mask in stats if mask.colored), None)
     if colored is not None and (table is None or not table.colors):
         complain(
-            UserError(
-                f"{colored.path}: color #{max(colored.values):06x} in a mask, expected {raw / CLASSES} with "
+            file_error(
+                colored.path,
+                f"color #{max(colored.values):06x} in a mask, expected {raw / CLASSES} with "
                 "the header name,color and a line per class; write it, or save masks of class indices",
-                code=ErrorCode.MISSING,
-                field=colored.path,
+                ErrorCode.MISSING,
             )
         )
         return None
@@ -161,10 +161,10 @@ def _two_values(
     """Binary, with 1 or 255 as the foreground, or with 1 as the foreground and 255 as void."""
     if grays == {0}:
         complain(
-            UserError(
-                f"{stats[0].path.parent}: every mask is 0 everywhere, expected some foreground; check them",
-                code=ErrorCode.OUT_OF_RANGE,
-                field=stats[0].path.parent,
+            file_error(
+                stats[0].path.parent,
+                "every mask is 0 everywhere, expected some foreground; check them",
+                ErrorCode.OUT_OF_RANGE,
             )
         )
         return None
@@ -175,11 +175,11 @@ def _two_values(
         return _binary(table, "masks of 0 and 1, with 255 as void", {0: 0, 1: 1, WHITE: VOID})
     ones, white = (next(s for s in stats if value in s.values) for value in (1, WHITE))
     complain(
-        UserError(
-            f"{ones.path}: values 0 and 1, but {white.path.name} has 0 and 255, expected one way for "
+        file_error(
+            ones.path,
+            f"values 0 and 1, but {white.path.name} has 0 and 255, expected one way for "
             "all; convert some, or say that all that is not 0 is foreground (data.label_kind=binary)",
-            code=ErrorCode.CONFLICT,
-            field=ones.path,
+            ErrorCode.CONFLICT,
         )
     )
     return None
@@ -191,12 +191,12 @@ def _indexed(
     indices = grays - {WHITE}
     if max(indices, default=0) == 0:
         complain(
-            UserError(
-                f"{raw / MASKS}: no class but 0 in any mask (values {sorted(grays)}), expected class "
+            file_error(
+                raw / MASKS,
+                f"no class but 0 in any mask (values {sorted(grays)}), expected class "
                 "indices, 255 being void; correct the masks or the lines of classes.csv, or leave "
                 "data.label_kind at auto",
-                code=ErrorCode.OUT_OF_RANGE,
-                field=raw / MASKS,
+                ErrorCode.OUT_OF_RANGE,
             )
         )
         return None

@@ -15,7 +15,7 @@ from imjax.data import image_io
 from imjax.data.folder.files import Files
 from imjax.data.folder.tables import CLASSES, ClassTable, Color, Complain
 from imjax.data.spec import LabelKind
-from imjax.errors import ErrorCode, UserError
+from imjax.errors import ErrorCode, UserError, file_error
 from imjax.log import track
 
 WHITE = 255
@@ -77,19 +77,19 @@ def read_mask(path: Path, colors: Sequence[Color] = ()) -> np.ndarray:
         if (mask == mask[..., :1]).all():
             mask = mask[..., 0]
         elif mask.dtype != np.uint8 or mask.shape[2] != 3:
-            raise UserError(
-                f"{path}: {mask.dtype} array {mask.shape}, expected 8-bit colors or one channel",
-                code=ErrorCode.WRONG_TYPE,
-                field=path,
+            raise file_error(
+                path,
+                f"{mask.dtype} array {mask.shape}, expected 8-bit colors or one channel",
+                ErrorCode.WRONG_TYPE,
             )
         else:
             mask = _indices(path, mask, colors)
     if mask.dtype.kind == "f":
         if not (mask == mask.round()).all():
-            raise UserError(
-                f"{path}: values between whole numbers, expected classes; save the mask as 8-bit",
-                code=ErrorCode.WRONG_TYPE,
-                field=path,
+            raise file_error(
+                path,
+                "values between whole numbers, expected classes; save the mask as 8-bit",
+                ErrorCode.WRONG_TYPE,
             )
         mask = mask.astype(np.int64)
     return mask
@@ -109,10 +109,8 @@ def _indices(path: Path, mask: np.ndarray, colors: Sequence[Color]) -> np.ndarra
             with Image.open(path) as file:
                 return np.asarray(file)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(
-            f"{path}: no readable mask ({error}); save it as 8-bit gray",
-            code=ErrorCode.UNREADABLE,
-            field=path,
+        raise file_error(
+            path, f"no readable mask ({error}); save it as 8-bit gray", ErrorCode.UNREADABLE
         ) from error
 
 
@@ -187,4 +185,4 @@ def find_wrong_values(path: Path, values: Sequence[int], coding: LabelEncoding) 
             f"mask, name more classes in {CLASSES}, or, if values number objects, say that all are "
             "foreground (data.label_kind=binary)"
         )
-    return UserError(f"{path}: {message}", code=ErrorCode.OUT_OF_RANGE, field=path)
+    return file_error(path, f"{message}", ErrorCode.OUT_OF_RANGE)

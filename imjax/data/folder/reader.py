@@ -25,7 +25,7 @@ from imjax.data.readers import base
 from imjax.data.readers.base import Sample
 from imjax.data.spec import VOID, DatasetSpec
 from imjax.data.splits import SPLITS
-from imjax.errors import ErrorCode, UserError
+from imjax.errors import ErrorCode, UserError, file_error
 from imjax.log import logger
 
 SPEC = DatasetSpec(
@@ -170,10 +170,10 @@ def _chosen(path: Path, samples: dict[str, Sample], chosen: dict[str, str], comp
         split = chosen.get(stem, "labeled" if sample.mask else "unlabeled")
         if split != "unlabeled" and not sample.mask:
             complain(
-                UserError(
-                    f"{path}: {stem!r} is in {split}, expected a mask for it; add one or make it unlabeled",
-                    code=ErrorCode.MISSING,
-                    field=path,
+                file_error(
+                    path,
+                    f"{stem!r} is in {split}, expected a mask for it; add one or make it unlabeled",
+                    ErrorCode.MISSING,
                 )
             )
         else:
@@ -181,10 +181,10 @@ def _chosen(path: Path, samples: dict[str, Sample], chosen: dict[str, str], comp
     for split in ("labeled", "val", "test"):
         if not parts[split]:
             complain(
-                UserError(
-                    f"{path}: no image in {split}, expected at least one; list some with a mask",
-                    code=ErrorCode.TOO_FEW,
-                    field=path,
+                file_error(
+                    path,
+                    f"no image in {split}, expected at least one; list some with a mask",
+                    ErrorCode.TOO_FEW,
                 )
             )
     _say_unlisted(path, [stem for stem, sample in samples.items() if sample.mask and stem not in chosen])

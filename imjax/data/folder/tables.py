@@ -14,8 +14,10 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from imjax.data.splits import SPLITS
-from imjax.errors import ErrorCode, UserError
+from imjax.errors import ErrorCode, UserError, file_error
 
+Problem = tuple[str, ErrorCode]
+"""What is wrong with a line of a table, and its code."""
 Complain = Callable[[UserError], None]
 Color = tuple[int, int, int]
 
@@ -67,61 +69,51 @@ def read_classes(path: Path, complain: Complain) -> ClassTable | None:
     for line, row in _rows(path, ("name",), complain):
         name, text = row["name"], row.get("color", "")
         color = parse_color(text) if text else None
-        if not name or name in TAKEN:
-            complain(
-                UserError(
-                    f"{path}: line {line}: name {name!r}, expected one of your own; change the line",
-                    code=ErrorCode.OUT_OF_RANGE,
-                    field=path,
-                )
-            )
-        elif name in classes:
-            complain(
-                UserError(
-                    f"{path}: line {line}: name {name!r} a second time; rename or remove one of the lines",
-                    code=ErrorCode.CONFLICT,
-                    field=path,
-                )
-            )
-        elif text and color is None:
-            complain(
-                UserError(
-                    f"{path}: line {line}: color {text!r}, expected #rrggbb or three numbers of 0..255",
-                    code=ErrorCode.MALFORMED,
-                    field=path,
-                )
-            )
-        elif color is not None and color in classes.values():
-            complain(
-                UserError(
-                    f"{path}: line {line}: color {text!r} a second time, expected one per class; change one",
-                    code=ErrorCode.CONFLICT,
-                    field=path,
-                )
-            )
+        if problem := _find_class_problem(name, text, color, classes):
+            _complain_of_line(path, line, problem, complain)
         else:
             classes[name] = color
     void = classes.pop(VOID_NAME, None)
     missing = [name for name, color in classes.items() if color is None]
     if missing and len(missing) < len(classes):
         complain(
-            UserError(
-                f"{path}: class {missing[0]!r} has no color; expected colors for all classes or for none",
-                code=ErrorCode.MISSING,
-                field=path,
+            file_error(
+                path,
+                f"class {missing[0]!r} has no color; expected colors for all classes or for none",
+                ErrorCode.MISSING,
             )
         )
     if not 1 <= len(classes) <= MOST:
         complain(
-            UserError(
-                f"{path}: {len(classes)} classes, expected 1 to {MOST}; add or join some",
-                code=ErrorCode.OUT_OF_RANGE,
-                field=path,
+            file_error(
+                path,
+                f"{len(classes)} classes, expected 1 to {MOST}; add or join some",
+                ErrorCode.OUT_OF_RANGE,
             )
         )
         return None
     colors = () if missing else tuple(color for color in classes.values() if color is not None)
     return ClassTable(tuple(classes), colors, void)
+
+
+def _find_class_problem(
+    name: str, text: str, color: Color | None, classes: Mapping[str, Color | None]
+) -> Problem | None:
+    """What is wrong with a line of classes.csv beside the `classes` before it; None if nothing is."""
+    if not name or name in TAKEN:
+        return f"name {name!r}, expected one of your own; change the line", ErrorCode.OUT_OF_RANGE
+    if name in classes:
+        return f"name {name!r} a second time; rename or remove one of the lines", ErrorCode.CONFLICT
+    if text and color is None:
+        return f"color {text!r}, expected #rrggbb or three numbers of 0..255", ErrorCode.MALFORMED
+    if color is not None and color in classes.values():
+        return f"color {text!r} a second time, expected one per class; change one", ErrorCode.CONFLICT
+    return None
+
+
+def _complain_of_line(path: Path, line: int, problem: Problem, complain: Complain) -> None:
+    text, code = problem
+    complain(file_error(path, f"line {line}: {text}", code))
 
 
 def parse_color(text: str) -> Color | None:
@@ -152,34 +144,25 @@ def read_splits(path: Path, images: Mapping[str, Path], complain: Complain) -> d
     for line, row in _rows(path, ("image", "split"), complain):
         name, split = row["image"], row["split"].lower().replace("labelled", "labeled")
         stem = name if name in images else Path(name).stem
-        if stem not in images or name not in (stem, images[stem].name):
-            near = suggest_closest(name, (image.name for image in images.values()))
-            complain(
-                UserError(
-                    f"{path}: line {line}: no image {name!r}{near}; correct or remove the line",
-                    code=ErrorCode.UNKNOWN,
-                    field=path,
-                )
-            )
-        elif split not in SPLITS:
-            complain(
-                UserError(
-                    f"{path}: line {line}: split {row['split']!r}, expected one of {', '.join(SPLITS)}",
-                    code=ErrorCode.OUT_OF_RANGE,
-                    field=path,
-                )
-            )
-        elif stem in splits:
-            complain(
-                UserError(
-                    f"{path}: line {line}: image {name!r} a second time; remove one of the lines",
-                    code=ErrorCode.CONFLICT,
-                    field=path,
-                )
-            )
+        if problem := _find_split_problem(name, stem, row["split"], split, images, splits):
+            _complain_of_line(path, line, problem, complain)
         else:
             splits[stem] = split
     return splits
+
+
+def _find_split_problem(
+    name: str, stem: str, text: str, split: str, images: Mapping[str, Path], splits: Mapping[str, str]
+) -> Problem | None:
+    """What is wrong with a line of splits.csv beside the `splits` before it; None if nothing is."""
+    if stem not in images or name not in (stem, images[stem].name):
+        near = suggest_closest(name, (image.name for image in images.values()))
+        return f"no image {name!r}{near}; correct or remove the line", ErrorCode.UNKNOWN
+    if split not in SPLITS:
+        return f"split {text!r}, expected one of {', '.join(SPLITS)}", ErrorCode.OUT_OF_RANGE
+    if stem in splits:
+        return f"image {name!r} a second time; remove one of the lines", ErrorCode.CONFLICT
+    return None
 
 
 def _rows(path: Path, columns: tuple[str, ...], complain: Complain) -> list[tuple[int, dict[str, str]]]:
@@ -188,11 +171,7 @@ def _rows(path: Path, columns: tuple[str, ...], complain: Complain) -> list[tupl
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError:
         complain(
-            UserError(
-                f"{path}: not UTF-8; save the table as CSV with UTF-8 encoding",
-                code=ErrorCode.UNREADABLE,
-                field=path,
-            )
+            file_error(path, "not UTF-8; save the table as CSV with UTF-8 encoding", ErrorCode.UNREADABLE)
         )
         return []
     head = lines[0] if lines else ""
@@ -200,10 +179,10 @@ def _rows(path: Path, columns: tuple[str, ...], complain: Complain) -> list[tupl
     fields = [name.strip().lower().replace("colour", "color") for name in head.split(delimiter)]
     if not set(columns) <= set(fields):
         complain(
-            UserError(
-                f"{path}: header {head!r}, expected the columns {', '.join(columns)}; correct the first line",
-                code=ErrorCode.MALFORMED,
-                field=path,
+            file_error(
+                path,
+                f"header {head!r}, expected the columns {', '.join(columns)}; correct the first line",
+                ErrorCode.MALFORMED,
             )
         )
         return []
@@ -212,14 +191,8 @@ def _rows(path: Path, columns: tuple[str, ...], complain: Complain) -> list[tupl
     for values in reader:
         line = reader.line_num + 1
         if len(values) > len(fields):
-            complain(
-                UserError(
-                    f"{path}: line {line}: {len(values)} fields, expected {len(fields)}; quote commas in "
-                    "a field",
-                    code=ErrorCode.MALFORMED,
-                    field=path,
-                )
-            )
+            text = f"{len(values)} fields, expected {len(fields)}; quote commas in a field"
+            _complain_of_line(path, line, (text, ErrorCode.MALFORMED), complain)
         elif any(value.strip() for value in values):
             padded = [*values, *[""] * (len(fields) - len(values))]
             rows.append((line, {key: value.strip() for key, value in zip(fields, padded, strict=True)}))

@@ -12,7 +12,7 @@ from imjax.data import image_io, palette
 from imjax.data.readers import base
 from imjax.data.readers.base import Sample
 from imjax.data.spec import DatasetSpec
-from imjax.errors import ErrorCode, UserError
+from imjax.errors import ErrorCode, UserError, file_error
 
 SLICES = "train_slices.list"
 VOLUMES = {"val": "val.list", "test": "test.list"}
@@ -78,24 +78,23 @@ class Acdc:
         image, label = image_io.read_h5(path)
         if image.shape != label.shape or image.ndim != 2 + stack or not image.size:
             axes = "d, h, w" if stack else "h, w"
-            raise UserError(
-                f"{path}: image {image.shape} and label {label.shape}, expected both [{axes}]; "
-                "replace the file",
-                code=ErrorCode.WRONG_TYPE,
-                field=path,
+            raise file_error(
+                path,
+                f"image {image.shape} and label {label.shape}, expected both [{axes}]; replace the file",
+                ErrorCode.WRONG_TYPE,
             )
         if not np.isfinite(image).all():
-            raise UserError(
-                f"{path}: image with values that are no numbers, expected 0..1; replace the file",
-                code=ErrorCode.OUT_OF_RANGE,
-                field=path,
+            raise file_error(
+                path,
+                "image with values that are no numbers, expected 0..1; replace the file",
+                ErrorCode.OUT_OF_RANGE,
             )
         for value in np.setdiff1d(label, range(self.spec.outputs)):
-            raise UserError(
-                f"{path}: label {value} is no class; expected 0..{self.spec.outputs - 1}, correct the label "
+            raise file_error(
+                path,
+                f"label {value} is no class; expected 0..{self.spec.outputs - 1}, correct the label "
                 "or remove the file from its list",
-                code=ErrorCode.OUT_OF_RANGE,
-                field=path,
+                ErrorCode.OUT_OF_RANGE,
             )
         return np.clip(np.round(255 * image), 0, 255).astype(np.uint8)[..., None], label.astype(np.uint8)
 

@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from imjax.data.spec import DatasetSpec
-from imjax.errors import ErrorCode, UserError
+from imjax.errors import ErrorCode, UserError, file_error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,10 +88,10 @@ def check_pairs(
             if name in images
             else (masks[name], "mask", "image", image_at)
         )
-        raise UserError(
-            f"{path}: {half} without {missing}, expected {at.format(name)} beside it; add or remove one",
-            code=ErrorCode.MISSING,
-            field=path,
+        raise file_error(
+            path,
+            f"{half} without {missing}, expected {at.format(name)} beside it; add or remove one",
+            ErrorCode.MISSING,
         )
     return sorted(images)
 

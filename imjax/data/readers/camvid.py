@@ -11,7 +11,7 @@ from imjax.data import image_io
 from imjax.data.readers import base
 from imjax.data.readers.base import Sample
 from imjax.data.spec import VOID, DatasetSpec
-from imjax.errors import ErrorCode, UserError
+from imjax.errors import ErrorCode, UserError, file_error
 
 PARTS = ("train", "val", "test")
 UNLABELED = 11
@@ -77,11 +77,11 @@ class Camvid:
         image, index = image_io.read_image(sample.image), image_io.read_index(sample.mask)
         base.check_same_size(image, index, sample)
         if index.max() > UNLABELED:
-            raise UserError(
-                f"{sample.mask}: value {index.max()} is no class; expected 0..10 or 11 (unlabeled), "
+            raise file_error(
+                sample.mask,
+                f"value {index.max()} is no class; expected 0..10 or 11 (unlabeled), "
                 "correct the mask or remove the pair",
-                code=ErrorCode.OUT_OF_RANGE,
-                field=sample.mask,
+                ErrorCode.OUT_OF_RANGE,
             )
         return image, np.where(index == UNLABELED, np.uint8(VOID), index + np.uint8(1))
 

@@ -11,7 +11,7 @@ from imjax.data import image_io
 from imjax.data.readers import base
 from imjax.data.readers.base import Sample
 from imjax.data.spec import VOID, DatasetSpec
-from imjax.errors import ErrorCode, UserError
+from imjax.errors import ErrorCode, file_error
 
 PARTS = {"train": "train", "val_test": "val"}
 IMAGES, MASKS = "_leftImg8bit.png", "_gtFine_labelIds.png"
@@ -92,11 +92,11 @@ class Cityscapes:
         base.check_same_size(image, ids, sample)
         unknown = ids[(ids >= len(LABELS)) & (ids != LICENSE_PLATE)]
         if unknown.size:
-            raise UserError(
-                f"{sample.mask}: value {unknown[0]} is no class; expected label ids 0..33 or 255 (license "
+            raise file_error(
+                sample.mask,
+                f"value {unknown[0]} is no class; expected label ids 0..33 or 255 (license "
                 "plate), correct the mask or remove the pair",
-                code=ErrorCode.OUT_OF_RANGE,
-                field=sample.mask,
+                ErrorCode.OUT_OF_RANGE,
             )
         return image, np.where(ids == LICENSE_PLATE, np.uint8(VOID), ids + np.uint8(1))
 

@@ -11,7 +11,7 @@ from imjax.data import image_io, palette
 from imjax.data.readers import base
 from imjax.data.readers.base import Sample
 from imjax.data.spec import DatasetSpec
-from imjax.errors import ErrorCode, UserError
+from imjax.errors import ErrorCode, file_error
 
 TRAIN, TEST = "Train", "Test"
 
@@ -82,10 +82,10 @@ def _samples(folder: Path) -> list[Sample]:
     images = {path.stem: path for path in _png(folder)}
     labels = {path.stem.removesuffix("_label"): path for path in _png(folder / "Label")}
     for stem in sorted(labels.keys() - images.keys()):
-        raise UserError(
-            f"{labels[stem]}: label without image, expected {folder / (stem + '.PNG')}; add or remove one",
-            code=ErrorCode.MISSING,
-            field=labels[stem],
+        raise file_error(
+            labels[stem],
+            f"label without image, expected {folder / (stem + '.PNG')}; add or remove one",
+            ErrorCode.MISSING,
         )
     return [
         Sample(name, name, path, labels.get(stem))

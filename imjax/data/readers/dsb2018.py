@@ -11,7 +11,7 @@ from imjax.data import image_io, palette
 from imjax.data.readers import base
 from imjax.data.readers.base import Sample
 from imjax.data.spec import DatasetSpec
-from imjax.errors import ErrorCode, UserError
+from imjax.errors import ErrorCode, file_error
 
 FOLDER = "stage1_train"
 PARTS = {"train_val_test": FOLDER}
@@ -65,15 +65,13 @@ def _sample(folder: Path) -> Sample:
     name = folder.name
     image, masks = folder / "images" / f"{name}.png", tuple(sorted((folder / "masks").glob("*.png")))
     if not masks:
-        raise UserError(
-            f"{folder}: image without mask, expected masks/*.png in it; add some or remove it",
-            code=ErrorCode.MISSING,
-            field=folder,
+        raise file_error(
+            folder, "image without mask, expected masks/*.png in it; add some or remove it", ErrorCode.MISSING
         )
     if not image.is_file():
-        raise UserError(
-            f"{folder}: masks without image, expected images/{name}.png in it; add or remove it",
-            code=ErrorCode.MISSING,
-            field=folder,
+        raise file_error(
+            folder,
+            f"masks without image, expected images/{name}.png in it; add or remove it",
+            ErrorCode.MISSING,
         )
     return Sample(name, name, image, masks[0], masks[1:])

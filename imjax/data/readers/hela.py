@@ -11,7 +11,7 @@ from imjax.data import image_io, palette
 from imjax.data.readers import base
 from imjax.data.readers.base import Sample
 from imjax.data.spec import DatasetSpec
-from imjax.errors import ErrorCode, UserError
+from imjax.errors import ErrorCode, file_error
 from imjax.evaluation import cell_count
 
 PARTS = {"train": "train_full", "val": "val", "test": "test"}
@@ -85,11 +85,11 @@ def _samples(spec: DatasetSpec, part: Path) -> list[Sample]:
         have = [folder for folder in FOLDERS if stem in paths[folder]]
         lack = [folder for folder in FOLDERS if stem not in paths[folder]]
         if lack:
-            raise UserError(
-                f"{paths[have[0]][stem]}: no {' nor '.join(lack)} of that name, expected "
+            raise file_error(
+                paths[have[0]][stem],
+                f"no {' nor '.join(lack)} of that name, expected "
                 f"{part / lack[0] / (stem + '.png')}; add it or remove the others",
-                code=ErrorCode.MISSING,
-                field=paths[have[0]][stem],
+                ErrorCode.MISSING,
             )
     if not paths[IMAGES]:
         raise base.missing_data_error(spec, part.parent, f"no .png in {part / IMAGES}", part / IMAGES)

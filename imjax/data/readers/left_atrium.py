@@ -12,7 +12,7 @@ from imjax.data import image_io, palette
 from imjax.data.readers import base
 from imjax.data.readers.base import Sample
 from imjax.data.spec import DatasetSpec
-from imjax.errors import ErrorCode, UserError
+from imjax.errors import ErrorCode, UserError, file_error
 
 FOLDER = "2018LA_Seg_Training Set"
 FILE = "mri_norm2.h5"
@@ -70,11 +70,11 @@ class La:
         val = max(1, round(self.val_fraction * len(cases)))
         labeled = min(max(1, round(self.label_fraction * len(cases))), len(cases) - val)
         if labeled < 1:
-            raise UserError(
-                f"{raw / LISTS['train']}: {len(cases)} cases, of which val_fraction = {self.val_fraction} "
+            raise file_error(
+                raw / LISTS["train"],
+                f"{len(cases)} cases, of which val_fraction = {self.val_fraction} "
                 f"takes {val}; expected at least one more, which is labeled: add cases or lower the fraction",
-                code=ErrorCode.TOO_FEW,
-                field=raw / LISTS["train"],
+                ErrorCode.TOO_FEW,
             )
         others = cases[labeled:]
         drawn = rng.numpy(self.seed, "split/val").permutation(len(others))[:val]
@@ -97,25 +97,24 @@ class La:
         assert sample.image
         image, label = image_io.read_h5(sample.image)
         if image.shape != label.shape or image.ndim != 3 or not image.size:
-            raise UserError(
-                f"{sample.image}: image {image.shape} and label {label.shape}, expected both [h, w, d]; "
-                "replace the file",
-                code=ErrorCode.WRONG_TYPE,
-                field=sample.image,
+            raise file_error(
+                sample.image,
+                f"image {image.shape} and label {label.shape}, expected both [h, w, d]; replace the file",
+                ErrorCode.WRONG_TYPE,
             )
         if not np.isfinite(image).all():
-            raise UserError(
-                f"{sample.image}: image with values that are no numbers, expected intensities of mean 0 and "
+            raise file_error(
+                sample.image,
+                "image with values that are no numbers, expected intensities of mean 0 and "
                 "variance 1; replace the file",
-                code=ErrorCode.OUT_OF_RANGE,
-                field=sample.image,
+                ErrorCode.OUT_OF_RANGE,
             )
         for value in np.setdiff1d(label, range(self.spec.outputs)):
-            raise UserError(
-                f"{sample.image}: label {value} is no class; expected 0 or 1, correct the label or remove "
+            raise file_error(
+                sample.image,
+                f"label {value} is no class; expected 0 or 1, correct the label or remove "
                 "the case from its list",
-                code=ErrorCode.OUT_OF_RANGE,
-                field=sample.image,
+                ErrorCode.OUT_OF_RANGE,
             )
         low, high = WINDOW
         gray = np.clip(np.round(255 * (image - low) / (high - low)), 0, 255).astype(np.uint8)

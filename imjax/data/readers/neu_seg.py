@@ -12,7 +12,7 @@ from imjax.data.duplicates import group_scenes
 from imjax.data.readers import base
 from imjax.data.readers.base import Sample
 from imjax.data.spec import DatasetSpec
-from imjax.errors import ErrorCode, UserError
+from imjax.errors import ErrorCode, file_error
 
 PARTS = {"train_val": "training", "test": "test"}
 
@@ -78,11 +78,11 @@ class NeuSeg:
         image, label = image_io.read_gray(sample.image), image_io.read_index(sample.mask)
         base.check_same_size(image, label, sample)
         if label.max() >= self.spec.outputs:
-            raise UserError(
-                f"{sample.mask}: value {label.max()} is no class; expected 0..{self.spec.outputs - 1}, "
+            raise file_error(
+                sample.mask,
+                f"value {label.max()} is no class; expected 0..{self.spec.outputs - 1}, "
                 "correct the mask or remove the pair",
-                code=ErrorCode.OUT_OF_RANGE,
-                field=sample.mask,
+                ErrorCode.OUT_OF_RANGE,
             )
         return image[..., None], label
 

@@ -12,7 +12,7 @@ from imjax.data import image_io
 from imjax.data.readers import base
 from imjax.data.readers.base import Sample
 from imjax.data.spec import DatasetSpec
-from imjax.errors import ErrorCode, UserError
+from imjax.errors import ErrorCode, file_error
 from imjax.log import logger
 
 SPEC = DatasetSpec(
@@ -95,11 +95,11 @@ def decode(colors: np.ndarray, path: Path) -> np.ndarray:
     if unclear.mean() > MAX_UNCLEAR:
         unclear_colors, counts = np.unique(colors[unclear], axis=0, return_counts=True)
         color = tuple(int(v) for v in unclear_colors[counts.argmax()])
-        raise UserError(
-            f"{path}: color (R,G,B) {color} is no class ({unclear.mean():.0%} of the pixels have such "
+        raise file_error(
+            path,
+            f"color (R,G,B) {color} is no class ({unclear.mean():.0%} of the pixels have such "
             "colors); expected channels of 0 or 255, correct the mask or remove the pair",
-            code=ErrorCode.OUT_OF_RANGE,
-            field=path,
+            ErrorCode.OUT_OF_RANGE,
         )
     bits = (colors > 127).astype(np.uint8)
     return 1 + 4 * bits[..., 0] + 2 * bits[..., 1] + bits[..., 2]

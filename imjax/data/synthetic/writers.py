@@ -26,7 +26,7 @@ from imjax.data.readers import (
 )
 from imjax.data.synthetic import cells, volumes
 from imjax.data.synthetic import scenes as synthetic
-from imjax.errors import ErrorCode, UserError
+from imjax.errors import ErrorCode, UserError, file_error
 
 # Target class of each synthetic class (index: synthetic class; 0 does not occur).
 SUIM_CLASSES = np.array([0, 1, 2, 4, 7], np.uint8)
@@ -59,10 +59,8 @@ def write_synthetic(
             field="--dataset",
         )
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(
-            f"{out}: expected a new or empty folder to write synthetic data to; name another",
-            code=ErrorCode.CONFLICT,
-            field=out,
+        raise file_error(
+            out, "expected a new or empty folder to write synthetic data to; name another", ErrorCode.CONFLICT
         )
     writer = WRITERS[dataset]
     size = size or writer.size
