@@ -178,6 +178,15 @@ def logits_shape(net, shape):
         ({"model": {"dropouts": (0.1,)}}, ErrorCode.CONFLICT, "model.dropouts"),
         ({"train": {"optimizer": "lion"}}, ErrorCode.OUT_OF_RANGE, "train.optimizer"),
         ({"model": {"dtype": "half"}}, ErrorCode.OUT_OF_RANGE, "model.dtype"),
+        ({"model": {"weights": " "}}, ErrorCode.OUT_OF_RANGE, "model.weights"),
+        ({"model": {"weights": "imagenet"}}, ErrorCode.CONFLICT, "model.weights"),
+        ({"train": {"encoder_lr_scale": 0.1}}, ErrorCode.CONFLICT, "train.encoder_lr_scale"),
+        ({"train": {"encoder_lr_scale": 0.0}}, ErrorCode.OUT_OF_RANGE, "train.encoder_lr_scale"),
+        (
+            {"model": {"backbone": "efficientnet_lite0"}, "evalnet": {"train": {"encoder_lr_scale": 0.1}}},
+            ErrorCode.CONFLICT,
+            "evalnet.train.encoder_lr_scale",
+        ),
     ],
 )
 def test_slips(change, code, field):
@@ -203,6 +212,7 @@ def test_slips(change, code, field):
         # The published net halves four times.
         {"joint.patch": (80, 120, 112)},
         {"model.backbone": "unet_residual"},
+        {"model.backbone": "efficientnet_lite0"},
     ],
 )
 def test_slips_about_volumes(change):

@@ -7,7 +7,7 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from imjax.config.schema import LEVELS, Augment, Config
+from imjax.config.schema import ENCODERS, LEVELS, Augment, Config
 from imjax.errors import ErrorCode, UserError
 
 Rule = tuple[str, Callable[[Any], bool], str]
@@ -54,6 +54,7 @@ def _joint_rules(config: Config) -> Iterator[Rule]:
     overlap, expected = config.data.tile_overlap, "False beside data.tile_overlap = 0: there is no grid"
     yield "data.by_crop", lambda v: not v or overlap > 0, expected
     yield from _volume_rules(config)
+    yield from _encoder_rules(config)
     weighting = config.joint.pixel_weighting
     expected = f"False beside joint.pixel_weighting = {weighting!r}; blocking goes with 'inconsistency'"
     yield "joint.block_input", lambda v: not v or weighting == "inconsistency", expected
@@ -68,6 +69,18 @@ def _joint_rules(config: Config) -> Iterator[Rule]:
         yield key, lambda v: len(v) >= generations, f"an entry for each of the {generations} generations"
     for name in strengths:
         yield f"consistency.{name}", lambda v: len(v) == len(LEVELS), f"an entry for each of {LEVELS}"
+
+
+def _encoder_rules(config: Config) -> Iterator[Rule]:
+    """What keys must be where a net has no encoder of its own."""
+    backbone = config.model.backbone
+    if backbone not in ENCODERS:
+        known = ", ".join(ENCODERS)
+        expected = f"none or a run's folder beside model.backbone = {backbone!r}; imagenet is for {known}"
+        yield "model.weights", lambda v: v != "imagenet", expected
+        expected = f"1.0 beside model.backbone = {backbone!r}, which has no encoder of its own"
+        yield "train.encoder_lr_scale", lambda v: v == 1, expected
+    yield "evalnet.train.encoder_lr_scale", lambda v: v == 1, "1.0: EvalNets have no encoder of their own"
 
 
 def _volume_rules(config: Config) -> Iterator[Rule]:

@@ -38,6 +38,10 @@ LABEL_KINDS = ("auto", "binary", "multiclass", "multilabel")
 PLACES = frozenset({"data.dir", "data.cache", "nets_per_device", "max_device_dataset_mib", "on_nan"})
 """Keys that change where and how fast a run runs, and whether it comes to its end, not what it gives."""
 
+ENCODERS = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
+"""Backbones with an encoder of their own, which can start from ImageNet (`imjax.models.imagenet`)."""
+BACKBONES = ("unet_residual", "unet_dropout", *ENCODERS)
+
 EMPTY_IOUS = ("dataset", "zero", "one")
 """What `empty_iou` may be; `DatasetSpec.with_empty_iou` reads it."""
 BUDGETS = ("published", "equal")
@@ -147,18 +151,33 @@ class Data:
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """The backbone: U-Net(α), methods.md 1.4, or the medical benchmark's U-Net, methods.md 2."""
+    """The backbone and its first weights (docs/how-to/pretrained_encoders.md)."""
 
     backbone: str = key(
         "unet_residual",
-        "`unet_residual` (of the IM study) or `unet_dropout` (of the medical benchmark).",
-        one_of(("unet_residual", "unet_dropout")),
+        "`unet_residual` (of the IM study), `unet_dropout` (of the medical benchmark), or an encoder below a "
+        "U-Net's decoder, for images: `efficientnet_lite0`, `efficientnet_lite1`, `efficientnet_lite2`.",
+        one_of(BACKBONES),
     )
-    width: float = key(1.0, "α: factor on the number of filters of nets that do not grow.", more_than(0))
+    weights: str = key(
+        "none",
+        "What nets start from: `none`, random weights; `imagenet`, the encoder trained on ImageNet below a "
+        "random decoder, of backbones with an encoder; or the folder of another run with the same backbone, "
+        "whose nets are taken in turn, best on val first.",
+        Constraint(lambda v: bool(v.strip()), "none, imagenet or the folder of another run"),
+    )
+    width: float = key(
+        1.0,
+        "α: factor on the number of filters of nets that do not grow; of those with an encoder, on the "
+        "decoder's.",
+        more_than(0),
+    )
     width_per_generation: tuple[float, ...] = key(
         (1.0, 1.25, 1.5, 1.75, 2.0), "Width per generation of the methods that grow."
     )
-    dropout: float = key(0.0, "Of `unet_residual`, the same in every block.")
+    dropout: float = key(
+        0.0, "Of `unet_residual`, the same in every block; of backbones with an encoder, in the decoder."
+    )
     features: tuple[int, ...] = key(
         (16, 32, 64, 128, 256),
         "Of `unet_dropout`, from the shallowest stage to the deepest; `width` multiplies them.",
@@ -207,6 +226,12 @@ class Train:
         one_of(SCHEDULES),
     )
     learning_rate: float = key(0.003, "Learning rate at the start.", more_than(0))
+    encoder_lr_scale: float = key(
+        1.0,
+        "Factor on the learning rate, and on `adamw`'s weight decay, of an encoder's weights: less than 1 "
+        "keeps what a pretrained one knows. The decoder has the rate as it is.",
+        more_than(0),
+    )
     momentum: float = key(0.9, "Of `sgd`.")
     weight_decay: float = key(
         1e-4,

@@ -73,9 +73,10 @@ def _check_evalnets(config: Config) -> None:
 def _check_joint(config: Config) -> None:
     """UserError where a joint method does not support the configuration."""
     model, batch = config.model, config.train.batch_size
-    dropout = model.dropout if model.backbone == "unet_residual" else max(model.dropouts)
+    by_stage = model.backbone == "unet_dropout"
+    dropout = max(model.dropouts) if by_stage else model.dropout
     if JOINT_METHODS[config.method].needs_dropout and not dropout:
-        key = "dropout" if model.backbone == "unet_residual" else "dropouts"
+        key = "dropouts" if by_stage else "dropout"
         raise UserError(
             f"method {config.method!r} holds two passes against each other that differ by dropout alone, and "
             f"the net has none; expected config.model.{key} above 0, e.g. 0.2",

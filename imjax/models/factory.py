@@ -15,7 +15,10 @@ from flax import linen as nn
 from imjax.config.schema import Model
 from imjax.data.spec import DatasetSpec
 from imjax.errors import ErrorCode, UserError
+from imjax.models import efficientnet, imagenet
+from imjax.models.encoder_unet import EncoderUNet
 from imjax.models.evalnet import EvalNet
+from imjax.models.network import ENCODER
 from imjax.models.unet import UNet
 from imjax.models.unet_dropout import UNetDropout
 
@@ -49,6 +52,28 @@ def create_backbone(model: Model, spec: DatasetSpec, auxiliaries: int = 0) -> nn
     return BACKBONES[model.backbone](model, spec, shared)
 
 
+def load_imagenet_weights(model: Model, spec: DatasetSpec) -> dict[str, Any]:
+    """Weights of the backbone's encoder from ImageNet, as a part of the variables of `create_backbone`'s net.
+
+    Args:
+        model: whose backbone has an encoder.
+        spec: number of channels.
+
+    Returns:
+        numpy trees `params` and `batch_stats`; the decoder is not in them.
+
+    Raises:
+        UserError: the package with the weights is not installed, or cannot be read.
+    """
+    encoder = imagenet.load_encoder(model.backbone, spec.channels)
+    return {collection: {ENCODER: tree} for collection, tree in encoder.items()}
+
+
+def check_imagenet_weights(model: Model) -> None:
+    """UserError where the package that `load_imagenet_weights` reads is not installed."""
+    imagenet.find_file(model.backbone)
+
+
 def create_evalnet(model: Model, spec: DatasetSpec) -> EvalNet:
     """The net that scores pairs of image and mask (methods.md 1.6), without weights.
 
@@ -72,13 +97,19 @@ def _create_unet(model: Model, spec: DatasetSpec, shared: dict[str, Any]) -> nn.
 
 
 def _create_unet_dropout(model: Model, spec: DatasetSpec, shared: dict[str, Any]) -> nn.Module:
-    # Only this backbone has 3-D layers: `constraints` refuses volumes with the other one.
+    # Only this backbone has 3-D layers: `constraints` refuses volumes with the others.
     features = tuple(int(base * model.width) for base in model.features)
     return UNetDropout(spec.outputs, features, model.dropouts, spec.dims, **shared)
+
+
+def _create_encoder_unet(model: Model, spec: DatasetSpec, shared: dict[str, Any]) -> nn.Module:
+    scaling = efficientnet.VARIANTS[model.backbone]
+    return EncoderUNet(spec.outputs, scaling, model.width, model.dropout, **shared)
 
 
 BACKBONES: dict[str, Callable[[Model, DatasetSpec, dict[str, Any]], nn.Module]] = {
     "unet_residual": _create_unet,
     "unet_dropout": _create_unet_dropout,
+    **dict.fromkeys(efficientnet.VARIANTS, _create_encoder_unet),
 }
 """Name of `config.model.backbone` → how to make it; the last argument is what all of them take."""

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Protocol, runtime_checkable
 
+ENCODER = "backbone"
+"""Key of the encoder among the variables of a net that has one of its own: the word of torchvision and
+mmsegmentation. `encoder` is the name of its features (`config.joint_schema.TAPS`)."""
+
 
 @runtime_checkable
 class Network(Protocol):

@@ -15,8 +15,9 @@ from imjax.config.convert import flatten
 from imjax.config.schema import PLACES, Config
 from imjax.json_io import read_json, write_json
 from imjax.log import logger
+from imjax.pipeline import initial_weights
 from imjax.pipeline.source_digest import source_digest
-from imjax.pipeline.stages import Stage
+from imjax.pipeline.stages import JointStage, Stage, TrainStage
 
 CARRIED_BY_STAGES = frozenset(
     {
@@ -90,7 +91,11 @@ class ArtifactStore:
     def digest(self, name: str) -> str:
         """SHA-256 of everything that a stage's result depends on."""
         stage = self.stage(name)
-        content = [self._inputs, type(stage).__name__, dataclasses.asdict(stage)]
+        settings = dataclasses.asdict(stage)
+        if isinstance(stage, TrainStage | JointStage):
+            # What is in the weights, not the place where they lie.
+            settings["model"]["weights"] = initial_weights.digest(stage.model)
+        content = [self._inputs, type(stage).__name__, settings]
         content += [self.digest(earlier) for earlier in stage.inputs]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 

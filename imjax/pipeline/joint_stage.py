@@ -18,7 +18,7 @@ from imjax.json_io import write_json
 from imjax.log import logger
 from imjax.methods.registry import JOINT_METHODS
 from imjax.models.factory import create_backbone
-from imjax.pipeline import image_panels, loss_visuals, training_sets
+from imjax.pipeline import image_panels, initial_weights, loss_visuals, training_sets
 from imjax.pipeline.artifacts import ArtifactStore
 from imjax.pipeline.rank_candidates import (
     measure,
@@ -57,7 +57,9 @@ def run(
     spec, system = dataset.spec, make_system(stage, dataset.spec)
     val = _validation_set(stage, dataset)
     examples = _training_examples(stage, dataset, monitor)
-    objective = joint_objective(system, val["image"].shape[1:-1])
+    size = val["image"].shape[1:-1]
+    start = initial_weights.load(stage.model, system.net, spec, size)
+    objective = joint_objective(system, size, start)
     fitted = fit_stage(stage, objective, [examples], val, dataset.image_counts, artifacts, runtime, monitor)
     model = _trained_model(stage, spec, system, fitted.variables, runtime)
     evaluations = measure(dataset, model)

@@ -57,7 +57,8 @@ def _evalnet_stages(config: Config, chosen: GenerationalMethod, starts: tuple[st
     nets = tuple(f"train_{start}" for start in starts)
     assert chosen.evalnet_targets != "none", "a method without EvalNets has no such stages"
     pairs = PairsStage("pairs", chosen.evalnet_targets, nets, e.pairs, config.seed)
-    model = _model(config, e.width)
+    # EvalNets are no backbones: nothing to start from fits them.
+    model = dataclasses.replace(_model(config, e.width), weights="none")
     return [pairs, EvalNetStage("evalnet", "pairs", e.num_nets, model, e.train, config.seed)]
 
 

@@ -17,7 +17,7 @@ from imjax.data import pack
 from imjax.data.pack import PackedDataset
 from imjax.data.spec import DatasetSpec
 from imjax.methods import check_data
-from imjax.pipeline import lock, results, runner
+from imjax.pipeline import initial_weights, lock, results, runner
 from imjax.pipeline import workdir as workdirs
 from imjax.pipeline.artifacts import ArtifactStore, shared_inputs
 from imjax.pipeline.stages import Stage
@@ -78,6 +78,7 @@ def run_training(
     packed = dataclasses.replace(packed, spec=packed.spec.with_empty_iou(config.empty_iou))
     check_data.check_spec(config.method, packed.spec)
     check_data.check_truth(config, packed)
+    initial_weights.check(config.model)
     # Both must precede the first use of a device.
     devices.configure(cache, max(config.num_nets, config.num_baseline_nets, config.evalnet.num_nets))
     distributed.start(pod)

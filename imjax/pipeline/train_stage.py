@@ -20,7 +20,7 @@ from imjax.inference.trained_model import TrainedModel
 from imjax.json_io import write_json
 from imjax.log import logger
 from imjax.models.factory import create_backbone
-from imjax.pipeline import image_panels, training_sets
+from imjax.pipeline import image_panels, initial_weights, training_sets
 from imjax.pipeline.artifacts import ArtifactStore
 from imjax.pipeline.rank_candidates import measure, rank_candidates, report, result_rows, selection_split
 from imjax.pipeline.stages import EvalNetStage, JointStage, TrainStage
@@ -53,13 +53,16 @@ def run(
     val = training_sets.of_split(dataset, "val")
     net = create_backbone(stage.model, dataset.spec)
     setting = (net, training_spec(stage, dataset.spec), val["image"].shape[1:3])
-    objective, phases = segmentation_objective(*setting), [pairs]
+    phases = [pairs]
     if stage.consistency:
         assert stage.warm is not None, "the consistency loss continues the training of a net"
         warm = load_stage(artifacts.folder(stage.warm), dataset.spec, runtime).nets(1)
-        start = jax.tree.map(lambda leaf: leaf[0], warm)
-        objective = consistency_objective(*setting, stage.consistency, start)
+        best = jax.tree.map(lambda leaf: leaf[0], warm)
+        objective = consistency_objective(*setting, stage.consistency, (best,))
         phases.append({"image": dataset.splits["unlabeled"].images})
+    else:
+        start = initial_weights.load(stage.model, net, dataset.spec, setting[-1])
+        objective = segmentation_objective(*setting, start)
     counts = dataset.image_counts
     least = int(stage.least_share * sum(counts))
     fitted = fit_stage(stage, objective, phases, val, counts, artifacts, runtime, monitor, least_images=least)

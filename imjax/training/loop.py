@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -199,7 +199,7 @@ class _Programs(NamedTuple):
 def _programs(spec: ProgramSpec) -> _Programs:
     """Kept by the spec: compiled once for all stages that train the same net in the same way."""
     # The programs outlive the stage. Its weights, on which they do not depend, need not.
-    objective, members = dataclasses.replace(spec.objective, start=None), spec.members
+    objective, members = dataclasses.replace(spec.objective, start=()), spec.members
     tx = spec.optimizer.make()
     worst = -np.inf if objective.larger_is_better else np.inf
 
@@ -236,12 +236,22 @@ def _compile_on_cpu(init: Callable) -> Callable:
 def _initial_state(
     objective: Objective, members: Members, programs: _Programs, member_keys: jax.Array
 ) -> Chunks:
-    """The members before their first step, with drawn weights or those that the objective starts from."""
-    if objective.start is None:
-        states = [programs.init(key) for key in member_keys]
-    else:
-        states = [programs.start(objective.start)] * members.count
+    """The members before their first step, with drawn weights and those that the objective starts from."""
+    states = [programs.init(key) for key in member_keys]
+    if start := objective.start:
+        states = [
+            programs.start(_overlay(state.variables, start[i % len(start)])) for i, state in enumerate(states)
+        ]
     return members.shard(jax.tree.map(lambda *leaves: np.stack(leaves), *states))
+
+
+def _overlay(drawn: Any, start: Any) -> Any:
+    """The drawn weights, with those of the other tree that have the same name and shape."""
+    if isinstance(drawn, Mapping):
+        return {
+            name: _overlay(value, start[name]) if name in start else value for name, value in drawn.items()
+        }
+    return start if np.shape(start) == np.shape(drawn) else drawn
 
 
 def _cpu_device() -> jax.Device | None:

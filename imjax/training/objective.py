@@ -82,8 +82,9 @@ class Objective:
     larger_is_better: bool = _uncompared()
     metric_names: tuple[str, ...] = dataclasses.field(default=(), compare=False)
     """Keys of `StepAux.metrics`."""
-    start: Variables | None = dataclasses.field(default=None, compare=False, repr=False)
-    """Numpy weights that every member starts from instead of those of `init`; no program depends on them."""
+    start: tuple[Variables, ...] = dataclasses.field(default=(), compare=False, repr=False)
+    """Numpy weights that members start from, in turn, instead of those of `init`, where they have the same
+    name and shape; no program depends on them."""
     plateau_metric: str = dataclasses.field(default=LOSS, compare=False)
     """The validation scalar by which the learning rate's schedule detects a plateau: `loss`, or a metric from
     0 to 1 of which more is better."""
@@ -146,11 +147,13 @@ def validation_metrics(
     return values
 
 
-def segmentation_objective(net: Network, spec: DatasetSpec, size: tuple[int, int]) -> Objective:
+def segmentation_objective(
+    net: Network, spec: DatasetSpec, size: tuple[int, int], start: tuple[Variables, ...] = ()
+) -> Objective:
     """Supervised segmentation: `image` uint8 `[b, h, w, c]`, `label` uint8 as `DatasetSpec` says.
 
-    `size` is (h, w) of the images that initialize the net. Loss: cross-entropy (multiclass) or MSE on the
-    sigmoid (binary, multilabel), as in arXiv 2401.14387.
+    `size` is (h, w) of the images that initialize the net, `start` that of `Objective`. Loss: cross-entropy
+    (multiclass) or MSE on the sigmoid (binary, multilabel), as in arXiv 2401.14387.
     """
 
     def supervised(logits, label):
@@ -172,18 +175,23 @@ def segmentation_objective(net: Network, spec: DatasetSpec, size: tuple[int, int
         eval_fn,
         spec.selection_metric,
         spec.selection_metric != "loss",
+        start=start,
     )
 
 
 def consistency_objective(
-    net: Network, spec: DatasetSpec, size: tuple[int, int], strength: AugmentStrength, start: Variables
+    net: Network,
+    spec: DatasetSpec,
+    size: tuple[int, int],
+    strength: AugmentStrength,
+    start: tuple[Variables, ...],
 ) -> Objective:
     """`segmentation_objective` with a second phase in every epoch: the consistency loss (arXiv 2401.14387).
 
     Args:
         net, spec, size: as of `segmentation_objective`.
         strength: of the photometry of the two views.
-        start: numpy weights that every member starts from.
+        start: as `Objective.start`.
 
     The second phase takes batches of `image` alone. Its loss is the mean squared difference between the
     probabilities of the two views; the gradient flows into both.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from imjax.config.schema import Train
+from imjax.models.network import ENCODER
 
 BETAS = (0.9, 0.999)
 """Decay of Adam's first and second moment per step."""
@@ -28,6 +30,8 @@ class Optimizer:
     """Steps of the whole stage for `poly`, of one epoch for `plateau`, else 0."""
     patience: int
     """Epochs, for `plateau`, else 0."""
+    encoder_lr_scale: float = 1.0
+    """Factor on the whole step of an encoder's weights."""
 
     @classmethod
     def of(cls, options: Train, steps: int) -> Optimizer:
@@ -42,6 +46,7 @@ class Optimizer:
             options.adam_epsilon,
             horizons.get(options.schedule, 0),
             options.patience if options.schedule == "plateau" else 0,
+            options.encoder_lr_scale,
         )
 
     def make(self) -> optax.GradientTransformationExtraArgs:
@@ -58,6 +63,9 @@ class Optimizer:
             "adam": (optax.scale_by_adam(*BETAS, eps=self.epsilon), self._rate()),
             "sgd": (decay(self.weight_decay), optax.trace(self.momentum), self._rate()),
         }[self.kind]
+        if self.encoder_lr_scale != 1:
+            # Last, so that it scales what any optimizer makes of a rate, decoupled decay included.
+            parts = (*parts, optax.masked(optax.scale(self.encoder_lr_scale), _select_encoder))
         return optax.with_extra_args_support(optax.chain(*parts))
 
     def _rate(self) -> optax.GradientTransformation:
@@ -73,6 +81,13 @@ class Optimizer:
             plateau = optax.contrib.reduce_on_plateau(patience=self.patience, accumulation_size=self.horizon)
             return optax.chain(constant, plateau)
         return constant
+
+
+def _select_encoder(params: Any) -> Any:
+    """A tree of bools: which parameters, of one net or of a system of nets, are an encoder's."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, _: any(getattr(part, "key", None) == ENCODER for part in path), params
+    )
 
 
 def _scale_by_keras_adam(epsilon: float) -> optax.GradientTransformation:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -51,7 +51,7 @@ class System(NamedTuple):
         return self.method.num_nets(self.joint)
 
 
-def joint_objective(system: System, size: tuple[int, ...]) -> Objective:
+def joint_objective(system: System, size: tuple[int, ...], start: Sequence[Variables] = ()) -> Objective:
     """Loss and validation metrics of a system.
 
     Batches: `labeled` and `unlabeled`, each a dict with `image`, the first with `label`. Variables: `params`
@@ -61,6 +61,7 @@ def joint_objective(system: System, size: tuple[int, ...]) -> Objective:
     Args:
         system: nets, method and dataset.
         size: of the images that initialize the nets.
+        start: numpy weights of nets that those of the systems start from, in turn, see `Objective.start`.
     """
     spec = system.spec
 
@@ -98,9 +99,24 @@ def joint_objective(system: System, size: tuple[int, ...]) -> Objective:
         spec.selection_metric,
         spec.selection_metric != "loss",
         metric_names(system.method, spec, system.joint.pixel_weighting),
+        start=tuple(_system_start(system, start, member) for member in range(len(start))),
         # Not the training loss: the growth of the ramp-up would look like a plateau.
         plateau_metric=DICE,
     )
+
+
+def _system_start(system: System, nets: Sequence[Variables], member: int) -> Variables:
+    """What the nets of a member start from, as a part of the member's variables."""
+    first = member * system.num_nets
+    own = {net_name(i): nets[(first + i) % len(nets)] for i in range(system.num_nets)}
+    parts = {part: {name: net[part] for name, net in own.items()} for part in ("params", "batch_stats")}
+    # The teacher starts as its student, also where the system has none.
+    student = own[net_name(0)]
+    return {
+        "params": parts["params"],
+        "batch_stats": parts["batch_stats"] | {TEACHER: student["batch_stats"]},
+        "method": {TEACHER: student["params"]},
+    }
 
 
 def split_nets(variables: Variables, count: int) -> list[Variables]:

@@ -11,8 +11,8 @@ from imjax.models.unet_dropout import UNetDropout
 from imjax.training.checkpoints import save_nets
 
 MODEL = {
-    "backbone": "unet_dropout", "width": 1.0, "width_per_generation": (1.0, 2.0), "dropout": 0.0,
-    "features": (4, 8),
+    "backbone": "unet_dropout", "weights": "none", "width": 1.0, "width_per_generation": (1.0, 2.0),
+    "dropout": 0.0, "features": (4, 8),
     "dropouts": (0.0, 0.0), "momentum": 0.9, "dtype": "float32", "convolution": "auto",
     "auxiliary": "decoders",
 }  # fmt: skip

@@ -5,8 +5,10 @@ import dataclasses
 import jax.numpy as jnp
 from user_errors import raises_user_error
 
+from imjax.config.schema import BACKBONES as BACKBONE_NAMES
 from imjax.data.spec import DatasetSpec
 from imjax.errors import ErrorCode
+from imjax.models.encoder_unet import EncoderUNet
 from imjax.models.factory import BACKBONES, create_backbone, create_evalnet, resolve_dtype
 from imjax.models.unet import UNet
 from imjax.models.unet_dropout import UNetDropout
@@ -22,6 +24,8 @@ def test_every_backbone_takes_the_settings_of_the_configuration(demo_config):
     assert isinstance(made["unet_residual"], UNet) and made["unet_residual"].width == 0.5
     assert isinstance(made["unet_dropout"], UNetDropout)
     assert made["unet_dropout"].features == tuple(int(n * 0.5) for n in demo_config.model.features)
+    assert isinstance(made["efficientnet_lite2"], EncoderUNet) and made["efficientnet_lite2"].width == 0.5
+    assert set(made) == set(BACKBONE_NAMES)
     for net in made.values():
         assert net.outputs == 3 and net.auxiliaries == 2 and net.momentum == demo_config.model.momentum
 

@@ -40,6 +40,7 @@ OTHER_VALUES = {
     "baselines": ("ldt", "aldt", "fdt"),
     "consistency.level": "high",
     "model.backbone": "unet_dropout",
+    "model.weights": "imagenet",
     "model.auxiliary": "scales",
     "joint.pixel_weighting": "csl",
     "joint.patch": (16, 16, 16),
@@ -144,7 +145,7 @@ def test_the_lists_name_keys_that_exist():
 SHARED = [
     "seed", "empty_iou", "eval_batch_size", "member_execution", "model.backbone", "model.dropout",
     "model.features", "model.dropouts", "model.momentum", "model.dtype", "model.convolution",
-    "model.auxiliary", "data.label_fraction",
+    "model.auxiliary", "model.weights", "data.label_fraction",
 ]  # fmt: skip
 
 

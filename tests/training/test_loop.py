@@ -167,9 +167,19 @@ def test_members_start_from_given_weights_without_a_program_of_their_own(tmp_pat
     options = dataclasses.replace(OPTIONS, learning_rate=0.0, weight_decay=0.0)
     for number, start in enumerate(starts):
         start = start | {"batch_stats": {"seen": np.float32(0)}}
-        objective = dataclasses.replace(line(), start=start)
+        objective = dataclasses.replace(line(), start=(start,))
         fitted = train(tmp_path / str(number), objective, options=options)
         assert fitted.variables["params"]["w"].tolist() == [start["params"]["w"]] * 3
+
+
+def test_members_start_in_turn_from_what_fits_and_the_rest_is_drawn(tmp_path):
+    options = dataclasses.replace(OPTIONS, learning_rate=0.0, weight_decay=0.0)
+    drawn = train(tmp_path / "drawn", options=options).variables["params"]
+    # An array of another shape, and one that the net does not have.
+    starts = tuple({"params": {"w": np.float32(w), "b": np.ones(7), "other": np.ones(2)}} for w in (3, 5))
+    fitted = train(tmp_path / "start", dataclasses.replace(line(), start=starts), options=options)
+    assert fitted.variables["params"]["w"].tolist() == [3, 5, 3]
+    np.testing.assert_array_equal(fitted.variables["params"]["b"], drawn["b"])
 
 
 def test_stopped_anywhere_and_resumed_is_bit_identical(tmp_path):

@@ -35,9 +35,9 @@ def test_objectives_are_equal_where_their_programs_are():
 
     assert make() == make() and hash(make()) == hash(make())
     assert make() != make(0.5) and make() != make(spec=isic2018.SPEC)
-    consistent = make_consistent(weak, {"params": np.zeros(1)})
-    assert consistent == make_consistent(weak, {"params": np.ones(1)}) and consistent != make()
-    assert consistent != make_consistent(dataclasses.replace(weak, blur=2), {})
+    consistent = make_consistent(weak, ({"params": np.zeros(1)},))
+    assert consistent == make_consistent(weak, ({"params": np.ones(1)},)) and consistent != make()
+    assert consistent != make_consistent(dataclasses.replace(weak, blur=2), ({},))
 
 
 @pytest.mark.parametrize("selection_metric", ["hard_iou", "soft_iou", "soft_miou"])

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -68,3 +69,23 @@ def test_plateau_acts_after_patient_epochs_without_a_better_loss():
 def test_stages_of_other_lengths_share_a_program_where_the_rate_is_constant(schedule, same):
     options = dataclasses.replace(OPTIONS, schedule=schedule)
     assert (Optimizer.of(options, 2) == Optimizer.of(options, 5)) is same
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
+def test_an_encoder_takes_smaller_steps(optimizer):
+    """Of a net, and of each net of a system."""
+    params = {
+        "net0": {"backbone": {"stem": jnp.float32(2)}, "Decoder_0": jnp.float32(2)},
+        "x": jnp.float32(2),
+    }
+    gradients = jax.tree.map(lambda leaf: jnp.float32(3), params)
+
+    def step(scale):
+        options = dataclasses.replace(OPTIONS, optimizer=optimizer, encoder_lr_scale=scale)
+        tx = Optimizer.of(options, 2).make()
+        return tx.update(gradients, tx.init(params), params, value=jnp.float32(0))[0]
+
+    whole, scaled = step(1.0), step(0.25)
+    encoder = scaled["net0"].pop("backbone"), whole["net0"].pop("backbone")
+    np.testing.assert_allclose(encoder[0]["stem"], 0.25 * encoder[1]["stem"], rtol=1e-6)
+    assert scaled == whole

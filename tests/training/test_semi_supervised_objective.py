@@ -267,6 +267,24 @@ def test_batches_have_as_many_of_each_set_in_orders_of_their_own(resident):
     assert not np.array_equal(found[0]["unlabeled"]["x"][0], found[0]["unlabeled"]["x"][1])
 
 
+def test_nets_of_systems_start_from_nets_in_turn():
+    made = joint_objective(system("mean_teacher"), (8, 8))
+    (drawn,) = split_nets(quick(made.init)(jax.random.key(0)), 1)
+    nets = [jax.tree.map(lambda leaf: np.full(leaf.shape, i), drawn) for i in range(3)]  # noqa: B023
+    for name, wanted in (
+        ("mean_teacher", [[0], [1], [2]]),
+        ("simeps", [[0, 1, 2]] * 3),
+        ("cps", [[0, 1], [2, 0], [1, 2]]),
+    ):
+        start = joint_objective(system(name), (8, 8), nets).start
+        found = [split_nets(member, len(wanted[0])) for member in start]
+        assert [[int(jax.tree.leaves(net)[0].flat[0]) for net in member] for member in found] == wanted
+        # The teacher is its student's copy.
+        for member, (first, *_) in zip(start, found, strict=True):
+            teacher = {"params": member["method"][TEACHER], "batch_stats": member["batch_stats"][TEACHER]}
+            jax.tree.map(np.testing.assert_array_equal, teacher, first)
+
+
 def test_nets_of_a_system_start_differently_and_come_apart():
     variables = quick(joint_objective(system("simeps"), (8, 8)).init)(jax.random.key(0))
     nets = split_nets(variables, 3)
