@@ -71,6 +71,7 @@ class Training:
         images: in the training set.
         strategy: one of `STRATEGIES_OF_DEVICE`; its `per_chunk` replaces the one here.
         scan: steps per dispatch, by `lax.scan` over batches that are drawn on the device.
+        backbone: `config.model.backbone`.
         cost: whether `facts` has what one member's step costs by the compiled program.
     """
 
@@ -86,6 +87,7 @@ class Training:
         strategy: str = "as a run does",
         scan: int = 1,
         cost: bool = False,
+        backbone: str = "unet_residual",
     ):
         set_up(members)
         import jax
@@ -96,7 +98,7 @@ class Training:
 
         how = STRATEGIES_OF_DEVICE[strategy]
         per_chunk = per_chunk or how.per_chunk
-        self._objective, optimizer = task(size, alpha, dtype, how.convolution)
+        self._objective, optimizer = task(size, alpha, dtype, how.convolution, backbone)
         self._members = Members(members, members if per_chunk < 0 else per_chunk, sequential=how.sequential)
         pictures, labels = data.noise(images, size)
         self._source = EnsembleLoader(
@@ -147,15 +149,19 @@ class Training:
             self._state = self._advance_many(self._state, self._source._resident, laid, self._keys)
 
 
-def task(size: int, alpha: float, dtype: str, convolution: str = "auto") -> tuple[Any, Any]:
-    """Objective and optimizer of the study's U-Net on the benchmark's set."""
-    import jax.numpy as jnp
-
-    from imjax.models.unet import UNet
+def task(
+    size: int, alpha: float, dtype: str, convolution: str = "auto", backbone: str = "unet_residual"
+) -> tuple[Any, Any]:
+    """Objective and optimizer of a net, by default the study's U-Net, on the benchmark's set."""
+    from imjax.config.schema import Model
+    from imjax.models.factory import create_backbone
     from imjax.training.objective import segmentation_objective
     from imjax.training.optimizer import Optimizer
 
-    net = UNet(data.OUTPUTS, alpha, momentum=data.MOMENTUM, dtype=jnp.dtype(dtype), convolution=convolution)
+    model = Model(
+        backbone=backbone, width=alpha, momentum=data.MOMENTUM, dtype=dtype, convolution=convolution
+    )
+    net = create_backbone(model, data.spec())
     optimizer = Optimizer(
         "adamw", "constant", data.RATE, 0.0, data.DECAY, data.ADAM_EPSILON, horizon=0, patience=0
     )

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from benchmarks import data
+from benchmarks import data, peers_torch_encoder
 
 ENCODER = (16, 32, 64, 128)
 DECODER = ((128, 64), (64, 32), (32, 16), (16, 16))
@@ -79,6 +79,7 @@ class Training:
         device: where; on "cuda" the computation is bfloat16 by `torch.autocast` if `dtype` says so.
         dtype: of the computation.
         images: in the training set.
+        backbone: `config.model.backbone`, the study's U-Net or the one on EfficientNet-Lite0.
     """
 
     def __init__(
@@ -91,12 +92,14 @@ class Training:
         images: int = 64,
         device: str = "cpu",
         dtype: str = "float32",
+        backbone: str = "unet_residual",
     ):
         torch.manual_seed(0)
         self._format = torch.channels_last if channels_last else torch.contiguous_format
         self._device, self._dtype = device, getattr(torch, dtype)
         torch.backends.cudnn.benchmark = device != "cpu"
-        net = UNet(data.OUTPUTS, alpha).to(device, memory_format=self._format).train()
+        make = UNet if backbone == "unet_residual" else peers_torch_encoder.UNet
+        net = make(data.OUTPUTS, alpha).to(device, memory_format=self._format).train()
         self.facts = {"parameters": parameters(net), "threads": torch.get_num_threads()}
         self._net = torch.compile(net) if compiled else net
         # PyTorch multiplies the decay by the rate.

@@ -2,6 +2,7 @@
 
   python -m benchmarks.train_step
   python -m benchmarks.train_step --quick --skip=vmap,compile
+  python -m benchmarks.train_step --backbone=efficientnet_lite0
 
 The measure is images times members per second. Peers train one net: several take turns there.
 """
@@ -48,6 +49,9 @@ def define_flags() -> None:
     flags.DEFINE_bool("vmap", False, "vmap over members at every size, which takes minutes on a CPU.")
     flags.DEFINE_bool("compile", False, "PyTorch by torch.compile as well: minutes of compilation per size.")
     flags.DEFINE_float("alpha", 1.0, "Width of the nets.")
+    flags.DEFINE_enum(
+        "backbone", "unet_residual", ["unet_residual", "efficientnet_lite0"], "The nets; Keras has the first."
+    )
 
 
 def main(_: list[str]) -> None:
@@ -57,13 +61,13 @@ def main(_: list[str]) -> None:
     limits = measured_limits(FLAGS.quick)
     found = []
     for size, batch in cases:
-        rows = common.hold(f"{size}²×{batch}", entrants(size, batch, FLAGS.alpha))
+        rows = common.hold(f"{size}²×{batch}", entrants(size, batch, FLAGS.alpha, FLAGS.backbone))
         same_nets(rows)
         found += with_share(rows, limits, batch)
     text = table.lines(found, ("devices", "share of limit"))
     product, copied = limits["flops"] / 1e9, limits["bytes"] / 1e9
     text.append(f"limits: {product:.0f} GFLOP/s float32 product, {copied:.1f} GB/s copied")
-    table.publish("train_step", found, text, limits=limits, alpha=FLAGS.alpha)
+    table.publish("train_step", found, text, limits=limits, alpha=FLAGS.alpha, backbone=FLAGS.backbone)
 
 
 def case(text: str) -> tuple[int, int]:
@@ -82,9 +86,13 @@ def case(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def entrants(size: int, batch: int, alpha: float) -> list[Worker]:
+def entrants(size: int, batch: int, alpha: float, backbone: str = "unet_residual") -> list[Worker]:
     """Everyone who takes part in a case."""
     shape: dict[str, Any] = {"size": size, "batch": batch, "alpha": alpha}
+    peers = [*PEERS, *([COMPILED] if FLAGS.compile else [])]
+    if backbone != "unet_residual":
+        shape["backbone"] = backbone
+        peers = [peer for peer in peers if "keras" not in peer[1]]
     ours = "benchmarks.ours:Training"
     found = [Worker("imjax, 1 member", ours, shape | {"members": 1, "cost": True}, ours=True)]
     for name, (environment, chunk) in STRATEGIES.items():
@@ -92,7 +100,6 @@ def entrants(size: int, batch: int, alpha: float) -> list[Worker]:
             continue
         args = shape | {"members": MEMBERS, "per_chunk": -1 if chunk is None else chunk}
         found.append(Worker(f"imjax, {MEMBERS} members, {name}", ours, args, True, environment))
-    peers = [*PEERS, *([COMPILED] if FLAGS.compile else [])]
     return found + [Worker(name, make, shape | more) for name, make, more in peers]
 
 

@@ -11,6 +11,8 @@ from imjax.ops import inconsistency
 
 ALPHA_1 = 680_313
 """See tests/models/test_unet.py for how this comes about."""
+WITH_LITE0 = 2_958_848 + 2_239_603 + 6 * 145
+"""Encoder, decoder and the head's six outputs more than in tests/models/test_encoder_unet.py."""
 INSTALL = "pip install -r benchmarks/requirements.txt"
 
 
@@ -20,6 +22,14 @@ def test_parameters_of_pytorch():
     from benchmarks import peers_torch
 
     assert peers_torch.parameters(peers_torch.UNet(data.OUTPUTS)) == ALPHA_1
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("torch"), reason=f"PyTorch is not installed: {INSTALL}")
+@pytest.mark.filterwarnings("ignore")
+def test_parameters_of_pytorch_with_an_encoder():
+    from benchmarks import peers_torch, peers_torch_encoder
+
+    assert peers_torch.parameters(peers_torch_encoder.UNet(data.OUTPUTS)) == WITH_LITE0
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("keras"), reason=f"Keras is not installed: {INSTALL}")
