@@ -12,6 +12,8 @@ def test_a_run_from_imagenet(quick_command, tiny, tmp_path):
     flags = (
         "method=ldt", "baselines=()", "num_baseline_nets=2", "data.height=32", "data.width=48",
         "model.backbone=efficientnet_lite0", "model.weights=imagenet", "model.width=0.25",
+        # Compiled in a moment.
+        "model.convolution=direct",
         "train.epochs=1", "train.steps_per_epoch=1", "train.batch_size=4", "train.encoder_lr_scale=1e-9",
     )  # fmt: skip
     workdir = tmp_path / "run"
