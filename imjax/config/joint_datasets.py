@@ -174,5 +174,5 @@ def equal_steps(config: ConfigDict, epochs: int, steps: int, batch: int) -> None
     rampup = config.joint.rampup
     for name in ("steps", "update_every"):
         rampup[name] = max(1, round(rampup[name] * share))
-    config.train.update(optimizer="adam", schedule="constant", learning_rate=0.003)
+    config.train.update(optimizer="adam", schedule="auto", learning_rate=0.003)
     config.train.update(epochs=epochs, steps_per_epoch=steps, batch_size=batch)

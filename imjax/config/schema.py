@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from imjax.config.joint_schema import Joint
+from imjax.config.joint_schema import Joint, View
 from imjax.config.key import (
     KERNEL,
     MULTIPLE_OF_16,
@@ -42,8 +42,10 @@ EMPTY_IOUS = ("dataset", "zero", "one")
 """What `empty_iou` may be; `DatasetSpec.with_empty_iou` reads it."""
 BUDGETS = ("published", "equal")
 """Rules for the number of steps (`training.budget`)."""
-SCHEDULES = ("constant", "poly", "plateau")
+SCHEDULES = ("auto", "constant", "poly", "plateau", "one_cycle")
 """Of the learning rate."""
+RECIPES = ("published", "strong")
+"""Ways to train a net (`StrongRecipe`)."""
 SHARE = Constraint(lambda v: 0 < v < 1, "more than 0, less than 1")
 
 LEVELS = ("low", "mid", "high")
@@ -202,11 +204,13 @@ class Train:
     batch_size: int = key(32, "Images of a step; of joint methods half of them are labeled.", at_least(1))
     optimizer: str = key("adamw", "`adamw`, `adam` or `sgd`.", one_of(("adamw", "adam", "sgd")))
     schedule: str = key(
-        "constant",
-        "Of the learning rate: `constant`; `poly` down to 0 at the end; `plateau` a tenth of it at a time.",
+        "auto",
+        "Of the learning rate: `constant`; `poly` down to 0 at the end; `plateau` a tenth of it at a time; "
+        "`one_cycle` up to it in the first quarter and down to 0; `auto`: `constant`, with `recipe=strong` "
+        "`one_cycle`.",
         one_of(SCHEDULES),
     )
-    learning_rate: float = key(0.003, "Learning rate at the start.", more_than(0))
+    learning_rate: float = key(0.003, "Learning rate at the start, of `one_cycle` the highest.", more_than(0))
     momentum: float = key(0.9, "Of `sgd`.")
     weight_decay: float = key(
         1e-4,
@@ -223,6 +227,28 @@ class Train:
         "Epochs without a better validation loss (of joint methods: Dice) until `plateau` acts.",
         at_least(1),
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class StrongRecipe:
+    """What `recipe=strong` changes, methods.md 1.5: each step draws its images' views anew, the loss is
+    ½ (cross-entropy + soft Dice), and the moving average of the weights is what is measured and kept."""
+
+    zoom: float = key(1.5, "Images are enlarged or shrunk by up to this factor; 1: off.", at_least(1))
+    turn: float = key(15.0, "Images are turned by up to so many degrees, either way.", between(0, 180))
+    flip_prob: float = key(
+        0.5, "Chance of each of the two mirrorings; of one where up and down matter.", between(0, 1)
+    )
+    rotate_prob: float = key(
+        0.5, "Chance of a turn by right angles, where up and down do not matter.", between(0, 1)
+    )
+    view: View = group(
+        View(
+            blur=1, noise=8, contrast=0.3, brightness=25.0, contrast_prob=0.8, blur_prob=0.2, noise_prob=0.3
+        ),
+        "Photometry of labeled images.",
+    )
+    ema_decay: float = key(0.99, "Largest decay of the weights' moving average; 0: off.", below(1))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -397,9 +423,16 @@ class Config:
         False,
         "Rank candidates on test instead of val, as the published HeLa code does: for replication only.",
     )
+    recipe: str = key(
+        "published",
+        "How nets are trained: `published`, as their method's paper has it; `strong`, with the views, the "
+        "loss and the averaged weights of `strong`, for images of your own.",
+        one_of(RECIPES),
+    )
     data: Data = group(Data())
     model: Model = group(Model())
     train: Train = group(Train())
+    strong: StrongRecipe = group(StrongRecipe())
     augment: Augment = group(GROWING)
     aldt: Aldt = group(Aldt(blur=3, noise=25, contrast=0.5, brightness=25.0))
     ensemble: Ensemble = group(Ensemble(blur=1, noise=15, contrast=0.3, brightness=15.0))

@@ -53,12 +53,12 @@ def run(
     val = training_sets.of_split(dataset, "val")
     net = create_backbone(stage.model, dataset.spec)
     setting = (net, training_spec(stage, dataset.spec), val["image"].shape[1:3])
-    objective, phases = segmentation_objective(*setting), [pairs]
+    objective, phases = segmentation_objective(*setting, stage.recipe), [pairs]
     if stage.consistency:
         assert stage.warm is not None, "the consistency loss continues the training of a net"
         warm = load_stage(artifacts.folder(stage.warm), dataset.spec, runtime).nets(1)
         start = jax.tree.map(lambda leaf: leaf[0], warm)
-        objective = consistency_objective(*setting, stage.consistency, start)
+        objective = consistency_objective(*setting, stage.consistency, start, stage.recipe)
         phases.append({"image": dataset.splits["unlabeled"].images})
     counts = dataset.image_counts
     least = int(stage.least_share * sum(counts))
