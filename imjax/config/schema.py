@@ -231,7 +231,7 @@ class Train:
 
 @dataclasses.dataclass(frozen=True)
 class StrongRecipe:
-    """What `recipe=strong` changes, methods.md 1.5: each step draws its images' views anew, the loss is
+    """What `recipe=strong` changes, methods.md 1.14: each step draws its images' views anew, the loss is
     ½ (cross-entropy + soft Dice), and the moving average of the weights is what is measured and kept."""
 
     zoom: float = key(1.5, "Images are enlarged or shrunk by up to this factor; 1: off.", at_least(1))

@@ -1,4 +1,4 @@
-"""Random views of labeled images for the strong recipe (methods.md 1.5), drawn anew at each step."""
+"""Random views of labeled images for the strong recipe (methods.md 1.14), drawn anew at each step."""
 
 from __future__ import annotations
 
