@@ -48,6 +48,11 @@ RECIPES = ("published", "strong")
 """Ways to train a net (`StrongRecipe`)."""
 SHARE = Constraint(lambda v: 0 < v < 1, "more than 0, less than 1")
 
+BLOCKED_IMAGES = ("zero", "mean")
+"""What inconsistent pixels of an image may become."""
+BLOCKED_LABELS = ("zero", "void")
+"""What inconsistent pixels of a label may become."""
+
 LEVELS = ("low", "mid", "high")
 """Strengths of the consistency loss's views, in the order of its schedules (methods.md 1.7)."""
 
@@ -313,6 +318,17 @@ class Mask:
     dilate: int = key(0, "Size of the square kernel that dilates it afterwards; 0: off.", KERNEL)
     zero_image: bool = key(True, 'Inconsistent pixels of the image become 0 ("block input").')
     zero_label: bool = key(True, 'Inconsistent pixels of the label become 0 ("block output").')
+    image_value: str = key(
+        "zero",
+        "With `zero_image`: `zero`, as published, or `mean`, the mean color of the image's other pixels, "
+        "which an encoder that has seen photographs takes for less of an object.",
+        one_of(BLOCKED_IMAGES),
+    )
+    label_value: str = key(
+        "zero",
+        "With `zero_label`: `zero`, as published, or `void`, which counts in no loss.",
+        one_of(BLOCKED_LABELS),
+    )
     require_same_classes: bool = key(
         False, "Drop an image when the members' sets of predicted classes differ."
     )

@@ -176,11 +176,11 @@ def _pseudo_labeled_pairs(
     stage: TrainStage, dataset: PackedDataset, labels: Path
 ) -> list[training_sets.Pairs]:
     """Pairs of a label stage's folder, as they are and augmented, as the stage asks for."""
-    mask, data = stage.mask, np.load(labels / "labels.npz")
+    data = np.load(labels / "labels.npz")
     keep = data["keep"]
     pairs = training_sets.blocked(
         dataset.splits["unlabeled"].images[keep], data["label"][keep], data["inconsistent"][keep],
-        mask.zero_image, mask.zero_label,
+        stage.mask,
     )  # fmt: skip
     parts = [pairs] if stage.originals else []
     if stage.strength:
