@@ -107,8 +107,8 @@ def double(x):
     """Bilinear, corner pixels staying in the corners: new pixel j lies at j·(n − 1)/(2n − 1)."""
     for axis in (1, 2):
         n = x.shape[axis]
-        places = np.arange(2 * n) * (n - 1) / (2 * n - 1)
-        x = np.apply_along_axis(lambda row, at=places, old=np.arange(n): np.interp(at, old, row), axis, x)
+        at, old = np.arange(2 * n) * (n - 1) / (2 * n - 1), np.arange(n)
+        x = np.apply_along_axis(lambda row, at=at, old=old: np.interp(at, old, row), axis, x)
     return x
 
 
