@@ -54,7 +54,7 @@ def neu_seg(method: str, preset: str | None) -> ConfigDict:
 
 
 def dagm(method: str, preset: str | None) -> ConfigDict:
-    """DAGM 2007: defects on textures, one class."""
+    """DAGM 2007: defects on textures, a class for each kind of texture."""
     config = _defects(method, "dagm", 0.002)
     _features(config)
     return presets.apply(config, preset or "", {"small": small, "tiny": _tiny_defects})

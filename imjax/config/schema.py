@@ -116,9 +116,9 @@ class Data:
     )
     by_crop: bool = key(
         False,
-        "With `overlap`: `label_fraction` is a share of the crops and not of the images, and the grid of "
-        "crops repeats its last ones, as published for HeLa; overlapping crops then lie on both sides. The "
-        "report says which rule a table has.",
+        "With `tile_overlap`: `label_fraction` is a share of the crops and not of the images, and the grid "
+        "of crops repeats its last ones, as published for HeLa; overlapping crops then lie on both sides. "
+        "The report says which rule a table has.",
     )
     split_seed: int = key(0, "Seed of the division and of random crops.")
     label_kind: str = key(
