@@ -101,7 +101,9 @@ def test_every_config_builds_a_plan_and_nets_that_fit(path, preset):
 
 
 def shallow(stage):
-    """The stage with nets of two levels."""
+    """The stage with nets of two levels, where no heads are asked for on more of them."""
+    if stage.model.auxiliary == "scales":
+        return stage
     features, dropouts = stage.model.features[:2], stage.model.dropouts[:2]
     return dataclasses.replace(
         stage, model=dataclasses.replace(stage.model, features=features, dropouts=dropouts)
@@ -291,11 +293,9 @@ def test_joint_sets_are_the_published_protocols():
     assert (rampup.max_weight, rampup.steps, rampup.update_every) == (0.1, 30_000, 150)
     m = config.model
     assert (m.features, m.dropouts) == ((16, 32, 64, 128, 256), (0.05, 0.1, 0.2, 0.3, 0.5))
-    assert (config.joint.ema_decay, config.joint.teacher_noise, config.joint.confidence_threshold) == (
-        0.99,
-        0.1,
-        0.95,
-    )
+    # MetaSSL's released Mean Teacher has no noise, the benchmark's has.
+    assert config.joint.teacher_noise == 0.0 and frozen("acdc_mean_teacher").joint.teacher_noise == 0.1
+    assert (config.joint.ema_decay, config.joint.confidence_threshold) == (0.99, 0.95)
 
 
 def test_plan_of_aim_pp():
@@ -354,7 +354,7 @@ def test_as_many_evalnets_score_as_nets_label(method, evalnets):
     values["ensemble"]["members"] = 3
     labels = [stage for stage in make_plan(check(freeze(values))) if isinstance(stage, LabelStage)]
     assert [stage.num_evalnets for stage in labels] == [evalnets] * 5
-    assert ("3 EvalNets" in describe(make_plan(freeze(values)))) == bool(judges)
+    assert ("3 EvalNets" in describe(make_plan(freeze(values)))) == bool(evalnets)
 
 
 def test_evalnets_that_score_must_be_trained():

@@ -54,7 +54,7 @@ def neu_seg(method: str, preset: str | None) -> ConfigDict:
 
 
 def dagm(method: str, preset: str | None) -> ConfigDict:
-    """DAGM 2007: defects on textures, one class."""
+    """DAGM 2007: defects on textures, a class for each kind of texture."""
     config = _defects(method, "dagm", 0.002)
     _features(config)
     return presets.apply(config, preset or "", {"small": small, "tiny": _tiny_defects})
@@ -174,5 +174,5 @@ def equal_steps(config: ConfigDict, epochs: int, steps: int, batch: int) -> None
     rampup = config.joint.rampup
     for name in ("steps", "update_every"):
         rampup[name] = max(1, round(rampup[name] * share))
-    config.train.update(optimizer="adam", schedule="constant", learning_rate=0.003)
+    config.train.update(optimizer="adam", schedule="auto", learning_rate=0.003)
     config.train.update(epochs=epochs, steps_per_epoch=steps, batch_size=batch)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from imjax.config.joint_schema import Joint
+from imjax.config.joint_schema import Joint, View
 from imjax.config.key import (
     KERNEL,
     MULTIPLE_OF_16,
@@ -46,9 +46,16 @@ EMPTY_IOUS = ("dataset", "zero", "one")
 """What `empty_iou` may be; `DatasetSpec.with_empty_iou` reads it."""
 BUDGETS = ("published", "equal")
 """Rules for the number of steps (`training.budget`)."""
-SCHEDULES = ("constant", "poly", "plateau")
+SCHEDULES = ("auto", "constant", "poly", "plateau", "one_cycle")
 """Of the learning rate."""
+RECIPES = ("published", "strong")
+"""Ways to train a net (`StrongRecipe`)."""
 SHARE = Constraint(lambda v: 0 < v < 1, "more than 0, less than 1")
+
+BLOCKED_IMAGES = ("zero", "mean")
+"""What inconsistent pixels of an image may become."""
+BLOCKED_LABELS = ("zero", "void")
+"""What inconsistent pixels of a label may become."""
 
 LEVELS = ("low", "mid", "high")
 """Strengths of the consistency loss's views, in the order of its schedules (methods.md 1.7)."""
@@ -113,9 +120,9 @@ class Data:
     )
     by_crop: bool = key(
         False,
-        "With `overlap`: `label_fraction` is a share of the crops and not of the images, and the grid of "
-        "crops repeats its last ones, as published for HeLa; overlapping crops then lie on both sides. The "
-        "report says which rule a table has.",
+        "With `tile_overlap`: `label_fraction` is a share of the crops and not of the images, and the grid "
+        "of crops repeats its last ones, as published for HeLa; overlapping crops then lie on both sides. "
+        "The report says which rule a table has.",
     )
     split_seed: int = key(0, "Seed of the division and of random crops.")
     label_kind: str = key(
@@ -221,11 +228,13 @@ class Train:
     batch_size: int = key(32, "Images of a step; of joint methods half of them are labeled.", at_least(1))
     optimizer: str = key("adamw", "`adamw`, `adam` or `sgd`.", one_of(("adamw", "adam", "sgd")))
     schedule: str = key(
-        "constant",
-        "Of the learning rate: `constant`; `poly` down to 0 at the end; `plateau` a tenth of it at a time.",
+        "auto",
+        "Of the learning rate: `constant`; `poly` down to 0 at the end; `plateau` a tenth of it at a time; "
+        "`one_cycle` up to it in the first quarter and down to 0; `auto`: `constant`, with `recipe=strong` "
+        "`one_cycle`.",
         one_of(SCHEDULES),
     )
-    learning_rate: float = key(0.003, "Learning rate at the start.", more_than(0))
+    learning_rate: float = key(0.003, "Learning rate at the start, of `one_cycle` the highest.", more_than(0))
     encoder_lr_scale: float = key(
         1.0,
         "Factor on the learning rate, and on `adamw`'s weight decay, of an encoder's weights: less than 1 "
@@ -248,6 +257,28 @@ class Train:
         "Epochs without a better validation loss (of joint methods: Dice) until `plateau` acts.",
         at_least(1),
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class StrongRecipe:
+    """What `recipe=strong` changes, methods.md 1.14: each step draws its images' views anew, the loss is
+    ½ (cross-entropy + soft Dice), and the moving average of the weights is what is measured and kept."""
+
+    zoom: float = key(1.5, "Images are enlarged or shrunk by up to this factor; 1: off.", at_least(1))
+    turn: float = key(15.0, "Images are turned by up to so many degrees, either way.", between(0, 180))
+    flip_prob: float = key(
+        0.5, "Chance of each of the two mirrorings; of one where up and down matter.", between(0, 1)
+    )
+    rotate_prob: float = key(
+        0.5, "Chance of a turn by right angles, where up and down do not matter.", between(0, 1)
+    )
+    view: View = group(
+        View(
+            blur=1, noise=8, contrast=0.3, brightness=25.0, contrast_prob=0.8, blur_prob=0.2, noise_prob=0.3
+        ),
+        "Photometry of labeled images.",
+    )
+    ema_decay: float = key(0.99, "Largest decay of the weights' moving average; 0: off.", below(1))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -312,6 +343,17 @@ class Mask:
     dilate: int = key(0, "Size of the square kernel that dilates it afterwards; 0: off.", KERNEL)
     zero_image: bool = key(True, 'Inconsistent pixels of the image become 0 ("block input").')
     zero_label: bool = key(True, 'Inconsistent pixels of the label become 0 ("block output").')
+    image_value: str = key(
+        "zero",
+        "With `zero_image`: `zero`, as published, or `mean`, the mean color of the image's other pixels, "
+        "which an encoder that has seen photographs takes for less of an object.",
+        one_of(BLOCKED_IMAGES),
+    )
+    label_value: str = key(
+        "zero",
+        "With `zero_label`: `zero`, as published, or `void`, which counts in no loss.",
+        one_of(BLOCKED_LABELS),
+    )
     require_same_classes: bool = key(
         False, "Drop an image when the members' sets of predicted classes differ."
     )
@@ -422,9 +464,16 @@ class Config:
         False,
         "Rank candidates on test instead of val, as the published HeLa code does: for replication only.",
     )
+    recipe: str = key(
+        "published",
+        "How nets are trained: `published`, as their method's paper has it; `strong`, with the views, the "
+        "loss and the averaged weights of `strong`, for images of your own.",
+        one_of(RECIPES),
+    )
     data: Data = group(Data())
     model: Model = group(Model())
     train: Train = group(Train())
+    strong: StrongRecipe = group(StrongRecipe())
     augment: Augment = group(GROWING)
     aldt: Aldt = group(Aldt(blur=3, noise=25, contrast=0.5, brightness=25.0))
     ensemble: Ensemble = group(Ensemble(blur=1, noise=15, contrast=0.3, brightness=15.0))

@@ -156,13 +156,14 @@ def tile_corners(shape: tuple[int, int], overlap: float, side: int, repeat: bool
 
 
 def repeated_starts(length: int, side: int, overlap: float) -> list[int]:
-    """The published grid along one axis: round(length / step) windows, step = side · (1 − overlap).
+    """The published grid along one axis: n = round(length / (side · (1 − overlap))) windows.
 
-    Those that would end beyond the axis are moved back, so that the last ones are the same: 520 × 696 pixels
-    have 35 windows of 256 with an overlap of 0.6, of which 24 are distinct (methods.md 1.9).
+    Window i begins at ⌊i · length / n⌋. Those that would end beyond the axis are moved back, so that the last
+    ones are the same: 520 × 696 pixels have 35 windows of 256 with an overlap of 0.6, of which 24 are
+    distinct (methods.md 1.9).
     """
-    step = side * (1 - overlap)
-    return [min(round(step) * i, length - side) for i in range(max(round(length / step), 1))]
+    count = max(round(length / (side * (1 - overlap))), 1)
+    return [min(i * length // count, length - side) for i in range(count)]
 
 
 def window_starts(length: int, side: int, overlap: float) -> list[int]:

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int32, UInt8
 
+from imjax.data.spec import VOID
 from imjax.ops import morphology
 from imjax.ops.ensemble import Kind, Label
 
@@ -72,18 +73,40 @@ def block(
     *,
     zero_image: bool = True,
     zero_label: bool = True,
+    image_value: str = "zero",
+    label_value: str = "zero",
 ) -> tuple[UInt8[Array, "h w c"], Label]:
-    """Set image pixels (`zero_image`) and label pixels (`zero_label`) under the IM to 0."""
+    """Block image pixels (`zero_image`) and label pixels (`zero_label`) under the IM.
+
+    Args:
+        image, label: a pair.
+        inconsistent: the IM.
+        zero_image, zero_label: static; whether they are blocked at all.
+        image_value: static; `zero`, as published, or `mean`, of the pixels that are not blocked.
+        label_value: static; `zero`, as published, or `void`.
+    """
     if zero_image:
-        image = block_image(image, inconsistent)
+        image = block_image(image, inconsistent, image_value)
     if zero_label:
-        label = jnp.where(inconsistent if label.ndim == 2 else inconsistent[..., None], 0, label)
+        value = VOID if label_value == "void" else 0
+        label = jnp.where(inconsistent if label.ndim == 2 else inconsistent[..., None], value, label)
     return image, label
 
 
-def block_image(image: UInt8[Array, "*px c"], inconsistent: Bool[Array, "*px"]) -> UInt8[Array, "*px c"]:
-    """Set the pixels under the IM to 0 in all channels; for images, volumes and batches of them."""
-    return jnp.where(inconsistent[..., None], 0, image)
+def block_image(
+    image: UInt8[Array, "*px c"], inconsistent: Bool[Array, "*px"], value: str = "zero"
+) -> UInt8[Array, "*px c"]:
+    """Set the pixels under the IM to 0 in all channels; for images, volumes and batches of them.
+
+    With `value="mean"`, of one image, they get the mean of each channel over all other pixels.
+    """
+    blocked = inconsistent[..., None]
+    if value == "zero":
+        return jnp.where(blocked, 0, image)
+    pixels = tuple(range(inconsistent.ndim))
+    total = jnp.where(blocked, 0, image).astype(jnp.float32).sum(pixels)
+    mean = jnp.round(total / jnp.maximum((~blocked).sum(pixels), 1)).astype(jnp.uint8)
+    return jnp.where(blocked, mean, image)
 
 
 def keep_binary(consensus: UInt8[Array, "h w"], size: Int32[Array, ""]) -> Bool[Array, ""]:

@@ -89,7 +89,7 @@ def make_system(stage: JointStage, spec: DatasetSpec) -> System:
     """The nets and the method of a stage."""
     method = JOINT_METHODS[stage.joint_method]
     net = create_backbone(stage.model, spec, method.auxiliary_decoders)
-    return System(net, method, stage.joint, spec)
+    return System(net, method, stage.joint, spec, stage.recipe)
 
 
 def _trained_model(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -105,7 +106,9 @@ def _scores(
     spec, mask, images = dataset.spec, stage.mask, dataset.splits["unlabeled"].images
     if stage.copies not in ("scored", "oracle"):
         return np.full(len(images), np.nan, np.float32)
-    pairs = training_sets.blocked(images, pair.label, pair.inconsistent, mask.zero_image, mask.zero_label)
+    # As EvalNets have seen them, whatever the nets are trained on.
+    published = dataclasses.replace(mask, image_value="zero", label_value="zero")
+    pairs = training_sets.blocked(images, pair.label, pair.inconsistent, published)
     if stage.copies == "oracle":
         truth = dataset.splits["unlabeled"].labels
         return map_images(evalnet.true_score, truth, pairs["label"], pair.inconsistent, spec=spec)

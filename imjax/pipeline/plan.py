@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from imjax.config.schema import LEVELS, AugmentStrength, Config, Model
+from imjax.config.schema import LEVELS, AugmentStrength, Config, Model, StrongRecipe, Train
 from imjax.data.splits import ImageCounts
 from imjax.methods import validate
 from imjax.methods.generational.base import GenerationalMethod
@@ -44,7 +44,8 @@ def _joint_stage(config: Config) -> JointStage:
         config.joint,
         config.num_nets,
         _model(config, config.model.width),
-        config.train,
+        _train(config),
+        _recipe(config),
         config.ensemble.members,
         config.mask,
         config.seed,
@@ -104,7 +105,7 @@ def _baseline_stage(config: Config, name: str) -> TrainStage:
 
 
 def _consistency_stage(config: Config) -> TrainStage:
-    c = config.consistency
+    c, train = config.consistency, _train(config)
     level = LEVELS.index(c.level)
     return _train_stage(
         config,
@@ -113,9 +114,7 @@ def _consistency_stage(config: Config) -> TrainStage:
         start="ldt",
         num_nets=config.num_nets,
         # `equal` counts steps of the whole training, so that twice the epochs would be twice the steps.
-        train=dataclasses.replace(
-            config.train, epochs=config.train.epochs if config.train.budget == "equal" else c.epochs
-        ),
+        train=dataclasses.replace(train, epochs=train.epochs if train.budget == "equal" else c.epochs),
         warm="train_ldt",
         consistency=AugmentStrength(c.blur[level], c.noise[level], c.contrast[level], c.brightness[level]),
     )
@@ -150,7 +149,8 @@ def _train_stage(config: Config, **settings: Any) -> TrainStage:
         strength=None,
         aldt=config.aldt,
         model=_model(config, config.model.width),
-        train=config.train,
+        train=_train(config),
+        recipe=_recipe(config),
         ensemble=config.ensemble.members,
         mask=config.mask,
         seed=config.seed,
@@ -162,6 +162,17 @@ def _train_stage(config: Config, **settings: Any) -> TrainStage:
 def _model(config: Config, width: float) -> Model:
     """The run's nets at one width: widths of other stages must not change a stage's digest."""
     return dataclasses.replace(config.model, width=width, width_per_generation=())
+
+
+def _recipe(config: Config) -> StrongRecipe | None:
+    return config.strong if config.recipe == "strong" else None
+
+
+def _train(config: Config) -> Train:
+    """Training options of segmentation nets, with the recipe's schedule where none is chosen."""
+    if config.train.schedule == "auto" and config.recipe == "strong":
+        return dataclasses.replace(config.train, schedule="one_cycle")
+    return config.train
 
 
 def describe(stages: tuple[Stage, ...], counts: ImageCounts | None = None) -> str:

@@ -9,7 +9,16 @@ import dataclasses
 from typing import Literal
 
 from imjax.config.joint_schema import Joint
-from imjax.config.schema import Aldt, AugmentStrength, Ensemble, EvalNetData, Mask, Model, Train
+from imjax.config.schema import (
+    Aldt,
+    AugmentStrength,
+    Ensemble,
+    EvalNetData,
+    Mask,
+    Model,
+    StrongRecipe,
+    Train,
+)
 from imjax.methods.generational.base import Start
 
 
@@ -34,6 +43,8 @@ class TrainStage:
     model: Model
     """With the width of this stage's nets."""
     train: Train
+    recipe: StrongRecipe | None
+    """None: as the method's paper has it."""
     ensemble: int
     """Nets whose mean inconsistency mask is measured on val and test."""
     mask: Mask
@@ -66,6 +77,8 @@ class JointStage:
     """Systems."""
     model: Model
     train: Train
+    recipe: StrongRecipe | None
+    """None: as the method's paper has it."""
     ensemble: int
     """Nets whose mean inconsistency mask is measured on val and test."""
     mask: Mask

@@ -58,11 +58,11 @@ def run(
         assert stage.warm is not None, "the consistency loss continues the training of a net"
         warm = load_stage(artifacts.folder(stage.warm), dataset.spec, runtime).nets(1)
         best = jax.tree.map(lambda leaf: leaf[0], warm)
-        objective = consistency_objective(*setting, stage.consistency, (best,))
+        objective = consistency_objective(*setting, stage.consistency, (best,), stage.recipe)
         phases.append({"image": dataset.splits["unlabeled"].images})
     else:
         start = initial_weights.load(stage.model, net, dataset.spec, setting[-1])
-        objective = segmentation_objective(*setting, start)
+        objective = segmentation_objective(*setting, stage.recipe, start)
     counts = dataset.image_counts
     least = int(stage.least_share * sum(counts))
     fitted = fit_stage(stage, objective, phases, val, counts, artifacts, runtime, monitor, least_images=least)
@@ -179,11 +179,11 @@ def _pseudo_labeled_pairs(
     stage: TrainStage, dataset: PackedDataset, labels: Path
 ) -> list[training_sets.Pairs]:
     """Pairs of a label stage's folder, as they are and augmented, as the stage asks for."""
-    mask, data = stage.mask, np.load(labels / "labels.npz")
+    data = np.load(labels / "labels.npz")
     keep = data["keep"]
     pairs = training_sets.blocked(
         dataset.splits["unlabeled"].images[keep], data["label"][keep], data["inconsistent"][keep],
-        mask.zero_image, mask.zero_label,
+        stage.mask,
     )  # fmt: skip
     parts = [pairs] if stage.originals else []
     if stage.strength:

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from imjax import rng
-from imjax.config.schema import Aldt, AugmentStrength
+from imjax.config.schema import Aldt, AugmentStrength, Mask
 from imjax.data.pack import PackedDataset
 from imjax.ops import augment, inconsistency
 from imjax.ops.batched_map import map_images
@@ -66,18 +66,20 @@ def kernel_strength(strength: AugmentStrength) -> augment.AugmentStrength:
     return augment.AugmentStrength(strength.blur, strength.noise, strength.contrast, strength.brightness)
 
 
-def blocked(images: np.ndarray, labels: np.ndarray, masks: np.ndarray, inputs: bool, outputs: bool) -> Pairs:
+def blocked(images: np.ndarray, labels: np.ndarray, masks: np.ndarray, settings: Mask) -> Pairs:
     """Cut the inconsistent pixels out of images and pseudo-labels.
 
     Args:
         images: uint8 `[n, h, w, c]`.
         labels: uint8 pseudo-labels.
         masks: bool `[n, h, w]`, True where the members disagree.
-        inputs, outputs: whether images and labels are cut.
+        settings: whether images and labels are cut, and what is put there.
     """
     image, label = map_images(
-        inconsistency.block, images, labels, masks, zero_image=inputs, zero_label=outputs
-    )
+        inconsistency.block, images, labels, masks,
+        zero_image=settings.zero_image, zero_label=settings.zero_label,
+        image_value=settings.image_value, label_value=settings.label_value,
+    )  # fmt: skip
     return {"image": image, "label": label}
 
 

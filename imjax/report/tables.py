@@ -132,7 +132,7 @@ def _describe_empty_rule(results: DatasetResults) -> str:
 
 def _describe_crop_rule(results: DatasetResults) -> str:
     """Whether images or crops are labeled, where images are cut into a grid of overlapping ones."""
-    data = [run.config["data"] for run in results.runs if run.config["data"].get("overlap")]
+    data = [run.config["data"] for run in results.runs if run.config["data"].get("tile_overlap")]
     rules = {True: "crops, so that overlapping crops lie on both sides, as published", False: "images"}
     used = sorted({bool(values.get("by_crop")) for values in data})
     described = " or, in other runs, of the ".join(rules[rule] for rule in used)

@@ -205,14 +205,15 @@ def _programs(spec: ProgramSpec) -> _Programs:
 
     def train_step(loss_fn):
         # The old state is donated: it would double the memory of the weights and the optimizer.
-        return members.map(lambda s, batch, key: step.train_step(loss_fn, tx, s, batch, key), donate=(0,))
+        one = functools.partial(step.train_step, loss_fn, tx, ema_decay=objective.ema_decay)
+        return members.map(lambda s, batch, key: one(s, batch, key), donate=(0,))
 
     return _Programs(
         _compile_on_cpu(lambda key: step.init(objective, tx, worst, key)),
         _compile_on_cpu(lambda variables: step.start(objective, tx, worst, variables)),
         lambda: jax.eval_shape(lambda: step.init(objective, tx, worst, jax.random.key(0))),
         tuple(train_step(loss_fn) for loss_fn in objective.losses.values()),
-        members.map(lambda s, batch: objective.eval_fn(s.variables, batch)),
+        members.map(lambda s, batch: objective.eval_fn(step.measured_variables(s), batch)),
         members.map(
             lambda s, value, plateau, epoch: step.update_best(objective, s, value, plateau, epoch),
             donate=(0,),

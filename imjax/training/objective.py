@@ -14,10 +14,12 @@ import jax
 import jax.numpy as jnp
 
 from imjax import losses
-from imjax.config.schema import AugmentStrength
+from imjax.config.schema import AugmentStrength, StrongRecipe
 from imjax.data.spec import VOID, DatasetSpec
 from imjax.evaluation import metrics
 from imjax.methods.generational.consistency import two_views
+from imjax.methods.joint.forward import as_classes
+from imjax.methods.strong_recipe import make_training_views
 from imjax.models.network import Network
 from imjax.ops import augment
 from imjax.ops.ensemble import probabilities
@@ -85,6 +87,9 @@ class Objective:
     start: tuple[Variables, ...] = dataclasses.field(default=(), compare=False, repr=False)
     """Numpy weights that members start from, in turn, instead of those of `init`, where they have the same
     name and shape; no program depends on them."""
+    ema_decay: float = dataclasses.field(default=0.0, compare=False)
+    """Largest decay of the moving average of the variables, which is measured and kept instead of them;
+    0: none."""
     plateau_metric: str = dataclasses.field(default=LOSS, compare=False)
     """The validation scalar by which the learning rate's schedule detects a plateau: `loss`, or a metric from
     0 to 1 of which more is better."""
@@ -148,34 +153,51 @@ def validation_metrics(
 
 
 def segmentation_objective(
-    net: Network, spec: DatasetSpec, size: tuple[int, int], start: tuple[Variables, ...] = ()
+    net: Network,
+    spec: DatasetSpec,
+    size: tuple[int, int],
+    recipe: StrongRecipe | None = None,
+    start: tuple[Variables, ...] = (),
 ) -> Objective:
     """Supervised segmentation: `image` uint8 `[b, h, w, c]`, `label` uint8 as `DatasetSpec` says.
 
-    `size` is (h, w) of the images that initialize the net, `start` that of `Objective`. Loss: cross-entropy
-    (multiclass) or MSE on the sigmoid (binary, multilabel), as in arXiv 2401.14387.
+    Args:
+        net: the module.
+        spec: of the dataset.
+        size: (h, w) of the images that initialize the net.
+        recipe: without one, cross-entropy (multiclass) or MSE on the sigmoid (binary, multilabel) of the
+            images as they are, as in arXiv 2401.14387; otherwise ½ (cross-entropy + soft Dice) of random
+            views, and the weights' moving average is measured.
+        start: see `Objective`.
     """
 
     def supervised(logits, label):
+        if recipe:
+            return losses.ce_dice_loss(as_classes(spec.kind, logits), label)
         if spec.kind == "multiclass":
             return losses.cross_entropy(logits, label)
         return losses.mse_sigmoid(logits, label, spec.target_scale)
 
     def loss_fn(variables, batch, key):
-        logits, state = _forward_train(net, variables, key, batch["image"])
-        return supervised(logits, batch["label"]), StepAux(state, {})
+        image, label = batch["image"], batch["label"]
+        if recipe:
+            key, views_key = jax.random.split(key)
+            image, label = make_training_views(views_key, image, label, recipe, spec.rotation_invariant)
+        logits, state = _forward_train(net, variables, key, image)
+        return supervised(logits, label), StepAux(state, {})
 
     def eval_fn(variables, batch):
         return validation_metrics(spec, predict(net, variables, batch["image"]), batch, supervised)
 
     return Objective(
-        ObjectiveSpec("segmentation", net, spec, size),
+        ObjectiveSpec("segmentation", net, spec, size, recipe),
         lambda key: net.init(key, jnp.zeros((1, *size, spec.channels), jnp.uint8)),
         {"loss": loss_fn},
         eval_fn,
         spec.selection_metric,
         spec.selection_metric != "loss",
         start=start,
+        ema_decay=recipe.ema_decay if recipe else 0.0,
     )
 
 
@@ -185,11 +207,12 @@ def consistency_objective(
     size: tuple[int, int],
     strength: AugmentStrength,
     start: tuple[Variables, ...],
+    recipe: StrongRecipe | None = None,
 ) -> Objective:
     """`segmentation_objective` with a second phase in every epoch: the consistency loss (arXiv 2401.14387).
 
     Args:
-        net, spec, size: as of `segmentation_objective`.
+        net, spec, size, recipe: as of `segmentation_objective`, for the first phase.
         strength: of the photometry of the two views.
         start: as `Objective.start`.
 
@@ -213,10 +236,10 @@ def consistency_objective(
         difference = probabilities(spec.kind, first_logits) - probabilities(spec.kind, second_logits)
         return jnp.square(difference).mean(), StepAux(state, {})
 
-    objective = segmentation_objective(net, spec, size)
+    objective = segmentation_objective(net, spec, size, recipe)
     return dataclasses.replace(
         objective,
-        spec=ObjectiveSpec("consistency", net, spec, size, strength),
+        spec=ObjectiveSpec("consistency", net, spec, size, (strength, recipe)),
         losses=objective.losses | {"consistency_loss": loss_fn},
         selection_metric="loss",
         larger_is_better=False,

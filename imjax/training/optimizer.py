@@ -27,7 +27,7 @@ class Optimizer:
     weight_decay: float
     epsilon: float
     horizon: int
-    """Steps of the whole stage for `poly`, of one epoch for `plateau`, else 0."""
+    """Steps of the whole stage for `poly` and `one_cycle`, of one epoch for `plateau`, else 0."""
     patience: int
     """Epochs, for `plateau`, else 0."""
     encoder_lr_scale: float = 1.0
@@ -36,7 +36,8 @@ class Optimizer:
     @classmethod
     def of(cls, options: Train, steps: int) -> Optimizer:
         """The optimizer of a stage of `options.epochs` epochs of `steps` steps."""
-        horizons = {"poly": options.epochs * steps, "plateau": steps}
+        total = options.epochs * steps
+        horizons = {"poly": total, "one_cycle": total, "plateau": steps}
         return cls(
             options.optimizer,
             options.schedule,
@@ -74,6 +75,11 @@ class Optimizer:
             # Power 0.9, as in the SSL4MIS benchmark.
             poly = optax.polynomial_schedule(self.learning_rate, 0.0, 0.9, self.horizon)
             return optax.scale_by_learning_rate(poly)
+        if self.schedule == "one_cycle":
+            # Smith & Topin 2018 (arXiv 1708.07120), with cosines: the small rates at the end are what short
+            # trainings gain most from.
+            cycle = optax.cosine_onecycle_schedule(self.horizon, self.learning_rate, pct_start=0.25)
+            return optax.scale_by_learning_rate(cycle)
         constant = optax.scale(-self.learning_rate)
         if self.schedule == "plateau":
             # A tenth of the rate once the value has not fallen for `patience` epochs. It is that of the last

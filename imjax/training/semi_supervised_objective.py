@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from imjax.config.joint_schema import Joint
+from imjax.config.schema import StrongRecipe
 from imjax.data.spec import DatasetSpec
 from imjax.evaluation import metrics
 from imjax.methods.joint.base import JointMethod, JointOutputs, most_probable_class
@@ -44,6 +45,7 @@ class System(NamedTuple):
     method: JointMethod
     joint: Joint
     spec: DatasetSpec
+    recipe: StrongRecipe | None = None
 
     @property
     def num_nets(self) -> int:
@@ -102,6 +104,7 @@ def joint_objective(system: System, size: tuple[int, ...], start: Sequence[Varia
         start=tuple(_system_start(system, start, member) for member in range(len(start))),
         # Not the training loss: the growth of the ramp-up would look like a plateau.
         plateau_metric=DICE,
+        ema_decay=system.recipe.ema_decay if system.recipe else 0.0,
     )
 
 
@@ -145,7 +148,7 @@ def _forward(
 ) -> tuple[JointOutputs, BatchViews, Variables]:
     """Predictions of a batch, the views they are of, and the nets' batch statistics afterwards."""
     views_key, nets_key = jax.random.split(key)
-    views = BatchViews(batch, system.joint, system.spec.rotation_invariant, views_key)
+    views = BatchViews(batch, system.joint, system.spec.rotation_invariant, views_key, system.recipe)
     nets = StudentForward(system.net, system.spec.kind, variables, nets_key)
     # MetaSSL needs the pairs of labeled images too, whatever the method does with them.
     with_labeled = system.joint.pixel_weighting == "metassl"

@@ -25,6 +25,8 @@ class State(NamedTuple):
     """Variables of the best epoch on the validation set."""
     best_value: jax.Array
     best_epoch: jax.Array
+    average: Any
+    """Moving average of the variables, which is measured in their place; None where there is none."""
     plateau_value: jax.Array
     """`Objective.plateau_value` of the last validation, which the schedule sees in every step after it."""
 
@@ -56,13 +58,19 @@ def start(
         best=jax.tree.map(jnp.copy, variables),
         best_value=jnp.float32(worst),
         best_epoch=zero,
+        average=jax.tree.map(jnp.copy, variables) if objective.ema_decay else None,
         # Finite, and worse than any: the epoch before the first validation is no plateau.
         plateau_value=jnp.float32(1e30),
     )
 
 
 def train_step(
-    loss_fn: LossFn, tx: optax.GradientTransformation, state: State, batch: Any, key: jax.Array
+    loss_fn: LossFn,
+    tx: optax.GradientTransformation,
+    state: State,
+    batch: Any,
+    key: jax.Array,
+    ema_decay: float = 0.0,
 ) -> State:
     """One training step of one member.
 
@@ -72,6 +80,7 @@ def train_step(
         state: of the member.
         batch: of the member.
         key: of the member; the step is folded in.
+        ema_decay: largest decay of the average; 0: there is none.
     """
     # A function of the step, not a key that is carried on: a resumed run draws the same.
     key = jax.random.fold_in(key, state.step)
@@ -80,14 +89,38 @@ def train_step(
     updates, opt = tx.update(grads, state.opt, params, value=state.plateau_value)
     bad = (state.bad_step < 0) & ~jnp.isfinite(loss)
     metrics = aux.metrics | {LOSS: loss}
+    variables = {"params": optax.apply_updates(params, updates)} | aux.model_state
+    average = _update_average(state, variables, ema_decay) if ema_decay else None
     return state._replace(
-        variables={"params": optax.apply_updates(params, updates)} | aux.model_state,
+        variables=variables,
         opt=opt,
         step=state.step + 1,
         # A phase may lack a metric that another phase's loss gives; its sum stays 0.
         sums={name: total + metrics.get(name, 0) for name, total in state.sums.items()},
         bad_step=jnp.where(bad, state.step, state.bad_step),
+        average=average,
     )
+
+
+def _update_average(state: State, variables: Variables, decay: float) -> Variables:
+    """The moving average of weights and batch statistics after a step; other collections as they are."""
+    # Hardly an average at first, which would only delay the start.
+    kept = jnp.minimum(decay, (1 + state.step) / (10 + state.step))
+
+    def mean(old: jax.Array, new: jax.Array) -> jax.Array:
+        return kept * old + (1 - kept) * new
+
+    averaged = ("params", "batch_stats")
+    return variables | {
+        name: jax.tree.map(mean, state.average[name], variables[name])
+        for name in averaged
+        if name in variables
+    }
+
+
+def measured_variables(state: State) -> Variables:
+    """What validation measures and the best epoch keeps: the average, where there is one."""
+    return state.variables if state.average is None else state.average
 
 
 def update_best(
@@ -108,7 +141,7 @@ def update_best(
     choose = lambda new, old: jnp.where(better, new, old)  # noqa: E731
     return state._replace(
         sums=_no_sums(objective),
-        best=jax.tree.map(choose, state.variables, state.best),
+        best=jax.tree.map(choose, measured_variables(state), state.best),
         best_value=choose(value, state.best_value),
         best_epoch=choose(epoch, state.best_epoch).astype(jnp.int32),
         plateau_value=plateau_value,

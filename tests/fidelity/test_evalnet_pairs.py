@@ -46,6 +46,35 @@ def test_labels_of_evalnets_data_are_not_dilated(erode, dilate, zeros, iou):
     assert float(pair.iou[1]) == pytest.approx(iou)
 
 
+# Kernel, pixels that are blocked, IoU of alive, dead and position.
+HELA_BLOCKED = [
+    # The whole square of 6×6 is blocked: 108 of 144 pixels of alive and of dead are left.
+    (0, 36, (108 / 144, 108 / 144, 1.0)),
+    # 4×4 are. Labels stay 0 where the nets differ, on 18 pixels of each channel, 8 of them under the mask.
+    (3, 16, (118 / 144, 118 / 144, 1.0)),
+    # 2×2 are. Each channel by itself, 3×6, would vanish.
+    (5, 4, (124 / 144, 124 / 144, 1.0)),
+]
+
+
+@pytest.mark.parametrize(("erode", "blocked", "iou"), HELA_BLOCKED)
+def test_helas_pairs_erode_the_union_and_dilate_no_label(erode, blocked, iou):
+    # Alive and dead cover the image, no position is there: the nets differ on 3×6 pixels of alive and, below
+    # them, on as many of dead.
+    truth = np.zeros((12, 12, 3), np.uint8)
+    truth[..., :2] = 1
+    truth[0, 0, 2] = 1
+    members = np.stack([truth, truth])
+    members[1, 3:6, 3:9, 0] = 0
+    members[1, 6:9, 3:9, 1] = 0
+    pair = evalnet.ensemble_example(
+        jax.random.key(0), jnp.full((12, 12, 1), 200, jnp.uint8), jnp.asarray(truth), jnp.asarray(members),
+        jnp.int32(erode), jnp.int32(0), spec=HELA, strength=STILL,
+    )  # fmt: skip
+    assert int((pair.image == 0).sum()) == blocked
+    np.testing.assert_allclose(pair.iou, iou, atol=1e-6)
+
+
 def test_labels_of_training_pairs_are_dilated():
     # Of the 36 disputed pixels the border of 20 gets class 1 from its neighbors.
     truth, members = disputed()
@@ -94,6 +123,26 @@ ORACLE = [
 def test_gt_im_pp_blocks_the_truth_and_counts_class_0(blocked, wrong, score):
     truth, label, inconsistent = scene(blocked, wrong)
     assert float(evalnet.true_score(truth, label, inconsistent, spec=SUIM)) == pytest.approx(score)
+
+
+# IoU and detection of two EvalNets for the classes 0, 1, 2; score, and score without class 0.
+SCORES = [
+    # Mean IoU .8, .6, .5; mean detection 1, .7, .5: all count.
+    ([[0.7, 0.5, 0.4], [0.9, 0.7, 0.6]], [[1, 0.6, 0.4], [1, 0.8, 0.6]], 1.9 / 3, 1.1 / 2),
+    # The last is detected by .49: it does not count.
+    ([[0.7, 0.5, 0.4], [0.9, 0.7, 0.6]], [[1, 0.6, 0.4], [1, 0.8, 0.58]], 1.4 / 2, 0.6),
+    # Class 0 alone.
+    ([[0.7, 0.5, 0.4], [0.9, 0.7, 0.6]], [[1, 0, 0], [1, 0.9, 0.9]], 0.8, 0.0),
+]
+
+
+@pytest.mark.parametrize(("iou", "detection", "score", "without_first"), SCORES)
+def test_score_of_a_pair(iou, detection, score, without_first):
+    found = [
+        float(evalnet.pair_score(jnp.array(iou), jnp.array(detection), spec=SUIM, skip_first=skip))
+        for skip in (False, True)
+    ]
+    assert found == pytest.approx([score, without_first])
 
 
 # Score, thresholds of SUIM, copies: step (.51 − .43)/5 = .016.

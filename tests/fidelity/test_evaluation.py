@@ -2,6 +2,7 @@
 
 import csv
 from importlib import resources
+from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
@@ -126,3 +127,50 @@ def test_published_defect_values_stand_beside_the_pooled_metric():
               ("dagm", "simeps", "0.1"): 73.47, ("dagm", "uaps", "0.1"): 74.57,
               ("mt", "supervised", "0.4"): 49.46, ("mt", "simeps", "0.4"): 64.41}  # fmt: skip
     assert {key: 100 * by_share[key] for key in others} == pytest.approx(others)
+
+
+# Rows and sum of the values of the Inconsistency Masks paper, by dataset (methods.md 1.11).
+READ_OFF_THE_FIGURE = {
+    "isic2018": (46, 32.917),
+    "hela": (43, 27.96),
+    "suim": (43, 17.886),
+    "cityscapes": (44, 16.905),
+}
+FIGURE_METRICS = {"isic2018": "iou", "hela": "miou_ad", "suim": "miou", "cityscapes": "miou"}
+METHOD_ROWS = {
+    "FDT": "fdt", "LDT": "ldt", "ALDT": "aldt", "Model Ensemble": "model_ensemble",
+    "Input Ensemble": "input_ensemble", "Consistency Loss": "consistency", "Noisy Student": "noisy_student",
+    "EvalNet": "evalnet", "IM": "im", "IM+": "im_p", "AIM+": "aim_p", "IM++": "im_pp", "AIM++": "aim_pp",
+}  # fmt: skip
+
+
+def read_published():
+    text = resources.files("imjax.report").joinpath("published.csv").read_text(encoding="utf-8")
+    return list(csv.DictReader(text.splitlines()))
+
+
+@pytest.mark.parametrize("dataset", READ_OFF_THE_FIGURE)
+def test_published_values_of_the_figure(dataset):
+    rows = [row for row in read_published() if row["dataset"] == dataset]
+    assert {row["metric"] for row in rows} == {FIGURE_METRICS[dataset]}
+    # FDT has all labels, every other method a tenth of them.
+    assert {row["method"] for row in rows if not row["labels"]} == {"fdt"}
+    found = len(rows), sum(float(row["value"]) for row in rows)
+    assert found == pytest.approx(READ_OFF_THE_FIGURE[dataset], abs=1e-6)
+
+
+def test_the_table_of_the_last_generation_is_that_of_the_package():
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "reproduce.md"
+    lines = page.read_text(encoding="utf-8").splitlines()
+    start = lines.index(next(line for line in lines if line.startswith("| | ISIC 2018, IoU |")))
+    shown = {}
+    for line in lines[start + 2 : start + 2 + len(METHOD_ROWS)]:
+        title, *cells = (cell.strip() for cell in line.strip("|").split("|"))
+        for dataset, cell in zip(("isic2018", "suim", "hela", "cityscapes"), cells, strict=True):
+            if cell != "–":
+                shown[dataset, METHOD_ROWS[title]] = float(cell)
+    last = {}
+    for row in read_published():
+        if row["dataset"] in FIGURE_METRICS:
+            last[row["dataset"], row["method"]] = float(row["value"])
+    assert shown == last

@@ -125,6 +125,37 @@ def total_of_labeled(entry, method, joint):
     return float(found.loss)
 
 
+# Of an unlabeled pixel: p(0) by reference and by the trained net, its region.
+UNLABELED_REGIONS = [(0.99, 0.6, "UC"), (0.6, 0.99, "US"), (0.99, 0.3, "DC"), (0.6, 0.3, "DS")]
+
+
+@pytest.mark.parametrize(("reference", "supervised", "region"), UNLABELED_REGIONS)
+def test_gradient_of_metassls_unlabeled_loss(reference, supervised, region):
+    weights = (50.0, 40.3, 8.9, 0.15)
+    metassl_settings = dataclasses.replace(Joint().metassl, unlabeled=weights, labeled=(0.0,) * 4)
+    joint = dataclasses.replace(
+        Joint(), pixel_weighting="metassl", metassl=metassl_settings,
+        rampup=dataclasses.replace(Joint().rampup, max_weight=1.0),
+    )  # fmt: skip
+    method = JOINT_METHODS["mean_teacher"]
+
+    def loss(reference_logits, supervised_logits):
+        entry = ConsistencyPair(jax.nn.softmax(reference_logits, -1), supervised_logits, mse_consistency)
+        outputs = JointOutputs([], [entry], [entry])
+        return joint_loss(
+            outputs, LABEL, jnp.int32(10**6), initial_thresholds(method, joint, SPEC),
+            method=method, joint=joint, spec=SPEC,
+        ).loss  # fmt: skip
+
+    both = logits(reference, reference), logits(supervised, supervised)
+    to_reference, to_supervised = jax.grad(loss, (0, 1))(*both)
+    # w·(Σ CE)/(pixels + 1) of two pixels, target class 0: w/3·(p − (1, 0)) in each.
+    weight = weights[metassl.REGIONS.index(region)]
+    expected = weight / 3 * np.array([supervised - 1, 1 - supervised])
+    np.testing.assert_allclose(to_supervised, np.broadcast_to(expected, (1, 1, 2, 2)), rtol=1e-4)
+    assert not np.asarray(to_reference).any()
+
+
 # UC, US, DC, DS of unlabeled and of labeled pixels.
 WEIGHTS = {
     "cps": ((50, 40.3, 8.9, 0.15), (85, 82.7, 68.5, 41.0)),

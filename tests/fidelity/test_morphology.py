@@ -57,6 +57,10 @@ CONSENSUS = [
     ("binary", (0, 0, 0), 0, False),
     ("multiclass", (3, 3, 3), 3, False),
     ("multiclass", (3, 3, 2), 0, True),
+    # Two channels: a pixel is inconsistent if one of them is, and the other keeps its label.
+    ("multilabel", ((1, 1), (1, 1), (1, 1)), [1, 1], False),
+    ("multilabel", ((1, 0), (1, 1), (1, 1)), [1, 0], True),
+    ("multilabel", ((0, 0), (0, 0), (0, 0)), [0, 0], False),
 ]
 
 
@@ -64,4 +68,4 @@ CONSENSUS = [
 def test_consensus(kind, votes, label, inconsistent):
     members = jnp.asarray(votes, jnp.uint8)[:, None, None]
     pair = inconsistency.make_pseudo_label(kind, members, classes=4)
-    assert (int(pair.label[0, 0]), bool(pair.inconsistent[0, 0])) == (label, inconsistent)
+    assert (pair.label[0, 0].tolist(), bool(pair.inconsistent[0, 0])) == (label, inconsistent)

@@ -107,6 +107,16 @@ def test_grid_of_hela(shape, overlap, side, published, distinct, ours):
     assert len(preprocess.tile_corners(shape, overlap, side)) == ours
 
 
+# Length of an axis, where the published windows of 256 begin: ⌊i · length / n⌋, n = round(length / 102.4), at
+# most length − 256.
+STARTS = [(520, [0, 104, 208, 264, 264]), (696, [0, 99, 198, 298, 397, 440, 440])]
+
+
+@pytest.mark.parametrize(("length", "starts"), STARTS)
+def test_places_of_the_published_grid_of_hela(length, starts):
+    assert preprocess.repeated_starts(length, 256, 0.6) == starts
+
+
 def write_hela(raw, height, width):
     """Four training images, and one each for val and test, without cells."""
     for part, count in (("train_full", 4), ("val", 1), ("test", 1)):
@@ -130,7 +140,7 @@ def test_split_of_hela(by_crop, tmp_path):
     assert bool(common) == by_crop
     assert bool(packed.manifest["common_sources"]["labeled & unlabeled"]) == by_crop
     images = len(set(labeled.sources) | set(unlabeled.sources))
-    # Step 26: round(130/25.6) = 5 rows and round(150/25.6) = 6 columns, against 0 … 66 and 0 … 86 in 4 and 5.
+    # round(130/25.6) = 5 rows and round(150/25.6) = 6 columns, against 0 … 66 and 0 … 86 in 4 and 5.
     per_image = 30 if by_crop else 20
     assert len(labeled.names) + len(unlabeled.names) == per_image * images
     if by_crop:

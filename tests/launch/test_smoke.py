@@ -6,13 +6,18 @@ import math
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
+import pandas as pd
 import pytest
 from user_errors import raises_user_error
 
 from imjax.data.spec import DatasetSpec
 from imjax.errors import ErrorCode
-from launch.smoke import CONFIGS, select_part
+from imjax.training import evaluate
+from launch import smoke
+from launch.smoke import CONFIGS, Verdict, select_part
 
 ROOT = Path(__file__).parents[2]
 PARTS = 100

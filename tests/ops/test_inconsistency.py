@@ -180,3 +180,15 @@ def test_jit_and_vmap_give_the_same():
     for i, erode in enumerate((0, 3, 5)):
         one = pair("multiclass", batch[i], erode=erode)
         jax.tree.map(np.testing.assert_array_equal, jax.tree.map(lambda x, i=i: x[i], got), one)
+
+
+def test_blocked_pixels_may_be_the_mean_color_and_void():
+    image = jnp.asarray([[[10, 0], [20, 0]], [[30, 9], [250, 200]]], jnp.uint8)
+    label, mask = jnp.asarray([[1, 2], [3, 4]], jnp.uint8), jnp.asarray([[False, False], [False, True]])
+    found = im.block(image, label, mask, image_value="mean", label_value="void")
+    # (10 + 20 + 30)/3 and 9/3, of the pixels that are not blocked.
+    assert found[0].tolist() == [[[10, 0], [20, 0]], [[30, 9], [20, 3]]]
+    assert found[1].tolist() == [[1, 2], [3, 255]]
+    # Nothing is left to take the mean of.
+    everything = im.block(image, label, jnp.ones((2, 2), bool), image_value="mean", label_value="void")
+    assert not everything[0].any() and (everything[1] == 255).all()

@@ -55,6 +55,21 @@ def test_poly_falls_to_nothing_at_the_end_with_power_09():
     np.testing.assert_allclose(moved, [0.5 * (1 - t / 6) ** 0.9 for t in range(6)], rtol=1e-5)
 
 
+def test_one_cycle_rises_in_a_quarter_of_the_steps_and_falls_to_nothing():
+    moved = np.diff(
+        [0.0, *weights([-1.0] * 40, start=0.0, steps=20, epochs=2, schedule="one_cycle", momentum=0.0,
+                       weight_decay=0.0)]
+    )  # fmt: skip
+    # From 1/25 of the highest, 0.5, by half cosines: at step 5 halfway up, at step 25 halfway down to 1/10⁴.
+    wanted = [0.02, 0.26, 0.5, 0.25 + 1e-6]
+    np.testing.assert_allclose(moved[[0, 5, 10, 25]], wanted, rtol=1e-3)
+    assert moved[-1] < 0.002
+
+
+def test_auto_is_constant_where_no_recipe_says_otherwise():
+    assert weights([-1.0] * 3, schedule="auto") == weights([-1.0] * 3)
+
+
 def test_plateau_acts_after_patient_epochs_without_a_better_loss():
     # Epochs of 2 steps with mean losses 4, 3, 3, 3: the third and fourth are no better.
     losses = [5.0, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0]

@@ -1,4 +1,8 @@
-"""DAGM 2007: defects on textured surfaces, ten kinds of texture, 512x512, gray (Wieler & Hahn 2007)."""
+"""DAGM 2007: defects on textured surfaces, ten kinds of texture, 512x512, gray (Wieler & Hahn 2007).
+
+Each kind of texture has a kind of defect of its own, which is a class of its own, as in the released code of
+simEps and UAPS: that one has the first six.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +18,14 @@ from imjax.data.spec import DatasetSpec
 from imjax.errors import ErrorCode, file_error
 
 TRAIN, TEST = "Train", "Test"
+KINDS = 10
 
 SPEC = DatasetSpec(
     name="dagm",
     title="DAGM 2007",
     kind="multiclass",
-    classes=("background", "defect"),
-    palette=(palette.BACKGROUND, *palette.object_colors(1)),
+    classes=("background", *(f"defect {kind}" for kind in range(1, KINDS + 1))),
+    palette=(palette.BACKGROUND, *palette.object_colors(KINDS)),
     channels=1,
     background=True,
     rotation_invariant=True,
@@ -48,6 +53,13 @@ class Dagm:
         kinds = sorted(path for path in raw.glob("Class*") if path.is_dir())
         if not kinds:
             raise base.missing_data_error(self.spec, raw, f"no folder Class<k> in {raw}", raw)
+        for kind in kinds:
+            if kind.name not in {f"Class{number}" for number in range(1, KINDS + 1)}:
+                raise file_error(
+                    kind,
+                    f"{kind.name!r} is no kind of texture; expected Class1 to Class{KINDS}, move it away",
+                    ErrorCode.OUT_OF_RANGE,
+                )
         tested = any((kind / TEST).is_dir() for kind in kinds)
         parts = {"train_val": TRAIN, "test": TEST} if tested else {"train_val_test": TRAIN}
         for kind in kinds:
@@ -66,14 +78,16 @@ class Dagm:
         return out
 
     def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
-        """See `raw.Reader`: image uint8 `[h, w, 1]`, label uint8 `[h, w]`, 1 = defect."""
+        """See `raw.Reader`: image uint8 `[h, w, 1]`, label uint8 `[h, w]`, k = defect of `Class<k>`."""
         assert sample.image
         image = image_io.read_gray(sample.image)
         if sample.mask is None:
             return image[..., None], np.zeros_like(image)
         label = image_io.read_binary(sample.mask)
         base.check_same_size(image, label, sample)
-        return image[..., None], label
+        # The label says where the defect is, the folder which one: Class<k>/Train/0001.PNG.
+        number = sample.image.parts[-3].removeprefix("Class")
+        return image[..., None], label * np.uint8(number)
 
 
 def _samples(folder: Path) -> list[Sample]:

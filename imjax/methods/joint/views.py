@@ -6,7 +6,10 @@ import jax
 import jax.numpy as jnp
 
 from imjax.config.joint_schema import Joint, View
+from imjax.config.schema import StrongRecipe
+from imjax.methods.strong_recipe import strong_photometry
 from imjax.ops import augment, views
+from imjax.ops.affine import random_zoom_and_turn
 from imjax.ops.patches import random_patch
 
 
@@ -19,9 +22,18 @@ class BatchViews:
         joint: settings of the views.
         rotation_invariant: whether up and down do not matter.
         key: of this step.
+        recipe: the strong recipe: weak views are zoomed and turned too, and those of labeled images, which
+            label nothing, have its photometry.
     """
 
-    def __init__(self, batch: dict, joint: Joint, rotation_invariant: bool, key: jax.Array):
+    def __init__(
+        self,
+        batch: dict,
+        joint: Joint,
+        rotation_invariant: bool,
+        key: jax.Array,
+        recipe: StrongRecipe | None = None,
+    ):
         weak_key, self._strong_key = jax.random.split(key)
         self._joint, self._strong_drawn = joint, 0
         images, label = batch["labeled"]["image"], batch["labeled"]["label"]
@@ -37,11 +49,20 @@ class BatchViews:
             if joint.patch:
                 place, key = jax.random.split(key)
                 image, label = random_patch(place, image, label, joint.patch)
+            if recipe:
+                window, key = jax.random.split(key)
+                image, label = random_zoom_and_turn(window, image, label, recipe.zoom, recipe.turn)
             return views.make_weak_view(
                 key, image, label, probabilities, strength, rotation_invariant=rotation_invariant
             )
 
-        self.images, labels = jax.vmap(weak)(jax.random.split(weak_key, len(pairs[0])), *pairs)
+        weak_views, labels = jax.vmap(weak)(jax.random.split(weak_key, len(pairs[0])), *pairs)
+        if recipe:
+            # A number that no strong view has: theirs start from 1.
+            photometry_key = jax.random.fold_in(self._strong_key, 0)
+            labeled = strong_photometry(photometry_key, weak_views[: self.num_labeled], recipe.view)
+            weak_views = weak_views.at[: self.num_labeled].set(labeled)
+        self.images = weak_views
         """Weak views uint8 `[n + m, h, w, c]`, of volumes `[n + m, d, h, w, c]`."""
         self.label = labels[: self.num_labeled]
         """uint8 `[n, h, w]` or `[n, h, w, k]`, of the labeled weak views."""

@@ -28,7 +28,9 @@ def label_of(raw):
 
 
 def test_spec():
-    assert dagm.SPEC.classes == ("background", "defect") and dagm.SPEC.channels == 1
+    # A class for the defects of each of the ten kinds of texture.
+    assert dagm.SPEC.classes == ("background", *(f"defect {k}" for k in range(1, 11)))
+    assert dagm.SPEC.channels == 1
     assert dagm.SPEC.background and not dagm.SPEC.reserved and dagm.SPEC.rotation_invariant
 
 
@@ -40,6 +42,20 @@ def test_an_image_without_label_has_no_defect(raw):
         image, label = READER.load(sample)
         assert image.shape == (96, 128, 1) and label.shape == (96, 128)
         assert image.dtype == label.dtype == np.uint8 and label.any() == (sample.mask is not None)
+
+
+@pytest.mark.parametrize(("kind", "number"), [("Class1", 1), ("Class2", 2), ("Class10", 10)])
+def test_the_folder_says_which_defect(kind, number, raw):
+    if kind == "Class10":
+        (raw / "Class2").rename(raw / kind)
+    samples = [s for samples in READER.scan(raw).values() for s in samples if s.mask]
+    labels = [READER.load(sample)[1] for sample in samples if sample.name.startswith(f"{kind}_")]
+    assert labels and all(set(np.unique(label)) == {0, number} for label in labels)
+
+
+def test_a_folder_of_no_kind(raw):
+    (raw / "Class2").rename(raw / "Class11")
+    complains(raw, ErrorCode.OUT_OF_RANGE, "Class11")
 
 
 def test_parts_and_names(raw):
@@ -67,7 +83,7 @@ def test_real_sample(real):
     samples = READER.scan(real / "dagm2007")["train_val_test"]
     assert len(samples) == 15 and sum(s.mask is not None for s in samples) == 9
     image, label = READER.load(next(s for s in samples if s.mask))
-    assert image.shape == (512, 512, 1) and 0 < label.mean() < 0.2
+    assert image.shape == (512, 512, 1) and 0 < (label > 0).mean() < 0.2
 
 
 def test_part_missing_in_one_class(raw):

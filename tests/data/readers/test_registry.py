@@ -87,4 +87,6 @@ def test_sets_without_colors_of_their_own_get_those_that_the_color_blind_tell_ap
     spec = registry.spec(name)
     objects = spec.palette[int(spec.background or spec.reserved) :]
     objects = [color for color in objects if color != palette.BACKGROUND]
-    assert objects == list(palette.OBJECTS[: len(objects)])
+    # Darker ones from the eighth on.
+    assert objects[:7] == list(palette.OBJECTS[: len(objects)])
+    assert objects == list(palette.object_colors(len(objects))) and len(set(objects)) == len(objects)
