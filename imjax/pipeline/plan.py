@@ -60,7 +60,8 @@ def _evalnet_stages(config: Config, chosen: GenerationalMethod, starts: tuple[st
     pairs = PairsStage("pairs", chosen.evalnet_targets, nets, e.pairs, config.seed)
     # EvalNets are no backbones: nothing to start from fits them.
     model = dataclasses.replace(_model(config, e.width), weights="none")
-    return [pairs, EvalNetStage("evalnet", "pairs", e.num_nets, model, e.train, config.seed)]
+    train = _with_schedule(e.train, "constant")
+    return [pairs, EvalNetStage("evalnet", "pairs", e.num_nets, model, train, config.seed)]
 
 
 def _generation_stages(config: Config, chosen: GenerationalMethod) -> list[Stage]:
@@ -169,10 +170,13 @@ def _recipe(config: Config) -> StrongRecipe | None:
 
 
 def _train(config: Config) -> Train:
-    """Training options of segmentation nets, with the recipe's schedule where none is chosen."""
-    if config.train.schedule == "auto" and config.recipe == "strong":
-        return dataclasses.replace(config.train, schedule="one_cycle")
-    return config.train
+    """Training options of segmentation nets."""
+    return _with_schedule(config.train, "one_cycle" if config.recipe == "strong" else "constant")
+
+
+def _with_schedule(train: Train, default: str) -> Train:
+    """The options with a schedule where none is chosen."""
+    return dataclasses.replace(train, schedule=default) if train.schedule == "auto" else train
 
 
 def describe(stages: tuple[Stage, ...], counts: ImageCounts | None = None) -> str:

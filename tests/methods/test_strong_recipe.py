@@ -90,13 +90,14 @@ def test_one_key_gives_every_segmentation_net_of_a_run_the_recipe():
     for leaf in ("isic2018_aim_pp", "acdc_unimatch", "isic2018_consistency"):
         chosen = protocols.get_named_config(leaf, None)
         published = [s for s in make_plan(convert.freeze(chosen.to_dict())) if hasattr(s, "recipe")]
-        assert published and all(s.recipe is None and s.train.schedule != "one_cycle" for s in published)
+        schedule = "poly" if leaf == "acdc_unimatch" else "constant"
+        assert published and all((s.recipe, s.train.schedule) == (None, schedule) for s in published)
         chosen.recipe, chosen.train.schedule = "strong", "auto"
         strong = make_plan(convert.freeze(chosen.to_dict()))
         trained = [s for s in strong if hasattr(s, "recipe")]
         assert all(s.recipe == StrongRecipe() and s.train.schedule == "one_cycle" for s in trained)
         # EvalNets have a loss of their own.
-        assert all(s.train.schedule == "auto" for s in strong if s.name == "evalnet")
+        assert all(s.train.schedule == "constant" for s in strong if s.name == "evalnet")
     chosen.train.schedule = "constant"
     assert make_plan(convert.freeze(chosen.to_dict()))[-1].train.schedule == "constant"
 

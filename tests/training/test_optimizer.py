@@ -66,10 +66,6 @@ def test_one_cycle_rises_in_a_quarter_of_the_steps_and_falls_to_nothing():
     assert moved[-1] < 0.002
 
 
-def test_auto_is_constant_where_no_recipe_says_otherwise():
-    assert weights([-1.0] * 3, schedule="auto") == weights([-1.0] * 3)
-
-
 def test_plateau_acts_after_patient_epochs_without_a_better_loss():
     # Epochs of 2 steps with mean losses 4, 3, 3, 3: the third and fourth are no better.
     losses = [5.0, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0]
