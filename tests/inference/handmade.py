@@ -6,6 +6,7 @@ import json
 import jax
 import numpy as np
 
+from imjax.config.schema import Mask
 from imjax.data.spec import DatasetSpec
 from imjax.models.unet_dropout import UNetDropout
 from imjax.training.checkpoints import save_nets
@@ -16,7 +17,7 @@ MODEL = {
     "dropouts": (0.0, 0.0), "momentum": 0.9, "dtype": "float32", "convolution": "auto",
     "auxiliary": "decoders",
 }  # fmt: skip
-MASK = {"erode": 0, "dilate": 0, "zero_image": True, "zero_label": True, "require_same_classes": False}
+MASK = dataclasses.asdict(Mask())
 PALETTE = ((255, 255, 255), (40, 40, 40), (230, 80, 60), (70, 120, 230))
 
 
