@@ -16,7 +16,10 @@ MODEL = {
     "dropouts": (0.0, 0.0), "momentum": 0.9, "dtype": "float32", "convolution": "auto",
     "auxiliary": "decoders",
 }  # fmt: skip
-MASK = {"erode": 0, "dilate": 0, "zero_image": True, "zero_label": True, "require_same_classes": False}
+MASK = {
+    "erode": 0, "dilate": 0, "zero_image": True, "zero_label": True, "image_value": "zero",
+    "label_value": "zero", "require_same_classes": False,
+}  # fmt: skip
 PALETTE = ((255, 255, 255), (40, 40, 40), (230, 80, 60), (70, 120, 230))
 
 
