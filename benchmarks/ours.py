@@ -294,7 +294,7 @@ def label(model: Any, images: Any) -> Any:
     config = freeze(get_config().to_dict())
     labeling, mask = Labeling("im", model.spec, config.ensemble, config.mask), config.mask
     pair = model.pseudo_label(labeling, images, rng.key(0, "label", 0))
-    return training_sets.blocked(images, pair.label, pair.inconsistent, mask.zero_image, mask.zero_label)
+    return training_sets.blocked(images, pair.label, pair.inconsistent, mask)
 
 
 class Augmenting:

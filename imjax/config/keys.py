@@ -55,7 +55,7 @@ def find(name: str) -> Key:
 def suggest(name: str) -> str:
     """End of a message about an unknown key: the closest ones of all groups."""
     likeness = {key.name: _similarity(name, key.name) for key in list_keys()}
-    least = max(0.6, max(likeness.values()) - 0.25)
+    least = max(0.6, max(likeness.values()) - 0.15)
     close = [key for key in sorted(likeness, key=lambda key: -likeness[key])[:3] if likeness[key] >= least]
     return f": did you mean {' or '.join(close)}?" if close else "; `imjax keys` lists all"
 

@@ -22,7 +22,8 @@ from imjax.pipeline.stages import JointStage, Stage, TrainStage
 CARRIED_BY_STAGES = frozenset(
     {
         "method", "seed", "generations", "num_baseline_nets", "num_nets", "baselines", "select_on_test",
-        "model", "train", "augment", "aldt", "ensemble", "consistency", "mask", "evalnet", "joint",
+        "recipe", "model", "train", "strong", "augment", "aldt", "ensemble", "consistency", "mask", "evalnet",
+        "joint",
     }
 )  # fmt: skip
 """Top-level keys that `plan.make_plan` copies into the stages which read them. They are not shared inputs: a

@@ -21,7 +21,7 @@ def flagged(monkeypatch):
     def give(module, *words):
         values = flags.FlagValues()
         with monkeypatch.context() as patch:
-            for kind in ("integer", "float", "bool", "list", "string"):
+            for kind in ("integer", "float", "bool", "list", "string", "enum"):
                 define = getattr(flags, f"DEFINE_{kind}")
                 patch.setattr(
                     flags, f"DEFINE_{kind}", lambda *a, d=define, **k: d(*a, flag_values=values, **k)

@@ -36,6 +36,7 @@ NO_STAGE = {
 
 OTHER_VALUES = {
     "method": "gt_im_pp",
+    "recipe": "strong",
     "generations": 1,
     "baselines": ("ldt", "aldt", "fdt"),
     "consistency.level": "high",
@@ -118,6 +119,7 @@ def configuration(**values):
 PLANS = {
     **{name: configuration(method=name) for name in ("aim_pp", "evalnet", "consistency", "input_ensemble")},
     **{name: configuration(method=name, baselines=()) for name in ("cps", "simeps", "fixmatch")},
+    "strong": configuration(method="cps", baselines=(), recipe="strong"),
     "cps_metassl": configuration(method="cps", baselines=(), joint=Joint(pixel_weighting="metassl")),
     "fixmatch_blocking": configuration(
         method="fixmatch", baselines=(), joint=Joint(pixel_weighting="inconsistency")
@@ -169,7 +171,7 @@ def test_shared_keys_are_all_but_those_of_stages():
 def test_a_key_of_other_stages_leaves_the_nets_of_ldt(key, tmp_path):
     """Or methods and sweeps would not share them."""
     own = {
-        *SHARED, "num_baseline_nets", "select_on_test", "model.width", "ensemble.members",
+        *SHARED, "num_baseline_nets", "select_on_test", "recipe", "model.width", "ensemble.members",
         *(key for key in all_keys() if key.split(".")[0] in ("train", "aldt", "mask", "data")),
     } - set(NO_STAGE)  # fmt: skip
     found = changes(PLANS["aim_pp"], key, tmp_path)

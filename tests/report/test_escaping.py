@@ -65,4 +65,5 @@ def test_nothing_is_unpickled():
                 assert isinstance(node.value, ast.Constant) and node.value.value is False, name
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 assert node.func.id not in ("eval", "exec"), name
-    assert not found
+    # Weights from PyTorch, by an unpickler that knows three names (tests/models/test_torch_file.py).
+    assert found == {"imjax/models/torch_file.py"}
