@@ -8,8 +8,8 @@ python -m imjax.main --config=configs/folder_ldt.py --config.data.dir=my_data --
 Cost: `:tiny` takes one to three minutes, `:small` minutes to an hour on two cores; the full protocol has not
 been timed.
 
-Measured at `:small` from random weights by the published recipe, masks for 12 of 60 nuclei images, one seed:
-IoU 0.720 on 12 unseen images. See docs/results.md.
+Measured at `:small` with 42 masks of polyps (CVC-ClinicDB), one net, one seed: test IoU 0.745; from random
+weights by the published recipe 0.175. See docs/results.md.
 """
 
 from imjax import config
