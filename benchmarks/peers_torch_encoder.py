@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -22,7 +24,12 @@ def norm(features: int) -> nn.BatchNorm2d:
 
 
 def convolution(
-    channels: int, features: int, kernel: int, stride: int = 1, groups: int = 1
+    channels: int,
+    features: int,
+    kernel: int,
+    stride: int = 1,
+    groups: int = 1,
+    norm: Callable[[int], nn.Module] = norm,
 ) -> list[nn.Module]:
     """SAME convolution and normalization; with stride 2 on even sides padded as TensorFlow does."""
     margin = kernel - stride
@@ -47,9 +54,15 @@ class MBConv(nn.Module):
 
 
 class UNet(nn.Module):
-    """Float images 0..1 `[b, 3, h, w]`, h and w multiples of 32, → logits `[b, outputs, h, w]`."""
+    """Float images 0..1 `[b, 3, h, w]`, h and w multiples of 32, → logits `[b, outputs, h, w]`.
 
-    def __init__(self, outputs: int, alpha: float = 1.0):
+    Args:
+        outputs: classes.
+        alpha: factor on the decoder's filters.
+        decoder_norm: features → normalization in the decoder.
+    """
+
+    def __init__(self, outputs: int, alpha: float = 1.0, decoder_norm: Callable[[int], nn.Module] = norm):
         super().__init__()
         self.stem = nn.Sequential(*convolution(3, 32, 3, 2), nn.ReLU6(True))
         channels, blocks, skips = 32, [], []
@@ -63,7 +76,8 @@ class UNet(nn.Module):
         up = []
         for base, skip in zip(DECODER, [*reversed(skips), 0], strict=True):
             features = int(base * alpha)
-            first, second = convolution(channels + skip, features, 3), convolution(features, features, 3)
+            first = convolution(channels + skip, features, 3, norm=decoder_norm)
+            second = convolution(features, features, 3, norm=decoder_norm)
             up.append(nn.Sequential(*first, nn.ReLU(True), *second, nn.ReLU(True)))
             channels = features
         self.up = nn.ModuleList(up)

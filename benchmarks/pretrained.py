@@ -1,6 +1,7 @@
 """What a user would otherwise pick: a plain pretrained PyTorch U-Net on a configuration's labeled images.
 
-  python -m benchmarks.pretrained --config=configs/isic2018_ldt.py:small --dir=ISIC2018 --size=64 --steps=600
+  python -m benchmarks.pretrained --config=configs/isic2018_ldt.py:small --config.data.dir=ISIC2018 \\
+    --config.data.height=64 --config.data.width=64 --steps=600
 
 It sees the same packed images and splits, chooses its epoch on val and is measured on test by imjax's own
 metrics. Multilabel sets and volumes are left out.
@@ -16,7 +17,6 @@ from absl import flags
 
 from benchmarks import table
 from imjax import cli
-from imjax.config import protocols
 from imjax.config.constraints import check
 from imjax.config.convert import freeze
 from imjax.data import pack
@@ -29,10 +29,7 @@ FLAGS = flags.FLAGS
 
 def define_flags() -> None:
     """Declare this command's flags, once, when it runs and not when it is imported."""
-    flags.DEFINE_string("config", None, "Name of a configuration, with or without a preset.", required=True)
-    flags.DEFINE_string("dir", "", "The data; empty: the configuration's.")
-    flags.DEFINE_integer("size", 0, "Side of the images; 0: the configuration's.")
-    flags.DEFINE_float("label_fraction", 0, "Share of labeled images; 0: the configuration's.")
+    cli.define_config()
     flags.DEFINE_list("seeds", ["0"], "Seeds of the net; each gives a row.")
     flags.DEFINE_integer("steps", 600, "Optimizer steps.")
     flags.DEFINE_integer("batch", 8, "Images of a step.")
@@ -49,23 +46,20 @@ def main(_: list[str]) -> None:
         figures = measure(dataset, seed)
         rows.append(figures | {"seed": seed, "seconds": round(time.perf_counter() - started, 1)})
         table.say(str(rows[-1]))
-    print(json.dumps({"config": FLAGS.config, "steps": FLAGS.steps, "batch": FLAGS.batch, "rows": rows}))
+    print(
+        json.dumps({"dataset": dataset.spec.name, "steps": FLAGS.steps, "batch": FLAGS.batch, "rows": rows})
+    )
 
 
 def _load() -> PackedDataset:
-    name, _, preset = FLAGS.config.partition(":")
-    config = protocols.get_named_config(Path(name).stem, preset or None)
-    if FLAGS.dir:
-        config.data.dir = FLAGS.dir
-    if FLAGS.size:
-        config.data.update(height=FLAGS.size, width=FLAGS.size)
-    if FLAGS.label_fraction:
-        config.data.label_fraction = FLAGS.label_fraction
-    data = check(freeze(config.to_dict())).data
+    if FLAGS.config is None:
+        raise UserError("--config is missing", code=ErrorCode.MISSING, field="--config")
+    data = check(freeze(FLAGS.config.to_dict())).data
     dataset = pack.load_packed(pack.prepare_dataset(data, Path(data.cache or pack.default_cache())))
     if dataset.spec.kind == "multilabel" or dataset.spec.dims == 3:
         raise UserError(
-            f"--config={FLAGS.config}: the peer has images of one label per pixel only",
+            f"--config: {dataset.spec.title}; the peer has images of one label per pixel only, expected "
+            "another set",
             code=ErrorCode.CONFLICT,
             field="--config",
         )
