@@ -18,19 +18,21 @@ def folder(method: str, preset: str | None) -> ConfigDict:
     config.method = method
     config.data.update(DATA)
     presets.equal_steps(config, epochs=50, steps=40, batch=16)
-    _start_from_knowledge(config)
     _set_score_thresholds(config)
     config.evalnet.train.update(epochs=50, steps_per_epoch=40, batch_size=16)
-    sizes = {"small": _small, "tiny": _tiny}
-    return presets.apply(config, preset or "", sizes)
+    sizes = {"small": _small, "tiny": presets.tiny}
+    return _start_from_knowledge(presets.apply(config, preset or "", sizes), preset)
 
 
-def _start_from_knowledge(config: ConfigDict) -> None:
+def _start_from_knowledge(config: ConfigDict, preset: str | None) -> ConfigDict:
     """Pretrained nets and the strong recipe: with a few dozen masks they are worth more than any method
     (docs/how-to/pretrained_encoders.md)."""
     config.recipe = "strong"
-    config.model.update(backbone="efficientnet_lite0", weights="imagenet")
-    config.train.learning_rate = 0.001
+    # An encoder would take longer to compile than the rest of a smoke run.
+    if preset != "tiny":
+        config.model.update(backbone="efficientnet_lite0", weights="imagenet")
+        config.train.learning_rate = 0.001
+    return config
 
 
 def _set_score_thresholds(config: ConfigDict) -> None:
@@ -43,32 +45,17 @@ def _small(config: ConfigDict) -> None:
     presets.small(config, 128, 128, net_width=0.5)
 
 
-def _tiny(config: ConfigDict) -> None:
-    """A smoke run: an encoder would take longer to compile than the rest to run."""
-    presets.tiny(config)
-    config.model.update(backbone="unet_residual", weights="none")
-    config.train.learning_rate = 0.003
-
-
 def folder_jointly(method: str, preset: str | None) -> ConfigDict:
     """A joint method: pretrained nets, three systems of 10 000 fast steps."""
     config = joint_datasets.jointly(method, "folder")
     config.data.update(DATA)
     config.train.update(epochs=200, steps_per_epoch=150)
     joint_datasets.equal_steps(config, epochs=100, steps=100, batch=16)
-    _start_from_knowledge(config)
-    sizes = {"small": _small_jointly, "tiny": _tiny_jointly}
-    return presets.apply(config, preset or "", sizes)
+    sizes = {"small": _small_jointly, "tiny": joint_datasets.tiny}
+    return _start_from_knowledge(presets.apply(config, preset or "", sizes), preset)
 
 
 def _small_jointly(config: ConfigDict) -> None:
     """Less of everything, for two cores, with images as large as the generational methods have them."""
     joint_datasets.small(config)
-    _start_from_knowledge(config)
     config.data.update(height=128, width=128)
-
-
-def _tiny_jointly(config: ConfigDict) -> None:
-    """A smoke run of the medical benchmark's net."""
-    joint_datasets.tiny(config)
-    config.model.update(backbone="unet_dropout", weights="none")

@@ -23,8 +23,8 @@ def make_training_views(
         rotation_invariant: whether up and down do not matter.
     """
     # The geometry alone; `strong_photometry` also changes the colors of RGB.
-    geometry = views.AugmentProbabilities(recipe.flip_prob, recipe.rotate_prob, 0.0, 0.0, 0.0)
-    unchanged = augment.AugmentStrength(0, 0, 0.0, 0.0)
+    geometry = kernel_probabilities(View(), recipe.flip_prob, recipe.rotate_prob)
+    unchanged = kernel_strength(View())
 
     def view(key, image, label):
         window_key, geometry_key = jax.random.split(key)
@@ -38,10 +38,19 @@ def make_training_views(
     return strong_photometry(photometry_key, images, recipe.view), labels
 
 
+def kernel_probabilities(view: View, flip: float = 0.0, rotate: float = 0.0) -> views.AugmentProbabilities:
+    """Chances of a view as the kernels take them, with those of mirroring and of a turn by right angles."""
+    return views.AugmentProbabilities(flip, rotate, view.contrast_prob, view.blur_prob, view.noise_prob)
+
+
+def kernel_strength(view: View) -> augment.AugmentStrength:
+    """Strengths of a view as the kernels take them."""
+    return augment.AugmentStrength(view.blur, view.noise, view.contrast, view.brightness)
+
+
 def strong_photometry(key: jax.Array, images: jax.Array, view: View) -> jax.Array:
     """A strong view of each image, uint8 `[b, h, w, c]`, of volumes with `d` before `h`."""
-    # Its geometry stays: these two chances are not read.
-    chances = views.AugmentProbabilities(0.0, 0.0, view.contrast_prob, view.blur_prob, view.noise_prob)
-    strength = augment.AugmentStrength(view.blur, view.noise, view.contrast, view.brightness)
+    # Its geometry stays: chances of flips and turns are not read.
+    chances, strength = kernel_probabilities(view), kernel_strength(view)
     keys = jax.random.split(key, len(images))
     return jax.vmap(lambda key, image: views.make_strong_view(key, image, chances, strength))(keys, images)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from imjax.config.joint_schema import Joint, View
+from imjax.config.joint_schema import Joint
 from imjax.config.schema import StrongRecipe
-from imjax.methods.strong_recipe import strong_photometry
-from imjax.ops import augment, views
+from imjax.methods.strong_recipe import kernel_probabilities, kernel_strength, strong_photometry
+from imjax.ops import views
 from imjax.ops.affine import random_zoom_and_turn
 from imjax.ops.patches import random_patch
 
@@ -43,7 +43,8 @@ class BatchViews:
         # Unlabeled images get a label that is never read, so that one program makes the views of both halves.
         empty = jnp.zeros((len(unlabeled), *label.shape[1:]), label.dtype)
         pairs = jnp.concatenate([images, unlabeled]), jnp.concatenate([label, empty])
-        probabilities, strength = _probabilities(joint.weak, joint), _strength(joint.weak)
+        probabilities = kernel_probabilities(joint.weak, joint.flip_prob, joint.rotate_prob)
+        strength = kernel_strength(joint.weak)
 
         def weak(key, image, label):
             if joint.patch:
@@ -80,12 +81,7 @@ class BatchViews:
         """
         self._strong_drawn += 1
         photometry, boxes = jax.random.split(jax.random.fold_in(self._strong_key, self._strong_drawn))
-        keys = jax.random.split(photometry, len(self.images))
-        settings = self._joint.strong
-        probabilities, strength = _probabilities(settings, self._joint), _strength(settings)
-        strong = jax.vmap(lambda k, x: views.make_strong_view(k, x, probabilities, strength))(
-            keys, self.images
-        )
+        strong = strong_photometry(photometry, self.images, self._joint.strong)
         labeled, unlabeled = self.split(strong)
         shape, cutmix_prob = unlabeled.shape[1:-1], self._joint.cutmix_prob
         draw_box = jax.vmap(lambda k: jnp.broadcast_to(views.cutmix_box(k, shape[-2:], cutmix_prob), shape))
@@ -97,13 +93,3 @@ class BatchViews:
 def cutmix_with_next(box: jax.Array, x: jax.Array) -> jax.Array:
     """CutMix of arrays of the unlabeled images, `[m, h, w, ...]`: inside its box each shows the next one."""
     return jax.vmap(views.cutmix)(box, x, jnp.roll(x, -1, 0))
-
-
-def _probabilities(view: View, joint: Joint) -> views.AugmentProbabilities:
-    return views.AugmentProbabilities(
-        joint.flip_prob, joint.rotate_prob, view.contrast_prob, view.blur_prob, view.noise_prob
-    )
-
-
-def _strength(view: View) -> augment.AugmentStrength:
-    return augment.AugmentStrength(view.blur, view.noise, view.contrast, view.brightness)
