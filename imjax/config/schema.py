@@ -29,7 +29,7 @@ KERNELS = (0, 3, 5)
 RESIZE_MODES = ("resize", "crop", "pad")
 """Ways of images to the packed size."""
 CONVOLUTIONS = ("auto", "products", "split_products", "direct")
-"""Ways to compute a k×k convolution (`models.layers.choose_convolution`)."""
+"""Ways to compute a k×k convolution (`models.convolution.choose_convolution`)."""
 EXECUTIONS = ("auto", "batched", "sequential")
 """Ways to run the members of one device (`training.ensemble_parallel`)."""
 LABEL_KINDS = ("auto", "binary", "multiclass", "multilabel")

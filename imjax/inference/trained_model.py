@@ -36,8 +36,8 @@ from imjax.inference.net_functions import (
 from imjax.inference.prediction import Prediction, make_prediction
 from imjax.inference.sliding_window import Size, Tiler
 from imjax.log import track
+from imjax.models.convolution import BY_PLATFORM
 from imjax.models.factory import create_backbone
-from imjax.models.layers import BY_PLATFORM
 from imjax.ops import ensemble
 from imjax.ops.inconsistency import PseudoLabels
 from imjax.training.checkpoints import load_nets

@@ -2,7 +2,7 @@
 
 Lite is EfficientNet without squeeze-and-excitation and with ReLU6; width and depth scale all but the stem,
 and neither the first stage's depth nor the last one's. Padding and names follow the Keras implementation, so
-that published weights can be had (`imjax.models.imagenet`). The classifier's head is left out.
+that published weights fit (`imjax.models.imagenet`). The classifier's head is left out.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from imjax.models.layers import BatchNorm, choose_convolution, choose_depthwise, he_normal, scale_input
+from imjax.models.convolution import choose_convolution, choose_depthwise
+from imjax.models.layers import BatchNorm, he_normal, scale_input
 
 EPSILON = 1e-3
 """Of batch normalization."""
@@ -121,7 +122,7 @@ class EfficientNetLite(nn.Module):
         scaling: one of `VARIANTS`.
         momentum: of the running batch statistics.
         dtype: of the computation; parameters and statistics stay float32.
-        convolution: how convolutions are computed, see `layers.choose_convolution`.
+        convolution: how convolutions are computed, see `choose_convolution`.
     """
 
     scaling: Scaling

@@ -1,4 +1,4 @@
-"""A U-Net decoder on an encoder that can be had with weights from ImageNet.
+"""A U-Net decoder on an encoder with weights from ImageNet.
 
 The decoder is that of segmentation_models.pytorch (Iakubovskii 2019), the field's usual one: nearest-neighbor
 upsampling, concatenated skips, two 3×3 convolutions per stage.
@@ -13,9 +13,10 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from imjax.models.convolution import choose_convolution
 from imjax.models.decoders import Features, Hook, run_decoders
 from imjax.models.efficientnet import EPSILON, EfficientNetLite, Scaling
-from imjax.models.layers import BatchNorm, choose_convolution, he_normal, upsample
+from imjax.models.layers import BatchNorm, he_normal, upsample
 from imjax.models.network import ENCODER
 from imjax.models.unet_dropout import predict
 
@@ -93,7 +94,7 @@ class EncoderUNet(nn.Module):
         auxiliaries: number of auxiliary decoders with weights of their own (CCT, arXiv 2003.09005).
         momentum: of the running batch statistics.
         dtype: of the computation; parameters, statistics and logits stay float32.
-        convolution: how convolutions are computed, see `layers.choose_convolution`.
+        convolution: how convolutions are computed, see `choose_convolution`.
         pyramid: whether the auxiliary decoders are heads on the main decoder's coarser features (URPC).
     """
 

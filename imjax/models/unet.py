@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from imjax.models.convolution import head_product
 from imjax.models.decoders import Hook, run_decoders
-from imjax.models.layers import Conv, Norm, he_normal, head_product, max_pool, scale_input, upsample
+from imjax.models.layers import Conv, Norm, he_normal, max_pool, scale_input, upsample
 
 ENCODER = (16, 32, 64, 128)
 DECODER = ((128, 64), (64, 32), (32, 16), (16, 16))
@@ -26,7 +27,7 @@ class UNet(nn.Module):
         momentum: of the running batch statistics.
         dtype: of the computation; parameters, statistics and logits stay float32.
         auxiliaries: number of auxiliary decoders with weights of their own (CCT, arXiv 2003.09005).
-        convolution: how k×k convolutions are computed, see `layers.choose_convolution`.
+        convolution: how k×k convolutions are computed, see `choose_convolution`.
         pyramid: whether the auxiliary decoders are heads on the main decoder's coarser features (URPC).
     """
 

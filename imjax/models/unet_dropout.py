@@ -14,8 +14,9 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from imjax.models.convolution import choose_convolution
 from imjax.models.decoders import Features, Hook, run_decoders
-from imjax.models.layers import Norm, Up, choose_convolution, he_normal, max_pool, scale_input
+from imjax.models.layers import Norm, Up, he_normal, max_pool, scale_input
 
 
 class Stage(nn.Module):
@@ -97,7 +98,7 @@ class UNetDropout(nn.Module):
         auxiliaries: number of auxiliary decoders with weights of their own (CCT, arXiv 2003.09005).
         momentum: of the running batch statistics: the share of the old value that a step keeps.
         dtype: of the computation; parameters, statistics and logits stay float32.
-        convolution: how convolutions are computed, see `layers.choose_convolution`.
+        convolution: how convolutions are computed, see `choose_convolution`.
         pyramid: whether the auxiliary decoders are heads on the main decoder's coarser features (URPC).
     """
 

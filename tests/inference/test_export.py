@@ -16,7 +16,7 @@ from user_errors import raises_user_error
 from imjax.errors import ErrorCode
 from imjax.inference import export
 from imjax.inference.load_run import load_model
-from imjax.models.layers import BY_PLATFORM
+from imjax.models.convolution import BY_PLATFORM
 
 ROOT = Path(__file__).parents[2]
 

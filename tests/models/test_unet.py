@@ -5,8 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from imjax.models import layers
-from imjax.models.layers import convolve_by_products, max_pool, upsample
+from imjax.models.layers import max_pool, upsample
 from imjax.models.unet import UNet
 
 IMAGES = jnp.zeros((2, 32, 48, 3), jnp.uint8)
@@ -111,24 +110,6 @@ def test_upsample_repeats_each_pixel():
     np.testing.assert_array_equal(upsample(jnp.asarray(x))[0, :, :, 0], expected)
 
 
-@pytest.mark.parametrize("size", [1, 3, 5])
-def test_a_convolution_by_columns_is_the_true_one(size):
-    """Of three members, as on a GPU: values and both gradients."""
-    rng = np.random.default_rng(size)
-    shapes = (3, 2, 6, 5, 4), (3, size, size, 4, 7)
-    x, kernel = (jnp.asarray(rng.normal(size=shape), jnp.float32) for shape in shapes)
-    axes = ("NHWC", "HWIO", "NHWC")
-    true = lambda x, k: jax.lax.conv_general_dilated(x, k, (1, 1), "SAME", dimension_numbers=axes)  # noqa: E731
-    np.testing.assert_allclose(
-        jax.vmap(convolve_by_products)(x, kernel), jax.vmap(true)(x, kernel), atol=1e-4
-    )
-    found, wanted = (
-        jax.vmap(jax.grad(lambda *both: jnp.square(f(*both)).sum(), (0, 1)))(x, kernel)  # noqa: B023
-        for f in (convolve_by_products, true)
-    )
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-3), found, wanted)
-
-
 @pytest.mark.parametrize("name", ["products", "split_products", "direct"])
 def test_every_way_to_convolve_gives_the_same_logits(start, name):
     images = jnp.asarray(np.random.default_rng(0).integers(0, 256, (2, 16, 32, 3), np.uint8))
@@ -136,26 +117,3 @@ def test_every_way_to_convolve_gives_the_same_logits(start, name):
     variables = start(net, images)
     other = UNet(3, 0.25, convolution=name).apply(variables, images)
     np.testing.assert_allclose(other, net.apply(variables, images), atol=1e-4)
-
-
-def test_products_are_chosen_by_name_and_by_platform(monkeypatch):
-    assert layers.choose_convolution("products", 2) is convolve_by_products
-    assert layers.choose_convolution("direct", 2) is layers.choose_convolution("direct", 3) is None
-    assert layers.choose_convolution("auto", 2) is None and layers.choose_convolution("auto", 3)
-    monkeypatch.setattr(layers.jax, "default_backend", lambda: "gpu")
-    assert layers.choose_convolution("auto", 2) is convolve_by_products
-
-
-@pytest.mark.parametrize("pixels", [(2, 64, 64), (3, 5, 7)])
-def test_a_split_product_has_the_gradients_of_the_product(monkeypatch, pixels):
-    monkeypatch.setattr(layers, "BLOCK", 512)
-    draw = np.random.default_rng(0)
-    x, kernel = (jnp.asarray(draw.normal(size=s), jnp.float32) for s in ((*pixels, 4), (4, 3)))
-    weights = jnp.asarray(draw.normal(size=(*pixels, 3)), jnp.float32)
-    found, wanted = (
-        jax.grad(lambda x, k, f=f: (f(x, k) * weights).sum(), (0, 1))(x, kernel)  # noqa: B023
-        for f in (layers.split_product, jnp.matmul)
-    )
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), found, wanted)
-    blocks = str(jax.make_jaxpr(jax.grad(lambda k: layers.split_product(x, k).sum()))(kernel))
-    assert ("16,512,4" in blocks) == (pixels == (2, 64, 64))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from imjax.models.layers import convolve_by_slices, max_pool, scale_input, upsample_linear
+from imjax.models.layers import max_pool, scale_input, upsample_linear
 from imjax.models.unet import UNet
 from imjax.models.unet_dropout import UNetDropout
 
@@ -77,19 +77,6 @@ def test_upsampling_interpolates_between_the_corners(dims):
         places = np.linspace(0, n - 1, 2 * n)
         twin = np.apply_along_axis(lambda v, n=n, at=places: np.interp(at, np.arange(n), v), axis, twin)
     np.testing.assert_allclose(upsample_linear(jnp.asarray(x)), twin, atol=1e-5)
-
-
-def test_a_convolution_by_slices_is_the_true_one():
-    rng = np.random.default_rng(0)
-    x, kernel = (jnp.asarray(rng.normal(size=s), jnp.float32) for s in ((2, 3, 4, 5, 2), (3, 3, 3, 2, 4)))
-    axes = ("NDHWC", "DHWIO", "NDHWC")
-    true = lambda x, k: jax.lax.conv_general_dilated(x, k, (1, 1, 1), "SAME", dimension_numbers=axes)  # noqa: E731
-    np.testing.assert_allclose(convolve_by_slices(x, kernel), true(x, kernel), atol=1e-4)
-    found, wanted = (
-        jax.grad(lambda *both: jnp.square(f(*both)).sum(), (0, 1))(x, kernel)  # noqa: B023
-        for f in (convolve_by_slices, true)
-    )
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-3), found, wanted)
 
 
 def test_max_pool_of_a_volume_and_of_a_row():
