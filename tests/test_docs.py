@@ -216,7 +216,8 @@ def test_python_of_the_quick_start(tmp_path, quick_environment):
     text = block.text.replace("run = ", f"{SHRINK}\nrun = ")
     line = [sys.executable, "-c", text]
     # In a process of its own, which compiles quickly and may keep its programs.
-    environment = quick_environment | {"PYTHONPATH": str(ROOT)}
+    path = os.pathsep.join([quick_environment["PYTHONPATH"], str(ROOT)])
+    environment = quick_environment | {"PYTHONPATH": path}
     done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, f"{block.name}: {done.stderr[-3000:]}"
     assert (tmp_path / "runs" / "quick" / "report.html").is_file()

@@ -49,16 +49,16 @@ def learns_and_is_done(words, count, environment, root):
             assert len(list(csv.DictReader(file))) > 0
 
 
-def test_a_configuration_learns_something(command_environment, tmp_path):
-    learns_and_is_done([str(CONFIGS / "isic2018_ldt.py")], 1, command_environment, tmp_path)
+def test_a_configuration_learns_something(light_environment, tmp_path):
+    learns_and_is_done([str(CONFIGS / "isic2018_ldt.py")], 1, light_environment, tmp_path)
 
 
 # What a date decides is no part of a suite that must give the same answer twice.
 @pytest.mark.long
 @pytest.mark.parametrize("today", [TODAY])
-def test_todays_part_learns_something(today, command_environment, tmp_path):
+def test_todays_part_learns_something(today, light_environment, tmp_path):
     count = len(select_part(sorted(CONFIGS.glob("*.py")), today))
-    learns_and_is_done([f"--part={today}"], count, command_environment, tmp_path)
+    learns_and_is_done([f"--part={today}"], count, light_environment, tmp_path)
 
 
 def toy(kind, classes):
