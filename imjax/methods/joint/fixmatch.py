@@ -26,11 +26,26 @@ def fixmatch(nets: StudentForward, views: BatchViews, joint: Joint, with_labeled
     Loss: ½(L_x + L_u) from the first step on, as in UniMatch's own FixMatch. With `joint.block_input` the
     strong view is blocked (methods.md 2.3).
     """
+    # A student that neither labels nor disputes need not see the weak views of the unlabeled images: a third
+    # of the work of a step.
+    if joint.labeler == "teacher" and not (joint.block_input or with_labeled):
+        return _learn_from_teacher(nets, views, joint)
     logits = nets(0, views.images).logits
     labeled_logits, _ = views.split(logits)
     labels = label_weak_views(nets, views, joint, logits, with_labeled)
     unlabeled, labeled = strong_view_pairs(nets, views, joint, labels, with_labeled)
     return JointOutputs([labeled_logits], [unlabeled], labeled)
+
+
+def _learn_from_teacher(nets: StudentForward, views: BatchViews, joint: Joint) -> JointOutputs:
+    """The teacher labels weak views; one pass of the student has the labeled images and the strong views."""
+    labeled_images, unlabeled_images = views.split(views.images)
+    reference = _as_reference(nets.teacher(unlabeled_images))
+    strong, box = views.strong_views()
+    images = jnp.concatenate([labeled_images, views.split(strong)[1]])
+    labeled_logits, logits = views.split(nets(0, images).logits)
+    pair = confident_pair(joint, cutmix_with_next(box, reference), logits)
+    return JointOutputs([labeled_logits], [pair], [])
 
 
 class WeakLabels(NamedTuple):
