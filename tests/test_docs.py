@@ -30,6 +30,7 @@ import pytest
 from absl import flags
 from documents import ALL, PAGES, ROOT, Block, Shell, copied, linked, of
 
+from benchmarks.result_tables import select_groups
 from imjax import cli
 from imjax.config.constraints import check
 from imjax.config.convert import freeze
@@ -133,6 +134,9 @@ def checks(module: str, words: list[str], monkeypatch) -> None:
         assert make_points(named, values["sweep"].value, values["set"].value, Path(values.root))
     elif module == "imjax.prepare":
         assert registry.spec(values.dataset)
+    elif module == "benchmarks.result_tables":
+        assert select_groups(rest, values["only"].value)
+        return
     assert not rest or module in ("launch.sweep", "launch.smoke", "imjax.report")
 
 
