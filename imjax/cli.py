@@ -55,6 +55,10 @@ COMMANDS = {
 }
 
 
+OWN_FOLDER = "folder:small"
+"""The configuration of `imjax train --data=DIR`."""
+
+
 def main() -> None:
     """Run the command that the first argument names; exits with one of the codes above."""
     name, *arguments = sys.argv[1:] or ["--help"]
@@ -79,6 +83,8 @@ def main() -> None:
         keep_memory()
     if name == "check":
         arguments = check_arguments(arguments)
+    if name == "train":
+        arguments = train_arguments(arguments)
     sys.argv[:] = [f"imjax {name}", *arguments]
     module = importlib.import_module(command.module)
     # absl's --help shows the docstring of `__main__`, and the flags of the module that argv[0] names.
@@ -100,6 +106,7 @@ def usage() -> str:
             *lines,
             "",
             "First: imjax train --config=demo:tiny --workdir=runs/demo",
+            "Your own images: imjax check DIR, then imjax train --data=DIR --workdir=runs/mine",
         ]
     )
 
@@ -127,6 +134,23 @@ def check_arguments(arguments: list[str]) -> list[str]:
     """`imjax check DIR …` as flags of `imjax.prepare`."""
     folder = [f"--raw={arguments[0]}"] if arguments and not arguments[0].startswith("-") else []
     return ["--dataset=folder", "--check", *folder, *arguments[len(folder) :]]
+
+
+def train_arguments(arguments: list[str]) -> list[str]:
+    """`--data=DIR` as the flags that it stands for; without a folder it stays, for an error."""
+    has_config = any(re.match(r"--?config(=|$)", argument) for argument in arguments)
+    config = [] if has_config else [f"--config={OWN_FOLDER}"]
+    for i, argument in enumerate(arguments):
+        match = re.fullmatch(r"--?data(?:=(.*))?", argument)
+        if not match:
+            continue
+        is_apart = match[1] is None
+        folder = arguments[i + 1] if is_apart and i + 1 < len(arguments) else match[1] or ""
+        if folder.strip():
+            rest = arguments[i + 1 + is_apart :]
+            # The configuration comes before its keys.
+            return [*config, *arguments[:i], f"--config.data.dir={folder}", *rest]
+    return arguments
 
 
 def define_config(**options: Any) -> None:

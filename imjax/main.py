@@ -31,6 +31,8 @@ FLAGS = flags.FLAGS
 def define_flags() -> None:
     """Declare this command's flags, once, when it runs and not when it is imported."""
     cli.define_config()
+    text = "Folder of your own images and masks: stands for --config=folder:small --config.data.dir=DIR."
+    flags.DEFINE_string("data", None, text)
     flags.DEFINE_bool("help_config", False, "List every key of the configuration and stop.")
     flags.DEFINE_string("workdir", None, "Folder of the run: results, figures, nets. Made if missing.")
     flags.DEFINE_multi_string(
@@ -48,6 +50,11 @@ def main(_: list[str]) -> None:
     if FLAGS.help_config:
         print(keys.describe())
         return
+    if FLAGS.data is not None:
+        # With a folder the flag was replaced by what it stands for.
+        raise UserError(
+            "--data is empty; expected a folder with images and masks", code=ErrorCode.MISSING, field="--data"
+        )
     if FLAGS.config is None:
         raise UserError(
             "--config is missing; try --config=demo --workdir=runs/demo",
@@ -111,5 +118,6 @@ if __name__ == "__main__":
     from imjax.training.devices import keep_memory
 
     keep_memory()
+    sys.argv[1:] = cli.train_arguments(sys.argv[1:])
     define_flags()
     cli.run(main)

@@ -82,6 +82,7 @@ def test_slips_get_one_line_and_code_2(imjax):
         (["trian"], "did you mean train"),
         (["train"], "--config is missing"),
         (["train", "--config=demo", "--config.lr=1"], "did you mean train.learning_rate"),
+        (["train", "--data="], "--data is empty"),
         (["check"], "--raw is missing"),
         (["keys", "nosuchkey"], "no key"),
     ):
@@ -93,6 +94,23 @@ def test_check_takes_the_folder_as_it_is():
     words = ["--dataset=folder", "--check", "--raw=mine", "--sheet=s.png"]
     assert cli.check_arguments(["mine", "--sheet=s.png"]) == words
     assert cli.check_arguments(["--raw=mine"]) == ["--dataset=folder", "--check", "--raw=mine"]
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        (["--data=d"], ["--config=folder:small", "--config.data.dir=d"]),
+        (["--config.seed=1", "--data", "d", "--plan"],
+         ["--config=folder:small", "--config.seed=1", "--config.data.dir=d", "--plan"]),
+        (["--config=folder_im", "--data=d"], ["--config=folder_im", "--config.data.dir=d"]),
+        (["--config", "folder_im", "-data=d"], ["--config", "folder_im", "--config.data.dir=d"]),
+        (["--config=demo", "--config.data.dir=d"], ["--config=demo", "--config.data.dir=d"]),
+        (["--data="], ["--data="]),
+        (["--plan", "--data"], ["--plan", "--data"]),
+    ],
+)  # fmt: skip
+def test_own_images_are_trained_on_by_their_folder(words, wanted):
+    assert cli.train_arguments(words) == wanted
 
 
 @pytest.mark.parametrize("key", keys.list_keys(), ids=lambda key: key.name)

@@ -84,7 +84,7 @@ PROTOCOLS: dict[str, tuple[Protocol, ...]] = {
 }
 """Dataset → its protocols."""
 
-ALIASES = {"demo": "synthetic_aim_pp"}
+ALIASES = {"demo": "synthetic_aim_pp", "folder": "folder_ldt"}
 """Short names of configurations."""
 
 
