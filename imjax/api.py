@@ -39,7 +39,7 @@ class Run:
     report: Path
     """Self-contained html page: results, curves, images."""
     table: str
-    """Test metrics per method and generation, as text."""
+    """Test metrics per method and generation, as text; below it what to know: empty images, failing nets."""
 
     @property
     def results(self) -> pandas.DataFrame:
@@ -129,9 +129,9 @@ def run_with_report(
     outcome = run_training(config, stages, workdir, reuse, finish=finish, **how)
     if outcome is None:
         return None
-    return _describe(
-        outcome.workdir, results.table(outcome.rows, outcome.spec.primary_metric, config.report_top_k)
-    )
+    table = results.table(outcome.rows, outcome.spec.primary_metric, config.report_top_k)
+    notes = results.notes(outcome.rows, outcome.spec)
+    return _describe(outcome.workdir, f"{table}\n\n{notes}" if notes else table)
 
 
 def load(

@@ -16,6 +16,7 @@ import pandas as pd
 from imjax.config.convert import flatten
 from imjax.config.schema import PLACES
 from imjax.data.spec import DatasetSpec
+from imjax.evaluation.image_counts import COUNTS
 from imjax.report import names
 from imjax.report.load import RunRecord, to_generation
 
@@ -83,6 +84,14 @@ class Entry:
         first = self.results[self.results["rank"] == 1]
         return {key: summarize_seeds(values) for key, values in first.groupby(["metric", "class_name"]).value}
 
+    def count_images(self) -> dict[int, dict[tuple[str, str], float]]:
+        """Seed → `image_counts.COUNTS` of the candidate ranked first, by metric and class name."""
+        rows = self.results[(self.results["rank"] == 1) & self.results["metric"].isin(COUNTS)]
+        counts: dict[int, dict[tuple[str, str], float]] = {}
+        for row in rows.itertuples():
+            counts.setdefault(int(row.seed), {})[row.metric, row.class_name] = row.value
+        return counts
+
     def top_mean(self, metric: str) -> Spread | None:
         """Mean value of the `config.report_top_k` candidates ranked first."""
         rows = self._select_means(metric)
@@ -126,11 +135,11 @@ class DatasetResults:
 
     @property
     def metrics(self) -> list[str]:
-        """Metrics that have a mean over classes, the primary one first."""
+        """Metrics that have a mean over classes and are no numbers of images, the primary one first."""
         means = (
             entry.results[entry.results["class_name"] == ""]["metric"].unique() for entry in self.entries
         )
-        metrics = dict.fromkeys(itertools.chain.from_iterable(means))
+        metrics = dict.fromkeys(name for name in itertools.chain.from_iterable(means) if name not in COUNTS)
         return sorted(metrics, key=lambda metric: metric != self.metric)
 
     @property
