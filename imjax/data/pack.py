@@ -10,7 +10,6 @@ import dataclasses
 import hashlib
 import json
 import math
-import os
 import shutil
 import sys
 import tempfile
@@ -38,6 +37,7 @@ from imjax.data.splits import (
 )
 from imjax.errors import ErrorCode, UserError, file_error
 from imjax.log import logger, track
+from imjax.user_paths import user_cache
 
 FORMAT = 5
 """Raised whenever the same settings and files would be packed differently."""
@@ -79,8 +79,7 @@ class PackedDataset:
 
 def default_cache() -> Path:
     """Where packed sets go by default: the user's cache folder, whatever the platform."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or Path.home() / ".cache"
-    return Path(base) / "imjax"
+    return user_cache() / "imjax"
 
 
 def show_progress(items: list[tuple[str, Sample]], what: str) -> Iterator[tuple[str, Sample]]:

@@ -82,6 +82,7 @@ def run_training(
     # Both must precede the first use of a device.
     devices.configure(cache, max(config.num_nets, config.num_baseline_nets, config.evalnet.num_nets))
     distributed.start(pod)
+    devices.check_backend()
     with disk.translate_disk_errors(workdir), distributed.folder(workdir) as folder, lock.held(folder):
         rows = _run_stages(
             config, stages, packed, folder, reuse, distributed.synchronized_flag(stopping), command
