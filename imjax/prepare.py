@@ -91,10 +91,12 @@ def main(arguments: list[str]) -> None:
         print(f"synthetic data in the layout of {FLAGS.dataset}: {target}")
         return
     data = _data_from_flags()
+    out = pack.default_cache() if FLAGS.out is None else expand_path(FLAGS.out, "--out")
+    # First, and for --check too: it must not call fine what packing refuses.
+    pack.check_settings(data, out)
     if FLAGS.check:
         _check(data)
         return
-    out = pack.default_cache() if FLAGS.out is None else expand_path(FLAGS.out, "--out")
     packed = pack.load_packed(root := pack.prepare_dataset(data, out))
     print(summary(packed))
     print(f"folder: {root}")

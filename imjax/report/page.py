@@ -110,6 +110,7 @@ def _describe_dataset(runs: Sequence[RunRecord]) -> dict[str, Any]:
         "cautions": run_warnings.warn_unfinished(runs)
         + run_warnings.warn_failing_nets(entries, useless=False)
         + run_warnings.warn_leaking_splits(runs)
+        + run_warnings.warn_copies(runs)
         + run_warnings.warn_conflicting_results(runs)
         + run_warnings.warn_differing_configs(runs),
         "results": tables.tabulate_results(results) if entries else None,

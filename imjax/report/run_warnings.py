@@ -85,6 +85,21 @@ def warn_leaking_splits(runs: Sequence[RunRecord]) -> list[str]:
     ]
 
 
+def warn_copies(runs: Sequence[RunRecord]) -> list[str]:
+    """A line for each split and data that has exact copies of images on both of its sides."""
+    lines = {}
+    for run in runs:
+        copies, counts = run.record.get("copies", {}), run.record.get("counts", {})
+        for side, count in copies.items():
+            if count:
+                others = "training or val" if side == "test" else "training"
+                share = (
+                    f"{count} of {counts.get(side, count)} {side} images are exact copies of {others} images"
+                )
+                lines[f"{share}; {side} results are too good."] = None
+    return list(lines)
+
+
 def warn_conflicting_results(runs: Sequence[RunRecord]) -> list[str]:
     """A line per method, generation and seed for which two runs have different results."""
     first: dict[tuple[str, int | None, int], tuple[pd.DataFrame, RunRecord]] = {}
