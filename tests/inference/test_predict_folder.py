@@ -178,6 +178,15 @@ def test_results_of_an_earlier_call_do_not_lie_among_new_ones(runs, folder, tmp_
     assert {row["file"] for row in table(out / "predictions.csv")} == set(FILES) - {"wide.jpg"}
 
 
+def test_one_image_will_do(runs, folder, tmp_path, quick_environment):
+    done = command(
+        quick_environment, f"--workdir={runs['binary']}", f"--images={folder / 'wide.jpg'}",
+        f"--out={tmp_path / 'out'}",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert [row["file"] for row in table(tmp_path / "out" / "predictions.csv")] == ["wide.jpg"]
+
+
 def test_masks_drawn_by_hand_are_never_replaced(runs, folder, tmp_path):
     (tmp_path / "masks").mkdir()
     (tmp_path / "masks" / "wide.png").write_bytes(b"drawn")
