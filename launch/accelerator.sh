@@ -112,7 +112,7 @@ table() {
   mkdir -p "$work/runs"
   [ -d "$work/isic2017" ] || tar xf "$files/data/isic2017.tar" -C "$work"
   # Packed once, before runs side by side would each do it.
-  limit 60 "$python" -m imjax.prepare --dataset=isic2018 --raw="$work/isic2017" --out="$work/cache/imjax" \
+  limit 60 "$python" -m imjax.prepare --dataset=isic2017 --raw="$work/isic2017" --out="$work/cache/imjax" \
     --size="$([ -z "$trial" ] && echo 128,128 || echo 32,32)" >/dev/null 2>&1
   if [ -z "$trial" ] && command -v nvidia-cuda-mps-control >/dev/null; then nvidia-cuda-mps-control -d; fi
   # What others start from first, so that it is trained once; then by seed, the most important methods first.
@@ -120,8 +120,8 @@ table() {
   for methods in "ldt aldt fdt" "ldt aldt fdt im aim_pp" \
     "ldt aldt fdt im aim_pp model_ensemble noisy_student im_p aim_p im_pp evalnet"; do
     local configs=()
-    for method in $methods; do configs+=("--config=configs/isic2018_$method.py:small"); done
-    [ -z "$trial" ] || configs=(--config=configs/isic2018_ldt.py:tiny)
+    for method in $methods; do configs+=("--config=configs/isic2017_$method.py:small"); done
+    [ -z "$trial" ] || configs=(--config=configs/isic2017_ldt.py:tiny)
     limit $(($(left) - reserve)) "$python" -m launch.sweep "${configs[@]}" --sweep=seed:$seeds "${set[@]}" --root="$work/runs" \
       --jobs=$jobs || code=$?
     keep_runs

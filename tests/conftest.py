@@ -3,12 +3,14 @@
 import collections
 import logging
 import os
+from pathlib import Path
 
 import jax
 import pytest
 
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=4")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+WITHOUT_TENSORFLOW = Path(__file__).parent / "without_tensorflow"
 
 pytest_plugins = ["whole_runs"]
 
@@ -46,9 +48,15 @@ def command_environment(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def quick_environment(command_environment):
+def light_environment(command_environment):
+    """The same without TensorBoard's events, which a run writes only where there is TensorFlow."""
+    return dict(command_environment, PYTHONPATH=str(WITHOUT_TENSORFLOW))
+
+
+@pytest.fixture(scope="session")
+def quick_environment(light_environment):
     """The same where making fast programs would take longer than slow ones run."""
-    return dict(command_environment, XLA_FLAGS="--xla_backend_optimization_level=0")
+    return dict(light_environment, XLA_FLAGS="--xla_backend_optimization_level=0")
 
 
 @pytest.fixture

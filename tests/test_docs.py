@@ -30,6 +30,7 @@ import pytest
 from absl import flags
 from documents import ALL, PAGES, ROOT, Block, Shell, copied, linked, of
 
+from benchmarks.result_tables import select_groups
 from imjax import cli
 from imjax.config.constraints import check
 from imjax.config.convert import freeze
@@ -133,6 +134,9 @@ def checks(module: str, words: list[str], monkeypatch) -> None:
         assert make_points(named, values["sweep"].value, values["set"].value, Path(values.root))
     elif module == "imjax.prepare":
         assert registry.spec(values.dataset)
+    elif module == "benchmarks.result_tables":
+        assert select_groups(rest, values["only"].value)
+        return
     assert not rest or module in ("launch.sweep", "launch.smoke", "imjax.report")
 
 
@@ -216,7 +220,8 @@ def test_python_of_the_quick_start(tmp_path, quick_environment):
     text = block.text.replace("run = ", f"{SHRINK}\nrun = ")
     line = [sys.executable, "-c", text]
     # In a process of its own, which compiles quickly and may keep its programs.
-    environment = quick_environment | {"PYTHONPATH": str(ROOT)}
+    path = os.pathsep.join([quick_environment["PYTHONPATH"], str(ROOT)])
+    environment = quick_environment | {"PYTHONPATH": path}
     done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, f"{block.name}: {done.stderr[-3000:]}"
     assert (tmp_path / "runs" / "quick" / "report.html").is_file()

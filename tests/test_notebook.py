@@ -33,7 +33,8 @@ def test_the_notebook_runs(tmp_path, quick_environment):
     assert code.count(BEFORE_TRAINING) == 1
     code = code.replace(BEFORE_TRAINING, BEFORE_TRAINING + SHRINK)
     # The folder is the notebook's own, and imjax is found as an installed one would be.
-    environment = dict(quick_environment, PYTHONPATH=str(ROOT), MPLBACKEND="agg")
+    environment = dict(quick_environment, MPLBACKEND="agg")
+    environment["PYTHONPATH"] += os.pathsep + str(ROOT)
     environment |= {name: os.environ[name] for name in ("JAX_PLATFORMS",) if name in os.environ}
     # exec of one namespace, as a kernel runs cells; the text has no main guard on purpose.
     line = [sys.executable, "-c", f"exec({code!r}, {{'__name__': '__main__'}})"]

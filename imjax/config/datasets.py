@@ -22,13 +22,18 @@ def suim(method: str, preset: str | None) -> ConfigDict:
     return presets.apply(config, preset or "", presets.of_study(128, 128, net_width=0.5))
 
 
-def isic2018(method: str, preset: str | None) -> ConfigDict:
+def isic2018(method: str, preset: str | None, dataset: str = "isic2018") -> ConfigDict:
     """ISIC 2018 Task 1: skin lesions, binary."""
-    config = _of_files(method, "isic2018")
+    config = _of_files(method, dataset)
     _binary(config)
     # The other sets have a floor of a third.
     config.evalnet.least_share = 0.0
     return presets.apply(config, preset or "", presets.of_study(128, 128, net_width=0.25))
+
+
+def isic2017(method: str, preset: str | None) -> ConfigDict:
+    """ISIC 2017 Part 1: the same with fewer images, not a set of the study."""
+    return isic2018(method, preset, "isic2017")
 
 
 def _binary(config: ConfigDict) -> None:

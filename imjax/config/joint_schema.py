@@ -9,6 +9,9 @@ from imjax.config.key import Constraint, at_least, below, between, group, key, m
 WEIGHTINGS = ("none", "inconsistency", "csl", "metassl")
 """What may weigh the pixels of a joint method (methods.md 2.2, 2.3)."""
 
+LABELERS = ("student", "teacher")
+"""Who may make the pseudo-labels of FixMatch and UniMatch."""
+
 TAPS = ("encoder", "decoder", "output")
 """Where a backbone's features can be had."""
 
@@ -127,7 +130,7 @@ class Joint:
         "does not count (methods.md 2.3).",
     )
     rampup: Rampup = group(Rampup())
-    ema_decay: float = key(0.99, "Largest decay of Mean Teacher's moving average.", CHANCE)
+    ema_decay: float = key(0.99, "Largest decay of the teacher's moving average.", CHANCE)
     teacher_noise: float = key(
         0.1,
         "Standard deviation of the noise on the teacher's images, of 1, cut at twice as much.",
@@ -135,6 +138,12 @@ class Joint:
     )
     confidence_threshold: float = key(
         0.95, "FixMatch, UniMatch: least probability of a pseudo-label.", CHANCE
+    )
+    labeler: str = key(
+        "student",
+        "FixMatch, UniMatch: whose prediction of the weak view is the pseudo-label: `student`, the net that "
+        "is trained, as published, or `teacher`, the moving average of its weights (`joint.ema_decay`).",
+        one_of(LABELERS),
     )
     cps_labeled: bool = key(False, "CPS: the nets learn each other's class of labeled images as well.")
     cutmix_prob: float = key(0.5, "Chance that an unlabeled strong view has a box of another image.", CHANCE)

@@ -62,6 +62,7 @@ def _weighed(make: Callable[..., ConfigDict], methods: Iterable[str]) -> Protoco
 PROTOCOLS: dict[str, tuple[Protocol, ...]] = {
     "suim": (Protocol(datasets.suim, (*STUDY, ORACLE)),),
     "isic2018": (Protocol(datasets.isic2018, STUDY),),
+    "isic2017": (Protocol(datasets.isic2017, STUDY),),
     "hela": (Protocol(datasets.hela, STUDY),),
     "cityscapes": (Protocol(datasets.cityscapes, STUDY),),
     "camvid": (Protocol(datasets.camvid, (*STUDY, ORACLE)),),

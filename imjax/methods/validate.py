@@ -14,8 +14,9 @@ def check_method(config: Config) -> None:
 
     Raises:
         UserError: unknown method, with the closest names; a method for images only, while the data are
-            volumes; fewer trained EvalNets than score; a pixel weighting for a method without pairs; or
-            blocked images for a method without two predictions of a view before it trains on one.
+            volumes; fewer trained EvalNets than score; a pixel weighting for a method without pairs; blocked
+            images for a method without two predictions of a view before it trains on one; or a labeler that
+            a method does not have.
     """
     name, known = config.method, (*GENERATIONAL_METHODS, *JOINT_METHODS)
     if name not in known:
@@ -36,26 +37,42 @@ def check_method(config: Config) -> None:
         _check_joint(config)
     else:
         _check_evalnets(config)
-    weighting = config.joint.pixel_weighting
-    weighable = [
-        method_name for method_name, method in JOINT_METHODS.items() if method.num_pairs(config.joint)
-    ]
-    if weighting != "none" and name not in weighable:
-        raise UserError(
-            f"method {name!r} has no predictions for {weighting!r} to weigh; those have: "
+    _check_joint_options(config)
+
+
+def _check_joint_options(config: Config) -> None:
+    """UserError where `config.joint` asks for what the method does not have."""
+    name, joint = config.method, config.joint
+    if joint.pixel_weighting != "none":
+        weighable = [other for other, method in JOINT_METHODS.items() if method.num_pairs(joint)]
+        _require(
+            name in weighable,
+            f"method {name!r} has no predictions for {joint.pixel_weighting!r} to weigh; those have: "
             f"{', '.join(weighable)}",
-            code=ErrorCode.CONFLICT,
-            field="joint.pixel_weighting",
+            "joint.pixel_weighting",
         )
-    blockable = [method_name for method_name, method in JOINT_METHODS.items() if method.can_block_input]
-    if config.joint.block_input and name not in blockable:
-        raise UserError(
+    if joint.block_input:
+        blockable = [other for other, method in JOINT_METHODS.items() if method.can_block_input]
+        _require(
+            name in blockable,
             f"config key 'joint.block_input' is True; expected False with method {name!r}: it does not have "
             "the predictions of two nets, or of teacher and student, before it trains on a view; those that "
             f"have: {', '.join(blockable)}",
-            code=ErrorCode.CONFLICT,
-            field="joint.block_input",
+            "joint.block_input",
         )
+    if joint.labeler != "student":
+        labeled = [other for other, method in JOINT_METHODS.items() if method.can_choose_labeler]
+        _require(
+            name in labeled,
+            f"config key 'joint.labeler' is {joint.labeler!r}; expected 'student' with method {name!r}; the "
+            f"teacher may label for {', '.join(labeled)}",
+            "joint.labeler",
+        )
+
+
+def _require(holds: bool, message: str, field: str) -> None:
+    if not holds:
+        raise UserError(message, code=ErrorCode.CONFLICT, field=field)
 
 
 def _check_evalnets(config: Config) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +109,7 @@ def _describe_dataset(runs: Sequence[RunRecord]) -> dict[str, Any]:
         + run_warnings.note_small_samples(entries, runs),
         "cautions": run_warnings.warn_unfinished(runs)
         + run_warnings.warn_failing_nets(entries, useless=False)
+        + run_warnings.note_short_training(runs)
         + run_warnings.warn_leaking_splits(runs)
         + run_warnings.warn_copies(runs)
         + run_warnings.warn_conflicting_results(runs)
@@ -181,6 +182,15 @@ def _format_command(words: Sequence[str]) -> str:
     return " \\\n  ".join([shlex.join(words[:first]), *(shlex.quote(word) for word in words[first:])])
 
 
+def _describe_network(config: Mapping[str, Any]) -> str:
+    """Backbone, first weights and recipe, as far as they are recorded."""
+    model = config.get("model", {})
+    start = {"none": "random weights", "imagenet": "encoder from ImageNet"}
+    weights = model.get("weights", "none")
+    parts = [model.get("backbone", "not recorded"), start.get(weights, f"weights of {weights}")]
+    return ", ".join([*parts, f"{config.get('recipe', 'published')} recipe"])
+
+
 def _list_metadata(run: RunRecord) -> list[tuple[str, str]]:
     """(title, value) of what is recorded of a run."""
     record, data = run.record, run.config["data"]
@@ -190,6 +200,7 @@ def _list_metadata(run: RunRecord) -> list[tuple[str, str]]:
         ("folder", str(run.workdir)),
         ("images", f"{counts or 'not recorded'}, {data['width']} × {data['height']} (w × h)"),
         ("split", data.get("split", "not recorded")),
+        ("network", _describe_network(run.config)),
         ("configuration", record.get("hash") or "not recorded"),
         *recorded.items(),
         ("versions", ", ".join(f"{name} {version}" for name, version in record.get("versions", {}).items())),

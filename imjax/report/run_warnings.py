@@ -13,6 +13,11 @@ from imjax.report import names
 from imjax.report.aggregate import VARYING_KEYS, Entry, group_by_entry, group_by_method
 from imjax.report.load import RunRecord
 
+MIN_EPOCHS = 10
+"""Of fewer epochs the last is no small part."""
+LAST_EPOCHS = 0.9
+"""A best epoch after this share of them may mean that more would have been better."""
+
 MIN_TEST_IMAGES = 10
 """Below this number the page says how few test images there are."""
 
@@ -137,6 +142,24 @@ def warn_unfinished(runs: Sequence[RunRecord]) -> list[str]:
         elif run.method not in set(run.results["method"]):
             lines.append(f"{title}: not finished; the page shows what there is so far.")
     return lines
+
+
+def note_short_training(runs: Sequence[RunRecord]) -> list[str]:
+    """A line on stages whose first candidate was best on val among the last tenth of its epochs."""
+    titles = {
+        names.stage_title(stage.name): None
+        for run in runs
+        for stage in run.stages
+        if (training := stage.training).get("epochs", 0) >= MIN_EPOCHS
+        and training["epoch"][training["ranked"][0]] > LAST_EPOCHS * training["epochs"]
+    }
+    if not titles:
+        return []
+    return [
+        f"Best on val at the very end of training: {', '.join(titles)}. More steps may give better nets. "
+        "Where the learning rate falls to 0, the last epochs are usually the best, and only a longer run can "
+        "tell."
+    ]
 
 
 def note_small_samples(entries: Sequence[Entry], runs: Sequence[RunRecord]) -> list[str]:

@@ -45,6 +45,8 @@ class TrainResult:
     """Optimizer steps of each member, whatever its best epoch."""
     batch_size: int
     """Images of a step."""
+    epochs: int
+    """Times that val was measured."""
 
     def ranked(self) -> list[int]:
         """Members, best by the selection metric first, dropped ones last; ties by index."""
@@ -57,6 +59,7 @@ class TrainResult:
             "ranked": [i for i in self.ranked() if not self.dropped[i]],
             "value": [value if np.isfinite(value) else None for value in self.value.tolist()],
             "epoch": self.epoch.tolist(),
+            "epochs": self.epochs,
             "steps": self.steps,
             "images_seen": self.steps * self.batch_size,
         }
@@ -127,7 +130,9 @@ def fit(
     best, value, epoch, bad = members.gather(
         [(s.best, s.best_value, s.best_epoch, s.bad_step) for s in state]
     )
-    return TrainResult(best, value, epoch, bad >= 0, objective.larger_is_better, total, options.batch_size)
+    return TrainResult(
+        best, value, epoch, bad >= 0, objective.larger_is_better, total, options.batch_size, options.epochs
+    )
 
 
 def _shuffled_orders(

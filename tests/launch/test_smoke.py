@@ -1,4 +1,5 @@
-"""Whole tiny runs of a part of all configurations, another part every day; what a run must beat, by hand."""
+"""Whole tiny runs of one configuration, and by `-m long` of another part of them every day; what a run must
+beat, by hand."""
 
 import csv
 import datetime
@@ -36,18 +37,28 @@ def test_a_part_is_k_of_n(text):
         select_part([], text)
 
 
-@pytest.mark.parametrize("today", [TODAY])
-def test_todays_part_learns_something(today, command_environment, tmp_path):
-    command = [sys.executable, "-m", "launch.smoke", f"--root={tmp_path}", f"--part={today}"]
-    done = subprocess.run(command, cwd=ROOT, env=command_environment, capture_output=True, text=True)
+def learns_and_is_done(words, count, environment, root):
+    """Run the command twice: its runs learn, and the second time nothing is left to do."""
+    command = [sys.executable, "-m", "launch.smoke", f"--root={root}", *words]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    # The same again: nothing is left to run.
-    again = subprocess.run(command, cwd=ROOT, env=command_environment, capture_output=True, text=True)
-    count = len(select_part(sorted(CONFIGS.glob("*.py")), today))
+    again = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert again.returncode == 0 and again.stdout.count("finished before") == count
-    for path in tmp_path.glob("*/results.csv"):
+    for path in root.glob("*/results.csv"):
         with path.open(newline="") as file:
             assert len(list(csv.DictReader(file))) > 0
+
+
+def test_a_configuration_learns_something(light_environment, tmp_path):
+    learns_and_is_done([str(CONFIGS / "isic2018_ldt.py")], 1, light_environment, tmp_path)
+
+
+# What a date decides is no part of a suite that must give the same answer twice.
+@pytest.mark.long
+@pytest.mark.parametrize("today", [TODAY])
+def test_todays_part_learns_something(today, light_environment, tmp_path):
+    count = len(select_part(sorted(CONFIGS.glob("*.py")), today))
+    learns_and_is_done([f"--part={today}"], count, light_environment, tmp_path)
 
 
 def toy(kind, classes):

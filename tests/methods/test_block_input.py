@@ -121,6 +121,24 @@ def test_unimatch_blocks_both_strong_views_and_the_label_of_its_feature_stream()
     assert [pair.weight for pair in pairs] == [0.25, 0.25, 0.5]
 
 
+@pytest.mark.parametrize(("name", "streams"), [("fixmatch", [True]), ("unimatch", [True, True, False])])
+def test_the_teacher_may_label(name, streams):
+    joint = dataclasses.replace(JOINT, labeler="teacher")
+    for block_input, mask in ((False, None), (True, STRONG_MASK)):
+        nets = OpinionatedNets(FIRST, teacher=SECOND)
+        pairs = forward(name, nets, dataclasses.replace(joint, block_input=block_input)).unlabeled_pairs
+        for pair, is_mixed in zip(pairs, streams, strict=True):
+            label = jnp.asarray(SECOND)
+            wanted = cutmix_with_next(jnp.asarray(BOX), label) if is_mixed else label
+            np.testing.assert_array_equal(pair.reference[:, 0].argmax(-1), wanted)
+        # What the two dispute is still blocked, and nothing else. FixMatch's student sees strong views only,
+        # in one pass with the labeled images, where it disputes nothing.
+        strong = nets.later(0) or [nets.seen[0][0][N:, 0, :, 0].tolist()]
+        assert strong[0] == blocked(mask if block_input else np.zeros((2, 3), bool), GRAY + 1)
+        passes = {"fixmatch": 2 if block_input else 1, "unimatch": 3}
+        assert len(nets.seen[0]) == passes[name]
+
+
 def test_cps_nets_learn_on_images_without_what_they_dispute():
     nets = OpinionatedNets(FIRST, SECOND)
     outputs = forward("cps", nets)
@@ -158,6 +176,8 @@ def test_without_the_key_nothing_is_blocked():
     for name, method in JOINT_METHODS.items():
         assert method.has_teacher(whole) is (name in TEACHERS)
         assert method.has_teacher(JOINT) is (name in {*TEACHERS, "fixmatch", "unimatch"})
+        by_teacher = dataclasses.replace(whole, labeler="teacher")
+        assert method.has_teacher(by_teacher) is method.has_teacher(JOINT)
 
 
 def test_a_multilabel_pixel_is_blocked_in_all_channels():

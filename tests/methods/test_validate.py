@@ -43,6 +43,15 @@ def test_blocked_images_need_two_opinions_before_training(method):
         validate.check_method(config(f"acdc_{name}", joint=blocking))
 
 
+def test_a_teacher_labels_where_the_method_has_pseudo_labels_of_one_net():
+    teacher = Joint(labeler="teacher")
+    for name in ("mean_teacher", "cps"):
+        with raises_user_error(ErrorCode.CONFLICT, "joint.labeler"):
+            validate.check_method(config(f"acdc_{name}", joint=teacher))
+    for name in ("fixmatch", "unimatch"):
+        validate.check_method(config(f"acdc_{name}", joint=teacher))
+
+
 def test_auxiliary_predictions_are_those_of_the_method():
     validate.check_method(config("acdc_urpc"))
     model = config("acdc_urpc").model

@@ -33,12 +33,12 @@ XLA = "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level
 
 
 @pytest.fixture
-def run(command_environment):
+def run(light_environment):
     """Starts `imjax.main` as so many processes."""
     started = []
 
     def start(workdir, count=1):
-        environment = command_environment | {"XLA_FLAGS": XLA, "JAX_NUM_PROCESSES": str(count)}
+        environment = light_environment | {"XLA_FLAGS": XLA, "JAX_NUM_PROCESSES": str(count)}
         if count > 1:
             environment["JAX_COORDINATOR_ADDRESS"] = f"127.0.0.1:{free_port()}"
         command = [sys.executable, "-m", "imjax.main", *FLAGS, f"--workdir={workdir}"]

@@ -21,7 +21,9 @@ from imjax.training.runtime import Runtime
 @pytest.mark.parametrize(("on_test", "order"), [(False, [0, 2, 1]), (True, [1, 0, 2])])
 def test_the_metric_ranks_and_not_what_picked_the_epoch(on_test, order, demo_config, monkeypatch, tmp_path):
     # By the monitor candidate 2 is best, on val candidate 0, on test candidate 1.
-    fitted = TrainResult({}, np.array([0.1, 0.2, 0.9]), np.array([1, 1, 1]), np.zeros(3, bool), True, 10, 2)
+    fitted = TrainResult(
+        {}, np.array([0.1, 0.2, 0.9]), np.array([1, 1, 1]), np.zeros(3, bool), True, 10, 2, 1
+    )
     found = {
         split: Evaluation(np.zeros((3, 1, 64, 64), np.uint8), [{("miou", ""): value} for value in values])
         for split, values in (("val", (0.8, 0.1, 0.5)), ("test", (0.3, 0.7, 0.2)))

@@ -73,6 +73,27 @@ def test_one_seed_does_not_rank_methods(tmp_path, joint):
     assert run_warnings.note_small_samples(aggregate.collect_results([run]).entries, [many]) == []
 
 
+@pytest.mark.parametrize(
+    ("epoch", "epochs", "is_short"), [(20, 20, True), (19, 20, True), (18, 20, False), (9, 9, False)]
+)
+def test_training_that_was_best_at_its_end_may_have_been_too_short(tmp_path, joint, epoch, epochs, is_short):
+    run = read_run(joint[0])
+    stages = []
+    for stage in run.stages:
+        # Only the candidate that is ranked first counts.
+        training = stage.training | {"epochs": epochs, "epoch": [1, epoch], "ranked": [1, 0]}
+        stages.append(dataclasses.replace(stage, training=training if stage.training else {}))
+    notes = run_warnings.note_short_training([dataclasses.replace(run, stages=tuple(stages))])
+    assert bool(notes) == is_short and all("very end of training" in note for note in notes)
+
+
+def test_the_page_says_what_the_nets_started_from(tmp_path, make_run):
+    model = {"backbone": "efficientnet_lite0", "weights": "imagenet"}
+    folder = make_run(tmp_path / "run", {("im_pp", 0): [0.5]}, model=model, recipe="strong")
+    text, _ = page([folder], tmp_path / "report.html")
+    assert "efficientnet_lite0, encoder from ImageNet, strong recipe" in text
+
+
 def add_metadata(folder, stage, **more):
     done = next(folder.glob(f"stages/*_{stage}")) / "DONE.json"
     done.write_text(json.dumps(json.loads(done.read_text()) | more))

@@ -40,6 +40,7 @@ READERS: dict[str, Callable[[Data], Reader]] = {
     "dsb2018": lambda data: dsb2018.Dsb2018(),
     "folder": lambda data: folder.Folder(data.label_kind, data.rotation_invariant),
     "hela": lambda data: hela.Hela(),
+    "isic2017": lambda data: isic2018.Isic2018(isic2018.SPEC_2017),
     "isic2018": lambda data: isic2018.Isic2018(),
     "la": lambda data: left_atrium.La(data.label_fraction, data.val_fraction, data.split_seed),
     "mt": lambda data: magnetic_tiles.MagneticTiles(data.split),
@@ -70,6 +71,7 @@ DEFAULTS: dict[str, PreparationDefaults] = {
     # Every mask counts, and of few masks a tenth would be too small a val.
     "folder": {"size": (256, 256), "random_crops": 0, "label_fraction": 1.0, "val_fraction": 0.2},
     "hela": {"size": (256, 256), "random_crops": 0, "tile_overlap": 0.6},
+    "isic2017": {"size": (256, 256), "random_crops": 0},
     "isic2018": {"size": (256, 256), "random_crops": 0},
     "la": {"size": (208, 176), "depth": 96, "random_crops": 0},
     "mt": {"size": (256, 256), "random_crops": 0},

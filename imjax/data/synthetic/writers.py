@@ -261,6 +261,7 @@ WRITERS = {
     "folder": LayoutWriter(_folder, ("train_val_test",)),
     # More than one of the set's crops, so that preparing cuts them.
     "hela": LayoutWriter(_hela, hela.PARTS, cells.draw_cells, (320, 400)),
+    "isic2017": LayoutWriter(_isic2018, isic2018.PARTS),
     "isic2018": LayoutWriter(_isic2018, isic2018.PARTS),
     "la": LayoutWriter(_la, left_atrium.LISTS, volumes.draw_volume, (64, 80)),
     "mt": LayoutWriter(_mt, ("train_val_test",)),

@@ -76,6 +76,8 @@ class JointMethod:
     can_block_input: bool = False
     """Whether the method reads `joint.block_input`: it needs the predictions of two nets, or of teacher and
     student, before the pass that is trained."""
+    can_choose_labeler: bool = False
+    """Whether the method reads `joint.labeler`."""
     auxiliary_decoders: int = 0
     """Auxiliary decoders of each net; with `pyramid` heads on its main decoder's coarser features."""
     pyramid: bool = False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 
@@ -24,51 +26,95 @@ def fixmatch(nets: StudentForward, views: BatchViews, joint: Joint, with_labeled
     Loss: ½(L_x + L_u) from the first step on, as in UniMatch's own FixMatch. With `joint.block_input` the
     strong view is blocked (methods.md 2.3).
     """
+    # A student that neither labels nor disputes need not see the weak views of the unlabeled images: a third
+    # of the work of a step.
+    if joint.labeler == "teacher" and not (joint.block_input or with_labeled):
+        return _learn_from_teacher(nets, views, joint)
     logits = nets(0, views.images).logits
     labeled_logits, _ = views.split(logits)
-    inconsistent = teacher_disagreement(nets, views, logits) if joint.block_input else None
-    unlabeled, labeled = strong_view_pairs(nets, views, joint, logits, with_labeled, inconsistent)
+    labels = label_weak_views(nets, views, joint, logits, with_labeled)
+    unlabeled, labeled = strong_view_pairs(nets, views, joint, labels, with_labeled)
     return JointOutputs([labeled_logits], [unlabeled], labeled)
 
 
-def teacher_disagreement(nets: StudentForward, views: BatchViews, weak_logits: jax.Array) -> jax.Array:
-    """Where student and teacher disagree on the unlabeled weak views, bool `[m, h, w]`, of volumes with `d`.
+def _learn_from_teacher(nets: StudentForward, views: BatchViews, joint: Joint) -> JointOutputs:
+    """The teacher labels weak views; one pass of the student has the labeled images and the strong views."""
+    labeled_images, unlabeled_images = views.split(views.images)
+    reference = _as_reference(nets.teacher(unlabeled_images))
+    strong, box = views.strong_views()
+    images = jnp.concatenate([labeled_images, views.split(strong)[1]])
+    labeled_logits, logits = views.split(nets(0, images).logits)
+    pair = confident_pair(joint, cutmix_with_next(box, reference), logits)
+    return JointOutputs([labeled_logits], [pair], [])
+
+
+class WeakLabels(NamedTuple):
+    """What the weak views are taken to show."""
+
+    reference: jax.Array
+    """Probabilities `[n + m, *px, c]`, without gradient."""
+    inconsistent: jax.Array | None
+    """Pixels of the unlabeled views on which student and teacher disagree, bool `[m, h, w]`, of volumes with
+    `d`; None without `joint.block_input`."""
+
+
+def label_weak_views(
+    nets: StudentForward, views: BatchViews, joint: Joint, weak_logits: jax.Array, with_labeled: bool
+) -> WeakLabels:
+    """Pseudo-labels of the weak views by `joint.labeler`.
 
     Args:
-        nets, views: of the step.
+        nets, views, joint: of the step.
         weak_logits: the student's, `[n + m, *px, c]`.
+        with_labeled: whether the labeled images are paired too. Without it their reference is the student's,
+            which nothing reads.
     """
+    if not has_teacher(joint):
+        return WeakLabels(_as_reference(weak_logits), None)
+    # Without labeled pairs the teacher sees the unlabeled images alone, and so do its batch statistics.
+    everything = with_labeled and joint.labeler == "teacher"
+    labeled, unlabeled = views.split(weak_logits)
     _, images = views.split(views.images)
-    _, student = views.split(weak_logits)
-    return inconsistency_mask(images, student, nets.teacher(images))
+    teacher = nets.teacher(views.images if everything else images)
+    of_images = teacher[-len(images) :]
+    inconsistent = inconsistency_mask(images, unlabeled, of_images) if joint.block_input else None
+    if joint.labeler == "teacher":
+        weak_logits = teacher if everything else jnp.concatenate([labeled, teacher])
+    return WeakLabels(_as_reference(weak_logits), inconsistent)
+
+
+def _as_reference(logits: jax.Array) -> jax.Array:
+    # No gradient into the weak view: it provides the pseudo-label only.
+    return jax.lax.stop_gradient(jax.nn.softmax(logits, -1))
+
+
+def has_teacher(joint: Joint) -> bool:
+    """Whether a moving average of the net is needed: FixMatch and UniMatch have none as published."""
+    return joint.block_input or joint.labeler == "teacher"
 
 
 def strong_view_pairs(
     nets: StudentForward,
     views: BatchViews,
     joint: Joint,
-    weak_logits: jax.Array,
+    labels: WeakLabels,
     with_labeled: bool,
-    inconsistent: jax.Array | None = None,
 ) -> tuple[ConsistencyPair, list[ConsistencyPair]]:
     """Draw one more strong view and pair its predictions with those of the weak view.
 
     Args:
         nets, views, joint: of the step.
-        weak_logits: `[n + m, *px, c]`, of the weak views.
+        labels: of the weak views; the strong view lacks their inconsistent pixels.
         with_labeled: whether the labeled images are paired too.
-        inconsistent: pixels of the unlabeled weak views that the strong view is to lack, as of
-            `teacher_disagreement`; None: it is whole.
 
     Returns:
         The pair of the unlabeled images, and those of the labeled ones: one or none.
     """
-    # No gradient into the weak view: it provides the pseudo-label only.
-    weak = jax.lax.stop_gradient(jax.nn.softmax(weak_logits, -1))
-    labeled_reference, unlabeled_reference = views.split(weak)
+    labeled_reference, unlabeled_reference = views.split(labels.reference)
     images, box = views.strong_views()
     # The reference gets the same CutMix boxes as the strong images, so that both show the same pixels.
     mixed = cutmix_with_next(box, unlabeled_reference)
+    inconsistent = labels.inconsistent
     if inconsistent is not None:
         # CutMix is all that moves pixels between a weak view and its strong one.
         inconsistent = cutmix_with_next(box, inconsistent)
@@ -93,9 +139,9 @@ def confident_pair(
 METHODS = {
     "fixmatch": JointMethod(
         fixmatch,
-        # FixMatch has one net and no teacher: it keeps one for the second opinion alone.
-        has_teacher=lambda joint: joint.block_input,
+        has_teacher=has_teacher,
         can_block_input=True,
+        can_choose_labeler=True,
         uses_rampup=False,
         loss_scale=0.5,
     )

@@ -9,7 +9,12 @@ import jax.numpy as jnp
 
 from imjax.config.joint_schema import Joint
 from imjax.methods.joint.base import JointMethod, JointOutputs
-from imjax.methods.joint.fixmatch import confident_pair, strong_view_pairs, teacher_disagreement
+from imjax.methods.joint.fixmatch import (
+    confident_pair,
+    has_teacher,
+    label_weak_views,
+    strong_view_pairs,
+)
 from imjax.methods.joint.forward import StudentForward
 from imjax.methods.joint.views import BatchViews
 from imjax.ops import perturb
@@ -34,13 +39,12 @@ def unimatch(nets: StudentForward, views: BatchViews, joint: Joint, with_labeled
     # One encoder pass for both streams: the decoder gets the features and their dropped copy as one batch.
     logits, dropped_logits = jnp.split(nets(0, views.images, hook=with_dropped_copy).logits, 2)
     labeled_logits, _ = views.split(logits)
-    inconsistent = teacher_disagreement(nets, views, logits) if joint.block_input else None
-    strong = [strong_view_pairs(nets, views, joint, logits, with_labeled, inconsistent) for _ in range(2)]
-    reference = jax.lax.stop_gradient(jax.nn.softmax(logits, -1))
-    streams = zip(views.split(reference), views.split(dropped_logits), strict=True)
+    labels = label_weak_views(nets, views, joint, logits, with_labeled)
+    strong = [strong_view_pairs(nets, views, joint, labels, with_labeled) for _ in range(2)]
+    streams = zip(views.split(labels.reference), views.split(dropped_logits), strict=True)
     labeled_stream, unlabeled_stream = (confident_pair(joint, *stream) for stream in streams)
     # The image of this stream is whole: its encoder pass is the one of the predictions that are compared.
-    unlabeled_stream = unlabeled_stream._replace(inconsistent=inconsistent)
+    unlabeled_stream = unlabeled_stream._replace(inconsistent=labels.inconsistent)
     unlabeled = [*(pair for pair, _ in strong), unlabeled_stream]
     labeled = [*(pair for _, pairs in strong for pair in pairs), labeled_stream] if with_labeled else []
     return JointOutputs([labeled_logits], _set_weights(unlabeled), _set_weights(labeled))
@@ -54,8 +58,9 @@ METHODS = {
     "unimatch": JointMethod(
         unimatch,
         num_pairs=lambda joint: 3,
-        has_teacher=lambda joint: joint.block_input,
+        has_teacher=has_teacher,
         can_block_input=True,
+        can_choose_labeler=True,
         uses_rampup=False,
         loss_scale=0.5,
     ),
