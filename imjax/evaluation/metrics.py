@@ -251,7 +251,7 @@ def _nonempty(confusions: np.ndarray) -> np.ndarray:
     return confusions[confusions[:, 1].sum(1) > 0]
 
 
-def _summarize_multiclass(spec: DatasetSpec, confusions: Confusions) -> Figures:
+def _summarize_multiclass(spec: DatasetSpec, confusions: np.ndarray) -> Figures:
     first = int(spec.background)
     figures = {
         ("miou", ""): miou_per_image(confusions, first),
@@ -275,8 +275,8 @@ def _summarize_multilabel(spec: DatasetSpec, confusions: np.ndarray) -> Figures:
         figures |= _binary_figures(channel, spec, name)
     figures["miou", ""] = _mean(np.array([figures["iou", name] for name in spec.classes]))
     if any(metric == "iou_nonempty" for metric, _ in figures):
-        values = [figures.get(("iou_nonempty", name), figures["iou", name]) for name in spec.classes]
-        figures["miou_nonempty", ""] = _mean(np.array(values))
+        nonempty = [figures.get(("iou_nonempty", name), figures["iou", name]) for name in spec.classes]
+        figures["miou_nonempty", ""] = _mean(np.array(nonempty))
     if {"alive", "dead"} < set(spec.classes):
         figures["miou_ad", ""] = _mean(np.array([figures["iou", name] for name in ("alive", "dead")]))
     # As for classes, a channel that the truth never has counts in no mean.

@@ -92,7 +92,7 @@ def warn_leaking_splits(runs: Sequence[RunRecord]) -> list[str]:
 
 def warn_copies(runs: Sequence[RunRecord]) -> list[str]:
     """A line for each split and data that has exact copies of images on both of its sides."""
-    lines = {}
+    lines: dict[str, None] = {}
     for run in runs:
         copies, counts = run.record.get("copies", {}), run.record.get("counts", {})
         for side, count in copies.items():
