@@ -25,6 +25,7 @@ from imjax.pipeline import plan, results
 from imjax.pipeline.run import Outcome, run_training
 from imjax.pipeline.stages import Stage
 from imjax.report import write_report
+from imjax.user_paths import expand_config, expand_path
 
 if TYPE_CHECKING:
     import pandas
@@ -39,7 +40,7 @@ class Run:
     report: Path
     """Self-contained html page: results, curves, images."""
     table: str
-    """Test metrics per method and generation, as text."""
+    """Test metrics per method and generation, as text; below it what to know: empty images, failing nets."""
 
     @property
     def results(self) -> pandas.DataFrame:
@@ -83,11 +84,12 @@ def train(
         TrainingError: a loss is not finite, or the memory is too small.
         Stopped: `stopping` asked for it; the same call goes on.
     """
-    checked = check(config if isinstance(config, Config) else freeze(_plain_values(config)))
+    checked = check(config if isinstance(config, Config) else freeze(expand_config(_plain_values(config))))
+    folder = expand_path(workdir, "workdir")
     flags = os.environ.get("XLA_FLAGS")
     try:
         run = run_with_report(
-            checked, plan.make_plan(checked), Path(workdir), [Path(folder) for folder in reuse],
+            checked, plan.make_plan(checked), folder, [expand_path(path, "reuse") for path in reuse],
             **({} if stopping is None else {"stopping": stopping}),
         )  # fmt: skip
     finally:
@@ -97,7 +99,7 @@ def train(
         else:
             os.environ["XLA_FLAGS"] = flags
     # Of several processes all but the first see the files that it wrote.
-    return run or _describe(Path(workdir), "")
+    return run or _describe(folder, "")
 
 
 def run_with_report(
@@ -129,9 +131,9 @@ def run_with_report(
     outcome = run_training(config, stages, workdir, reuse, finish=finish, **how)
     if outcome is None:
         return None
-    return _describe(
-        outcome.workdir, results.table(outcome.rows, outcome.spec.primary_metric, config.report_top_k)
-    )
+    table = results.table(outcome.rows, outcome.spec.primary_metric, config.report_top_k)
+    notes = results.notes(outcome.rows, outcome.spec)
+    return _describe(outcome.workdir, f"{table}\n\n{notes}" if notes else table)
 
 
 def load(
@@ -149,7 +151,7 @@ def load(
     Raises:
         UserError: no run there, or none that this version can read; no such stage, or none that is done.
     """
-    return load_model(Path(workdir), stage, batch)
+    return load_model(expand_path(workdir, "workdir"), stage, batch)
 
 
 def list_methods() -> list[str]:

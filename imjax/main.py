@@ -21,6 +21,7 @@ from imjax.config.constraints import check
 from imjax.config.convert import freeze
 from imjax.config.schema import Config
 from imjax.errors import ErrorCode, UserError
+from imjax.user_paths import expand_config, expand_path
 
 if TYPE_CHECKING:
     from imjax.data.splits import ImageCounts
@@ -61,7 +62,7 @@ def main(_: list[str]) -> None:
             code=ErrorCode.MISSING,
             field="--config",
         )
-    config = check(freeze(FLAGS.config.to_dict()))
+    config = check(freeze(expand_config(FLAGS.config.to_dict())))
     from imjax.pipeline import plan
 
     stages = plan.make_plan(config)
@@ -76,7 +77,8 @@ def main(_: list[str]) -> None:
             code=ErrorCode.MISSING,
             field="--workdir",
         )
-    run(config, stages, Path(FLAGS.workdir), [Path(folder) for folder in FLAGS.reuse], FLAGS.pod)
+    reuse = [expand_path(folder, "--reuse") for folder in FLAGS.reuse]
+    run(config, stages, expand_path(FLAGS.workdir, "--workdir"), reuse, FLAGS.pod)
 
 
 def _count_images(config: Config) -> tuple[ImageCounts | None, str]:

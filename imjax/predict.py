@@ -11,6 +11,7 @@ first the images that are worth labeling next. Large images: --tile. One file fo
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from absl import flags
 from imjax import cli, log
 from imjax.errors import ErrorCode, PartialFailure, UserError
 from imjax.log import logger
+from imjax.user_paths import expand_path
 
 if TYPE_CHECKING:
     from imjax.inference.sliding_window import Tiler
@@ -30,7 +32,7 @@ FLAGS = flags.FLAGS
 def define_flags() -> None:
     """Declare this command's flags, once, when it runs and not when it is imported."""
     flags.DEFINE_string("workdir", None, "Folder of a run of imjax.main; a copy from elsewhere will do.")
-    flags.DEFINE_string("images", None, "Folder with the images (png, jpg, tif, bmp; any size).")
+    flags.DEFINE_string("images", None, "Folder with images (png, jpg, tif, bmp; any size), or one image.")
     flags.DEFINE_string("out", None, "Folder to write to, outside of --images. Made if missing.")
     flags.DEFINE_string("stage", None, "Whose nets, e.g. train_g1. Default: the last of the run's method.")
     flags.DEFINE_integer("nets", 1, "How many nets, best on val first, decide by their mean probability.")
@@ -65,13 +67,14 @@ def main(_: list[str]) -> None:
     from imjax.inference.load_run import load_model
     from imjax.training import devices, memory
 
-    model = load_model(Path(FLAGS.workdir), FLAGS.stage, FLAGS.batch)
+    model = load_model(expand_path(FLAGS.workdir, "--workdir"), FLAGS.stage, FLAGS.batch)
     count = model.count_nets(FLAGS.nets)
     files = _files()
     devices.configure(pack.default_cache(), count)
+    devices.check_backend()
     logger.info("%s: %s of %d nets", model.name, _best(FLAGS.nets), len(model.ranked))
-    if FLAGS.export:
-        model.export(FLAGS.export, FLAGS.nets)
+    if FLAGS.export is not None:
+        model.export(expand_path(FLAGS.export, "--export"), FLAGS.nets)
         print(f"exported: {FLAGS.export}; images for it as docs/how-to/predict.md says: {_needs(model)}")
     if files:
         advice = "give the same command with a lower --batch, or with fewer --nets"
@@ -117,9 +120,9 @@ def _check() -> None:
         raise UserError(
             f"--batch={FLAGS.batch}: expected 1 or more", code=ErrorCode.OUT_OF_RANGE, field="--batch"
         )
-    if FLAGS.scale <= 0:
+    if not 0 < FLAGS.scale < math.inf:
         raise UserError(
-            f"--scale={FLAGS.scale}: expected a factor above 0, such as 0.5",
+            f"--scale={FLAGS.scale:g}: expected a factor above 0, such as 0.5",
             code=ErrorCode.OUT_OF_RANGE,
             field="--scale",
         )
@@ -131,9 +134,9 @@ def _files() -> list[Path]:
     from imjax.data import image_io
     from imjax.inference import predict_folder
 
-    folder = Path(FLAGS.images)
-    files = image_io.find_images(folder)
-    predict_folder.check_folders(folder, Path(FLAGS.out))
+    given = expand_path(FLAGS.images, "--images")
+    files = [given] if given.is_file() else image_io.find_images(given)
+    predict_folder.check_folders(given, expand_path(FLAGS.out, "--out"))
     return files
 
 
@@ -163,7 +166,7 @@ def _make_tiler(model: TrainedModel) -> Tiler:
 def _predict(model: TrainedModel, files: list[Path]) -> None:
     from imjax.inference.predict_folder import FolderPrediction
 
-    out = Path(FLAGS.out)
+    out = expand_path(FLAGS.out, "--out")
     run = FolderPrediction(model, FLAGS.nets, _make_tiler(model))
     if len(model.ranked) == 1:
         logger.info("the stage has a single net: nothing disagrees with it, inconsistency masks are empty")

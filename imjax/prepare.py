@@ -18,7 +18,6 @@ The same commands are `imjax prepare …` and `imjax check my_data`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from absl import flags
@@ -32,6 +31,7 @@ from imjax.data.readers.base import Sample
 from imjax.data.synthetic import writers
 from imjax.errors import ErrorCode, UserError
 from imjax.log import track
+from imjax.user_paths import expand_path
 
 FLAGS = flags.FLAGS
 FIXTURE_COUNTS = {"train_val": 40, "train": 30, "val": 10, "val_test": 20, "test": 10, "train_val_test": 50}
@@ -85,15 +85,18 @@ def main(arguments: list[str]) -> None:
             code=ErrorCode.MISSING,
             field="--dataset",
         )
-    if FLAGS.write_synthetic:
-        writers.write_synthetic(FLAGS.dataset, Path(FLAGS.write_synthetic), FIXTURE_COUNTS)
-        print(f"synthetic data in the layout of {FLAGS.dataset}: {FLAGS.write_synthetic}")
+    if FLAGS.write_synthetic is not None:
+        target = expand_path(FLAGS.write_synthetic, "--write_synthetic")
+        writers.write_synthetic(FLAGS.dataset, target, FIXTURE_COUNTS)
+        print(f"synthetic data in the layout of {FLAGS.dataset}: {target}")
         return
     data = _data_from_flags()
+    out = pack.default_cache() if FLAGS.out is None else expand_path(FLAGS.out, "--out")
+    # First, and for --check too: it must not call fine what packing refuses.
+    pack.check_settings(data, out)
     if FLAGS.check:
         _check(data)
         return
-    out = Path(FLAGS.out) if FLAGS.out else pack.default_cache()
     packed = pack.load_packed(root := pack.prepare_dataset(data, out))
     print(summary(packed))
     print(f"folder: {root}")
@@ -106,7 +109,7 @@ def _check(data: Data) -> None:
             code=ErrorCode.UNSUPPORTED,
             field="--check",
         )
-    text, problems = check.check_folder(data, Path(FLAGS.sheet), progress=_show)
+    text, problems = check.check_folder(data, expand_path(FLAGS.sheet, "--sheet"), progress=_show)
     print(text)
     if problems:
         message = f"{data.dir}: {len(problems)} problems, listed above; fix them and check again"
@@ -147,7 +150,7 @@ def _data_from_flags() -> Data:
     depth, height, width = _box(FLAGS.size, spec.dims) if FLAGS.size else box
     return Data(
         dataset=FLAGS.dataset,
-        dir=FLAGS.raw or "",
+        dir="" if FLAGS.raw is None else str(expand_path(FLAGS.raw, "--raw")),
         depth=depth,
         height=height,
         width=width,

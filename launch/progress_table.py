@@ -52,7 +52,8 @@ class StatusTable:
 
         Args:
             point: the run.
-            state: one word: waiting, running, saving, finished, FAILED or stopped.
+            state: one word: waiting, running, elsewhere (by another command), saving, finished, FAILED or
+                stopped.
             note: what a line that tells of the change adds.
         """
         row = self._rows[point.name]

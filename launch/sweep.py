@@ -17,13 +17,13 @@ import fnmatch
 import glob
 import signal
 from collections.abc import Sequence
-from pathlib import Path
 
 from absl import flags
 
 from imjax import cli
 from imjax.config import protocols
 from imjax.errors import ErrorCode, TrainingError, UserError
+from imjax.user_paths import expand_path
 from launch import run_status
 from launch.executors import local
 from launch.grid import SweepRun, make_points
@@ -64,7 +64,7 @@ def main(arguments: list[str]) -> None:
             code=ErrorCode.MISSING,
             field="--config",
         )
-    points = make_points(configs, FLAGS.sweep, FLAGS.set, Path(FLAGS.root))
+    points = make_points(configs, FLAGS.sweep, FLAGS.set, expand_path(FLAGS.root, "--root"))
     if FLAGS.dry_run:
         print(
             "\n".join(
@@ -101,7 +101,7 @@ def _execute(points: Sequence[SweepRun]) -> list[SweepRun]:
         )
     from launch.executors import slurm
 
-    return slurm.run_sweep(points, Path(FLAGS.root), FLAGS.slurm)
+    return slurm.run_sweep(points, expand_path(FLAGS.root, "--root"), FLAGS.slurm)
 
 
 def _expand_pattern(text: str) -> list[str]:

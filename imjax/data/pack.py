@@ -7,10 +7,10 @@ A packed set is `<cache>/<dataset>-<hash>/{labeled,unlabeled,val,test}/{images,l
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import math
-import os
 import shutil
 import sys
 import tempfile
@@ -23,6 +23,7 @@ import numpy as np
 from imjax import __version__
 from imjax.config.schema import RESIZE_MODES, Data
 from imjax.data import fingerprint, intensity, volume_box
+from imjax.data.copies import Copies, find_copies
 from imjax.data.preprocess import count_crops, cut_crops, iterate_slices
 from imjax.data.readers import registry
 from imjax.data.readers.base import Reader, Sample
@@ -38,6 +39,7 @@ from imjax.data.splits import (
 )
 from imjax.errors import ErrorCode, UserError, file_error
 from imjax.log import logger, track
+from imjax.user_paths import user_cache
 
 FORMAT = 5
 """Raised whenever the same settings and files would be packed differently."""
@@ -76,11 +78,15 @@ class PackedDataset:
         """Images of the training splits."""
         return ImageCounts(*(len(self.splits[name].images) for name in ("labeled", "unlabeled")))
 
+    @functools.cached_property
+    def copies(self) -> Copies:
+        """Exact copies of images on both sides of the split; reads every image once."""
+        return find_copies({name: (split.names, split.images) for name, split in self.splits.items()})
+
 
 def default_cache() -> Path:
     """Where packed sets go by default: the user's cache folder, whatever the platform."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or Path.home() / ".cache"
-    return Path(base) / "imjax"
+    return user_cache() / "imjax"
 
 
 def show_progress(items: list[tuple[str, Sample]], what: str) -> Iterator[tuple[str, Sample]]:
@@ -107,7 +113,7 @@ def prepare_dataset(data: Data, cache: Path, progress: Progress = show_progress)
         UserError: a key out of range; missing, bad or changing file, too few images, or no room or right to
             write.
     """
-    _check(data, cache)
+    check_settings(data, cache)
     reader, raw = registry.make(data), Path(data.dir)
     volume_box.check_box(data, reader.spec)
     parts = reader.scan(raw)
@@ -161,7 +167,12 @@ def load_packed(root: Path, verify: bool = True) -> PackedDataset:
     return PackedDataset(spec, manifest, splits, taken)
 
 
-def _check(data: Data, cache: Path) -> None:
+def check_settings(data: Data, cache: Path) -> None:
+    """What can be said of the settings without reading a file.
+
+    Raises:
+        UserError: a key is out of range or does not go with another; the cache folder lies inside the data.
+    """
     for name, side in zip(("width", "height", "depth"), reversed(data.box), strict=False):
         if side < 16 or side % 16:
             raise UserError(

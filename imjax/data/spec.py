@@ -50,8 +50,8 @@ class DatasetSpec:
     """How an image comes to the packed size: shrunk by the mean over each pixel's area, or always bilinearly
     (methods.md 1.9)."""
     empty_iou: Literal[0, 1] = 1
-    """Binary, multilabel: IoU of an image (channel) with no object in truth or prediction. 1: (I+1)/(U+1);
-    0: I/(U+1e-7), as the published sets have it (methods.md 1.10)."""
+    """Binary, multilabel: IoU and Dice of an image (channel) with no object in truth or prediction; 0 as the
+    published sets have it, by I/(U+1e-7) (methods.md 1.10). Not a smoothing term."""
     oversized_crop: Literal["square", "whole"] = "square"
     """What becomes of a random crop whose side exceeds the image: the largest square of it, or the whole
     image without its aspect ratio (methods.md 1.9)."""

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Float32, Float64, Int, Int32, UInt8
 
 from imjax.data.spec import VOID, DatasetSpec
+from imjax.evaluation.image_counts import COUNTS, PER_CHANNEL
 
 Confusions = Int[np.ndarray, "n k k"] | Int[Array, "n k k"]
 """One matrix per image: rows are the truth, columns the prediction, entries pixels."""
@@ -187,20 +188,31 @@ def _binary_parts(confusions: Confusions) -> tuple[np.ndarray, np.ndarray]:
 
 
 def binary_iou(confusions: Confusions, empty: int = 1) -> float:
-    """Mean over images of the foreground's IoU, from 2×2 matrices.
+    """Mean over images of the foreground's IoU, from 2×2 matrices; no smoothing term.
 
     Args:
         confusions: one per image.
-        empty: `DatasetSpec.empty_iou`: 1: (I+1)/(U+1); 0: I/(U+1e-7), as in arXiv 2401.14387.
+        empty: `DatasetSpec.empty_iou`, the value of an image without foreground in truth and prediction. 0
+            comes of I/(U+1e-7), as in arXiv 2401.14387; where anything is there the 1e-7 changes nothing.
     """
     intersection, total = _binary_parts(confusions)
     union = total - intersection
-    # The published sum has no 1 in the numerator: an image that is empty in both maps counts 0 there.
-    return _mean((intersection + 1) / (union + 1) if empty else intersection / (union + 1e-7))
+    return _mean(
+        np.where(union > 0, _ratio(intersection, union), 1) if empty else intersection / (union + 1e-7)
+    )
 
 
-def binary_dice(confusions: Confusions) -> float:
-    """Mean over images of the foreground's (2I+1)/(|A|+|B|+1), from 2×2 matrices."""
+def binary_dice(confusions: Confusions, empty: int = 1) -> float:
+    """As `binary_iou`, of the Dice coefficient 2I/(|A|+|B|)."""
+    intersection, total = _binary_parts(confusions)
+    return _mean(np.where(total > 0, _ratio(2 * intersection, total), empty))
+
+
+def smoothed_dice(confusions: Confusions) -> float:
+    """Mean over images of (2I+1)/(|A|+|B|+1), the Dice of arXiv 2401.14387, from 2×2 matrices.
+
+    Finding nothing has the value 1/(|A|+1) here: one half where the object is a single pixel.
+    """
     intersection, total = _binary_parts(confusions)
     return _mean((2 * intersection + 1) / (total + 1))
 
@@ -209,7 +221,37 @@ Figures = dict[tuple[str, str], float]
 """(metric, class name or "" for means) → value, as in `results.csv`."""
 
 
-def _summarize_multiclass(spec: DatasetSpec, confusions: Confusions) -> Figures:
+def _count_images(confusions: np.ndarray, first: int, name: str = "") -> Figures:
+    """`COUNTS`, from `[n, k, k]`; classes from `first` on are objects, and with `first` 0 all are."""
+    _, true, predicted = _parts(confusions)
+    counted = true.sum(1) > 0
+    uniform = ((true > 0).sum(1) > 1) & ((predicted > 0).sum(1) == 1)
+    figures = {("images", name): counted.sum()}
+    if first:
+        object_there, object_found = (part[:, first:].sum(1) > 0 for part in (true, predicted))
+        figures["images_empty", name] = (counted & ~object_there).sum()
+        figures["predicted_nothing", name] = (object_there & ~object_found).sum()
+        # Background everywhere has been counted.
+        uniform &= object_found
+    figures["predicted_one_class", name] = uniform.sum()
+    return {(metric, name): float(figures[metric, name]) for metric in COUNTS if (metric, name) in figures}
+
+
+def _binary_figures(confusions: np.ndarray, spec: DatasetSpec, name: str = "") -> Figures:
+    """IoU of one foreground, from `[n, 2, 2]`; where some images lack it, that of the others, and counts."""
+    figures = {("iou", name): binary_iou(confusions, spec.empty_iou)}
+    counts = _count_images(confusions, 1, name)
+    if counts["images_empty", name]:
+        figures["iou_nonempty", name] = binary_iou(_nonempty(confusions))
+    return figures | {key: value for key, value in counts.items() if name and key[0] in PER_CHANNEL}
+
+
+def _nonempty(confusions: np.ndarray) -> np.ndarray:
+    """The matrices `[n, 2, 2]` with foreground in the truth."""
+    return confusions[confusions[:, 1].sum(1) > 0]
+
+
+def _summarize_multiclass(spec: DatasetSpec, confusions: np.ndarray) -> Figures:
     first = int(spec.background)
     figures = {
         ("miou", ""): miou_per_image(confusions, first),
@@ -223,15 +265,18 @@ def _summarize_multiclass(spec: DatasetSpec, confusions: Confusions) -> Figures:
         for name, value in zip(spec.classes, values(confusions), strict=True):
             if not np.isnan(value):
                 figures[metric, name] = float(value)
-    return figures
+    return figures | _count_images(confusions, first)
 
 
 def _summarize_multilabel(spec: DatasetSpec, confusions: np.ndarray) -> Figures:
     channels = np.moveaxis(confusions, 1, 0)
-    figures = {
-        ("iou", name): binary_iou(c, spec.empty_iou) for name, c in zip(spec.classes, channels, strict=True)
-    }
-    figures["miou", ""] = _mean(np.array(list(figures.values())))
+    figures: Figures = {}
+    for name, channel in zip(spec.classes, channels, strict=True):
+        figures |= _binary_figures(channel, spec, name)
+    figures["miou", ""] = _mean(np.array([figures["iou", name] for name in spec.classes]))
+    if any(metric == "iou_nonempty" for metric, _ in figures):
+        nonempty = [figures.get(("iou_nonempty", name), figures["iou", name]) for name in spec.classes]
+        figures["miou_nonempty", ""] = _mean(np.array(nonempty))
     if {"alive", "dead"} < set(spec.classes):
         figures["miou_ad", ""] = _mean(np.array([figures["iou", name] for name in ("alive", "dead")]))
     # As for classes, a channel that the truth never has counts in no mean.
@@ -243,7 +288,25 @@ def _summarize_multilabel(spec: DatasetSpec, confusions: np.ndarray) -> Figures:
         figures[mean, ""] = _mean(values[present])
         named_values = zip(spec.classes, values, strict=True)
         figures |= {(metric, name): float(value) for name, value in named_values if not np.isnan(value)}
-    return figures
+    return figures | _count_images(_merge_channels(confusions), 1)
+
+
+def _merge_channels(confusions: np.ndarray) -> np.ndarray:
+    """`[n, c, 2, 2]` → `[n, 2, 2]`: an image has an object where any of its channels has one."""
+    return confusions.sum(1)
+
+
+def _summarize_binary(spec: DatasetSpec, confusions: np.ndarray) -> Figures:
+    figures = _binary_figures(confusions, spec)
+    figures["dice", ""] = binary_dice(confusions, spec.empty_iou)
+    if ("iou_nonempty", "") in figures:
+        figures["dice_nonempty", ""] = binary_dice(_nonempty(confusions))
+    if not spec.empty_iou:
+        # The rules of the paper: its Dice too.
+        figures["dice_smooth", ""] = smoothed_dice(confusions)
+    figures["iou_dataset", ""] = float(iou_dataset(confusions)[1])
+    figures["dice_dataset", ""] = float(dice_dataset(confusions)[1])
+    return figures | _count_images(confusions, 1)
 
 
 def summarize(
@@ -258,9 +321,15 @@ def summarize(
 
     Returns:
         Multiclass: miou, mpa, miou_dataset, dice_dataset, and iou_dataset, dice_dataset per class; dice too
-        where there is a background. Binary: iou, dice, iou_dataset, dice_dataset of the foreground.
-        Multilabel: iou, iou_dataset, dice_dataset per class, miou, miou_dataset, dice_dataset, and miou_ad
-        where there are the classes alive and dead.
+        where there is a background. Binary: iou, dice, iou_dataset, dice_dataset of the foreground, and
+        dice_smooth where `spec.empty_iou` is 0. Multilabel: iou, iou_dataset, dice_dataset per class, miou,
+        miou_dataset, dice_dataset, and miou_ad where there are the classes alive and dead.
+        Binary and multilabel, where some images (channels) have no foreground in the truth: iou_nonempty,
+        dice_nonempty and miou_nonempty, over the others.
+        `COUNTS`: images with a counted pixel; of these those without an object in the truth (images_empty;
+        not where every class is an object), those with one of which none is predicted (predicted_nothing),
+        and those of several classes to which one is given throughout, an object's where there are others
+        (predicted_one_class). Multilabel: `PER_CHANNEL` per class too.
         Classes in neither truth nor prediction have no dataset-level entry; those not in the truth are left
         out of the dataset-level means.
     """
@@ -269,9 +338,4 @@ def summarize(
         return _summarize_multiclass(spec, counts)
     if spec.kind == "multilabel":
         return _summarize_multilabel(spec, counts)
-    return {
-        ("iou", ""): binary_iou(counts, spec.empty_iou),
-        ("dice", ""): binary_dice(counts),
-        ("iou_dataset", ""): float(iou_dataset(counts)[1]),
-        ("dice_dataset", ""): float(dice_dataset(counts)[1]),
-    }
+    return _summarize_binary(spec, counts)

@@ -16,6 +16,7 @@ from imjax.config.convert import freeze
 from imjax.config.schema import Data, Mask, Model
 from imjax.data.spec import DatasetSpec
 from imjax.errors import ErrorCode, UserError, file_error
+from imjax.inference.checksums import verify_nets
 from imjax.inference.trained_model import TrainedModel
 from imjax.json_io import read_json, write_json
 from imjax.methods.registry import GENERATIONAL_METHODS, JOINT_METHODS
@@ -54,7 +55,8 @@ def load_model(workdir: Path, stage: str | None = None, batch: int | None = None
         batch: images per call; None: as in the run.
 
     Raises:
-        UserError: no run there, or none that this version can read; no such stage, or none that is done.
+        UserError: no run there, or none that this version can read; no such stage, or none that is done; a
+            file of the nets is not as it was written.
     """
     path = workdir / "config.json"
     record = read_record(path)
@@ -78,7 +80,10 @@ def load_model(workdir: Path, stage: str | None = None, batch: int | None = None
             f"from another version of imjax, commit {made} ({error}); predict with that version",
             ErrorCode.UNSUPPORTED,
         ) from error
-    model = load_stage(_choose(workdir, method, stage), spec, runtime)
+    folder = _choose(workdir, method, stage)
+    # A copy may have been cut or hit on its way, and weights with one wrong bit still paint masks.
+    verify_nets(folder)
+    model = load_stage(folder, spec, runtime)
     return dataclasses.replace(model, mask=mask, inputs=inputs, patch=patch, patch_overlap=patch_overlap)
 
 

@@ -61,12 +61,14 @@ class FolderPrediction:
 
         Args:
             files: images with different stems.
-            out: made if missing; files of these names are replaced.
+            out: made if missing; results of an earlier call for these images are replaced.
 
         Raises:
-            UserError: a result cannot be written, or the nets not be read.
+            UserError: a result cannot be written, or the nets not be read; `out` has anything else in the
+                folders of results.
         """
         writers.make_folders(self.model.spec, out)
+        writers.claim_folder(self.model.spec, out, {path.stem for path in files})
         waiting: deque[Path] = deque()
         # The bar counts files as they are read, one or two batches ahead of those that are written.
         images = self._images(track(files, "predicting"), waiting)

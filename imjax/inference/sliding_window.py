@@ -15,6 +15,12 @@ import numpy as np
 
 from imjax.data import intensity, preprocess
 from imjax.data.spec import DatasetSpec
+from imjax.errors import ErrorCode, UserError
+
+MAX_SCALE = 64
+"""Of images before they are cut: a pixel that is larger than a tile would show nothing."""
+MAX_PIXELS = 1 << 30
+"""Of an image once it is scaled; as many as a file may have."""
 
 Size = tuple[int, int]
 """Height and width in pixels."""
@@ -84,7 +90,15 @@ class Tiler:
             return preprocess.centered_placement(shape, self.size)[2:]
         if not self.tile:
             return self.size
-        return max(1, round(shape[0] * self.scale)), max(1, round(shape[1] * self.scale))
+        height, width = (max(1, round(side * self.scale)) for side in shape)
+        if height * width > MAX_PIXELS:
+            raise UserError(
+                f"scale={self.scale:g} makes {width}x{height} (w x h) of {shape[1]}x{shape[0]} pixels; "
+                f"expected at most {MAX_PIXELS} pixels, take a smaller scale",
+                code=ErrorCode.OUT_OF_RANGE,
+                field="scale",
+            )
+        return height, width
 
     def tile_corners(self, shape: Size) -> list[tuple[int, int]]:
         """Top row and left column of each piece of such an image, on its canvas, row by row."""

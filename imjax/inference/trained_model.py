@@ -336,9 +336,9 @@ class TrainedModel:
                 code=ErrorCode.OUT_OF_RANGE,
                 field="overlap",
             )
-        if not scale > 0:
+        if not 0 < scale <= sliding_window.MAX_SCALE:
             raise UserError(
-                f"scale={scale}: expected a factor above 0, such as 0.5",
+                f"scale={scale:g}: expected above 0, at most {sliding_window.MAX_SCALE}, such as 0.5",
                 code=ErrorCode.OUT_OF_RANGE,
                 field="scale",
             )

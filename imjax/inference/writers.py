@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import re
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from imjax.errors import ErrorCode, UserError, file_error
 from imjax.inference.prediction import Prediction
 
 FOLDERS = ("masks", "colour", "overlay", "inconsistency")
+COLUMNS = ("file", "inconsistent_share", "confidence")
+"""First columns of predictions.csv; a share per class follows."""
 
 
 def class_table(spec: DatasetSpec) -> list[dict[str, Any]]:
@@ -57,6 +60,59 @@ def make_folders(spec: DatasetSpec, out: Path) -> None:
             field="--out",
         ) from error
     write_table(out / "classes.csv", class_table(spec))
+
+
+def claim_folder(spec: DatasetSpec, out: Path, stems: Collection[str]) -> None:
+    """Make sure that OUT holds, once all is written, results of this call only.
+
+    Results of an earlier call for the same images are removed first, so that an image that fails this time
+    has no mask of then. predictions.csv, at first without rows, marks the folder as one of predictions.
+
+    Args:
+        spec: of the dataset.
+        out: with the folders made.
+        stems: of the images that are predicted.
+
+    Raises:
+        UserError: it has masks of other images, or files in the folders of results that no call has written,
+            such as masks drawn by hand.
+    """
+    present = [path for name in FOLDERS for path in (out / name).rglob("*") if path.is_file()]
+    table, fields = out / "predictions.csv", list_fields(spec)
+    if present and not _is_table_of_predictions(table):
+        raise UserError(
+            f"--out={out}: {present[0].relative_to(out).as_posix()} was there before and is no result of "
+            "imjax.predict; expected a new or empty folder, name another one",
+            code=ErrorCode.CONFLICT,
+            field="--out",
+        )
+    if others := sorted({path.stem for path in present} - set(stems)):
+        named = ", ".join(others[:3]) + (", …" if len(others) > 3 else "")
+        raise UserError(
+            f"--out={out}: holds results of an earlier call for {len(others)} other images ({named}), which "
+            "would lie among the new ones; name another folder, or delete this one",
+            code=ErrorCode.CONFLICT,
+            field="--out",
+        )
+    write_table(table, [], fields)
+    try:
+        for path in present:
+            path.unlink()
+    except OSError as error:
+        raise file_error(path, f"cannot be replaced: {error.strerror}", ErrorCode.UNWRITABLE) from error
+
+
+def _is_table_of_predictions(path: Path) -> bool:
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return next(csv.reader(file), [])[: len(COLUMNS)] == list(COLUMNS)
+    except (OSError, ValueError, csv.Error):
+        return False
+
+
+def list_fields(spec: DatasetSpec) -> list[str]:
+    """Columns of predictions.csv."""
+    return [*COLUMNS, *(f"share_{name}" for name in spec.classes[int(spec.reserved) :])]
 
 
 def write_images(image: np.ndarray, prediction: Prediction, out: Path, stem: str) -> None:
@@ -120,12 +176,18 @@ def rank_for_labeling(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (-row["inconsistent_share"], row["confidence"], row["file"]))
 
 
-def write_table(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write a csv file that is whole or not there; UserError if that is not possible."""
+def write_table(path: Path, rows: list[dict[str, Any]], fields: Sequence[str] = ()) -> None:
+    """Write a csv file that is whole or not there; UserError if that is not possible.
+
+    Args:
+        path: the file.
+        rows: column → cell.
+        fields: the columns; without them those of the first row.
+    """
     temporary = path.with_name(path.name + ".tmp")
     try:
         with temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, rows[0])
+            writer = csv.DictWriter(file, fields or rows[0])
             writer.writeheader()
             writer.writerows(rows)
         os.replace(temporary, path)

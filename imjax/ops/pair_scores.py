@@ -37,7 +37,8 @@ def binary_iou(
 ) -> Float32[Array, ""]:
     """IoU of the foreground; two empty masks have the value `empty` (`DatasetSpec.empty_iou`).
 
-    1: (I+1)/(U+1); 0: I/(U+1e-7), as in arXiv 2401.14387. Multilabel: `jax.vmap` over the channel axis.
+    1: (I+1)/(U+1), which has a smoothing term, as a target that nets learn and nobody reads; 0: I/(U+1e-7),
+    as in arXiv 2401.14387. Multilabel: `jax.vmap` over the channel axis.
     """
     counted = truth != void
     true, predicted = (truth == 1) & counted, (prediction == 1) & counted

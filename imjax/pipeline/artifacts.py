@@ -13,6 +13,7 @@ from typing import Any
 
 from imjax.config.convert import flatten
 from imjax.config.schema import PLACES, Config
+from imjax.inference.checksums import compute_checksums
 from imjax.json_io import read_json, write_json
 from imjax.log import logger
 from imjax.pipeline import initial_weights
@@ -129,7 +130,7 @@ class ArtifactStore:
         done = _read_done(folder)
         if not done or done["digest"] != self.digest(name):
             return False
-        actual = checksums(folder)
+        actual = compute_checksums(folder)
         damaged = [path for path, checksum in done["files"].items() if actual.get(path) != checksum]
         if damaged:
             logger.warning("%s: damaged; the stage is run again", folder / damaged[0])
@@ -153,7 +154,7 @@ class ArtifactStore:
         target = self.folder(name)
         shutil.rmtree(target, ignore_errors=True)
         identity = {"digest": self.digest(name), "code": source_digest()}
-        write_json(folder / "DONE.json", identity | metadata | {"files": checksums(folder)})
+        write_json(folder / "DONE.json", identity | metadata | {"files": compute_checksums(folder)})
         os.replace(folder, target)
 
 
@@ -191,13 +192,3 @@ def _read_done(folder: Path) -> dict[str, Any]:
         return done
     logger.warning("%s: damaged (%s); the stage is run again", path, reason)
     return {}
-
-
-def checksums(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file of a stage except DONE.json, by its path in the folder."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "DONE.json")
-    digests = {}
-    for path in paths:
-        with path.open("rb") as file:
-            digests[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
-    return digests

@@ -41,6 +41,8 @@ class Owner:
     """When the process started, as process numbers are reused."""
     token: str = ""
     """Unique to this lock."""
+    since: str = ""
+    """Local time at which it took the lock."""
 
 
 @contextlib.contextmanager
@@ -81,7 +83,10 @@ def held(workdir: Path) -> Iterator[None]:
 def _acquire(workdir: Path) -> str:
     """Take the lock and return its token."""
     path = workdir / "lock.json"
-    owner = Owner(platform.node(), os.getpid(), pid_namespace(), start_time(os.getpid()), uuid.uuid4().hex)
+    owner = Owner(
+        platform.node(), os.getpid(), pid_namespace(), start_time(os.getpid()), uuid.uuid4().hex,
+        time.strftime("%Y-%m-%d %H:%M:%S"),
+    )  # fmt: skip
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         while True:
@@ -105,8 +110,9 @@ def _remove_dead_lock(path: Path, workdir: Path) -> None:
     owner = _read_owner(path)
     if _is_owner_alive(path, owner):
         raise UserError(
-            f"--workdir={workdir}: process {owner.pid or 'unknown'} on {owner.host or 'some machine'} is "
-            f"running there; wait for it, stop it, or name another folder (no such process? delete {path})",
+            f"--workdir={workdir}: {_describe(path, owner)}, is still running there (the sweep that "
+            "started it may be gone); wait for it, stop it with SIGTERM, at which it saves itself, or name "
+            f"another folder (no such process? delete {path})",
             code=ErrorCode.IN_USE,
             field="--workdir",
         )
@@ -123,9 +129,55 @@ def _remove_dead_lock(path: Path, workdir: Path) -> None:
     logger.info("%s: removed, as process %s on %s that left it is gone", path, owner.pid, owner.host)
 
 
+class Watch:
+    """The lock of another command's run, seen from outside without waiting.
+
+    Args:
+        workdir: of the run, which need not be there.
+    """
+
+    def __init__(self, workdir: Path):
+        self._path = workdir / "lock.json"
+        self._heartbeat: int | None = None
+        self._noticed = 0.0
+
+    def is_held(self) -> bool:
+        """Whether a process holds the lock; of one elsewhere, whether it may, until its heartbeat fails."""
+        owner, heartbeat = _read_owner(self._path), _last_heartbeat(self._path)
+        if heartbeat is None:
+            return False
+        if _is_here(owner):
+            return _runs_here(owner)
+        if heartbeat != self._heartbeat:
+            self._heartbeat, self._noticed = heartbeat, time.monotonic()
+        return time.monotonic() - self._noticed < WATCH_SECONDS
+
+    def describe(self) -> str:
+        """The process that holds it."""
+        return _describe(self._path, _read_owner(self._path))
+
+
+def _describe(path: Path, owner: Owner) -> str:
+    """`process 12 on node3, since 2026-01-31 12:00:00, last sign of life 4 s ago`."""
+    since = f", since {owner.since}" if owner.since else ""
+    heartbeat = _last_heartbeat(path)
+    age = (
+        "" if heartbeat is None else f", last sign of life {max(0, time.time() - heartbeat / 1e9):.0f} s ago"
+    )
+    return f"process {owner.pid or 'unknown'} on {owner.host or 'some machine'}{since}{age}"
+
+
+def _is_here(owner: Owner) -> bool:
+    return owner.host == platform.node() and owner.pid_namespace == pid_namespace()
+
+
+def _runs_here(owner: Owner) -> bool:
+    return is_running(owner.pid) and owner.started == start_time(owner.pid)
+
+
 def _is_owner_alive(path: Path, owner: Owner) -> bool:
-    if owner.host == platform.node() and owner.pid_namespace == pid_namespace():
-        return is_running(owner.pid) and owner.started == start_time(owner.pid)
+    if _is_here(owner):
+        return _runs_here(owner)
     logger.info(
         "%s: held by process %s on %s; waiting up to %d s for its heartbeat",
         path, owner.pid, owner.host, WATCH_SECONDS,

@@ -12,6 +12,7 @@ import numpy as np
 from imjax.config.schema import Mask
 from imjax.data.pack import PackedDataset
 from imjax.data.spec import DatasetSpec
+from imjax.evaluation import image_counts
 from imjax.evaluation.metrics import Figures
 from imjax.inference.trained_model import TrainedModel
 from imjax.methods.generational.inconsistency_masks import consensus
@@ -86,6 +87,10 @@ def report(
             monitor.scalar("test", metric, value)
     best = f"best on {selection_split(stage)} of {len(ranked)}"
     monitor.log(f"test {primary} {metrics[primary, '']:.4f} ({best})")
+    if empty := image_counts.describe_empty_images(spec, metrics):
+        monitor.log(f"test: {empty}")
+    if failures := image_counts.describe_failures(metrics):
+        monitor.log(f"test: {failures}")
 
 
 def inconsistent_pixels(spec: DatasetSpec, mask: Mask, labels: np.ndarray) -> float:

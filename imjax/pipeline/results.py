@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from imjax.data.spec import DatasetSpec
+from imjax.evaluation.image_counts import COUNTS, describe_empty_images, describe_failures
 from imjax.json_io import read_json
 from imjax.pipeline.artifacts import ArtifactStore
 from imjax.pipeline.stages import JointStage, Stage, TrainStage
@@ -41,7 +43,9 @@ def table(rows: list[dict[str, Any]], primary_metric: str, top: int) -> str:
         if row["split"] == "test" and not row["class"]:
             groups.setdefault((row["method"], row["generation"]), []).append(row)
     # A dict keeps the order of the rows; the order of a set differs from run to run.
-    names = dict.fromkeys(row["metric"] for group in groups.values() for row in group)
+    names = dict.fromkeys(
+        row["metric"] for group in groups.values() for row in group if row["metric"] not in COUNTS
+    )
     metrics = sorted(names, key=lambda metric: metric != primary_metric)
     lines = [["method", "generation", *metrics, f"{primary_metric} of the best {top}"]]
     for (method, generation), group in groups.items():
@@ -54,6 +58,23 @@ def table(rows: list[dict[str, Any]], primary_metric: str, top: int) -> str:
     return "\n".join(
         "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines
     )
+
+
+def notes(rows: list[dict[str, Any]], spec: DatasetSpec) -> str:
+    """What stands below the table: images without an object, and nets that predict nothing or one class."""
+    nets: dict[tuple[str, Any], dict[tuple[str, str], float]] = {}
+    for row in rows:
+        if row["split"] == "test" and row["rank"] == 1 and row["metric"] in COUNTS:
+            net = nets.setdefault((row["method"], row["generation"]), {})
+            net[row["metric"], row["class"]] = row["value"]
+    lines = dict.fromkeys(
+        f"test: {text}" for net in nets.values() if (text := describe_empty_images(spec, net))
+    )
+    for (method, generation), net in nets.items():
+        if failures := describe_failures(net):
+            title = method if generation is None else f"{method}, generation {generation}"
+            lines[f"{title}: {failures}"] = None
+    return "\n".join(lines)
 
 
 def _format_metric(value: float | None) -> str:

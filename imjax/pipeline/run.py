@@ -14,8 +14,10 @@ from typing import Any
 from imjax.config.convert import flatten
 from imjax.config.schema import Config
 from imjax.data import pack
+from imjax.data.copies import describe_copies
 from imjax.data.pack import PackedDataset
 from imjax.data.spec import DatasetSpec
+from imjax.log import logger
 from imjax.methods import check_data
 from imjax.pipeline import initial_weights, lock, results, runner
 from imjax.pipeline import workdir as workdirs
@@ -76,12 +78,15 @@ def run_training(
     cache = Path(config.data.cache or pack.default_cache())
     packed = pack.load_packed(pack.prepare_dataset(config.data, cache))
     packed = dataclasses.replace(packed, spec=packed.spec.with_empty_iou(config.empty_iou))
+    for line in describe_copies(packed.copies, {name: len(s.names) for name, s in packed.splits.items()}):
+        logger.warning(line)
     check_data.check_spec(config.method, packed.spec)
     check_data.check_truth(config, packed)
     initial_weights.check(config.model)
     # Both must precede the first use of a device.
     devices.configure(cache, max(config.num_nets, config.num_baseline_nets, config.evalnet.num_nets))
     distributed.start(pod)
+    devices.check_backend()
     with disk.translate_disk_errors(workdir), distributed.folder(workdir) as folder, lock.held(folder):
         rows = _run_stages(
             config, stages, packed, folder, reuse, distributed.synchronized_flag(stopping), command

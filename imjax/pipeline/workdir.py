@@ -25,6 +25,8 @@ from imjax.log import logger
 from imjax.methods import validate
 from imjax.pipeline.source_digest import source_digest
 
+WRITTEN = ("results.csv", "report.html", "metrics.jsonl", "stages", "checkpoints")
+"""What a run writes in its folder, after config.json."""
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "clu")
 
 
@@ -37,7 +39,8 @@ def open_workdir(workdir: Path, config: Config, packed: PackedDataset, command: 
         command: words of the command line; none where the run was started from Python.
 
     Raises:
-        UserError: it has another, with the keys that differ; or the folder cannot be made.
+        UserError: it has another, with the keys that differ; what is there is of no run; or the folder
+            cannot be made.
     """
     try:
         workdir.mkdir(parents=True, exist_ok=True)
@@ -50,6 +53,13 @@ def open_workdir(workdir: Path, config: Config, packed: PackedDataset, command: 
     path = workdir / "config.json"
     if path.exists():
         _check_same_run(path, config, packed)
+    elif foreign := [name for name in WRITTEN if (workdir / name).exists()]:
+        raise UserError(
+            f"--workdir={workdir}: has {' and '.join(foreign)} but no config.json: not a run of imjax, "
+            "which would replace that; name a new or empty folder",
+            code=ErrorCode.CONFLICT,
+            field="--workdir",
+        )
     write_json(path, record(config, packed, command))
 
 
@@ -66,6 +76,7 @@ def record(config: Config, packed: PackedDataset, command: Sequence[str]) -> dic
         "spec": dataclasses.asdict(packed.spec),
         "counts": {name: len(split.names) for name, split in packed.splits.items()},
         "seen": packed.manifest["test_images_seen_in_training"],
+        "copies": {name: len(pairs) for name, pairs in packed.copies.items()},
         "versions": {"imjax": __version__, "python": platform.python_version()}
         | {name: _version(name) for name in PACKAGES},
         "device": f"{len(devices)} × {devices[0].device_kind}",

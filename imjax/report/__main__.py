@@ -18,6 +18,7 @@ from absl import flags
 
 from imjax import cli
 from imjax.errors import ErrorCode, UserError
+from imjax.user_paths import expand_path
 
 FLAGS = flags.FLAGS
 
@@ -37,7 +38,8 @@ def define_flags() -> None:
 
 def main(arguments: list[str]) -> None:
     """Write the page; UserError for mistakes in the command."""
-    workdirs = expand_workdirs([*FLAGS.workdir, *arguments])
+    given = [*FLAGS.workdir, *arguments]
+    workdirs = expand_workdirs([str(expand_path(text, "--workdir")) for text in given])
     if not workdirs:
         raise UserError(
             "--workdir is missing, expected the folder of a run, e.g. --workdir=runs/demo",
@@ -46,7 +48,7 @@ def main(arguments: list[str]) -> None:
         )
     # One run has its page in its folder; one on several belongs to none of them.
     default = workdirs[0] / "report.html" if len(workdirs) == 1 else Path("report.html")
-    out = Path(FLAGS.out) if FLAGS.out else default
+    out = default if FLAGS.out is None else expand_path(FLAGS.out, "--out")
     from imjax.report.page import write_report
 
     write_report(workdirs, out)

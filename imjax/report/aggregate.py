@@ -10,22 +10,33 @@ import math
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from importlib import resources
+from typing import Any
 
 import pandas as pd
 
 from imjax.config.convert import flatten
 from imjax.config.schema import PLACES
 from imjax.data.spec import DatasetSpec
+from imjax.evaluation.image_counts import COUNTS
 from imjax.report import names
 from imjax.report.load import RunRecord, to_generation
 
-# select_on_test has a warning of its own, and is absent in older runs, where it means False.
-# The pixel weighting is part of a run's method name.
+# select_on_test has a warning of its own. The pixel weighting is part of a run's method name.
 VARYING_KEYS = PLACES | {"method", "seed", "baselines", "select_on_test", "joint.pixel_weighting"}
-"""Configuration keys in which runs that are shown together may differ."""
+"""Configuration keys in which runs that are shown together may differ without a caution."""
 
-EXTENT_KEYS = {"generations", "report_top_k"}
-"""Keys that say how long a run is and what is averaged; they make no other method of it."""
+SEED_KEYS = (VARYING_KEYS - {"select_on_test"}) | {"generations", "report_top_k"}
+"""Keys in which the seeds of one entry may differ. How many generations there are and how many candidates are
+averaged changes no candidate, and `Entry.top_mean` is of one number only."""
+
+METHOD_KEYS = (
+    "augment.", "consistency.", "ensemble.", "evalnet.", "joint.", "mask.", "model.width_per_generation",
+    "num_nets",
+)  # fmt: skip
+"""Beginnings of keys on which a baseline's nets do not depend."""
+
+DATA = "data"
+"""Stands among the keys for the hash of the packed data."""
 
 SHARE_KEYS = {"data.label_fraction", "train.steps_per_epoch"}
 """Keys in which runs at several shares of labels differ, as published (methods.md 2.1)."""
@@ -83,9 +94,19 @@ class Entry:
         first = self.results[self.results["rank"] == 1]
         return {key: summarize_seeds(values) for key, values in first.groupby(["metric", "class_name"]).value}
 
+    def count_images(self) -> dict[int, dict[tuple[str, str], float]]:
+        """Seed → `image_counts.COUNTS` of the candidate ranked first, by metric and class name."""
+        rows = self.results[(self.results["rank"] == 1) & self.results["metric"].isin(COUNTS)]
+        counts: dict[int, dict[tuple[str, str], float]] = {}
+        for row in rows.itertuples():
+            counts.setdefault(int(row.seed), {})[row.metric, row.class_name] = row.value
+        return counts
+
     def top_mean(self, metric: str) -> Spread | None:
-        """Mean value of the `config.report_top_k` candidates ranked first."""
+        """Mean value of the `config.report_top_k` candidates ranked first; None where runs differ in it."""
         rows = self._select_means(metric)
+        if rows["report_top_k"].nunique() > 1:
+            return None
         rows = rows[rows["rank"] <= rows["report_top_k"]]
         # A candidate without a value would make the mean one of fewer than it says: fmean then gives NaN.
         return summarize_seeds(
@@ -126,11 +147,11 @@ class DatasetResults:
 
     @property
     def metrics(self) -> list[str]:
-        """Metrics that have a mean over classes, the primary one first."""
+        """Metrics that have a mean over classes and are no numbers of images, the primary one first."""
         means = (
             entry.results[entry.results["class_name"] == ""]["metric"].unique() for entry in self.entries
         )
-        metrics = dict.fromkeys(itertools.chain.from_iterable(means))
+        metrics = dict.fromkeys(name for name in itertools.chain.from_iterable(means) if name not in COUNTS)
         return sorted(metrics, key=lambda metric: metric != self.metric)
 
     @property
@@ -270,41 +291,82 @@ def _names_at_share(method: str, share: float | None, runs: Sequence[RunRecord])
 def disambiguate_runs(runs: Sequence[RunRecord]) -> list[RunRecord]:
     """Runs of one dataset, with the differing settings added to the method's name: `im (members 3)`.
 
-    The baseline's nets of such a run are renamed with it only where their results differ too: LDT is the same
-    for every size of ensemble, but not for every share of labels.
+    Results of one method are pooled as seeds only if their runs have the same data and agree in every key
+    that the nets depend on, but the seed. A baseline's are also told apart where a seed that both runs have
+    gave other results; where it gave the same, as LDT does for every size of ensemble, they are one.
     """
     keys = {method: _find_differing_keys(group) for method, group in group_by_method(runs).items()}
-    settings = {run: _format_settings(run, keys[run.method]) for run in runs}
-    methods = {method for run in runs for method in run.results["method"]}
-    differing = {method for method in methods if _results_differ(settings, method)}
-    renamed = []
-    for run, text in settings.items():
-        affected = {run.method} | (differing & set(run.results["method"])) if text else set()
-        variants = {method: names.variant_name(method, text) for method in affected}
-        results = run.results.assign(method=run.results["method"].replace(variants))
-        variant_keys = frozenset(keys[run.method])
-        renamed.append(
-            dataclasses.replace(run, results=results, variant_names=variants, variant_keys=variant_keys)
+    settings = {run: _format_settings(run, keys[run.method], runs) for run in runs}
+    variants: dict[RunRecord, dict[str, str]] = {run: {} for run in runs}
+    variant_keys = {run: set(keys[run.method]) for run in runs}
+    for method in dict.fromkeys(name for run in runs for name in run.results["method"]):
+        having = [run for run in runs if method in set(run.results["method"])]
+        depends = [key for key in _find_differing_keys(having) if not key.startswith(METHOD_KEYS)]
+        texts = {run: _format_settings(run, depends, runs) for run in having}
+        is_other = _results_differ(texts, method) is not False
+        for run in having:
+            if method in (run.method, run.method + "_ensemble"):
+                text = settings[run]
+            elif depends and is_other:
+                text = texts[run]
+                variant_keys[run] |= set(depends)
+            else:
+                text = settings[run] if _results_differ(settings, method) else ""
+            if text:
+                variants[run][method] = names.variant_name(method, text)
+    return [
+        dataclasses.replace(
+            run,
+            results=run.results.assign(method=run.results["method"].replace(variants[run])),
+            variant_names=variants[run] | _name_unmeasured(run, settings[run]),
+            variant_keys=frozenset(variant_keys[run]),
         )
-    return renamed
+        for run in runs
+    ]
+
+
+def _name_unmeasured(run: RunRecord, text: str) -> dict[str, str]:
+    """The run's own method, which may have no results yet."""
+    return {run.method: names.variant_name(run.method, text)} if text else {}
 
 
 def _find_differing_keys(runs: Sequence[RunRecord]) -> list[str]:
-    flats = [flatten(run.config) for run in runs]
-    keys = sorted(set().union(*flats) - VARYING_KEYS - EXTENT_KEYS)
+    flats = [_flatten_settings(run) for run in runs]
+    keys = sorted(set().union(*flats) - SEED_KEYS)
     return [key for key in keys if len({str(flat.get(key)) for flat in flats}) > 1]
 
 
-def _format_settings(run: RunRecord, keys: Sequence[str]) -> str:
-    flat = flatten(run.config)
-    return ", ".join(f"{key.split('.')[-1]} {flat.get(key, 'absent')}" for key in keys)
+def _flatten_settings(run: RunRecord) -> dict[str, Any]:
+    """Keys of the configuration, and the hash of the data; a missing `select_on_test` is False."""
+    return {"select_on_test": False} | flatten(run.config) | {DATA: run.record.get("data", "")}
 
 
-def _results_differ(settings: dict[RunRecord, str], method: str) -> bool:
-    """Whether runs of one seed but with different settings have different results of a method."""
-    first: dict[int, pd.DataFrame] = {}
+def _format_settings(run: RunRecord, keys: Sequence[str], runs: Sequence[RunRecord]) -> str:
+    flat = _flatten_settings(run)
+    # Where keys of the data differ, their hash says nothing more.
+    shown = [key for key in keys if key != DATA or not any(key.startswith("data.") for key in keys)]
+    parts = (f"{key.split('.')[-1]} {flat.get(key, 'absent')}" for key in shown if key != DATA)
+    return ", ".join([*parts, *([_name_data(run, runs)] if DATA in shown else [])])
+
+
+def _name_data(run: RunRecord, runs: Sequence[RunRecord]) -> str:
+    """The data's folder, or its hash where others of that folder have other data."""
+    folder, digest = run.config["data"].get("dir", ""), run.record.get("data", "")
+    same = {other.record.get("data", "") for other in runs if other.config["data"].get("dir", "") == folder}
+    return f"data {folder}" if folder and len(same) == 1 else f"data {digest[:8] or 'not recorded'}"
+
+
+def _results_differ(settings: dict[RunRecord, str], method: str) -> bool | None:
+    """Whether runs with different settings have different results of a method; None if no seed is in two."""
+    first: dict[int, tuple[str, pd.DataFrame]] = {}
+    compared = False
     for run, text in settings.items():
         rows = run.results[run.results["method"] == method].reset_index(drop=True)
-        if text and len(rows) and not first.setdefault(run.seed, rows).equals(rows):
-            return True
-    return False
+        if not len(rows):
+            continue
+        other, shown = first.setdefault(run.seed, (text, rows))
+        if other != text:
+            compared = True
+            if not shown.equals(rows):
+                return True
+    return False if compared else None

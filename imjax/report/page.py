@@ -102,12 +102,16 @@ def _describe_dataset(runs: Sequence[RunRecord]) -> dict[str, Any]:
         "title": spec.title,
         "alarms": run_warnings.warn_ranked_on_test(runs)
         + run_warnings.warn_dropped_candidates(runs)
+        + run_warnings.warn_failing_nets(entries, useless=True)
         + pseudo_labels.warn_useless_labels(runs),
         "sentences": summary.write_sentences(results),
-        "notes": run_warnings.note_small_samples(entries, runs),
+        "notes": run_warnings.note_empty_images(entries, spec)
+        + run_warnings.note_small_samples(entries, runs),
         "cautions": run_warnings.warn_unfinished(runs)
+        + run_warnings.warn_failing_nets(entries, useless=False)
         + run_warnings.note_short_training(runs)
         + run_warnings.warn_leaking_splits(runs)
+        + run_warnings.warn_copies(runs)
         + run_warnings.warn_conflicting_results(runs)
         + run_warnings.warn_differing_configs(runs),
         "results": tables.tabulate_results(results) if entries else None,

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from imjax.config.convert import flatten
+from imjax.data.spec import DatasetSpec
+from imjax.evaluation import image_counts
 from imjax.report import names
 from imjax.report.aggregate import VARYING_KEYS, Entry, group_by_entry, group_by_method
 from imjax.report.load import RunRecord
@@ -50,6 +52,30 @@ def warn_dropped_candidates(runs: Sequence[RunRecord]) -> list[str]:
     return lines
 
 
+def warn_failing_nets(entries: Sequence[Entry], useless: bool) -> list[str]:
+    """A line per method, generation and seed whose net predicts nothing, or one class, on some test images.
+
+    Args:
+        entries: with results.
+        useless: only nets that do so on all images with an object, or only others.
+    """
+    lines = []
+    for entry in entries:
+        for seed, counts in entry.count_images().items():
+            failures = image_counts.describe_failures(counts)
+            if failures and image_counts.is_useless(counts) == useless:
+                title = names.entry_title(entry.method, entry.generation)
+                lines.append(f"{title}, seed {seed}: {failures} of the test set.")
+    return lines
+
+
+def note_empty_images(entries: Sequence[Entry], spec: DatasetSpec) -> list[str]:
+    """A line on the number of test images without an object, and what they count."""
+    nets = [net for entry in entries for net in entry.count_images().values()]
+    texts = dict.fromkeys(image_counts.describe_empty_images(spec, net) for net in nets)
+    return [f"Test set: {text}." for text in texts if text]
+
+
 def warn_leaking_splits(runs: Sequence[RunRecord]) -> list[str]:
     """A line for each split that has copies of training scenes among its test images (methods.md 2.1)."""
     counts = {
@@ -62,6 +88,21 @@ def warn_leaking_splits(runs: Sequence[RunRecord]) -> list[str]:
         "test results are too good."
         for split, leaked, total in counts
     ]
+
+
+def warn_copies(runs: Sequence[RunRecord]) -> list[str]:
+    """A line for each split and data that has exact copies of images on both of its sides."""
+    lines: dict[str, None] = {}
+    for run in runs:
+        copies, counts = run.record.get("copies", {}), run.record.get("counts", {})
+        for side, count in copies.items():
+            if count:
+                others = "training or val" if side == "test" else "training"
+                share = (
+                    f"{count} of {counts.get(side, count)} {side} images are exact copies of {others} images"
+                )
+                lines[f"{share}; {side} results are too good."] = None
+    return list(lines)
 
 
 def warn_conflicting_results(runs: Sequence[RunRecord]) -> list[str]:

@@ -91,7 +91,7 @@ def tabulate_results(results: DatasetResults) -> Table:
         f"{results.metric_title} is its mean over the best {results.report_top_k} candidates. "
         f"{_describe_direction(metrics)}{_describe_seeds(entries)}"
     )
-    caption += _describe_empty_rule(results) + _describe_crop_rule(results)
+    caption += _describe_metric_rules(results) + _describe_crop_rule(results)
     if published_metric:
         caption += " Published values are from the papers; those of the IM paper are means of 3 runs."
     if any(extents.values()):
@@ -117,17 +117,21 @@ def _describe_ranking(entries: Sequence[Entry]) -> str:
     return "best on val" + (" (on TEST where stated)" if any(e.ranked_on_test for e in entries) else "")
 
 
-def _describe_empty_rule(results: DatasetResults) -> str:
-    """Which rule the IoU per image has for empty images; nothing for classes, where the rule is another."""
+def _describe_metric_rules(results: DatasetResults) -> str:
+    """What the figures per image have for images without an object, and which have a smoothing term."""
     if results.spec.kind == "multiclass" or not {"iou", "miou"} & set(results.metrics):
         return ""
     rules = {
         0: "0, as in the Inconsistency Masks paper",
-        1: "1 (smoothing term 1; the Inconsistency Masks paper counts 0)",
+        1: "1 (the Inconsistency Masks paper counts 0)",
     }
     used = sorted({run.spec.empty_iou for run in results.runs})
     described = " or, in other runs, ".join(rules[rule] for rule in used)
-    return f" The IoU of an image without object in ground truth and prediction is {described}."
+    text = f" IoU and Dice of an image without object in ground truth and prediction are {described}."
+    if results.spec.kind == "binary":
+        text += " They have no smoothing term"
+        text += ", but that of the paper has one of 1." if "dice_smooth" in results.metrics else "."
+    return text
 
 
 def _describe_crop_rule(results: DatasetResults) -> str:

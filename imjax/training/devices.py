@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from imjax.errors import ErrorCode, UserError
+
 SETTINGS = {
     "xla_cpu_experimental_ynn_fusion_type": (
         "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT,LIBRARY_FUSION_TYPE_REDUCE",
@@ -67,6 +69,28 @@ def configure(cache: Path, most: int) -> None:
 
     jax.config.update("jax_compilation_cache_dir", str(cache / "xla"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+
+
+def check_backend() -> None:
+    """Bring up JAX's backend; call once the process has joined the others, if there are any.
+
+    Raises:
+        UserError: JAX_PLATFORMS names one that is not there, or its plugin or driver fails.
+    """
+    import jax
+
+    try:
+        jax.devices()
+    except Exception as error:
+        # Of several types: without CUDA's plugin it is an AssertionError, without a driver a RuntimeError.
+        platforms = os.environ.get("JAX_PLATFORMS", "")
+        reason = str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__
+        raise UserError(
+            f"JAX_PLATFORMS={platforms or '(not set)'}: no such device is found ({reason}); install JAX for "
+            "it (for GPUs of NVIDIA jax[cuda12]) and its driver, or set JAX_PLATFORMS=cpu",
+            code=ErrorCode.UNAVAILABLE,
+            field="JAX_PLATFORMS",
+        ) from error
 
 
 def keep_memory() -> None:

@@ -37,6 +37,8 @@ def figures(
     if spec.counts_cells:
         found["mcce", ""] = cell_count.cell_count_error(truth=truth, prediction=prediction)
     if spec.dims == 3 or (spec.volumes and len(names)):
+        # Those are of slices, and volumes without an object are in no mean anyway.
+        found = {key: value for key, value in found.items() if not key[0].endswith("_nonempty")}
         found |= of_volumes(spec, truth=truth, prediction=prediction, names=names)
     return found
 

@@ -41,7 +41,7 @@ class Writer:
         value: float,
         member: int | None = None,
     ) -> None:
-        """Write one figure; a value that is not finite becomes null in the json."""
+        """Write one figure; a value that is not finite becomes null in the json, and is no event."""
 
         line = {
             "step": int(step),
@@ -53,7 +53,8 @@ class Writer:
             "value": value if math.isfinite(value) else None,
         }
         self._file.write(json.dumps(line) + "\n")
-        if self._events is not None:
+        # TensorBoard draws no curve that has a NaN in it.
+        if self._events is not None and math.isfinite(value):
             tag = f"{stage}/{split}/{name}" + ("" if member is None else f"/{member}")
             self._events.write_scalars(int(step), {tag: value})
 

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import dataclasses
 import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from imjax.errors import ErrorCode, Stopped, UserError
+from imjax.pipeline.lock import Watch
 from launch import run_status
 from launch.grid import SweepRun
 from launch.progress_table import StatusTable
 
 POLL_SECONDS = 0.25
+PR_SET_PDEATHSIG = 1
+"""Of Linux's prctl: the signal that a process gets when its parent is gone."""
 MEMORY = 0.85
 """Of a GPU's memory that several runs on it may have together; each process takes some hundred MiB beside."""
 
@@ -29,6 +34,15 @@ class _ActiveRun:
     point: SweepRun
     process: subprocess.Popen
     place: _Place
+
+
+class _HeldRun(NamedTuple):
+    """A run that another command's process is making, such as that of a sweep that was killed."""
+
+    point: SweepRun
+    watch: Watch
+    place: _Place
+    """Kept free for it: it needs a device too."""
 
 
 class _Place(NamedTuple):
@@ -71,11 +85,17 @@ def run_sweep(points: Sequence[SweepRun], jobs: int = 0) -> list[SweepRun]:
         else:
             waiting.append(point)
     active: list[_ActiveRun] = []
+    held: list[_HeldRun] = []
     with _save_on_exit(active, table):
-        while waiting or active:
+        while waiting or active or held:
             while waiting and free:
                 point = _choose_next(waiting, active)
                 waiting.remove(point)
+                watch = Watch(point.workdir)
+                if watch.is_held():
+                    table.set_state(point, "elsewhere", f"as {watch.describe()}; waiting for it")
+                    held.append(_HeldRun(point, watch, free.pop(0)))
+                    continue
                 active.append(_start_run(point, points, free.pop(0), table))
             table.draw()
             time.sleep(POLL_SECONDS)
@@ -84,6 +104,13 @@ def run_sweep(points: Sequence[SweepRun], jobs: int = 0) -> list[SweepRun]:
                 free.append(run.place)
                 if not _check_end(run, table):
                     failed.append(run.point)
+            for other in [other for other in held if not other.watch.is_held()]:
+                held.remove(other)
+                free.append(other.place)
+                if run_status.is_finished(other.point):
+                    table.set_state(other.point, "finished", "by the other process")
+                else:
+                    waiting.append(other.point)
     return [point for point in points if point in failed]
 
 
@@ -139,9 +166,26 @@ def _start_run(point: SweepRun, points: Sequence[SweepRun], place: _Place, table
             env=os.environ | place.environment(),
             # A group of its own: Ctrl-C reaches this process only, which lets the run save itself.
             process_group=0,
+            preexec_fn=_make_follower(),
         )
     table.set_state(point, "running", f"see {run_status.log_path(point)}")
     return _ActiveRun(point, process, place)
+
+
+def _make_follower() -> Callable[[], None] | None:
+    """What makes a run save itself and end when this process is gone, by SIGKILL too; Linux alone can."""
+    if sys.platform != "linux":
+        return None
+    # Loaded before the fork: a child of a process with threads must not.
+    prctl, parent = ctypes.CDLL(None).prctl, os.getpid()
+
+    def follow() -> None:
+        prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:
+            # It went in between.
+            os._exit(1)
+
+    return follow
 
 
 def _check_end(run: _ActiveRun, table: StatusTable) -> bool:

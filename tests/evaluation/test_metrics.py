@@ -9,6 +9,7 @@ import pytest
 
 from imjax.data.spec import DatasetSpec
 from imjax.evaluation import metrics
+from imjax.evaluation.image_counts import COUNTS
 
 
 def spec(kind, classes):
@@ -122,18 +123,59 @@ def test_renaming_classes_changes_no_mean():
 
 
 def test_binary_by_hand():
-    # Image 1: I = 2, A = 4, B = 3, U = 5: IoU 3/6, Dice 5/8. Image 2: nothing there, nothing found: 1 and 1.
-    # Image 3 has no counted pixel.
+    # Image 1: I = 2, A = 4, B = 3, U = 5: IoU 2/5, Dice 4/7, with smooth 1 5/8. Image 2: nothing there or
+    # found: 1 and 1, by the paper's IoU 0. Image 3 has no counted pixel.
     matrices = np.array([[[9, 1], [2, 2]], [[14, 0], [0, 0]], [[0, 0], [0, 0]]])
-    assert metrics.binary_iou(matrices) == pytest.approx((0.5 + 1) / 2)
-    assert metrics.binary_dice(matrices) == pytest.approx((0.625 + 1) / 2)
-    figures = metrics.summarize(spec("binary", ["lesion"]), jnp.asarray(matrices))
-    assert figures == {
-        ("iou", ""): pytest.approx(0.75),
-        ("dice", ""): pytest.approx(0.8125),
+    assert metrics.binary_iou(matrices) == pytest.approx((2 / 5 + 1) / 2)
+    assert metrics.binary_dice(matrices) == pytest.approx((4 / 7 + 1) / 2)
+    assert metrics.smoothed_dice(matrices) == pytest.approx((5 / 8 + 1) / 2)
+    counts = {("images", ""): 2, ("images_empty", ""): 1}
+    counts |= {("predicted_nothing", ""): 0, ("predicted_one_class", ""): 0}
+    own = spec("binary", ["lesion"])
+    assert metrics.summarize(own, jnp.asarray(matrices)) == counts | {
+        ("iou", ""): pytest.approx(0.7),
+        ("iou_nonempty", ""): pytest.approx(2 / 5),
+        ("dice", ""): pytest.approx(11 / 14),
+        ("dice_nonempty", ""): pytest.approx(4 / 7),
         ("iou_dataset", ""): pytest.approx(2 / 5),
         ("dice_dataset", ""): pytest.approx(4 / 7),
     }
+    published = metrics.summarize(own.with_empty_iou("zero"), matrices)
+    means = [published[name, ""] for name in ("iou", "dice", "dice_smooth")]
+    assert means == pytest.approx([1 / 5, 2 / 7, 13 / 16])
+
+
+def test_a_net_that_paints_nothing_has_no_score():
+    # One object of a single pixel in each of two images; the third has none.
+    matrices = np.array([[[15, 0], [1, 0]], [[15, 0], [1, 0]], [[16, 0], [0, 0]]])
+    figures = metrics.summarize(spec("binary", ["speck"]), matrices)
+    zero = [figures[name, ""] for name in ("iou_nonempty", "dice_nonempty", "iou_dataset", "dice_dataset")]
+    assert zero == [0, 0, 0, 0]
+    assert figures["iou", ""] == pytest.approx(1 / 3) and metrics.binary_iou(matrices[:2]) == 0
+    assert [figures[name, ""] for name in COUNTS] == [3, 1, 2, 0]
+    # Foreground everywhere: 1/16 in two images, 0 in the third.
+    painted = np.array([[[0, 15], [0, 1]], [[0, 15], [0, 1]], [[0, 16], [0, 0]]])
+    figures = metrics.summarize(spec("binary", ["speck"]), painted)
+    assert figures["iou", ""] == pytest.approx(2 / 48)
+    assert [figures[name, ""] for name in COUNTS] == [3, 1, 0, 2]
+
+
+def test_one_class_everywhere_is_counted():
+    # Image 1 has classes 1 and 2, called 1 throughout; image 2 is of class 1, rightly so; image 3 is right.
+    one, pure, right = np.zeros((3, 3, 3), int)
+    one[1, 1], one[2, 1], pure[1, 1], right[1, 1], right[2, 2] = 3, 5, 8, 4, 4
+    matrices = np.array([one, pure, right])
+    figures = metrics.summarize(spec("multiclass", ["ground", "fish", "reef"]), matrices)
+    assert figures["images", ""] == 3 and figures["predicted_one_class", ""] == 1
+    assert not {("images_empty", ""), ("predicted_nothing", "")} & set(figures)
+    # With a background, that class alone is nothing.
+    nothing = np.zeros((3, 3), int)
+    nothing[0, 0], nothing[2, 0] = 5, 3
+    empty = np.zeros((3, 3), int)
+    empty[0, 0] = 8
+    ground = dataclasses.replace(spec("multiclass", ["ground", "fish", "reef"]), background=True)
+    figures = metrics.summarize(ground, np.array([one, nothing, empty, right]))
+    assert [figures[name, ""] for name in COUNTS] == [4, 1, 1, 1]
 
 
 def test_nothing_counted_is_nan_without_a_warning():
@@ -145,6 +187,7 @@ def test_nothing_counted_is_nan_without_a_warning():
 def test_summary_multiclass():
     figures = metrics.summarize(spec("multiclass", ["void", "fish", "reef"]), AB)
     means = {("miou", ""), ("mpa", ""), ("miou_dataset", ""), ("dice_dataset", "")}
+    means |= {("images", ""), ("predicted_one_class", "")}
     per_class = {(m, c) for m in ("iou_dataset", "dice_dataset") for c in ("void", "fish", "reef")}
     assert set(figures) == means | per_class
     assert figures["iou_dataset", "fish"] == pytest.approx(0.4)
@@ -153,13 +196,21 @@ def test_summary_multiclass():
 
 
 def test_summary_multilabel():
-    # One image; (I+1)/(U+1): alive 3/6 (I 2, U 5), dead 1 (empty), position (0+1)/(3+1) = 1/4.
+    # One image; I/U: alive 2/5, dead 1 (empty), position 0/3, found in the prediction only.
     image = [[[9, 1], [2, 2]], [[14, 0], [0, 0]], [[11, 3], [0, 0]]]
     figures = metrics.summarize(spec("multilabel", ["alive", "dead", "position"]), np.array([image]))
     assert figures == {
-        ("iou", "alive"): pytest.approx(0.5),
+        ("iou", "alive"): pytest.approx(0.4),
         ("iou", "dead"): pytest.approx(1.0),
-        ("iou", "position"): pytest.approx(0.25),
+        ("iou_nonempty", "dead"): pytest.approx(np.nan, nan_ok=True),
+        ("iou", "position"): pytest.approx(0.0),
+        ("iou_nonempty", "position"): pytest.approx(np.nan, nan_ok=True),
+        ("images_empty", "alive"): 0,
+        ("images_empty", "dead"): 1,
+        ("images_empty", "position"): 1,
+        ("predicted_nothing", "alive"): 0,
+        ("predicted_nothing", "dead"): 0,
+        ("predicted_nothing", "position"): 0,
         ("iou_dataset", "alive"): pytest.approx(0.4),
         ("iou_dataset", "position"): pytest.approx(0.0),
         # 2·2/(4 + 3); the position, in the prediction only, counts in no mean over the channels.
@@ -167,8 +218,13 @@ def test_summary_multilabel():
         ("dice_dataset", "position"): pytest.approx(0.0),
         ("miou_dataset", ""): pytest.approx(0.4),
         ("dice_dataset", ""): pytest.approx(4 / 7),
-        ("miou", ""): pytest.approx(1.75 / 3),
-        ("miou_ad", ""): pytest.approx(0.75),
+        ("miou", ""): pytest.approx(1.4 / 3),
+        ("miou_nonempty", ""): pytest.approx(0.4),
+        ("miou_ad", ""): pytest.approx(0.7),
+        ("images", ""): 1,
+        ("images_empty", ""): 0,
+        ("predicted_nothing", ""): 0,
+        ("predicted_one_class", ""): 0,
     }
     other = metrics.summarize(spec("multilabel", ["a", "b", "c"]), np.array([image]))
     assert ("miou_ad", "") not in other
@@ -253,10 +309,10 @@ def test_binary_slow_twin(seed):
     ious, dices = [], []
     for t, p in zip(truth, prediction, strict=True):
         both, either, _ = slow_iou(t, p, 1)
-        ious.append((both + 1) / (either + 1))
+        ious.append(both / either if either else 1)
         # |A| + |B| is the union and the intersection.
-        dices.append((2 * both + 1) / (either + both + 1))
-    assert ious[2] == 1 and 0 < ious[1] < 1
+        dices.append(2 * both / (either + both) if either else 1)
+    assert ious[2] == 1 and ious[1] == 0
     matrices = confusions(truth, prediction, 2)
     assert metrics.binary_iou(matrices) == pytest.approx(sum(ious) / 6)
     assert metrics.binary_dice(matrices) == pytest.approx(sum(dices) / 6)
@@ -268,7 +324,7 @@ def test_multilabel_slow_twin():
     truth[draw.random(truth.shape) < 0.1] = 255
     ious = [
         [
-            (both + 1) / (either + 1)
+            both / either if either else 1
             for both, either, _ in (slow_iou(t[..., c], p[..., c], 1) for c in range(3))
         ]
         for t, p in zip(truth, prediction, strict=True)

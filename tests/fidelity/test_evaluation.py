@@ -13,18 +13,18 @@ from imjax.evaluation import metrics
 from imjax.methods.generational import evalnet
 from imjax.ops import pair_scores
 
-# Truth, prediction, IoU as published, IoU with the smoothing term of our own sets.
+# Truth, prediction, IoU as published, IoU on our own sets, EvalNet's target there, which is smoothed.
 BINARY = [
-    ("both empty", [0, 0, 0, 0], [0, 0, 0, 0], 0.0, 1.0),
-    ("perfect", [1, 0, 0, 0], [1, 0, 0, 0], 1.0, 1.0),
-    ("nothing found", [1, 1, 0, 0], [0, 0, 0, 0], 0.0, 1 / 3),
-    ("found without truth", [0, 0, 0, 0], [1, 0, 0, 0], 0.0, 1 / 2),
-    ("one of three", [1, 1, 0, 0], [1, 0, 1, 0], 1 / 3, 2 / 4),
+    ("both empty", [0, 0, 0, 0], [0, 0, 0, 0], 0.0, 1.0, 1.0),
+    ("perfect", [1, 0, 0, 0], [1, 0, 0, 0], 1.0, 1.0, 1.0),
+    ("nothing found", [1, 1, 0, 0], [0, 0, 0, 0], 0.0, 0.0, 1 / 3),
+    ("found without truth", [0, 0, 0, 0], [1, 0, 0, 0], 0.0, 0.0, 1 / 2),
+    ("one of three", [1, 1, 0, 0], [1, 0, 1, 0], 1 / 3, 1 / 3, 2 / 4),
 ]
 
 
-@pytest.mark.parametrize(("name", "truth", "prediction", "published", "own"), BINARY)
-def test_binary_iou(name, truth, prediction, published, own):
+@pytest.mark.parametrize(("name", "truth", "prediction", "published", "own", "target"), BINARY)
+def test_binary_iou(name, truth, prediction, published, own, target):
     truth, prediction = (jnp.array([x], jnp.uint8) for x in (truth, prediction))
     matrix = np.array([metrics.confusion_matrix(truth=truth, prediction=prediction, classes=2)])
     found = [metrics.binary_iou(matrix, empty) for empty in (0, 1)]
@@ -32,7 +32,7 @@ def test_binary_iou(name, truth, prediction, published, own):
     targets = [
         float(pair_scores.binary_iou(truth=truth, prediction=prediction, empty=empty)) for empty in (0, 1)
     ]
-    assert targets == pytest.approx([published, own], abs=1e-6)
+    assert targets == pytest.approx([published, target], abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -84,11 +84,14 @@ def test_multiclass_per_image(name, truth, prediction, miou, mpa):
     assert metrics.mpa(matrix) == pytest.approx(mpa)
 
 
-def test_binary_dice_has_a_smoothing_term_of_1():
-    # I = 1, |A| + |B| = 2 + 2: (2 + 1) / (4 + 1).
+def test_the_published_dice_has_a_smoothing_term_of_1_and_a_name_of_its_own():
+    # I = 1, |A| + |B| = 2 + 2: (2 + 1) / (4 + 1), and without the term 2/4.
     truth, prediction = jnp.array([[1, 1, 0, 0]], jnp.uint8), jnp.array([[1, 0, 1, 0]], jnp.uint8)
     matrix = np.array([metrics.confusion_matrix(truth=truth, prediction=prediction, classes=2)])
-    assert metrics.binary_dice(matrix) == pytest.approx(3 / 5)
+    assert metrics.smoothed_dice(matrix) == pytest.approx(3 / 5)
+    figures = metrics.summarize(registry.spec("isic2018"), matrix)
+    assert figures["dice_smooth", ""] == pytest.approx(3 / 5) and figures["dice", ""] == pytest.approx(1 / 2)
+    assert ("dice_smooth", "") not in metrics.summarize(registry.spec("dsb2018"), matrix)
 
 
 def confusions(*pairs):

@@ -8,6 +8,7 @@ import numpy as np
 
 from imjax.config.schema import Mask
 from imjax.data.spec import DatasetSpec
+from imjax.inference.checksums import compute_checksums
 from imjax.models.unet_dropout import UNetDropout
 from imjax.training.checkpoints import save_nets
 
@@ -77,5 +78,6 @@ def make_run(workdir, spec, stages=("train_ldt", "train_g0"), size=(8, 8), nets=
         model = MODEL | {"width": width, "width_per_generation": ()}
         train = {"model": model, "auxiliary_decoders": 0, "trained": nets, "ranked": list(range(nets))[::-1]}
         (folder / "train.json").write_text(json.dumps(train))
-        (folder / "DONE.json").write_text("{}")
+        done = {"digest": "d", "files": compute_checksums(folder)}
+        (folder / "DONE.json").write_text(json.dumps(done))
     return workdir

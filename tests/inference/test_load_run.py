@@ -88,12 +88,39 @@ def test_other_runs_are_refused_in_one_line(run, record, tmp_path):
         load_model(tmp_path)
 
 
+def list_files(folder):
+    return [path.relative_to(folder.parent).as_posix() for path in folder.rglob("*") if path.is_file()]
+
+
+def test_one_wrong_bit_in_any_file_of_the_nets_is_noticed(tmp_path):
+    run = make_run(tmp_path / "run", SPECS["binary"], ("train_ldt",), nets=1)
+    stage = run / "stages" / "00_train_ldt"
+    for name in [*list_files(stage / "nets"), "train.json"]:
+        content = (stage / name).read_bytes()
+        if content:
+            (stage / name).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+            with raises_user_error(ErrorCode.DAMAGED, name):
+                load_model(run)
+            (stage / name).write_bytes(content)
+    # What predictions do not read may be absent from a copy.
+    done = json.loads((stage / "DONE.json").read_text())
+    done["files"]["panels.npz"] = "0" * 64
+    (stage / "DONE.json").write_text(json.dumps(done))
+    assert load_model(run).name == "train_ldt"
+    (stage / "DONE.json").write_text('{"digest": "d"}')
+    with raises_user_error(ErrorCode.DAMAGED, stage / "DONE.json"):
+        load_model(run)
+
+
 def test_damaged_nets_and_ranking(tmp_path):
     run = make_run(tmp_path / "run", SPECS["binary"], ("train_ldt",), nets=1)
     stage = load_model(run)
     stage.weights.rename(tmp_path / "nets")
     with raises_user_error(ErrorCode.UNREADABLE, "00_train_ldt/nets"):
         stage.nets(1)
+    with raises_user_error(ErrorCode.DAMAGED, sorted(list_files(tmp_path / "nets"))[0]):
+        load_model(run)
+    (tmp_path / "nets").rename(stage.weights)
     (stage.weights.parent / "train.json").write_text("{}")
     with raises_user_error(ErrorCode.DAMAGED, "00_train_ldt/train.json"):
         load_model(run)

@@ -160,6 +160,53 @@ def test_inconsistency_by_hand():
     assert prediction.inconsistency_mask(settings[0], wide, probabilities, (1, 6)).all()
 
 
+def test_results_of_an_earlier_call_do_not_lie_among_new_ones(runs, folder, tmp_path):
+    one, out = tmp_path / "one", tmp_path / "out"
+    one.mkdir()
+    shutil.copy(folder / "wide.jpg", one / "wide.jpg")
+    predict(runs["binary"], folder, out)
+    kept = (out / "predictions.csv").read_bytes()
+    with raises_user_error(ErrorCode.CONFLICT, "--out"):
+        predict(runs["binary"], one, out)
+    assert (out / "predictions.csv").read_bytes() == kept and len(list((out / "masks").iterdir())) == 4
+    # The same images: the masks are made anew, and what cannot be read this time has none.
+    (one / "wide.jpg").write_bytes(b"no image")
+    for name in set(FILES) - {"wide.jpg"}:
+        shutil.copy(folder / name, one / name)
+    assert len(predict(runs["binary"], one, out).failed) == 1
+    assert not (out / "masks" / "wide.png").exists() and len(list((out / "masks").iterdir())) == 3
+    assert {row["file"] for row in table(out / "predictions.csv")} == set(FILES) - {"wide.jpg"}
+
+
+def test_one_image_will_do(runs, folder, tmp_path, quick_environment):
+    done = command(
+        quick_environment, f"--workdir={runs['binary']}", f"--images={folder / 'wide.jpg'}",
+        f"--out={tmp_path / 'out'}",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert [row["file"] for row in table(tmp_path / "out" / "predictions.csv")] == ["wide.jpg"]
+
+
+def test_masks_drawn_by_hand_are_never_replaced(runs, folder, tmp_path):
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "masks" / "wide.png").write_bytes(b"drawn")
+    (tmp_path / "predictions.csv").write_text("name,score\n")
+    with raises_user_error(ErrorCode.CONFLICT, "--out"):
+        predict(runs["binary"], folder, tmp_path)
+    assert (tmp_path / "masks" / "wide.png").read_bytes() == b"drawn"
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), float("inf"), 1e9])
+def test_scales_that_cannot_be(scale, runs):
+    with raises_user_error(ErrorCode.OUT_OF_RANGE, "scale"):
+        load_model(runs["binary"]).make_tiler(True, scale=scale)
+
+
+def test_a_scale_that_makes_an_image_too_large():
+    with raises_user_error(ErrorCode.OUT_OF_RANGE, "scale"):
+        Tiler((8, 8), tile=True, scale=60.0).tile_corners((1000, 1000))
+
+
 def test_what_to_label_next_comes_first():
     rows = [
         {"file": name, "inconsistent_share": share, "confidence": sure}
@@ -308,6 +355,8 @@ def test_help_and_slips(command_environment, runs, folder, tmp_path):
             "--scale=0.5 is for tiles",
         ),
         ((f"--workdir={tmp_path}", "--export=z"), "expected the folder of a run"),
+        (("--workdir=", f"--images={folder}", f"--out={tmp_path / 'z'}"), "--workdir is empty"),
+        (("--workdir=x", f"--images={folder}", "--out=z", "--scale=nan"), "--scale=nan: expected"),
     ):
         done = command(command_environment, *flags)
         assert done.returncode == 2 and says in done.stderr and "Traceback" not in done.stderr

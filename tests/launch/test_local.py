@@ -3,10 +3,12 @@
 import dataclasses
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
@@ -14,11 +16,13 @@ import pytest
 from user_errors import raises_user_error
 
 from imjax.errors import ErrorCode, Stopped
+from imjax.pipeline import lock, processes
 from launch import run_status
 from launch.executors import local
 from launch.grid import make_points
 
 FAKE = Path(__file__).with_name("fake_run.py")
+ROOT = Path(__file__).parents[2]
 CONFIG = "configs/demo.py:tiny"
 
 
@@ -160,3 +164,58 @@ def test_stopping_the_sweep_lets_its_runs_save_themselves(tmp_path, name):
     assert sweep.returncode == 130 and "give the same command again" in error
     assert out.count("stopped after") == 2 and not points[2].workdir.exists()
     assert all((p.workdir / "saved").exists() for p in points[:2])
+
+
+KILLED = """
+import dataclasses, json, pathlib, sys
+sys.path.insert(0, "tests/launch")
+from test_local import FAKE, fake_command, seeds
+from launch import run_status
+from launch.executors import local
+run_status.build_command = fake_command({0: "slow"})
+local.run_sweep(seeds(pathlib.Path(sys.argv[1]), "0"))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent is gone")
+def test_the_runs_of_a_killed_sweep_save_themselves_and_end(tmp_path):
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+    sweep = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)], cwd=ROOT, env=environment)
+    folder = tmp_path / "demo-tiny-seed=0"
+    wait_for(folder / "waiting")
+    sweep.kill()
+    sweep.wait()
+    wait_for(folder / "saved")
+
+
+def wait_for(path, seconds=60):
+    end = time.monotonic() + seconds
+    while not path.exists():
+        assert time.monotonic() < end, f"{path} does not appear"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("finishes", [True, False])
+def test_a_run_that_another_process_makes_is_waited_for(finishes, tmp_path, fake, capsys, monkeypatch):
+    point, other = seeds(tmp_path, "0,1")
+    point.workdir.mkdir(parents=True)
+    holder = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    owner = lock.Owner(
+        platform.node(), holder.pid, processes.pid_namespace(), processes.start_time(holder.pid), "t", "noon"
+    )
+    (point.workdir / "lock.json").write_text(json.dumps(dataclasses.asdict(owner)))
+    if finishes:
+        settings = {"config": dataclasses.asdict(point.config)}
+        (point.workdir / "config.json").write_text(json.dumps(settings))
+
+    def end():
+        (point.workdir / "report.html").touch() if finishes else None
+        holder.communicate(b"\n")
+
+    threading.Timer(1, end).start()
+    assert local.run_sweep([point, other]) == []
+    shown = capsys.readouterr().out
+    assert f"elsewhere as process {holder.pid} on {platform.node()}, since noon" in shown
+    started = [line.split()[1] for line in events(tmp_path) if line.startswith("start")]
+    # Nothing is called failed; where the other process did not come to its end, the run is taken up.
+    assert sorted(started) == ([other.name] if finishes else sorted([point.name, other.name]))

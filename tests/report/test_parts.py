@@ -200,7 +200,7 @@ def test_the_command_can_be_copied(tmp_path, make_run):
     assert f"python -m imjax.main \\\n  &#39;--workdir={folder}&#39;</pre>" in text
 
 
-@pytest.mark.parametrize(("rule", "said"), [(0, "is 0, as in the"), (1, "is 1 (smoothing term 1")])
+@pytest.mark.parametrize(("rule", "said"), [(0, "are 0, as in the"), (1, "are 1 (the Incons")])
 def test_the_table_says_which_rule_empty_images_follow(rule, said, tmp_path, make_run):
     made = make_run(tmp_path / "run", {("ldt", None): [0.5]}, method="ldt", spec=ISIC | {"empty_iou": rule})
     table = tables.tabulate_results(aggregate.collect_results([read_run(made)], {}))

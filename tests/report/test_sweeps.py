@@ -226,9 +226,14 @@ def test_ranking_on_test_is_flagged(tmp_path, make_run):
     replica = make("replica", 2, select_on_test=True)
     text, parsed = page([old, replica], tmp_path / "report.html")
     assert text.count('class="alarm"') == 1
-    assert "ranked on TEST: for replication only. select_on_test is true in LDT, seed 2:" in text
-    assert row(parsed, "LDT (ranked on TEST)")
-    assert any(">LDT (TEST)<" in svg_of(address) for address in parsed.addresses)
+    assert (
+        "ranked on TEST: for replication only. select_on_test is true in LDT (select_on_test True), seed 2:"
+        in text
+    )
+    # Two ways to select are two entries, not two seeds of one.
+    assert row(parsed, "LDT (select_on_test True) (ranked on TEST)")[1] == "0.6000"
+    assert row(parsed, "LDT (select_on_test False)")[1] == "0.6000"
+    assert any("select_on_test True" in svg_of(address) for address in parsed.addresses)
     text, _ = page([replica], tmp_path / "report.html")
     assert "in every run here" in text and "that is best on TEST" in text and "best on val" not in text
 

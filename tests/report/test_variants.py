@@ -1,5 +1,7 @@
 """Ablations: runs of one method with different settings on one page."""
 
+import json
+
 import pytest
 from pages import page, row, svg_of
 
@@ -63,3 +65,64 @@ def test_a_chart_draws_every_setting_in_its_own_way(ablation):
 def test_one_setting_changes_no_name(tmp_path, make_run):
     folders = [make_run(tmp_path / str(s), {("im_pp", 0): [0.5]}, seed=s) for s in (0, 1)]
     assert {run.method for run in disambiguate_runs([read_run(folder) for folder in folders])} == {"im_pp"}
+
+
+def on_data(folder, digest, where=""):
+    """The run, as if it were on packed data with this hash from that folder."""
+    record = json.loads((folder / "config.json").read_text())
+    record["data"], record["config"]["data"]["dir"] = digest, where
+    (folder / "config.json").write_text(json.dumps(record))
+    return folder
+
+
+def entry_names(folders):
+    results = aggregate.collect_results(disambiguate_runs([read_run(folder) for folder in folders]), {})
+    return {entry.method: entry.num_seeds for entry in results.entries}
+
+
+def test_runs_on_other_data_are_no_seeds_of_one(tmp_path, make_run):
+    scores = {("ldt", None): [0.5]}
+    made = [make_run(tmp_path / str(s) / "run", scores, method="ldt", seed=s) for s in (0, 1, 2)]
+    # The same last name, as of two folders called `cells`; the third is of the first's kind.
+    digests = ("a" * 64, "b" * 64, "a" * 64)
+    for folder, digest, parent in zip(made, digests, "xyx", strict=True):
+        on_data(folder, digest, f"/{parent}/cells")
+    assert entry_names(made) == {"ldt (data /x/cells)": 2, "ldt (data /y/cells)": 1}
+    # One folder whose files changed.
+    for folder, digest in zip(made, digests, strict=True):
+        on_data(folder, digest, "/x/cells")
+    assert entry_names(made) == {"ldt (data aaaaaaaa)": 2, "ldt (data bbbbbbbb)": 1}
+    # Elsewhere, but the same.
+    for folder, parent in zip(made, "xyz", strict=True):
+        on_data(folder, "a" * 64, f"/{parent}/cells")
+    assert entry_names(made) == {"ldt": 3}
+
+
+def test_seeds_of_a_baseline_agree_in_what_it_depends_on(tmp_path, make_run):
+    # Two methods with a run each: their LDT nets have other seeds and another number of epochs.
+    made = [
+        make_run(tmp_path / "im", {("ldt", None): [0.5], ("im", 0): [0.6]}, method="im", seed=0,
+                 generations=1, train={"epochs": 10}),
+        make_run(tmp_path / "im_p", {("ldt", None): [0.7], ("im_p", 0): [0.8]}, method="im_p", seed=1,
+                 generations=1, train={"epochs": 20}),
+    ]  # fmt: skip
+    expected = {"ldt (epochs 10)": 1, "ldt (epochs 20)": 1, "im": 1, "im_p": 1}
+    assert entry_names(made) == expected
+    # What only the method reads keeps them together.
+    made = [
+        make_run(tmp_path / f"n{seed}", {("ldt", None): [0.5], (method, 0): [0.6]}, method=method, seed=seed,
+                 generations=1, ensemble={"members": 2 + seed})
+        for seed, method in enumerate(("im", "im_p"))
+    ]  # fmt: skip
+    assert entry_names(made) == {"ldt": 2, "im": 1, "im_p": 1}
+
+
+def test_an_ensemble_is_told_apart_as_its_method(tmp_path, make_run):
+    made = [
+        make_run(tmp_path / str(seed), {("cps", None): [0.5], ("cps_ensemble", None): [0.6]}, method="cps",
+                 seed=seed, joint={"confidence_threshold": seed / 2})
+        for seed in (0, 1)
+    ]  # fmt: skip
+    values = ("0.0", "0.5")
+    methods = ("cps", "cps_ensemble")
+    assert entry_names(made) == {f"{m} (confidence_threshold {v})": 1 for m in methods for v in values}

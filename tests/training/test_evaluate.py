@@ -157,9 +157,9 @@ def test_cells_by_hand():
     # counts 0, as published.
     names = [("iou", "alive"), ("iou", "dead"), ("miou_ad", "")]
     assert [figures[name] for name in names] == pytest.approx([0, 0, 0])
-    smooth = evaluate.figures(hela.SPEC.with_empty_iou("one"), truth=truth, prediction=found)
-    dead = (1 / 10 + 1) / 2
-    assert [smooth[name] for name in names] == pytest.approx([1 / 10, dead, (1 / 10 + dead) / 2])
+    one = evaluate.figures(hela.SPEC.with_empty_iou("one"), truth=truth, prediction=found)
+    assert [one[name] for name in names] == pytest.approx([0, 1 / 2, 1 / 4])
+    assert [one["images_empty", name] for name in hela.SPEC.classes] == [1, 2, 1]
     # Where no cells are counted, marks are as predicted: 25 of the disc's pixels, then 25 wrong ones.
     plain = evaluate.figures(
         dataclasses.replace(hela.SPEC, counts_cells=False), truth=truth, prediction=found
