@@ -56,7 +56,7 @@ class ImageChoices:
     @classmethod
     def of(cls, data: Data) -> ImageChoices:
         """The choices in a configuration."""
-        return cls(**{field.name: getattr(data, field.name) for field in dataclasses.fields(cls)})
+        return cls(data.pages, data.alpha, data.orientation, data.nodata, data.value_scaling)
 
     def count_channels(self, evidence: ImageEvidence) -> int:
         """Channels that a file has by these choices."""
@@ -460,10 +460,8 @@ def _scale_image(values: np.ndarray, void: np.ndarray) -> np.ndarray:
     if values.dtype == np.uint8:
         return values
     # float32 holds 16 bits exactly; more would lose what distinguishes neighboring large values.
-    wide = (
-        values.dtype.itemsize > 4 or values.dtype.name in ("int32", "uint32") or np.abs(values).max() > 1e30
-    )
-    if not wide and not void.any():
+    known = values.dtype.itemsize <= 2 or values.dtype == np.float32 and float(np.abs(values).max()) < 1e30
+    if known and not void.any():
         return intensity.percentile_normalize(values)
     numbers = values.astype(np.float64)
     low, high = intensity.percentile_limits(numbers[~void])

@@ -28,7 +28,7 @@ def percentile_normalize(image: np.ndarray) -> np.ndarray:
     values = np.asarray(image, np.float32)
     low, high = percentile_limits(values)
     if low == high:
-        low, high = values.min(), values.max()
+        low, high = float(values.min()), float(values.max())
     return scale_to_bytes(values, low, high)
 
 

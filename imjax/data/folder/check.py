@@ -14,7 +14,7 @@ import numpy as np
 from imjax.config.schema import Data
 from imjax.data import image_meaning, intensity
 from imjax.data.folder import contact_sheet, object_sizes
-from imjax.data.folder.reader import Folder, Parts, describe_encoding
+from imjax.data.folder.reader import Folder, Parts, TurnedImageError, describe_encoding
 from imjax.data.image_file import ImageEvidence
 from imjax.data.image_meaning import ImageChoices
 from imjax.data.palette import to_rgb
@@ -49,6 +49,8 @@ class FolderReport:
     """Images whose mask has one class only, or nothing."""
     highs: list[float] = dataclasses.field(default_factory=list)
     """Of each image that stays as it is, what `intensity.percentile_normalize` would make white."""
+    alike: list[UserError] = dataclasses.field(default_factory=list)
+    """What many files have in common, to be said once."""
     void: list[str] = dataclasses.field(default_factory=list)
     """Images with pixels without data."""
     same: dict[Any, list[str]] = dataclasses.field(default_factory=lambda: defaultdict(list))
@@ -83,17 +85,11 @@ def check_folder(data: Data, page: Path, progress: Progress) -> tuple[str, list[
     spec = reader.spec if coding and reading else None
     samples = sorted((s for part in parts.values() for s in part), key=lambda s: s.name)
     shown = set(np.linspace(0, max(len(samples) - 1, 0), TILES).round().astype(int).tolist())
-    unread: list[UserError] = []
     for i, sample in enumerate(progress(samples, "checking") if reading else ()):
-        try:
-            if sample.image not in reader.evidence:
-                continue  # it has no readable header, which has been said
-            image, void = reader.load_image(sample)
-        except UserError as error:
-            unread.append(error)
-            continue
-        _look(reader, sample, image, void, spec, data, report, i in shown)
-    for problem in image_meaning.group_problems(unread):
+        # Of the others it has been said that they have no readable header, or other channels.
+        if sample.image in reader.evidence:
+            _look(reader, sample, spec, data, report, i in shown)
+    for problem in image_meaning.group_problems(report.alike):
         report.complain(problem)
     report.notes += reader.files.notes
     lines = [_counts(data, reader), _sizes(data, report)]
@@ -116,22 +112,26 @@ def check_folder(data: Data, page: Path, progress: Progress) -> tuple[str, list[
 def _look(
     reader: Folder,
     sample: Sample,
-    image: np.ndarray,
-    void: np.ndarray,
     spec: DatasetSpec | None,
     data: Data,
     report: FolderReport,
     show: bool,
 ) -> None:
     """Look at one image, of a stack at its slice in the middle, and at its mask."""
+    try:
+        image, void = reader.load_image(sample)
+    except UserError as error:
+        report.alike.append(error)
+        return
     label = np.full(image.shape[:-1], VOID, np.uint8)
     if spec:
         try:
             label = reader.load_label(sample, image)
-            label[void] = VOID
+        except TurnedImageError as error:
+            report.alike.append(error)
         except UserError as error:
             report.complain(error)
-            label = reader.load_label(dataclasses.replace(sample, mask=None), image)
+        label[void] = VOID
     if void.any():
         report.void.append(sample.name)
     if image.ndim == 4:

@@ -55,6 +55,10 @@ DETECTION_SHARE = 0.001
 Parts = dict[str, list[Sample]]
 
 
+class TurnedImageError(UserError):
+    """A mask fits its image only as long as that is turned otherwise."""
+
+
 class Folder:
     """Reader of a folder of one's own.
 
@@ -205,14 +209,14 @@ class Folder:
     def _check_same_size(self, image: np.ndarray, mask: np.ndarray, path: Path, mask_path: Path) -> None:
         """UserError naming both files when height or width differ, with the orientation if that is why."""
         evidence = self.evidence.get(path)
-        if evidence is not None and evidence.orientation > 4 and mask.shape[:2] == image.shape[1::-1]:
+        exchanged = mask.shape[:2] == image.shape[1::-1] != image.shape[:2]
+        if evidence is not None and evidence.orientation > 4 and exchanged:
             applied = self._choices.orientation == "apply"
-            how = "was turned upright by" if applied else "was left as stored in spite of"
-            raise UserError(
-                f"{mask_path}: mask has height and width of its image {path} exchanged, which {how} the "
-                f"orientation {evidence.orientation} in the file; if masks are drawn on the image as it is "
-                f"{'stored' if applied else 'shown by viewers'}, set data.orientation="
-                f"{'ignore' if applied else 'apply'}",
+            raise TurnedImageError(
+                f"{mask_path}: mask has its image's height and width exchanged; the image was "
+                f"{'turned upright by' if applied else 'left as stored in spite of'} the orientation in its "
+                f"file. If masks are drawn on images as {'stored' if applied else 'shown by viewers'}, set "
+                f"data.orientation={'ignore' if applied else 'apply'}",
                 code=ErrorCode.CONFLICT,
                 field=str(mask_path),
             )
