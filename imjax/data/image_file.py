@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -30,6 +30,7 @@ Colors = Literal["gray", "rgb", "other"]
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 GRAY_MODES, ALPHA_MODES = ("L", "1", "LA"), ("LA", "RGBA", "PA")
 EXIF_ORIENTATION = 0x0112
+OpenHeader = Callable[[io.BytesIO, str], ImageFile]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,7 +149,7 @@ def _unreadable(path: Path, error: Exception) -> UserError:
     return file_error(path, f"no readable image ({reason}); replace the file", ErrorCode.UNREADABLE)
 
 
-_PLUGINS = (
+_PLUGINS: tuple[tuple[str, Callable[[bytes], bool], OpenHeader], ...] = (
     ("JPEG", lambda data: data.startswith(b"\xff\xd8"), JpegImageFile),
     ("BMP", lambda data: data.startswith(b"BM"), BmpImageFile),
     ("GIF", lambda data: data[:6] in (b"GIF87a", b"GIF89a"), GifImageFile),
@@ -225,7 +226,7 @@ def _exif_orientation(block: bytes) -> int:
     return value if value in range(1, 9) else 1
 
 
-def _inspect_plainly(data: bytes, path: Path, format: str, plugin: type[ImageFile]) -> ImageEvidence:
+def _inspect_plainly(data: bytes, path: Path, format: str, plugin: OpenHeader) -> ImageEvidence:
     image = plugin(io.BytesIO(data), "")
     mode = image.mode
     orientation = image.getexif().get(EXIF_ORIENTATION, 1) if format in ("JPEG", "WebP") else 1

@@ -25,7 +25,8 @@ from imjax.data.spec import DatasetSpec
 from imjax.errors import ErrorCode, UserError, file_error
 from imjax.log import track
 
-RGB, GRAY = ("red", "green", "blue"), ("gray",)
+RGB: tuple[str, ...] = ("red", "green", "blue")
+GRAY: tuple[str, ...] = ("gray",)
 SAMPLED = 4096
 """Pixels of an image that stand for it where values are scaled over the whole set, evenly spaced."""
 HUGE = 1e300
@@ -251,13 +252,35 @@ def decide_reading(
     for problem in group_problems(problems):
         complain(problem)
     files = [each for each in evidence if not find_open_pages(each, choices)]
-    if not files:
+    names = _name_channels(folder, files, choices, complain) if files else None
+    if names is None:
         return None
+    used = tuple(range(len(names)))
+    if table is not None:
+        channels = len(names)
+        names, used = table
+        if len(names) != channels:
+            complain(
+                file_error(
+                    folder.parent / "channels.csv",
+                    f"{_count(len(names), 'line')}, but the images have {_count(channels, 'channel')}, such "
+                    f"as {files[0].path.name}; expected a line for each",
+                    ErrorCode.CONFLICT,
+                )
+            )
+            return None
+    reading = ImageReading(len(names), choices, names, used)
+    return reading if choices.value_scaling == "image" else _with_limits(folder, files, reading, complain)
+
+
+def _name_channels(
+    folder: Path, files: Sequence[ImageEvidence], choices: ImageChoices, complain: Complain
+) -> tuple[str, ...] | None:
+    """Names of the channels that all files have; None after a complaint that they differ."""
     found: dict[int, list[Path]] = defaultdict(list)
     for each in files:
         found[choices.count_channels(each)].append(each.path)
     rgb = all(each.colors == "rgb" for each in files if choices.count_channels(each) == 3)
-    channels = max(found)
     if len(found) > 1 and not (set(found) == {1, 3} and rgb):
         kinds = ", ".join(
             f"{len(paths)} of {_count(count, 'channel')} (such as {paths[0].name})"
@@ -272,25 +295,10 @@ def decide_reading(
             )
         )
         return None
-    names = GRAY if channels == 1 else RGB if channels == 3 and rgb else ()
-    names = names or tuple(f"channel {i + 1}" for i in range(channels))
-    used = tuple(range(channels))
-    if table is not None:
-        names, used = table
-        if len(names) != channels:
-            complain(
-                file_error(
-                    folder.parent / "channels.csv",
-                    f"{_count(len(names), 'line')}, but the images have {_count(channels, 'channel')}, such "
-                    f"as {files[0].path.name}; expected a line for each",
-                    ErrorCode.CONFLICT,
-                )
-            )
-            return None
-    reading = ImageReading(channels, choices, names, used)
-    if choices.value_scaling == "image":
-        return reading
-    return _with_limits(folder, files, reading, complain)
+    channels = max(found)
+    if channels == 1:
+        return GRAY
+    return RGB if channels == 3 and rgb else tuple(f"channel {i + 1}" for i in range(channels))
 
 
 def _with_limits(
@@ -378,6 +386,8 @@ def _describe_channels(reading: ImageReading, files: Sequence[ImageEvidence]) ->
         out += f"; {_count(counts[1], 'file')} in gray: repeated as red, green and blue"
     if reading.channels == 1 and counts[3]:
         out += f"; {_count(counts[3], 'file')} in color: turned to gray"
+    if reading.channels in (2, 4) and not any(each.alpha for each in files):
+        out += "; none of them is transparency by the files"
     sources = {each.source for each in files if each.source and each.channels > 1}
     return out + (f"; channel axis as the {' and '.join(sorted(sources))} metadata say" if sources else "")
 
@@ -400,7 +410,7 @@ def _describe_nodata(choices: ImageChoices, files: Sequence[ImageEvidence]) -> l
         named.append("NaN")
     if not named:
         return []
-    return [f"pixels of {' and '.join(named)} have no data: filled with the median, and void in the label"]
+    return [f"pixels of {' and '.join(named)} have no data: filled with the median, and void in labels"]
 
 
 def _count(number: int, noun: str) -> str:
@@ -446,7 +456,7 @@ def _check_values(pixels: np.ndarray, void: np.ndarray, path: Path, choices: Ima
 
 def _project(pixels: np.ndarray, void: np.ndarray, how: str) -> tuple[np.ndarray, np.ndarray]:
     """Maximum or mean of `[d, h, w, c]` over slices, pixels without data left out: `[h, w, c]`, `[h, w]`."""
-    everywhere = void.all(0)
+    everywhere = np.asarray(void.all(0))
     if how == "max":
         lowest = -math.inf if pixels.dtype.kind == "f" else np.iinfo(pixels.dtype).min
         return np.where(void[..., None], pixels.dtype.type(lowest), pixels).max(0), everywhere

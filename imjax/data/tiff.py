@@ -141,12 +141,9 @@ def _pages(pages: object) -> list[tifffile.TiffPage]:
 
 
 def _layout(file: tifffile.TiffFile, data: bytes, path: Path) -> Layout:
-    first, source = file.pages.first, ""
-    if file.is_imagej or file.is_ome:
-        source = "ImageJ" if file.is_imagej else "OME"
-    elif file.is_shaped and "axes" in _shaped(first):
-        source = "tifffile"
+    source = _axes_source(file)
     if source:
+        first, axes, shape = file.pages.first, file.series[0].axes, tuple(file.series[0].shape)
         if len(file.series) > 1:
             raise file_error(
                 path,
@@ -154,21 +151,37 @@ def _layout(file: tifffile.TiffFile, data: bytes, path: Path) -> Layout:
                 "its own",
                 ErrorCode.UNSUPPORTED,
             )
-        axes, shape = file.series[0].axes, tuple(file.series[0].shape)
     else:
         pages = _pages(file.pages)
+        first = pages[0]
+        axes, shape = f"Q{first.axes}", (len(pages), *first.shape)
         if len({(page.imagelength, page.imagewidth) for page in pages}) > 1:
             raise file_error(
                 path,
                 f"{len(pages)} pages of different sizes, expected one image; save each in its own file",
                 ErrorCode.UNSUPPORTED,
             )
-        first = pages[0]
-        axes, shape = f"Q{first.axes}", (len(pages), *first.shape)
-    colors = first.photometric not in COMMON
-    if colors or first.photometric == PHOTOMETRIC.PALETTE:
-        axes, shape = axes.replace("S", ""), tuple(n for a, n in zip(axes, shape, strict=True) if a != "S")
-        axes, shape = f"{axes}S", (*shape, 3)
+    if first.photometric not in COMMON or first.photometric == PHOTOMETRIC.PALETTE:
+        # Whatever the samples are, RGB is made of them.
+        kept = [(axis, length) for axis, length in zip(axes, shape, strict=True) if axis != "S"]
+        axes, shape = "".join(axis for axis, _ in kept) + "S", (*(length for _, length in kept), 3)
+    _check_shape(axes, shape, data, path)
+    masks = len(file.pages) > 1 and any(page.aspage().subfiletype & 4 for page in file.pages)
+    return Layout(
+        axes, shape, _dtype(first, path), _photometric(first), first.samplesperpixel, _alpha(first),
+        _number(first, ORIENTATION, 1), _nodata(first), source, masks,
+        "" if source else _channels_last_hint(first, shape),
+    )  # fmt: skip
+
+
+def _axes_source(file: tifffile.TiffFile) -> str:
+    """Whose metadata say what the pages are; empty if none."""
+    if file.is_imagej or file.is_ome:
+        return "ImageJ" if file.is_imagej else "OME"
+    return "tifffile" if file.is_shaped and "axes" in _shaped(file.pages.first) else ""
+
+
+def _check_shape(axes: str, shape: tuple[int, ...], data: bytes, path: Path) -> None:
     if not {"Y", "X"} <= set(axes) or not all(shape):
         raise file_error(
             path, f"axes {axes} of lengths {shape}, expected an image; convert it", ErrorCode.WRONG_TYPE
@@ -181,12 +194,6 @@ def _layout(file: tifffile.TiffFile, data: bytes, path: Path) -> Layout:
             "into pieces or remove it",
             ErrorCode.OUT_OF_RANGE,
         )
-    return Layout(
-        axes, shape, _dtype(first, path), _photometric(first), first.samplesperpixel, _alpha(first),
-        _number(first, ORIENTATION, 1), _nodata(first), source,
-        any(page.aspage().subfiletype & 4 for page in file.pages) if len(file.pages) > 1 else False,
-        "" if source else _channels_last_hint(first, shape),
-    )  # fmt: skip
 
 
 def _shaped(page: tifffile.TiffPage) -> dict:
@@ -228,7 +235,7 @@ def _dtype(page: tifffile.TiffPage, path: Path) -> str:
 
 
 def _photometric(page: tifffile.TiffPage) -> str:
-    names = {
+    names: dict[int, str] = {
         PHOTOMETRIC.MINISBLACK: "gray", PHOTOMETRIC.MINISWHITE: "white is 0", PHOTOMETRIC.RGB: "rgb",
         PHOTOMETRIC.PALETTE: "palette", PHOTOMETRIC.SEPARATED: "CMYK", PHOTOMETRIC.YCBCR: "YCbCr",
     }  # fmt: skip
@@ -237,7 +244,8 @@ def _photometric(page: tifffile.TiffPage) -> str:
 
 def _alpha(page: tifffile.TiffPage) -> str:
     last = page.extrasamples[-1] if page.extrasamples else EXTRASAMPLE.UNSPECIFIED
-    return {EXTRASAMPLE.UNASSALPHA: "straight", EXTRASAMPLE.ASSOCALPHA: "premultiplied"}.get(last, "")
+    names: dict[int, str] = {EXTRASAMPLE.UNASSALPHA: "straight", EXTRASAMPLE.ASSOCALPHA: "premultiplied"}
+    return names.get(last, "")
 
 
 def _number(page: tifffile.TiffPage, tag: int, default: int) -> int:
@@ -395,7 +403,7 @@ def _by_opencv(page: tifffile.TiffPage, data: bytes, path: Path) -> np.ndarray:
     if array.size == math.prod(page.shape):
         return np.ascontiguousarray(array).reshape(page.shape)
     if array.ndim == 2 and page.samplesperpixel == 2:
-        return np.dstack([array, np.full_like(array, np.iinfo(array.dtype).max)])
+        return np.dstack([array, np.full_like(array, 2 ** (8 * array.itemsize) - 1)])
     if page.photometric not in COMMON:
         return np.ascontiguousarray(array)
     raise ValueError(f"decoded to {array.shape}, expected {page.shape}")

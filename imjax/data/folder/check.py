@@ -123,7 +123,7 @@ def _look(
     except UserError as error:
         report.alike.append(error)
         return
-    label = np.full(image.shape[:-1], VOID, np.uint8)
+    label: np.ndarray = np.full(image.shape[:-1], VOID, np.uint8)
     if spec:
         try:
             label = reader.load_label(sample, image)
