@@ -247,11 +247,11 @@ def _inspect_plainly(data: bytes, path: Path, format: str, plugin: OpenHeader) -
 
 def _by_pillow(data: bytes, evidence: ImageEvidence) -> np.ndarray:
     """Frames of WebP, GIF and animated PNG."""
-    plugin = {"WebP": WebPImageFile, "GIF": GifImageFile, "PNG": PngImageFile}[evidence.format]
+    plugins: dict[str, OpenHeader] = {"WebP": WebPImageFile, "GIF": GifImageFile, "PNG": PngImageFile}
     mode = ("L" if evidence.colors == "gray" else "RGB") + ("A" if evidence.alpha else "")
     frames = []
     try:
-        image = plugin(io.BytesIO(data), "")
+        image = plugins[evidence.format](io.BytesIO(data), "")
         for number in range(evidence.pages):
             image.seek(number)
             frames.append(np.array(image.convert(mode)))
