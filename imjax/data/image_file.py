@@ -90,7 +90,7 @@ def read_stored(path: Path) -> tuple[np.ndarray, ImageEvidence]:
     data = image_io.read_checked(path)
     evidence = _inspect(data, path)
     if evidence.format == "TIFF":
-        pixels = _planes(tiff.read_tiff(data, path), tiff.inspect_tiff(data, path))
+        pixels = _planes(*tiff.read_tiff(data, path))
     elif evidence.format in ("WebP", "GIF") or evidence.pages > 1:
         pixels = _by_pillow(data, evidence)
     else:

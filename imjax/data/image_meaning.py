@@ -171,10 +171,8 @@ class ImageReading:
 
     def _match_colors(self, pixels: np.ndarray, void: np.ndarray, evidence: ImageEvidence) -> LoadedImage:
         """Gray as color, or color as gray, where the set has the other."""
-        if self.channels == 3 and pixels.shape[-1] == 1 and not (self.used and len(self.used) < 3):
-            return LoadedImage(np.repeat(pixels, 3, -1), void)
-        if self.channels == 3 and pixels.shape[-1] == 1:
-            return LoadedImage(np.repeat(pixels, len(self.used), -1), void)
+        if self.channels == 3 and evidence.channels == 1 and pixels.shape[-1] == 1:
+            return LoadedImage(np.repeat(pixels, len(self.used) or 3, -1), void)
         if self.channels > 1 or pixels.shape[-1] == 1:
             return LoadedImage(pixels, void)
         if self.names:

@@ -91,8 +91,8 @@ def inspect_tiff(data: bytes, path: Path) -> Layout:
         return _layout(file, data, path)
 
 
-def read_tiff(data: bytes, path: Path) -> np.ndarray:
-    """The pixels of a TIFF file as stored: the axes of `inspect_tiff`, and its type.
+def read_tiff(data: bytes, path: Path) -> tuple[np.ndarray, Layout]:
+    """The pixels of a TIFF file as stored, the axes and type as of `inspect_tiff`, and what that gives.
 
     Palettes and color spaces are turned to RGB 8-bit, white-is-0 is inverted, 1-bit becomes 0 and 255.
 
@@ -105,7 +105,7 @@ def read_tiff(data: bytes, path: Path) -> np.ndarray:
         if series is not None and series.dataoffset is not None:
             # ImageJ leaves out the tags of all pages but the first.
             _check_extent(data, series.dataoffset, series.nbytes, path)
-            return _invert(series.asarray(), file.pages.first)
+            return _invert(series.asarray(), file.pages.first), layout
         pages = _pages(series.pages if series is not None else file.pages)
         first = _pixels(pages[0], data, path)
         planes = [first, *(_pixels(page, data, path) for page in pages[1:])]
@@ -113,7 +113,7 @@ def read_tiff(data: bytes, path: Path) -> np.ndarray:
             raise file_error(
                 path, "pages of several kinds, expected one; save each in its own file", ErrorCode.UNSUPPORTED
             )
-        return np.stack(planes).reshape(layout.shape)
+        return np.stack(planes).reshape(layout.shape), layout
 
 
 @contextlib.contextmanager
