@@ -297,4 +297,5 @@ def header_size(data: bytes) -> tuple[int, int] | None:
 def _tiff_size(data: bytes) -> tuple[int, int]:
     """Width and height of the first page; raises what tifffile raises."""
     with tiff.quiet(), tifffile.TiffFile(io.BytesIO(data)) as file:
-        return file.pages.first.imagewidth, file.pages.first.imagelength
+        # Of damaged files these may be anything.
+        return int(file.pages.first.imagewidth), int(file.pages.first.imagelength)
