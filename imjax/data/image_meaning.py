@@ -383,7 +383,8 @@ def _describe_channels(reading: ImageReading, files: Sequence[ImageEvidence]) ->
     if reading.channels == 3 and counts[1]:
         out += f"; {_count(counts[1], 'file')} in gray: repeated as red, green and blue"
     if reading.channels == 1 and counts[3]:
-        out += f"; {_count(counts[3], 'file')} in color: turned to gray"
+        how = "taken as gray, where red, green and blue are equal" if reading.names else "turned to gray"
+        out += f"; {_count(counts[3], 'file')} in color: {how}"
     if reading.channels in (2, 4) and not any(each.alpha for each in files):
         out += "; none of them is transparency by the files"
     sources = {each.source for each in files if each.source and each.channels > 1}

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from imjax.data.intensity import PERCENTILES
+from imjax.data.spec import VOID
 
 USUAL = (-9999.0, -99999.0, -999.0, -32768.0, -2147483648.0, float(np.float32(-3.4028235e38)), 1e20, 65535.0)
 """Values that programs write where a satellite, a scanner or a terrain model has no data."""
@@ -56,6 +57,15 @@ def fill_void(pixels: np.ndarray, void: np.ndarray) -> np.ndarray:
         # Of an even number the lower of the two in the middle, a value that the type has.
         filled[void, channel] = np.quantile(pixels[~void, channel], 0.5, method="lower")
     return filled
+
+
+def mark_void(label: np.ndarray, void: np.ndarray) -> np.ndarray:
+    """The label with VOID where its image has no data, of multilabel in all planes; a copy if it changes."""
+    if not void.any():
+        return label
+    marked = label.copy()
+    marked[void] = VOID
+    return marked
 
 
 def find_suspect(values: np.ndarray) -> Suspect | None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from imjax.config.schema import Data
-from imjax.data import image_meaning, intensity
+from imjax.data import image_meaning, intensity, nodata
 from imjax.data.folder import contact_sheet, object_sizes
 from imjax.data.folder.reader import Folder, Parts, TurnedImageError, describe_encoding
 from imjax.data.image_file import ImageEvidence
@@ -131,7 +131,7 @@ def _look(
             report.alike.append(error)
         except UserError as error:
             report.complain(error)
-        label[void] = VOID
+        label = nodata.mark_void(label, void)
     if void.any():
         report.void.append(sample.name)
     if image.ndim == 4:

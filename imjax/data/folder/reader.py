@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from imjax.data import image_meaning, palette
+from imjax.data import image_meaning, nodata, palette
 from imjax.data.folder.files import IMAGES, MASKS, Files, find_files
 from imjax.data.folder.infer_label_kind import infer_encoding
 from imjax.data.folder.masks import LabelEncoding, decode_mask, read_mask
@@ -187,9 +187,7 @@ class Folder:
         before these, and the mask holds for each slice.
         """
         image, void = self.load_image(sample)
-        label = self.load_label(sample, image)
-        label[void] = VOID
-        return image, label
+        return image, nodata.mark_void(self.load_label(sample, image), void)
 
     def load_label(self, sample: Sample, image: np.ndarray) -> np.ndarray:
         """The label of a sample, of the size of its image as `load_image` gives it."""
