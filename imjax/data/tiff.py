@@ -28,8 +28,9 @@ from imjax.errors import ErrorCode, UserError, file_error
 
 MOST_SAMPLES = 2**30
 """Samples of all pages together that are read at most."""
-LARGE_SAMPLES, SAMPLES_PER_BYTE = 2**28, 4000
-"""From so many samples on, a file must have a byte for so many: no compression of a picture does better."""
+LARGE_SAMPLES, SAMPLES_PER_BYTE = 2**24, 2000
+"""From so many samples on, a file must have a byte for so many: no compression of a picture does better, and
+a damaged header that claims more would fill the memory."""
 COMMON = (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.RGB, PHOTOMETRIC.PALETTE)
 """What is decoded without a conversion of colors."""
 BY_TIFFFILE = (COMPRESSION.NONE, COMPRESSION.ADOBE_DEFLATE, COMPRESSION.DEFLATE, COMPRESSION.PACKBITS)
@@ -273,6 +274,15 @@ def _pixels(page: tifffile.TiffPage, data: bytes, path: Path) -> np.ndarray:
     """A page as stored, the axes of `TiffPage.axes`; colors as of `read_tiff`."""
     for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False):
         _check_extent(data, offset, count, path)
+    stored = sum(page.databytecounts)
+    if (
+        page.compression == COMPRESSION.NONE
+        and 0 not in page.databytecounts
+        and stored * 8 < math.prod(page.shape) * page.bitspersample
+    ):
+        raise file_error(
+            path, f"{stored} bytes of pixels, fewer than its size needs; replace the file", ErrorCode.DAMAGED
+        )
     plain = page.dtype is not None and page.fillorder == 1 and page.bitspersample in (8, 16, 32, 64)
     if page.photometric not in COMMON or (not plain and page.bitspersample != 1):
         return _by_opencv(page, data, path)
