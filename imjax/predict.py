@@ -32,7 +32,8 @@ FLAGS = flags.FLAGS
 def define_flags() -> None:
     """Declare this command's flags, once, when it runs and not when it is imported."""
     flags.DEFINE_string("workdir", None, "Folder of a run of imjax.main; a copy from elsewhere will do.")
-    flags.DEFINE_string("images", None, "Folder with images (png, jpg, tif, bmp; any size), or one image.")
+    text = "Folder with images (png, jpg, tif, bmp, webp, gif; any size), or one image."
+    flags.DEFINE_string("images", None, text)
     flags.DEFINE_string("out", None, "Folder to write to, outside of --images. Made if missing.")
     flags.DEFINE_string("stage", None, "Whose nets, e.g. train_g1. Default: the last of the run's method.")
     flags.DEFINE_integer("nets", 1, "How many nets, best on val first, decide by their mean probability.")
@@ -175,7 +176,9 @@ def _predict(model: TrainedModel, files: list[Path]) -> None:
     if run.rows:
         print(f"{len(run.rows)} images predicted; which to label next: {out / 'predictions.csv'}")
     if run.failed:
-        lines = "\n  ".join(run.failed)
+        from imjax.data.image_meaning import group_problems
+
+        lines = "\n  ".join(map(str, group_problems(run.failed)))
         raise PartialFailure(f"{len(run.failed)} of {len(files)} files could not be read:\n  {lines}")
 
 

@@ -23,7 +23,7 @@ from typing import Any
 from absl import flags
 
 from imjax import cli, log
-from imjax.config.schema import LABEL_KINDS, RESIZE_MODES, Data
+from imjax.config.schema import LABEL_KINDS, PAGES, RESIZE_MODES, Data, is_nodata
 from imjax.data import pack
 from imjax.data.folder import check
 from imjax.data.readers import registry
@@ -67,6 +67,15 @@ def define_flags() -> None:
     flags.DEFINE_string("split", None, "Variant of the split, where the dataset has several.")
     flags.DEFINE_integer("split_seed", 0, "Seed of the split and of the crops.")
     flags.DEFINE_enum("label_kind", "auto", LABEL_KINDS, "folder: what the masks are; auto looks at them.")
+    flags.DEFINE_enum("pages", "auto", PAGES, "folder: what the pages of images are.")
+    flags.DEFINE_enum("alpha", "drop", ("drop", "channel"), "folder: what becomes of transparency.")
+    flags.DEFINE_enum(
+        "orientation", "apply", ("apply", "ignore"), "folder: turn images as their files say, or not."
+    )
+    flags.DEFINE_string("nodata", "auto", "folder: value of pixels without data; auto, none or a number.")
+    flags.DEFINE_enum(
+        "value_scaling", "image", ("image", "folder"), "folder: how more than 8 bits come to 8."
+    )
     flags.DEFINE_bool("rotation_invariant", True, "folder: up and down do not matter.")
     flags.DEFINE_bool("check", False, "folder: list all that is wrong, draw a contact sheet, and stop.")
     flags.DEFINE_string("sheet", "contact_sheet.png", "File of the contact sheet of --check.")
@@ -164,12 +173,27 @@ def _data_from_flags() -> Data:
         split=_or(FLAGS.split, spec.splits[0]),
         split_seed=FLAGS.split_seed,
         label_kind=FLAGS.label_kind,
+        pages=FLAGS.pages,
+        alpha=FLAGS.alpha,
+        orientation=FLAGS.orientation,
+        nodata=_nodata(FLAGS.nodata),
+        value_scaling=FLAGS.value_scaling,
         rotation_invariant=FLAGS.rotation_invariant,
     )
 
 
 def _or(flag: Any, default: Any) -> Any:
     return default if flag is None else flag
+
+
+def _nodata(text: str) -> str:
+    if not is_nodata(text):
+        raise UserError(
+            f"--nodata={text}, expected auto, none or a number such as -9999",
+            code=ErrorCode.MALFORMED,
+            field="--nodata",
+        )
+    return text
 
 
 def _box(fields: list[str], dims: int) -> tuple[int, int, int]:

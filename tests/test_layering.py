@@ -8,7 +8,15 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LAYERS = (
     # Used everywhere, import nothing of imjax but each other.
-    ("imjax.errors", "imjax.log", "imjax.rng", "imjax.json_io", "imjax.user_paths", "imjax.data.spec"),
+    (
+        "imjax.errors",
+        "imjax.log",
+        "imjax.rng",
+        "imjax.json_io",
+        "imjax.processes",
+        "imjax.user_paths",
+        "imjax.data.spec",
+    ),
     ("imjax.config",),
     ("imjax.ops", "imjax.losses"),
     ("imjax.evaluation", "imjax.models"),

@@ -8,6 +8,7 @@ nothing is an unknown key, and unknown keys fail with the closest valid names.
 from __future__ import annotations
 
 import dataclasses
+import math
 
 from imjax.config.joint_schema import Joint, View
 from imjax.config.key import (
@@ -34,6 +35,8 @@ EXECUTIONS = ("auto", "batched", "sequential")
 """Ways to run the members of one device (`training.ensemble_parallel`)."""
 LABEL_KINDS = ("auto", "binary", "multiclass", "multilabel")
 """What the masks of a folder of the user's own may be said to be."""
+PAGES = ("auto", "channels", "slices", "max", "mean")
+"""What the pages of the user's own images may be said to be."""
 
 PLACES = frozenset({"data.dir", "data.cache", "nets_per_device", "max_device_dataset_mib", "on_nan"})
 """Keys that change where and how fast a run runs, and whether it comes to its end, not what it gives."""
@@ -68,6 +71,14 @@ class Synthetic:
     num_train: int = key(400, "Training images.")
     num_val: int = key(80, "Val images.")
     num_test: int = key(80, "Test images.")
+
+
+def is_nodata(text: str) -> bool:
+    """Whether `data.nodata` may be so."""
+    try:
+        return text in ("auto", "none") or not math.isnan(float(text))
+    except ValueError:
+        return False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,6 +140,36 @@ class Data:
         "auto",
         "Of a folder of your own (`folder`): `auto` infers it from the masks, or what they are.",
         one_of(LABEL_KINDS),
+    )
+    pages: str = key(
+        "auto",
+        "Of images of your own with several pages: `auto`, channels where the file's metadata say so, else "
+        "refused; `channels`, each page is one; `slices`, each is an image of its own and the mask holds for "
+        "all; `max` or `mean`, their projection.",
+        one_of(PAGES),
+    )
+    alpha: str = key(
+        "drop",
+        "Of images of your own with transparency by their file: `drop` it, or take it as a `channel`.",
+        one_of(("drop", "channel")),
+    )
+    orientation: str = key(
+        "apply",
+        "Of images of your own whose file says how the camera was held: `apply` turns them upright, as "
+        "viewers do; `ignore` leaves them as stored.",
+        one_of(("apply", "ignore")),
+    )
+    nodata: str = key(
+        "auto",
+        "Of images of your own: value of pixels without data, which are void; `auto`, NaN and what the file "
+        "names (GDAL), and values that look like one are refused; `none`, all pixels have data.",
+        Constraint(is_nodata, "auto, none or a number such as -9999"),
+    )
+    value_scaling: str = key(
+        "image",
+        "How images of your own with more than 8 bits come to 8: `image`, each by its own range; `folder`, "
+        "each channel by its range over all images, so that brightness stays comparable.",
+        one_of(("image", "folder")),
     )
     rotation_invariant: bool = key(
         True, "Of a folder of your own: up and down do not matter, so that copies are turned upside down too."

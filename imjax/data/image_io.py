@@ -1,9 +1,12 @@
-"""Reading image files: which ones a folder has, and decoding with checks that leave no file half read."""
+"""Reading image files: which ones a folder has, and decoding with checks that leave no file half read.
+
+`read_image`, `read_gray` and their like are for the files of published sets, whose kind is known. Of others
+`image_meaning` decides what they hold.
+"""
 
 from __future__ import annotations
 
 import io
-import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,19 +15,23 @@ import h5py
 import numpy as np
 import tifffile
 from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 
-from imjax.data import intensity
+from imjax.data import tiff
 from imjax.errors import ErrorCode, UserError, file_error
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif")
 """Read whatever their case."""
 PLUGINS: dict[bytes, Callable[[io.BytesIO, str], ImageFile]] = {
     b"\x89PNG": PngImageFile,
     b"\xff\xd8": JpegImageFile,
     b"BM": BmpImageFile,
+    b"RIFF": WebPImageFile,
+    b"GIF8": GifImageFile,
 }
 """First bytes of a file → Pillow's reader of its header; TIFF is tifffile's."""
 LARGE_PIXELS = 2**28
@@ -69,42 +76,16 @@ def find_images(folder: Path) -> list[Path]:
     return files
 
 
-def read_with_channels(path: Path, channels: int) -> np.ndarray:
-    """Decode an image as the datasets' readers do.
-
-    Color becomes gray and gray color as needed, alpha is dropped, and what is not 8-bit is scaled as
-    `read_photo` says. Pixels stay as they are stored, whatever EXIF says of the orientation.
-
-    Args:
-        path: the file.
-        channels: 1 (gray) or 3 (RGB), `DatasetSpec.channels`.
-
-    Returns:
-        uint8 `[h, w, channels]`.
-
-    Raises:
-        UserError: missing, damaged or too large a file, or one of several pages.
-    """
-    try:
-        return read_photo(path) if channels == 3 else read_gray_photo(path)[..., None]
-    except cv2.error as error:
-        reason = " ".join(str(error).split())
-        raise file_error(
-            path, f"no readable image ({reason}); convert or remove it", ErrorCode.UNREADABLE
-        ) from error
-    except OSError as error:
-        raise file_error(path, f"cannot be read: {error.strerror}", ErrorCode.UNREADABLE) from error
-
-
 def convert_array(pixels: object, channels: int) -> np.ndarray:
-    """An image in memory as `read_with_channels` gives one of a file.
+    """An image in memory as `image_meaning.ImageReading` gives one of a file.
 
-    Color becomes gray and gray color as needed, and alpha is dropped. Other types than uint8 are refused
-    rather than scaled: their range is not known.
+    For nets of gray or RGB, color becomes gray and gray color as needed, and alpha is dropped. Other types
+    than uint8 are refused rather than scaled: their range is not known.
 
     Args:
-        pixels: uint8 `[h, w]`, or `[h, w, c]` with one (gray), three (RGB) or four (RGBA) channels.
-        channels: 1 (gray) or 3 (RGB), `DatasetSpec.channels`.
+        pixels: uint8 `[h, w]` or `[h, w, c]` with `channels` channels; for nets of gray or RGB also one
+            (gray), three (RGB) or four (RGBA).
+        channels: `DatasetSpec.channels`.
 
     Returns:
         uint8 `[h, w, channels]`.
@@ -127,14 +108,15 @@ def convert_array(pixels: object, channels: int) -> np.ndarray:
             field="image",
         )
     image = pixels[..., None] if pixels.ndim == 2 else pixels
-    if image.ndim != 3 or image.shape[-1] not in (1, 3, 4) or not image.size:
+    accepted = (1, 3, 4) if channels in (1, 3) else (channels,)
+    if image.ndim != 3 or image.shape[-1] not in accepted or not image.size:
         raise UserError(
-            f"image has shape {pixels.shape}; expected [h, w] or [h, w, c] with 1, 3 or 4 channels, "
-            "not empty",
+            f"image has shape {pixels.shape}; expected [h, w] or [h, w, c] with "
+            f"{' or '.join(map(str, accepted))} channels, not empty",
             code=ErrorCode.WRONG_TYPE,
             field="image",
         )
-    image = np.ascontiguousarray(image[..., :3])
+    image = np.ascontiguousarray(image[..., :3] if channels in (1, 3) else image)
     if image.shape[-1] == channels:
         return image
     if channels == 3:
@@ -160,57 +142,6 @@ def read_gray(path: Path) -> np.ndarray:
         UserError: missing or damaged.
     """
     return decode(path, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION)
-
-
-def read_photo(path: Path) -> np.ndarray:
-    """Decode whatever picture to RGB uint8 `[h, w, 3]`: gray is repeated, and alpha dropped.
-
-    What is not 8-bit is scaled, see `intensity.percentile_normalize`: of a microscope's 12 bits in a 16-bit
-    file, a fixed scale would leave black.
-
-    Raises:
-        UserError: missing or damaged, several pages, or channels or values that are no picture's.
-    """
-    colors = _colors(path)
-    return colors if colors.dtype == np.uint8 else _eight_bits(colors, path)
-
-
-def read_gray_photo(path: Path) -> np.ndarray:
-    """`read_photo` as gray uint8 `[h, w]`; of 8-bit files as `read_gray` has it."""
-    colors = _colors(path)
-    if colors.dtype == np.uint8:
-        # A JPEG's own gray is not quite that of its colors, and readers of gray sets take the former.
-        return read_gray(path)
-    return cv2.cvtColor(_eight_bits(colors, path), cv2.COLOR_RGB2GRAY)
-
-
-def _colors(path: Path) -> np.ndarray:
-    """RGB `[h, w, 3]` of the file's own type; raises as `read_photo`."""
-    array = decode(path, cv2.IMREAD_UNCHANGED)
-    pages = cv2.imcount(str(path)) if path.suffix.lower() in (".tif", ".tiff") else 1
-    if pages > 1:
-        raise file_error(
-            path,
-            f"{pages} pages, expected one image per file; save each page as its own file",
-            ErrorCode.UNSUPPORTED,
-        )
-    channels = 1 if array.ndim == 2 else array.shape[2]
-    if channels not in (1, 3, 4):
-        raise file_error(
-            path, f"{channels} channels, expected gray, RGB or RGBA; convert the image", ErrorCode.WRONG_TYPE
-        )
-    # OpenCV's order is blue, green, red, alpha.
-    colors = np.repeat(array[..., None], 3, -1) if channels == 1 else array[..., 2::-1]
-    return np.ascontiguousarray(colors)
-
-
-def _eight_bits(array: np.ndarray, path: Path) -> np.ndarray:
-    values = array.astype(np.float32)
-    if not np.isfinite(values).all():
-        raise file_error(
-            path, "a value is nan or infinite, expected numbers; correct the image", ErrorCode.OUT_OF_RANGE
-        )
-    return intensity.percentile_normalize(values)
 
 
 def read_index(path: Path) -> np.ndarray:
@@ -267,17 +198,39 @@ def decode(path: Path, flags: int) -> np.ndarray:
     Raises:
         UserError: missing, truncated, too large or no image.
     """
+    return decode_bytes(read_checked(path), flags, path)
+
+
+def read_checked(path: Path) -> bytes:
+    """An image file's bytes, once they are known to be all there and no more than can be decoded.
+
+    Raises:
+        UserError: missing, unreadable, empty, truncated or too large.
+    """
     if not path.is_file():
         raise file_error(path, "file not found; put it back or remove its entry", ErrorCode.MISSING)
-    data = path.read_bytes()
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise file_error(
+            path,
+            f"cannot be read: {error.strerror}; change its permissions or remove it",
+            ErrorCode.UNREADABLE,
+        ) from error
     if not _complete(data):
         raise file_error(
             path, f"truncated after {len(data)} bytes; download or copy the file again", ErrorCode.DAMAGED
         )
     if why := describe_oversized(data):
         raise file_error(path, f"{why}", ErrorCode.OUT_OF_RANGE)
+    return data
+
+
+def decode_bytes(data: bytes, flags: int, path: Path) -> np.ndarray:
+    """`decode` of a file's bytes; `path` is for messages."""
     try:
-        array = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+        with tiff.quiet():
+            array = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
     except cv2.error as error:
         reason = " ".join(str(error).split())
         raise file_error(
@@ -304,6 +257,8 @@ def _complete(data: bytes) -> bool:
         bits = int.from_bytes(data[28:30], "little")
         rows = min(height, 2**32 - height)  # a negative height means rows from the top
         return compression != 0 or len(data) >= start + (width * bits + 31) // 32 * 4 * rows
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return len(data) >= 8 + int.from_bytes(data[4:8], "little")
     return bool(data)
 
 
@@ -311,7 +266,7 @@ def describe_oversized(data: bytes) -> str:
     """Why an image file must not be decoded; empty if nothing is against it, or the format is another.
 
     Args:
-        data: PNG, JPEG, BMP or TIFF, all of it.
+        data: PNG, JPEG, BMP, TIFF, WebP or GIF, all of it.
     """
     size = header_size(data)
     if size is None:
@@ -341,11 +296,6 @@ def header_size(data: bytes) -> tuple[int, int] | None:
 
 def _tiff_size(data: bytes) -> tuple[int, int]:
     """Width and height of the first page; raises what tifffile raises."""
-    # It logs what is odd about a file; whether the file can be used is the decoder's to say.
-    logger = logging.getLogger("tifffile")
-    before, logger.disabled = logger.disabled, True
-    try:
-        with tifffile.TiffFile(io.BytesIO(data)) as file:
-            return file.pages.first.imagewidth, file.pages.first.imagelength
-    finally:
-        logger.disabled = before
+    with tiff.quiet(), tifffile.TiffFile(io.BytesIO(data)) as file:
+        # Of damaged files these may be anything.
+        return int(file.pages.first.imagewidth), int(file.pages.first.imagelength)

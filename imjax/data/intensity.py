@@ -28,8 +28,19 @@ def percentile_normalize(image: np.ndarray) -> np.ndarray:
     values = np.asarray(image, np.float32)
     low, high = percentile_limits(values)
     if low == high:
-        low, high = values.min(), values.max()
-    return np.clip(255 * (values - low) / max(high - low, 1e-9), 0, 255).round().astype(np.uint8)
+        low, high = float(values.min()), float(values.max())
+    return scale_to_bytes(values, low, high)
+
+
+def scale_to_bytes(values: np.ndarray, low: float | np.ndarray, high: float | np.ndarray) -> np.ndarray:
+    """`low` becomes 0 and `high` 255, and what is beyond them the same: uint8 of the shape of `values`.
+
+    Args:
+        values: float32.
+        low, high: numbers, or float32 arrays of one per channel, the last axis.
+    """
+    span = np.asarray(np.maximum(high - low, 1e-9), np.float32)
+    return np.clip(255 * (values - low) / span, 0, 255).round().astype(np.uint8)
 
 
 def percentile_limits(image: np.ndarray) -> tuple[float, float]:

@@ -1,7 +1,8 @@
 """Original download -> packed, verified arrays in a cache folder, and back as memory maps.
 
 A packed set is `<cache>/<dataset>-<hash>/{labeled,unlabeled,val,test}/{images,labels}.npy` and
-`manifest.json`. It is written to a temporary folder that is renamed last, so a folder of that name is whole.
+`manifest.json`. It is written to a temporary folder that is renamed last (`partial_folder`), so a folder of
+that name is whole.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import json
 import math
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ import numpy as np
 
 from imjax import __version__
 from imjax.config.schema import RESIZE_MODES, Data
-from imjax.data import fingerprint, intensity, volume_box
+from imjax.data import fingerprint, intensity, partial_folder, volume_box
 from imjax.data.copies import Copies, find_copies
 from imjax.data.preprocess import count_crops, cut_crops, iterate_slices
 from imjax.data.readers import registry
@@ -41,7 +41,7 @@ from imjax.errors import ErrorCode, UserError, file_error
 from imjax.log import logger, track
 from imjax.user_paths import user_cache
 
-FORMAT = 5
+FORMAT = 6
 """Raised whenever the same settings and files would be packed differently."""
 
 NOT_PACKED = frozenset({"dir", "cache"})
@@ -102,7 +102,7 @@ def prepare_dataset(data: Data, cache: Path, progress: Progress = show_progress)
     Every file is read and checked here, once; nothing is left behind if one of them is bad.
 
     Args:
-        data: what to pack; the folder's name has a hash of it and of the files' names, sizes, times.
+        data: what to pack; the folder's name has a hash of it and of the files' names and contents.
         cache: parent of the packed folder, outside of the data.
         progress: wraps the images while they are packed.
 
@@ -120,19 +120,20 @@ def prepare_dataset(data: Data, cache: Path, progress: Progress = show_progress)
     chosen = split_samples(data, parts)
     if torn := count_leaked_test_images(chosen):
         _warn(reader.spec, data, torn, len(chosen["test"]))
+    stamps = fingerprint.take_fingerprints(_files(parts)) if parts else {}
     digest = _digest(data, raw, parts)
     target = cache / f"{data.dataset}-{digest[:12]}"
     if (target / "manifest.json").is_file():
         return target
+    # Before anything is written: a folder of one's own looks at its masks for it.
+    _ = reader.spec
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".partial-{target.name}-", dir=cache))
-        try:
+        partial_folder.remove_abandoned(cache)
+        with partial_folder.make(cache, target.name) as partial:
             _write(data, reader, chosen, partial, digest, progress)
-            _check_same(data, raw, parts, digest)
+            _check_same(raw, stamps)
             _publish(partial, target)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
     except OSError as error:
         raise file_error(
             error.filename or cache,
@@ -241,24 +242,32 @@ def packing_settings(data: Data) -> dict[str, Any]:
 
 
 def _digest(data: Data, raw: Path, parts: dict[str, list[Sample]]) -> str:
-    listing: list[list[Any]] = []
+    # Of contents, not of times: a copy, or the same files on another machine, are the same data.
+    listing: list[list[str]] = []
     for part, samples in parts.items():
         for sample in samples:
             listing.append([part, sample.name, sample.source])
-            for path in filter(None, (sample.image, sample.mask, *sample.more_masks)):
-                stat = path.stat()
-                listing.append([path.relative_to(raw).as_posix(), stat.st_size, stat.st_mtime_ns])
+            for path in _sample_files(sample):
+                listing.append([path.relative_to(raw).as_posix(), fingerprint.hash_contents(path)])
     facts = [FORMAT, packing_settings(data), listing]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
-def _check_same(data: Data, raw: Path, parts: dict[str, list[Sample]], digest: str) -> None:
-    """UserError where the files are others than before they were read."""
+def _sample_files(sample: Sample) -> Iterator[Path]:
+    return filter(None, (sample.image, sample.mask, *sample.more_masks))
+
+
+def _files(parts: dict[str, list[Sample]]) -> set[Path]:
+    return {path for samples in parts.values() for sample in samples for path in _sample_files(sample)}
+
+
+def _check_same(raw: Path, stamps: fingerprint.Stamps) -> None:
+    """UserError where the files are others than before they were read, by size and time."""
     try:
-        now = _digest(data, raw, parts)
+        now = fingerprint.take_fingerprints(stamps)
     except OSError:
-        now = ""
-    if now != digest:
+        now = {}
+    if now != stamps:
         raise file_error(
             raw,
             "files changed while they were read; wait for what writes there, start again",
@@ -330,6 +339,7 @@ def _publish(partial: Path, target: Path) -> None:
             target
         )  # someone deleted files of it; never a set in the making, those have other names
     try:
+        (partial / partial_folder.WRITER).unlink()
         partial.rename(target)
     except OSError:
         if not (target / "manifest.json").is_file():  # else another run has just packed the same

@@ -27,6 +27,8 @@ def object_colors(count: int) -> tuple[Color, ...]:
 
 
 VOID_COLOR = (0, 0, 0)
+SHOWN = ("red", "green", "blue")
+"""Names of the channels that a picture of many is painted with."""
 
 
 def paint_labels(spec: DatasetSpec, labels: np.ndarray) -> np.ndarray:
@@ -46,6 +48,17 @@ def paint_labels(spec: DatasetSpec, labels: np.ndarray) -> np.ndarray:
     return out
 
 
-def to_rgb(images: np.ndarray) -> np.ndarray:
-    """uint8 `[n, h, w, c]` of one or three channels → `[n, h, w, 3]`."""
-    return np.repeat(images, 3, -1) if images.shape[-1] == 1 else np.asarray(images)
+def to_rgb(images: np.ndarray, names: tuple[str, ...] = ()) -> np.ndarray:
+    """uint8 `[..., c]` of any number of channels → `[..., 3]` for the eye.
+
+    Gray is repeated. Of more channels those named red, green and blue are shown, or else the first three; of
+    two the first is red and the second green.
+    """
+    channels = images.shape[-1]
+    if channels == 1:
+        return np.repeat(images, 3, -1)
+    if channels == 2:
+        return np.concatenate([images, np.zeros_like(images[..., :1])], -1)
+    lower = [name.lower() for name in names]
+    chosen = [lower.index(name) for name in SHOWN] if set(SHOWN) <= set(lower) else [0, 1, 2]
+    return np.asarray(images) if chosen == list(range(channels)) else np.asarray(images)[..., chosen]

@@ -209,6 +209,12 @@ def resize_image(image: np.ndarray, size: tuple[int, int], how: str = "area") ->
     """
     shrinks = image.shape[0] > size[0] and image.shape[1] > size[1]
     method = cv2.INTER_AREA if shrinks and how == "area" else cv2.INTER_LINEAR
+    if image.shape[2] > 4:
+        # OpenCV means areas of four channels at most.
+        planes = np.moveaxis(image, -1, 0)
+        return np.dstack(
+            [cv2.resize(np.ascontiguousarray(p), size[::-1], interpolation=method) for p in planes]
+        )
     return cv2.resize(image, size[::-1], interpolation=method).reshape(*size, image.shape[2])
 
 

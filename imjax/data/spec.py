@@ -28,6 +28,12 @@ class DatasetSpec:
     palette: tuple[tuple[int, int, int], ...]
     """RGB, one color per entry of `classes`."""
     channels: int = 3
+    channel_names: tuple[str, ...] = ()
+    """Of images of one's own: one name per channel; empty for published sets, which have gray or RGB."""
+    file_channels: tuple[str, ...] = ()
+    """Names of all channels that the files have, of which `channel_names` are used."""
+    value_limits: tuple[tuple[float, float], ...] = ()
+    """What becomes 0 and 255 in each channel, where images of more than 8 bits are scaled over the folder."""
     dims: int = 2
     """Spatial axes of one image; 3: each is a volume `[d, h, w, c]`, packed whole."""
     reserved: bool = False

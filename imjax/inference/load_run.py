@@ -68,6 +68,7 @@ def load_model(workdir: Path, stage: str | None = None, batch: int | None = None
         mask = freeze(values["mask"], Mask, "mask.")
         names = (
             "height", "width", "depth", "random_crops", "tile_overlap", "resize_mode", "percentile_normalize",
+            "pages", "alpha", "orientation", "nodata", "value_scaling",
         )  # fmt: skip
         inputs = Data(**{name: data[name] for name in names})
         patch, patch_overlap = tuple(values["joint"]["patch"]), values["joint"]["predict_overlap"]

@@ -13,13 +13,15 @@ from pathlib import Path
 
 import numpy as np
 
-from imjax.data import image_io
+from imjax.data import image_meaning
+from imjax.data.image_file import ImageEvidence
+from imjax.data.readers.base import slice_name
 from imjax.errors import ErrorCode, UserError
 from imjax.inference import writers
 from imjax.inference.prediction import Prediction
 from imjax.inference.sliding_window import Tiler
 from imjax.inference.trained_model import TrainedModel
-from imjax.log import track
+from imjax.log import logger, track
 
 
 def check_folders(folder: Path, out: Path) -> None:
@@ -53,8 +55,10 @@ class FolderPrediction:
     tiler: Tiler
     rows: list[dict] = dataclasses.field(default_factory=list)
     """Of predictions.csv, in the order of the files."""
-    failed: list[str] = dataclasses.field(default_factory=list)
-    """A line for each file that could not be read."""
+    failed: list[UserError] = dataclasses.field(default_factory=list)
+    """One for each file that could not be read."""
+    _read_last: tuple[Path, np.ndarray] | None = None
+    """The file that was read last: slices of a stack are written one after the other."""
 
     def __call__(self, files: Sequence[Path], out: Path) -> None:
         """Predict files and write everything to `out`; files that cannot be read are noted and left out.
@@ -64,39 +68,78 @@ class FolderPrediction:
             out: made if missing; results of an earlier call for these images are replaced.
 
         Raises:
-            UserError: a result cannot be written, or the nets not be read; `out` has anything else in the
-                folders of results.
+            UserError: a result cannot be written, the nets not be read, no file is as those of training, or
+                `out` has anything else in the folders of results.
         """
+        evidence = self._select(files)
         writers.make_folders(self.model.spec, out)
-        writers.claim_folder(self.model.spec, out, {path.stem for path in files})
-        waiting: deque[Path] = deque()
+        # Those that fail now have no results, but may have some of an earlier call.
+        stems = {path.stem for path in files}.union(*(self._name_results(each) for each in evidence))
+        writers.claim_folder(self.model.spec, out, stems)
+        waiting: deque[tuple[Path, int | None]] = deque()
         # The bar counts files as they are read, one or two batches ahead of those that are written.
-        images = self._images(track(files, "predicting"), waiting)
+        images = self._images(track([each.path for each in evidence], "predicting"), waiting)
         try:
             for prediction in self.model.predict_stream(images, self.tiler, self.nets):
-                self._write(waiting.popleft(), prediction, out)
+                self._write(*waiting.popleft(), prediction, out)
         finally:
             images.close()
             if self.rows:
                 writers.write_table(out / "predictions.csv", writers.rank_for_labeling(self.rows))
 
-    def _images(self, files: Iterable[Path], waiting: deque[Path]) -> Generator[np.ndarray, None, None]:
+    def _select(self, files: Sequence[Path]) -> list[ImageEvidence]:
+        """Files whose headers are those of the training images; says how they are read."""
+        reading = self.model.reading
+        evidence = image_meaning.inspect_images(files, self.failed.append)
+        fitting = []
+        for each in evidence:
+            if problem := reading.find_misfit(each):
+                self.failed.append(problem)
+            else:
+                fitting.append(each)
+        if not fitting and self.failed:
+            raise image_meaning.group_problems(self.failed)[0]
+        logger.info("images: %s", image_meaning.describe_reading(reading, fitting))
+        return fitting
+
+    def _name_results(self, evidence: ImageEvidence) -> list[str]:
+        """Stems of a file's results: its own, or one for each slice of a stack."""
+        stem = evidence.path.stem
+        if evidence.pages > 1 and self.model.reading.choices.pages == "slices":
+            return [slice_name(stem, number) for number in range(evidence.pages)]
+        return [stem]
+
+    def _images(
+        self, files: Iterable[Path], waiting: deque[tuple[Path, int | None]]
+    ) -> Generator[np.ndarray, None, None]:
         for path in files:
-            if (image := self._read(path)) is not None:
-                waiting.append(path)
+            image = self._read(path)
+            if image is not None and image.ndim == 4:
+                for number, plane in enumerate(image):
+                    waiting.append((path, number))
+                    yield plane
+            elif image is not None:
+                waiting.append((path, None))
                 yield image
 
     def _read(self, path: Path) -> np.ndarray | None:
-        try:
-            return image_io.read_with_channels(path, self.model.spec.channels)
-        except UserError as error:
-            self.failed.append(str(error))
-            return None
+        if self._read_last is None or self._read_last[0] != path:
+            try:
+                self._read_last = path, self.model.reading.load(path).pixels
+            except UserError as error:
+                self.failed.append(error)
+                return None
+        return self._read_last[1]
 
-    def _write(self, path: Path, prediction: Prediction, out: Path) -> None:
+    def _write(self, path: Path, number: int | None, prediction: Prediction, out: Path) -> None:
         # Read again rather than kept: with large images a batch of them would fill the memory.
         image = self._read(path)
         if image is None:
             return
-        writers.write_images(image, prediction, out, path.stem)
-        self.rows.append(writers.make_row(path.name, prediction))
+        image, stem, name = (
+            (image, path.stem, path.name)
+            if number is None
+            else (image[number], slice_name(path.stem, number), slice_name(path.name, number))
+        )
+        writers.write_images(image, prediction, out, stem)
+        self.rows.append(writers.make_row(name, prediction))

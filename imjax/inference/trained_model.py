@@ -22,6 +22,7 @@ from flax import linen as nn
 
 from imjax.config.schema import Data, Mask, Model
 from imjax.data import image_io, intensity, volume_box
+from imjax.data.image_meaning import ImageChoices, ImageReading
 from imjax.data.spec import DatasetSpec
 from imjax.errors import ErrorCode, UserError, file_error
 from imjax.inference import export, sliding_window, volume_windows
@@ -83,6 +84,11 @@ class TrainedModel:
     def _inputs(self) -> Data:
         assert self.inputs is not None, "a model inside a run takes packed arrays only"
         return self.inputs
+
+    @functools.cached_property
+    def reading(self) -> ImageReading:
+        """How image files are read: as those that the nets were trained with."""
+        return ImageReading.of(self.spec, ImageChoices.of(self._inputs))
 
     @functools.cached_property
     def net(self) -> nn.Module:
@@ -224,7 +230,8 @@ class TrainedModel:
         """Segment one image, or one volume, of any size.
 
         Args:
-            image: uint8 `[h, w]` or `[h, w, c]` (gray, RGB or RGBA), or the path of a file. For nets of
+            image: uint8 `[h, w]` or `[h, w, c]` (gray, RGB or RGBA; of nets of other channels, with theirs),
+                or the path of a file. For nets of
                 volumes uint8 `[d, h, w]` or `[d, h, w, c]`; these go through windows of the size of training,
                 and the arguments below but for `nets` are not for them.
             nets: how many, best on val first, decide by their mean probability. The inconsistency mask
@@ -401,5 +408,13 @@ class TrainedModel:
     def _pixels(self, image: Image) -> np.ndarray:
         """uint8 `[h, w, c]` as the nets take them."""
         if isinstance(image, str | os.PathLike):
-            return image_io.read_with_channels(Path(image), self.spec.channels)
+            pixels = self.reading.load(Path(image)).pixels
+            if pixels.ndim == 4:
+                raise UserError(
+                    f"{os.fspath(image)}: a stack of {len(pixels)} slices, expected one image; give each "
+                    "slice of model.reading.load(path).pixels, or use imjax predict",
+                    code=ErrorCode.UNSUPPORTED,
+                    field=os.fspath(image),
+                )
+            return pixels
         return image_io.convert_array(image, self.spec.channels)

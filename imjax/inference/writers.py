@@ -145,7 +145,7 @@ def overlay(spec: DatasetSpec, image: np.ndarray, label: np.ndarray, color: np.n
 
     Every class is an object, except class 0 where that is a background.
     """
-    base = to_rgb(image)
+    base = to_rgb(image, spec.channel_names)
     if spec.kind == "multilabel":
         objects = np.any(label, -1)
     else:

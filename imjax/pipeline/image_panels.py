@@ -27,7 +27,7 @@ def write_label_panels(
     truth = data.labels[chosen]
     _write(
         {
-            "image": to_rgb(data.images[chosen]),
+            "image": to_rgb(data.images[chosen], spec.channel_names),
             **({"truth": paint_labels(spec, truth)} if (truth != VOID).any() else {}),
             "pseudo-label": paint_labels(spec, pair.label[chosen]),
             "inconsistency mask": np.repeat(masks[..., None], 3, -1),
@@ -69,7 +69,7 @@ def write_training_panels(
     chosen = _chosen(len(data.images))
     _write(
         {
-            "image": to_rgb(plane(spec, data.images[chosen])),
+            "image": to_rgb(plane(spec, data.images[chosen]), spec.channel_names),
             "truth": paint_labels(spec, plane(spec, data.labels[chosen])),
             "prediction": paint_labels(spec, plane(spec, predicted[chosen])),
         },

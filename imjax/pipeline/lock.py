@@ -20,7 +20,7 @@ from pathlib import Path
 
 from imjax.errors import ErrorCode, UserError
 from imjax.log import logger
-from imjax.pipeline.processes import is_running, pid_namespace, start_time
+from imjax.processes import is_running, pid_namespace, start_time
 from imjax.training import distributed
 
 HEARTBEAT_SECONDS = 10

@@ -30,7 +30,7 @@ def write(spec: DatasetSpec, visuals: LossVisuals, out: Path, monitor: StageLogg
     }
     regions = REGION_COLORS[_channel(spec, images["region"])]
     panels = {
-        "view": to_rgb(images["image"]),
+        "view": to_rgb(images["image"], spec.channel_names),
         "reference": paint_labels(spec, images["reference"]),
         "supervised": paint_labels(spec, images["supervised"]),
         "region (blue: UC, light: US, orange: DC, yellow: DS)": regions,

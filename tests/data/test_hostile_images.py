@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from complaints import assert_complaint
 from folders import folder, values, write
+from photos import read_as
 from PIL import Image
 from user_errors import raises_user_error
 
@@ -23,7 +24,7 @@ READERS = (
     image_io.read_image,
     image_io.read_gray,
     image_io.read_index,
-    lambda path: image_io.read_with_channels(path, 3),
+    lambda path: read_as(path, 3),
 )
 
 
@@ -106,7 +107,7 @@ def test_files_cut_anywhere_are_one_line_or_whole(kind, tmp_path):
     for length in range(0, len(whole), 7):
         path.write_bytes(whole[:length])
         try:
-            assert image_io.read_with_channels(path, 3).shape[2] == 3
+            assert read_as(path, 3).shape[2] == 3
         except UserError as error:
             refused += 1
             assert error.field == str(path) and "\n" not in str(error)
@@ -116,34 +117,38 @@ def test_files_cut_anywhere_are_one_line_or_whole(kind, tmp_path):
 def test_odd_kinds_are_read_as_pictures(tmp_path):
     red = tmp_path / "red.jpg"
     Image.new("CMYK", (16, 16), (0, 255, 255, 0)).save(red)
-    np.testing.assert_allclose(image_io.read_with_channels(red, 3)[8, 8], (255, 0, 0), atol=4)
+    np.testing.assert_allclose(read_as(red, 3)[8, 8], (255, 0, 0), atol=4)
     palette = Image.new("P", (3, 2), 1)
     palette.putpalette([0, 0, 0, 10, 20, 30])
     palette.save(tmp_path / "palette.png")
-    assert image_io.read_with_channels(tmp_path / "palette.png", 3)[0, 0].tolist() == [10, 20, 30]
+    assert read_as(tmp_path / "palette.png", 3)[0, 0].tolist() == [10, 20, 30]
     Image.new("1", (3, 2), 1).save(tmp_path / "bits.png")
-    assert image_io.read_with_channels(tmp_path / "bits.png", 1).ravel().tolist() == [255] * 6
+    assert read_as(tmp_path / "bits.png", 1).ravel().tolist() == [255] * 6
     Image.new("RGB", (1, 1), (1, 2, 3)).save(tmp_path / "one.png")
-    assert image_io.read_with_channels(tmp_path / "one.png", 3).tolist() == [[[1, 2, 3]]]
+    assert read_as(tmp_path / "one.png", 3).tolist() == [[[1, 2, 3]]]
     # One value only, in 16 bits: nothing is brighter than anything.
     Image.fromarray(np.full((2, 2), 40_000, np.uint16)).save(tmp_path / "deep.png")
-    assert image_io.read_with_channels(tmp_path / "deep.png", 1).max() == 0
+    assert read_as(tmp_path / "deep.png", 1).max() == 0
 
 
-def test_exif_turns_nothing_in_training_and_prediction(tmp_path):
-    # Stored 30 wide and 20 high; a viewer would turn it. Masks are drawn on what is stored.
+def test_published_sets_are_read_as_stored_and_other_images_upright(tmp_path):
+    # Stored 30 wide and 20 high; a viewer turns it clockwise, so that the white right half is below.
     exif = Image.Exif()
     exif[0x0112] = 6
     stored = np.zeros((20, 30, 3), np.uint8)
     stored[:, 15:] = 255
+    upright = np.rot90(stored, -1)
     path = tmp_path / "turned.jpg"
     Image.fromarray(stored).save(path, exif=exif, quality=95)
     with Image.open(path) as file:
         assert file.getexif()[0x0112] == 6
-    for read in (image_io.read_image, image_io.read_photo, lambda p: image_io.read_with_channels(p, 3)):
-        np.testing.assert_allclose(read(path), stored, atol=8)
-    for read in (image_io.read_gray, image_io.read_gray_photo):
-        np.testing.assert_allclose(read(path), stored[..., 0], atol=8)
+    # Their masks are drawn on what is stored.
+    np.testing.assert_allclose(image_io.read_image(path), stored, atol=8)
+    np.testing.assert_allclose(image_io.read_gray(path), stored[..., 0], atol=8)
+    for channels in (1, 3):
+        np.testing.assert_allclose(read_as(path, channels), upright[..., :channels], atol=8)
+        left = read_as(path, channels, orientation="ignore")
+        np.testing.assert_allclose(left, stored[..., :channels], atol=8)
 
 
 def test_an_indexed_mask_that_pillow_cannot_read(tmp_path, monkeypatch):
@@ -167,7 +172,7 @@ def test_links_in_circles(tmp_path):
     assert_complaint(Folder(), root, ErrorCode.UNREADABLE, root / "images" / "c.png")
     assert "c.png" in [path.name for path in image_io.find_images(root / "images")]
     with raises_user_error(ErrorCode.MISSING, "images/c.png"):
-        image_io.read_with_channels(root / "images" / "c.png", 3)
+        read_as(root / "images" / "c.png", 3)
 
 
 def test_names_with_spaces_and_letters_of_all_kinds(tmp_path):
@@ -180,5 +185,5 @@ def test_names_with_spaces_and_letters_of_all_kinds(tmp_path):
     packed = pack.load_packed(pack.prepare_dataset(options, tmp_path / "Zwischen ablage ü"))
     found = {name for split in packed.splits.values() for name in split.names}
     assert found == {*names, "bare0", "mit Leerzeichen"}
-    read = [image_io.read_with_channels(path, 3).shape for path in image_io.find_images(root / "images")]
+    read = [read_as(path, 3).shape for path in image_io.find_images(root / "images")]
     assert read == [(24, 32, 3)] * 6

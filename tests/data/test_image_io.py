@@ -2,6 +2,7 @@
 
 import cv2
 import numpy as np
+from photos import read_as
 from user_errors import raises_user_error
 
 from imjax.data import image_io
@@ -39,23 +40,23 @@ def test_one_stem_twice(tmp_path):
 def test_channels_and_depths(tmp_path):
     # Blue, green, red in the file's order; gray is .114 B + .587 G + .299 R, here .114·10 + .587·100 = 59.84.
     color = put(tmp_path / "color.bmp", np.full((2, 3, 3), (10, 100, 0), np.uint8))
-    assert image_io.read_with_channels(color, 3)[0, 0].tolist() == [0, 100, 10]
-    gray = image_io.read_with_channels(color, 1)
+    assert read_as(color, 3)[0, 0].tolist() == [0, 100, 10]
+    gray = read_as(color, 1)
     assert gray.shape == (2, 3, 1) and gray[0, 0, 0] == 60
     alpha = put(tmp_path / "alpha.png", np.full((2, 3, 4), (10, 100, 0, 7), np.uint8))
-    assert image_io.read_with_channels(alpha, 3)[0, 0].tolist() == [0, 100, 10]
+    assert read_as(alpha, 3)[0, 0].tolist() == [0, 100, 10]
     # 16 bits are scaled by the image's own range, as training scales them: 100 of 0 to 1000 is a tenth.
     steps = np.repeat(np.array([0, 100, 1000], np.uint16), 100)[None]
     deep = put(tmp_path / "deep.tif", steps)
-    scaled = image_io.read_with_channels(deep, 1)
+    scaled = read_as(deep, 1)
     assert scaled.dtype == np.uint8 and scaled[0, ::100, 0].tolist() == [0, 26, 255]
-    assert image_io.read_with_channels(deep, 3)[0, 100].tolist() == [26] * 3
+    assert read_as(deep, 3)[0, 100].tolist() == [26] * 3
 
 
 def test_bad_files(tmp_path):
     whole = put(tmp_path / "a.png", np.zeros((40, 40), np.uint8))
     whole.write_bytes(whole.read_bytes()[:50])
     with raises_user_error(ErrorCode.DAMAGED, whole):
-        image_io.read_with_channels(whole, 1)
+        read_as(whole, 1)
     with raises_user_error(ErrorCode.MISSING, "b.png"):
-        image_io.read_with_channels(tmp_path / "b.png", 1)
+        read_as(tmp_path / "b.png", 1)

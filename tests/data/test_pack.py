@@ -3,6 +3,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -10,7 +13,7 @@ import pytest
 from user_errors import raises_user_error
 
 from imjax.config.schema import Data, Synthetic
-from imjax.data import pack, preprocess
+from imjax.data import pack, partial_folder, preprocess
 from imjax.data.readers import registry
 from imjax.data.spec import VOID
 from imjax.errors import ErrorCode
@@ -110,9 +113,36 @@ def test_folder_changes_with_options_and_files(suim_raw, tmp_path):
         pack.prepare_dataset(suim(suim_raw), cache),
         pack.prepare_dataset(suim(suim_raw, split_seed=1), cache),
     ]
-    os.utime(next((suim_raw / "TEST" / "images").iterdir()), (0, 0))
+    path = next((suim_raw / "TEST" / "images").iterdir())
+    os.utime(path, (0, 0))
+    # The same contents with another time, as a copy has them, are the same data.
+    assert pack.prepare_dataset(suim(suim_raw), cache) == roots[0]
+    assert pack.prepare_dataset(suim(shutil.copytree(suim_raw, tmp_path / "copy")), cache) == roots[0]
+    path.write_bytes(path.read_bytes() + b"\0")
     roots.append(pack.prepare_dataset(suim(suim_raw), cache))
     assert len(set(roots)) == 3
+
+
+def test_what_killed_runs_left_is_removed_and_live_ones_keep_theirs(tmp_path):
+    code = (
+        "import os, pathlib, signal\n"
+        "from imjax.data import partial_folder\n"
+        f"with partial_folder.make(pathlib.Path({str(tmp_path)!r}), 'set-killed') as made:\n"
+        "    (made / 'images.npy').write_bytes(b'half')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=False)
+    nameless = tmp_path / ".partial-set-nameless"
+    nameless.mkdir()
+    assert len(list(tmp_path.glob(".partial-set-killed*"))) == 1
+    with partial_folder.make(tmp_path, "set-live") as live:
+        pack.prepare_dataset(SMALL, tmp_path)
+        # Of a folder without a name of its writer nobody knows whether it has just been made.
+        assert set(tmp_path.glob(".partial-*")) == {live, nameless}
+    os.utime(nameless, (0, 0))
+    partial_folder.remove_abandoned(tmp_path)
+    assert not list(tmp_path.glob(".partial-*"))
+    assert not list(tmp_path.rglob(partial_folder.WRITER))
 
 
 def test_last_bad_file_leaves_nothing(suim_raw, tmp_path):

@@ -60,7 +60,9 @@ def make_run(workdir, spec, stages=("train_ldt", "train_g0"), size=(8, 8), nets=
         "method": method, "model": MODEL, "mask": MASK, "eval_batch_size": 3,
         "data": {
             "height": size[0], "width": size[1], "random_crops": 0, "tile_overlap": 0.0,
-            "depth": 0, "resize_mode": "resize", "percentile_normalize": False, "dir": "/no/such/folder",
+            "depth": 0, "resize_mode": "resize", "percentile_normalize": False, "pages": "auto",
+            "alpha": "drop", "orientation": "apply", "nodata": "auto",
+            "value_scaling": "image", "dir": "/no/such/folder",
         },
         "joint": {"patch": (), "predict_overlap": 0.5},
     }  # fmt: skip

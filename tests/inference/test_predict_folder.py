@@ -16,6 +16,7 @@ from user_errors import raises_user_error
 
 from imjax.config.schema import Mask
 from imjax.data import image_io, preprocess
+from imjax.data.image_meaning import ImageReading
 from imjax.errors import ErrorCode
 from imjax.inference import predict_folder, prediction, sliding_window, writers
 from imjax.inference.load_run import load_model
@@ -63,7 +64,7 @@ def png(path):
 
 def said(spec, path):
     """Probabilities of the two nets, best first, at the nets' size: the module itself, without the engine."""
-    small = preprocess.resize_image(image_io.read_with_channels(path, spec.channels), (8, 8))
+    small = preprocess.resize_image(ImageReading(spec.channels).load(path).pixels, (8, 8))
     small = jnp.asarray(small)[None]
     # The second in the file is the best.
     each = [{part: of_net(tree, i) for part, tree in variables(0, spec, (8, 8), 2).items()} for i in (1, 0)]

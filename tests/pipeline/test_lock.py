@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 from user_errors import raises_user_error
 
+from imjax import processes
 from imjax.errors import ErrorCode
-from imjax.pipeline import lock, processes
+from imjax.pipeline import lock
 from imjax.training import distributed
 
 ROOT = Path(__file__).parents[2]

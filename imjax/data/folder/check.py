@@ -12,9 +12,12 @@ from typing import Any
 import numpy as np
 
 from imjax.config.schema import Data
-from imjax.data import intensity
+from imjax.data import image_meaning, intensity, nodata
 from imjax.data.folder import contact_sheet, object_sizes
-from imjax.data.folder.reader import Folder, Parts, describe_encoding
+from imjax.data.folder.reader import Folder, Parts, TurnedImageError, describe_encoding
+from imjax.data.image_file import ImageEvidence
+from imjax.data.image_meaning import ImageChoices
+from imjax.data.palette import to_rgb
 from imjax.data.readers.base import Sample
 from imjax.data.spec import VOID, DatasetSpec
 from imjax.data.split_writer import label_counts, label_names
@@ -46,6 +49,10 @@ class FolderReport:
     """Images whose mask has one class only, or nothing."""
     highs: list[float] = dataclasses.field(default_factory=list)
     """Of each image that stays as it is, what `intensity.percentile_normalize` would make white."""
+    alike: list[UserError] = dataclasses.field(default_factory=list)
+    """What many files have in common, to be said once."""
+    void: list[str] = dataclasses.field(default_factory=list)
+    """Images with pixels without data."""
     same: dict[Any, list[str]] = dataclasses.field(default_factory=lambda: defaultdict(list))
     """Images by shape and checksum of their pixels."""
     tiles: list[np.ndarray] = dataclasses.field(default_factory=list)
@@ -70,16 +77,24 @@ def check_folder(data: Data, page: Path, progress: Progress) -> tuple[str, list[
         UserError: the contact sheet cannot be written.
     """
     report = FolderReport()
-    reader = Folder(data.label_kind, data.rotation_invariant)
+    reader = Folder(data.label_kind, data.rotation_invariant, ImageChoices.of(data))
     parts = reader.survey(Path(data.dir), report.complain)
     coding = reader.read_kinds(report.complain)
-    spec = reader.spec if coding else None
+    reading = reader.read_images(report.complain)
+    report.sizes = Counter(_turned_size(each, data) for each in reader.evidence.values())
+    spec = reader.spec if coding and reading else None
     samples = sorted((s for part in parts.values() for s in part), key=lambda s: s.name)
     shown = set(np.linspace(0, max(len(samples) - 1, 0), TILES).round().astype(int).tolist())
-    for i, sample in enumerate(progress(samples, "checking")):
-        _look(reader, sample, spec, data, report, i in shown)
+    for i, sample in enumerate(progress(samples, "checking") if reading else ()):
+        # Of the others it has been said that they have no readable header, or other channels.
+        if sample.image in reader.evidence:
+            _look(reader, sample, spec, data, report, i in shown)
+    for problem in image_meaning.group_problems(report.alike):
+        report.complain(problem)
     report.notes += reader.files.notes
     lines = [_counts(data, reader), _sizes(data, report)]
+    if reading:
+        lines.append(f"images: {reader.describe_images()}")
     if coding:
         lines.append(f"labels: {describe_encoding(coding)} ({coding.why})")
     if spec:
@@ -102,17 +117,25 @@ def _look(
     report: FolderReport,
     show: bool,
 ) -> None:
-    """Read one image and its mask."""
-    bare = dataclasses.replace(sample, mask=None)
+    """Look at one image, of a stack at its slice in the middle, and at its mask."""
     try:
-        image, label = reader.load(sample if spec else bare)
+        image, void = reader.load_image(sample)
     except UserError as error:
-        report.complain(error)
+        report.alike.append(error)
+        return
+    label: np.ndarray = np.full(image.shape[:-1], VOID, np.uint8)
+    if spec:
         try:
-            image, label = reader.load(bare)
-        except UserError:
-            return
-    report.sizes[image.shape[0], image.shape[1]] += 1
+            label = reader.load_label(sample, image)
+        except TurnedImageError as error:
+            report.alike.append(error)
+        except UserError as error:
+            report.complain(error)
+        label = nodata.mark_void(label, void)
+    if void.any():
+        report.void.append(sample.name)
+    if image.ndim == 4:
+        image, label = image[len(image) // 2], label[len(image) // 2]
     if not data.percentile_normalize:
         report.highs.append(intensity.percentile_limits(image)[1])
     report.same[(image.shape, zlib.crc32(image.tobytes()))].append(sample.name)
@@ -129,9 +152,14 @@ def _look(
             report.empty.append(sample.name)
     if show:
         image = intensity.percentile_normalize(image) if data.percentile_normalize else image
+        image = to_rgb(image, spec.channel_names if spec else ())
         report.tiles.append(
             contact_sheet.arrange_tiles(sample.name, *contact_sheet.make_thumbnail(image, label), spec)
         )
+
+
+def _turned_size(evidence: ImageEvidence, data: Data) -> tuple[int, int]:
+    return evidence.turned_size if data.orientation == "apply" else evidence.size
 
 
 def _counts(data: Data, reader: Folder) -> str:
@@ -181,6 +209,8 @@ def _remark(report: FolderReport) -> None:
     """Notes of what is allowed, and odd."""
     if report.empty:
         report.notes.append(f"one class only, or nothing, in the mask of {_names(report.empty)}")
+    if report.void:
+        report.notes.append(f"pixels without data, which are void, in {_names(report.void)}")
     for names in report.same.values():
         if len(names) > 1:
             report.notes.append(

@@ -9,18 +9,22 @@ from pathlib import Path
 
 import numpy as np
 
-from imjax.data import image_io, palette
+from imjax.data import image_meaning, nodata, palette
 from imjax.data.folder.files import IMAGES, MASKS, Files, find_files
 from imjax.data.folder.infer_label_kind import infer_encoding
 from imjax.data.folder.masks import LabelEncoding, decode_mask, read_mask
 from imjax.data.folder.tables import (
+    CHANNELS,
     CLASSES,
     SPLIT_TABLE,
     ClassTable,
     Complain,
+    read_channels,
     read_classes,
     read_splits,
 )
+from imjax.data.image_file import ImageEvidence
+from imjax.data.image_meaning import ImageChoices, ImageReading, LoadedImage
 from imjax.data.readers import base
 from imjax.data.readers.base import Sample
 from imjax.data.spec import VOID, DatasetSpec
@@ -44,10 +48,15 @@ SPEC = DatasetSpec(
 """What can be said before the data are seen: one class, with the size of nets that goes with it."""
 
 INCONSISTENT = (128, 128, 128)
+DEFAULT_CHOICES = ImageChoices()
 DETECTION_SHARE = 0.001
 """Of every label; small, since nothing is known about the objects."""
 
 Parts = dict[str, list[Sample]]
+
+
+class TurnedImageError(UserError):
+    """A mask fits its image only as long as that is turned otherwise."""
 
 
 class Folder:
@@ -57,10 +66,18 @@ class Folder:
     are read for that when it is first asked for. Images without a mask have labels that are VOID everywhere.
     """
 
-    def __init__(self, label_kind: str = "auto", rotation_invariant: bool = True) -> None:
-        """`label_kind` and `rotation_invariant` as in `Data`."""
+    def __init__(
+        self,
+        label_kind: str = "auto",
+        rotation_invariant: bool = True,
+        choices: ImageChoices = DEFAULT_CHOICES,
+    ) -> None:
+        """`label_kind` and `rotation_invariant` as in `Data`; `choices` say how images are read."""
         self._label_kind, self._rotation_invariant = label_kind, rotation_invariant
-        self._raw = Path()
+        self._choices, self._raw = choices, Path()
+        self._reading: ImageReading | None = None
+        self.evidence: dict[Path, ImageEvidence] = {}
+        """What the headers of the images say, once `read_images` has looked at them."""
         self._files: Files | None = None
         self._table: ClassTable | None = None
         self._coding: LabelEncoding | None = None
@@ -80,7 +97,19 @@ class Folder:
             self._raise(problems)
             assert coding is not None
             logger.info("%s: %s (%s)", self._raw, describe_encoding(coding), coding.why)
-        return _spec(self._raw, self.coding, self._rotation_invariant)
+        return _spec(self._raw, self.coding, self.reading, self._rotation_invariant)
+
+    @property
+    def reading(self) -> ImageReading:
+        """How images are read, found out when it is first asked for; UserError where that cannot be said."""
+        if self._reading is None:
+            problems: list[UserError] = []
+            reading = self.read_images(problems.append)
+            self._raise(problems)
+            assert reading is not None, "nothing is decided only after a complaint"
+            logger.info("%s: %s", self._raw / IMAGES, self.describe_images())
+        assert self._reading is not None
+        return self._reading
 
     @property
     def coding(self) -> LabelEncoding:
@@ -113,7 +142,7 @@ class Folder:
 
     def survey(self, raw: Path, complain: Complain) -> Parts:
         """`scan`, with every problem handed to `complain` and left out of the result."""
-        self._raw, self._coding = raw, None
+        self._raw, self._coding, self._reading = raw, None, None
         self._files = find_files(raw, complain)
         self._table = read_classes(raw / CLASSES, complain)
         chosen = read_splits(raw / SPLIT_TABLE, self._files.images, complain)
@@ -128,24 +157,75 @@ class Folder:
         self._coding = infer_encoding(self._raw, self.files, self._table, self._label_kind, complain)
         return self._coding
 
-    def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
-        """See `raw.Reader`: image uint8 `[h, w, 3]` RGB (`raw.read_photo`); label of the masks' kind."""
+    def read_images(self, complain: Complain) -> ImageReading | None:
+        """Look at the images of the scanned folder; None where they do not tell how they are to be read."""
+        found = image_meaning.inspect_images(self.files.images.values(), complain)
+        self.evidence = {each.path: each for each in found}
+        before: list[UserError] = []
+        table = read_channels(self._raw / CHANNELS, before.append)
+        for problem in before:
+            complain(problem)
+        if not before:
+            self._reading = image_meaning.decide_reading(
+                self._raw / IMAGES, found, self._choices, table, complain
+            )
+        return self._reading
+
+    def describe_images(self) -> str:
+        """What `reading` decided, in one sentence with the evidence."""
+        return image_meaning.describe_reading(self.reading, list(self.evidence.values()))
+
+    def load_image(self, sample: Sample) -> LoadedImage:
+        """The image of a sample; UserError as of `ImageReading.load`."""
         assert sample.image
-        image, spec = image_io.read_photo(sample.image), self.spec
+        return self.reading.load(sample.image)
+
+    def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
+        """See `raw.Reader`: image uint8 `[h, w, c]`; label of the masks' kind.
+
+        The label is VOID where an image has no data. Of a stack that is read as slices both have an axis
+        before these, and the mask holds for each slice.
+        """
+        image, void = self.load_image(sample)
+        return image, nodata.mark_void(self.load_label(sample, image), void)
+
+    def load_label(self, sample: Sample, image: np.ndarray) -> np.ndarray:
+        """The label of a sample, of the size of its image as `load_image` gives it."""
+        assert sample.image
+        spec = self.spec
+        planes = (spec.outputs,) if spec.kind == "multilabel" else ()
         if not sample.mask:
-            planes = (spec.outputs,) if spec.kind == "multilabel" else ()
-            return image, np.full((*image.shape[:2], *planes), VOID, np.uint8)
+            return np.full((*image.shape[:-1], *planes), VOID, np.uint8)
         labels = []
         for path in self.files.masks[sample.name]:
             mask = read_mask(path, self._table.known if self._table else ())
-            base.check_same_size(image, mask, Sample(sample.name, sample.name, sample.image, path))
+            self._check_same_size(image[0] if image.ndim == 4 else image, mask, sample.image, path)
             labels.append(decode_mask(mask, path, self.coding))
-        return image, np.stack(labels, axis=-1) if spec.kind == "multilabel" else labels[0]
+        label = np.stack(labels, axis=-1) if spec.kind == "multilabel" else labels[0]
+        return np.repeat(label[None], len(image), 0) if image.ndim == 4 else label
+
+    def _check_same_size(self, image: np.ndarray, mask: np.ndarray, path: Path, mask_path: Path) -> None:
+        """UserError naming both files when height or width differ, with the orientation if that is why."""
+        evidence = self.evidence.get(path)
+        exchanged = mask.shape[:2] == image.shape[1::-1] != image.shape[:2]
+        if evidence is not None and evidence.orientation > 4 and exchanged:
+            applied = self._choices.orientation == "apply"
+            raise TurnedImageError(
+                f"{mask_path}: mask has its image's height and width exchanged; the image was "
+                f"{'turned upright by' if applied else 'left as stored in spite of'} the orientation in its "
+                f"file. If masks are drawn on images as {'stored' if applied else 'shown by viewers'}, set "
+                f"data.orientation={'ignore' if applied else 'apply'}",
+                code=ErrorCode.CONFLICT,
+                field=str(mask_path),
+            )
+        base.check_same_size(image, mask, Sample("", "", path, mask_path))
 
     def _sample(self, stem: str) -> Sample:
         """A sample; `classes.csv` is a file of its truth, so that a change of it is a change of the data."""
         masks = self.files.masks.get(stem, ())
         more = (*masks[1:], self._raw / CLASSES) if masks and self._table else masks[1:]
+        if (self._raw / CHANNELS).is_file():
+            more = (*more, self._raw / CHANNELS)
         return Sample(stem, stem, self.files.images[stem], masks[0] if masks else None, more)
 
     def _raise(self, problems: list[UserError]) -> None:
@@ -196,7 +276,7 @@ def _say_unlisted(path: Path, stems: Iterable[str]) -> None:
         logger.info("%s: %d images with a mask are not listed and count as labeled", path, len(names))
 
 
-def _spec(raw: Path, coding: LabelEncoding, rotation_invariant: bool) -> DatasetSpec:
+def _spec(raw: Path, coding: LabelEncoding, reading: ImageReading, rotation_invariant: bool) -> DatasetSpec:
     folder = raw.resolve().name
     make_spec = functools.partial(
         DatasetSpec,
@@ -204,6 +284,11 @@ def _spec(raw: Path, coding: LabelEncoding, rotation_invariant: bool) -> Dataset
         name="folder_" + re.sub(r"\W+", "_", folder),
         title=folder,
         kind=coding.kind,
+        channels=len(reading.used),
+        channel_names=reading.used_names,
+        file_channels=reading.names,
+        value_limits=reading.limits,
+        volumes=reading.choices.pages == "slices",
         rotation_invariant=rotation_invariant,
         source=SPEC.source,
         layout=SPEC.layout,

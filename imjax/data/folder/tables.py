@@ -21,7 +21,7 @@ Problem = tuple[str, ErrorCode]
 Complain = Callable[[UserError], None]
 Color = tuple[int, int, int]
 
-CLASSES, SPLIT_TABLE = "classes.csv", "splits.csv"
+CLASSES, SPLIT_TABLE, CHANNELS = "classes.csv", "splits.csv", "channels.csv"
 
 VOID_NAME = "void"
 """Name in `classes.csv` of the color of pixels that nothing counts."""
@@ -197,3 +197,34 @@ def _rows(path: Path, columns: tuple[str, ...], complain: Complain) -> list[tupl
             padded = [*values, *[""] * (len(fields) - len(values))]
             rows.append((line, {key: value.strip() for key, value in zip(fields, padded, strict=True)}))
     return rows
+
+
+def read_channels(path: Path, complain: Complain) -> tuple[tuple[str, ...], tuple[int, ...]] | None:
+    """Read `channels.csv`: a header `name,use`, then a line per channel of the images, in their order.
+
+    `use` is yes or no; without it a channel is used.
+
+    Returns:
+        Names of all channels and the numbers of those to use; None where there is no file, or after a
+        complaint.
+    """
+    if not path.is_file():
+        return None
+    names: list[str] = []
+    used: list[int] = []
+    wrong: list[int] = []
+    for line, row in _rows(path, ("name",), complain):
+        name, use = row["name"], row.get("use", "").lower() or "yes"
+        if not name or name in names or use not in ("yes", "no"):
+            text = f"name {name!r}, use {use!r}, expected a name of its own and yes or no; change the line"
+            _complain_of_line(path, line, (text, ErrorCode.MALFORMED), complain)
+            wrong.append(line)
+        elif use == "yes":
+            used.append(len(names))
+        names.append(name)
+    if wrong:
+        return None
+    if not used:
+        complain(file_error(path, "no channel to use, expected one at least; add some", ErrorCode.TOO_FEW))
+        return None
+    return tuple(names), tuple(used)

@@ -7,6 +7,7 @@ from typing import Required, TypedDict
 
 from imjax.config.schema import Data
 from imjax.data.folder import reader as folder
+from imjax.data.image_meaning import ImageChoices
 from imjax.data.readers import (
     acdc,
     camvid,
@@ -38,7 +39,7 @@ READERS: dict[str, Callable[[Data], Reader]] = {
     "cityscapes": lambda data: cityscapes.Cityscapes(),
     "dagm": lambda data: dagm.Dagm(),
     "dsb2018": lambda data: dsb2018.Dsb2018(),
-    "folder": lambda data: folder.Folder(data.label_kind, data.rotation_invariant),
+    "folder": lambda data: folder.Folder(data.label_kind, data.rotation_invariant, ImageChoices.of(data)),
     "hela": lambda data: hela.Hela(),
     "isic2017": lambda data: isic2018.Isic2018(isic2018.SPEC_2017),
     "isic2018": lambda data: isic2018.Isic2018(),

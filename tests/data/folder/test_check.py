@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from complaints import assert_complaint
 from folders import SIZE, folder, values, write
+from photos import read_as
 from PIL import Image
 from user_errors import assert_error, raises_user_error
 
@@ -16,7 +17,6 @@ from imjax import prepare
 from imjax.config.schema import Data
 from imjax.data.folder import check, contact_sheet
 from imjax.data.folder.reader import Folder
-from imjax.data.image_io import read_photo
 from imjax.data.spec import VOID, DatasetSpec
 from imjax.errors import ErrorCode
 
@@ -177,7 +177,7 @@ def checked(raw, page, **changes):
 
 
 def test_report_of_a_sound_folder(raw, tmp_path):
-    write(raw / "images" / "b1.png", read_photo(raw / "images" / "a1.png"))
+    write(raw / "images" / "b1.png", read_as(raw / "images" / "a1.png"))
     write(raw / "images" / "wide.png", np.zeros((24, 64, 3), np.uint8))
     write(raw / "masks" / "c1.png", values(0))
     write(raw / "images" / "old" / "x.png", np.zeros((4, 4), np.uint8))

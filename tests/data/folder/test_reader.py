@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from complaints import complaint
 from folders import SIZE, folder, values, write
+from photos import read_as
 from PIL import Image
 from user_errors import assert_error, raises_user_error
 
 from imjax.config.schema import Data
 from imjax.data import pack
 from imjax.data.folder.reader import SPEC, Folder
-from imjax.data.image_io import read_photo
 from imjax.data.readers import registry
 from imjax.data.spec import VOID
 from imjax.data.synthetic import writers
@@ -171,35 +171,35 @@ def test_masks_of_16_bit_and_floats(tmp_path):
 def test_images_of_every_kind(tmp_path):
     rgb = np.random.default_rng(0).integers(0, 256, (8, 9, 3), dtype=np.uint8)
     for ending in (".png", ".PNG", ".tif", ".TIFF", ".bmp"):
-        assert (read_photo(write(tmp_path / f"a{ending}", rgb)) == rgb).all()
-    assert read_photo(write(tmp_path / "a.JPeG", rgb)).shape == (8, 9, 3)
+        assert (read_as(write(tmp_path / f"a{ending}", rgb)) == rgb).all()
+    assert read_as(write(tmp_path / "a.JPeG", rgb)).shape == (8, 9, 3)
     transparent = np.dstack([rgb, np.zeros((8, 9), np.uint8)])
-    assert (read_photo(write(tmp_path / "b.png", transparent)) == rgb).all()
+    assert (read_as(write(tmp_path / "b.png", transparent)) == rgb).all()
     gray = rgb[..., 0]
-    assert (read_photo(write(tmp_path / "c.tif", gray)) == gray[..., None]).all()
+    assert (read_as(write(tmp_path / "c.tif", gray)) == gray[..., None]).all()
 
 
 def test_other_depths_are_stretched(tmp_path):
     # 0..4095 evenly: the 0.5th percentile is about 20, the 99.5th 4075, so that 2048 is halfway, 127 or 128.
     deep = np.arange(4096, dtype=np.uint16).reshape(64, 64)
-    found = read_photo(write(tmp_path / "a.png", deep))
+    found = read_as(write(tmp_path / "a.png", deep))
     assert found.shape == (64, 64, 3) and (found == found[..., :1]).all()
     flat = found[..., 0].ravel().astype(int)
     assert (flat[:20] == 0).all() and (flat[-20:] == 255).all() and flat[2048] in (127, 128)
     assert (np.diff(flat) >= 0).all()
-    floats = read_photo(write(tmp_path / "a.tif", deep.astype(np.float32) / 4095))
+    floats = read_as(write(tmp_path / "a.tif", deep.astype(np.float32) / 4095))
     assert (floats == found).all()
-    assert not read_photo(write(tmp_path / "b.png", np.full((8, 8), 900, np.uint16))).any()
+    assert not read_as(write(tmp_path / "b.png", np.full((8, 8), 900, np.uint16))).any()
     # Less than one in two hundred is bright: the percentiles are equal, and the extremes are taken.
     spot = np.full((64, 64), 900, np.uint16)
     spot[0, 0] = 1000
-    assert read_photo(write(tmp_path / "c.png", spot))[..., 0].ravel().tolist() == [255] + [0] * 4095
+    assert read_as(write(tmp_path / "c.png", spot))[..., 0].ravel().tolist() == [255] + [0] * 4095
 
 
 @pytest.mark.parametrize("fit", ["resize", "crop", "pad"])
 def test_the_example_packs(fit, originals, tmp_path):
     raw = originals / "folder"
-    sizes = {read_photo(path).shape for path in (raw / "images").iterdir()}
+    sizes = {read_as(path).shape for path in (raw / "images").iterdir()}
     options = Data(
         "folder", str(raw), height=32, width=32, resize_mode=fit, label_fraction=1.0, val_fraction=0.2
     )
