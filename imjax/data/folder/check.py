@@ -14,7 +14,7 @@ import numpy as np
 from imjax.config.schema import Data
 from imjax.data import intensity
 from imjax.data.folder import contact_sheet, object_sizes
-from imjax.data.folder.reader import Folder, Parts, describe_encoding
+from imjax.data.folder.reader import Folder, Parts
 from imjax.data.readers.base import Sample
 from imjax.data.spec import VOID, DatasetSpec
 from imjax.data.split_writer import label_counts, label_names
@@ -72,16 +72,17 @@ def check_folder(data: Data, page: Path, progress: Progress) -> tuple[str, list[
     report = FolderReport()
     reader = Folder(data.label_kind, data.rotation_invariant)
     parts = reader.survey(Path(data.dir), report.complain)
-    coding = reader.read_kinds(report.complain)
-    spec = reader.spec if coding else None
+    meaning = reader.decide_meaning(report.complain)
+    spec = reader.spec if meaning else None
     samples = sorted((s for part in parts.values() for s in part), key=lambda s: s.name)
     shown = set(np.linspace(0, max(len(samples) - 1, 0), TILES).round().astype(int).tolist())
     for i, sample in enumerate(progress(samples, "checking")):
         _look(reader, sample, spec, data, report, i in shown)
     report.notes += reader.files.notes
     lines = [_counts(data, reader), _sizes(data, report)]
-    if coding:
-        lines.append(f"labels: {describe_encoding(coding)} ({coding.why})")
+    if meaning:
+        lines += [f"masks: {meaning.evidence}", f"labels: {meaning.describe()}"]
+        report.notes += meaning.notes
     if spec:
         lines += [*_shares(spec, report), _split(data, parts, report)]
         report.notes += object_sizes.size_warnings(report.things, spec, data)
@@ -103,15 +104,16 @@ def _look(
     show: bool,
 ) -> None:
     """Read one image and its mask."""
-    bare = dataclasses.replace(sample, mask=None)
     try:
-        image, label = reader.load(sample if spec else bare)
+        image = reader.load_image(sample)
     except UserError as error:
         report.complain(error)
-        try:
-            image, label = reader.load(bare)
-        except UserError:
-            return
+        return
+    label = np.full(image.shape[:2], VOID, np.uint8)
+    try:
+        label = reader.load(sample)[1] if spec else label
+    except UserError as error:
+        report.complain(error)
     report.sizes[image.shape[0], image.shape[1]] += 1
     if not data.percentile_normalize:
         report.highs.append(intensity.percentile_limits(image)[1])

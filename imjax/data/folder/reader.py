@@ -11,8 +11,8 @@ import numpy as np
 
 from imjax.data import image_io, palette
 from imjax.data.folder.files import IMAGES, MASKS, Files, find_files
-from imjax.data.folder.infer_label_kind import infer_encoding
-from imjax.data.folder.masks import LabelEncoding, decode_mask, read_mask
+from imjax.data.folder.mask_file import read_mask
+from imjax.data.folder.mask_meaning import MaskMeaning, decide_meaning, decode_mask
 from imjax.data.folder.tables import (
     CLASSES,
     SPLIT_TABLE,
@@ -63,7 +63,7 @@ class Folder:
         self._raw = Path()
         self._files: Files | None = None
         self._table: ClassTable | None = None
-        self._coding: LabelEncoding | None = None
+        self._meaning: MaskMeaning | None = None
 
     @property
     def spec(self) -> DatasetSpec:
@@ -74,19 +74,21 @@ class Folder:
         """
         if self._files is None:
             return SPEC
-        if self._coding is None:
+        if self._meaning is None:
             problems: list[UserError] = []
-            coding = self.read_kinds(problems.append)
+            meaning = self.decide_meaning(problems.append)
             self._raise(problems)
-            assert coding is not None
-            logger.info("%s: %s (%s)", self._raw, describe_encoding(coding), coding.why)
-        return _spec(self._raw, self.coding, self._rotation_invariant)
+            assert meaning is not None, "a meaning that is not found is complained about"
+            logger.info("%s: %s; %s", self._raw, meaning.describe(), meaning.evidence)
+            for note in meaning.notes:
+                logger.warning("%s: %s", self._raw, note)
+        return _spec(self._raw, self.meaning, self._rotation_invariant)
 
     @property
-    def coding(self) -> LabelEncoding:
-        """How masks are read, once `spec` or `read_kinds` has found out."""
-        assert self._coding is not None
-        return self._coding
+    def meaning(self) -> MaskMeaning:
+        """How masks are read, once `spec` or `decide_meaning` has found out."""
+        assert self._meaning is not None
+        return self._meaning
 
     @property
     def files(self) -> Files:
@@ -113,7 +115,7 @@ class Folder:
 
     def survey(self, raw: Path, complain: Complain) -> Parts:
         """`scan`, with every problem handed to `complain` and left out of the result."""
-        self._raw, self._coding = raw, None
+        self._raw, self._meaning = raw, None
         self._files = find_files(raw, complain)
         self._table = read_classes(raw / CLASSES, complain)
         chosen = read_splits(raw / SPLIT_TABLE, self._files.images, complain)
@@ -123,24 +125,28 @@ class Folder:
             return {"train_val_test": pool, "unlabeled": [s for s in samples.values() if not s.mask]}
         return _chosen(raw / SPLIT_TABLE, samples, chosen, complain)
 
-    def read_kinds(self, complain: Complain) -> LabelEncoding | None:
+    def decide_meaning(self, complain: Complain) -> MaskMeaning | None:
         """Look at the masks of the scanned folder; None where they do not tell what they are."""
-        self._coding = infer_encoding(self._raw, self.files, self._table, self._label_kind, complain)
-        return self._coding
+        self._meaning = decide_meaning(self._raw, self.files, self._table, self._label_kind, complain)
+        return self._meaning
 
     def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         """See `raw.Reader`: image uint8 `[h, w, 3]` RGB (`raw.read_photo`); label of the masks' kind."""
-        assert sample.image
-        image, spec = image_io.read_photo(sample.image), self.spec
+        image, spec = self.load_image(sample), self.spec
         if not sample.mask:
             planes = (spec.outputs,) if spec.kind == "multilabel" else ()
             return image, np.full((*image.shape[:2], *planes), VOID, np.uint8)
         labels = []
         for path in self.files.masks[sample.name]:
-            mask = read_mask(path, self._table.known if self._table else ())
-            base.check_same_size(image, mask, Sample(sample.name, sample.name, sample.image, path))
-            labels.append(decode_mask(mask, path, self.coding))
+            mask = read_mask(path)
+            base.check_same_size(image, mask.pixels, Sample(sample.name, sample.name, sample.image, path))
+            labels.append(decode_mask(mask, path, self.meaning))
         return image, np.stack(labels, axis=-1) if spec.kind == "multilabel" else labels[0]
+
+    def load_image(self, sample: Sample) -> np.ndarray:
+        """The image of `load`, for which it does not matter what masks mean."""
+        assert sample.image
+        return image_io.read_photo(sample.image)
 
     def _sample(self, stem: str) -> Sample:
         """A sample; `classes.csv` is a file of its truth, so that a change of it is a change of the data."""
@@ -154,13 +160,6 @@ class Folder:
             more = f" ({len(problems)} problems; all of them: {command})" if len(problems) > 1 else ""
             first = problems[0]
             raise UserError(f"{first}{more}", code=first.code, field=first.field)
-
-
-def describe_encoding(coding: LabelEncoding) -> str:
-    """`multiclass, 3 classes: a, b, c`."""
-    count, noun = len(coding.names), "label" if coding.kind == "multilabel" else "class"
-    plural = "" if count == 1 else "es" if noun == "class" else "s"
-    return f"{coding.kind}, {count} {noun}{plural}: {', '.join(coding.names)}"
 
 
 def _chosen(path: Path, samples: dict[str, Sample], chosen: dict[str, str], complain: Complain) -> Parts:
@@ -196,37 +195,37 @@ def _say_unlisted(path: Path, stems: Iterable[str]) -> None:
         logger.info("%s: %d images with a mask are not listed and count as labeled", path, len(names))
 
 
-def _spec(raw: Path, coding: LabelEncoding, rotation_invariant: bool) -> DatasetSpec:
+def _spec(raw: Path, meaning: MaskMeaning, rotation_invariant: bool) -> DatasetSpec:
     folder = raw.resolve().name
     make_spec = functools.partial(
         DatasetSpec,
         # The folder's own name, so that a report tells the sets of two folders apart.
         name="folder_" + re.sub(r"\W+", "_", folder),
         title=folder,
-        kind=coding.kind,
+        kind=meaning.kind,
         rotation_invariant=rotation_invariant,
         source=SPEC.source,
         layout=SPEC.layout,
     )
-    if coding.kind == "binary":
+    if meaning.kind == "binary":
         return make_spec(
-            classes=coding.names,
-            palette=coding.palette,
+            classes=meaning.names,
+            palette=meaning.palette,
             selection_metric="hard_iou",
             primary_metric="iou",
             label_resize="bilinear",
         )
-    if coding.kind == "multilabel":
+    if meaning.kind == "multilabel":
         return make_spec(
-            classes=coding.names,
-            palette=coding.palette,
+            classes=meaning.names,
+            palette=meaning.palette,
             selection_metric="loss",
             primary_metric="miou",
-            detection_shares=(DETECTION_SHARE,) * len(coding.names),
+            detection_shares=(DETECTION_SHARE,) * len(meaning.names),
         )
     return make_spec(
-        classes=("inconsistent", *coding.names),
-        palette=(INCONSISTENT, *coding.palette),
+        classes=("inconsistent", *meaning.names),
+        palette=(INCONSISTENT, *meaning.palette),
         reserved=True,
         selection_metric="soft_miou",
         primary_metric="miou",
