@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from imjax.config.schema import Data
-from imjax.data import intensity
-from imjax.data.folder import contact_sheet, object_sizes
+from imjax.data import intensity, pack
+from imjax.data.folder import contact_sheet, mask_notes, object_sizes
 from imjax.data.folder.reader import Folder, Parts
 from imjax.data.readers.base import Sample
 from imjax.data.spec import VOID, DatasetSpec
@@ -42,6 +42,10 @@ class FolderReport:
     """Pixels of all masks that could be read."""
     things: dict[int, list[np.ndarray]] = dataclasses.field(default_factory=lambda: defaultdict(list))
     """Pixels of the connected parts of each class once packed, mask by mask."""
+    labels: dict[str, frozenset[int]] = dataclasses.field(default_factory=dict)
+    """Labels of each image with a mask, see `mask_notes.list_labels`."""
+    foreground: dict[str, float] = dataclasses.field(default_factory=dict)
+    """Of each binary mask with both, the foreground's share."""
     empty: list[str] = dataclasses.field(default_factory=list)
     """Images whose mask has one class only, or nothing."""
     highs: list[float] = dataclasses.field(default_factory=list)
@@ -70,6 +74,10 @@ def check_folder(data: Data, page: Path, progress: Progress) -> tuple[str, list[
         UserError: the contact sheet cannot be written.
     """
     report = FolderReport()
+    try:
+        pack.check_settings(data)
+    except UserError as error:
+        report.complain(error)
     reader = Folder(data.label_kind, data.rotation_invariant)
     parts = reader.survey(Path(data.dir), report.complain)
     meaning = reader.decide_meaning(report.complain)
@@ -84,7 +92,8 @@ def check_folder(data: Data, page: Path, progress: Progress) -> tuple[str, list[
         lines += [f"masks: {meaning.evidence}", f"labels: {meaning.describe()}"]
         report.notes += meaning.notes
     if spec:
-        lines += [*_shares(spec, report), _split(data, parts, report)]
+        lines += [*_shares(spec, report), _split(data, parts, spec, report)]
+        report.notes += mask_notes.name_inverted_masks(report.foreground)
         report.notes += object_sizes.size_warnings(report.things, spec, data)
     report.notes += intensity.brightness_warnings(report.highs)
     _remark(report)
@@ -110,10 +119,12 @@ def _look(
         report.complain(error)
         return
     label = np.full(image.shape[:2], VOID, np.uint8)
-    try:
-        label = reader.load(sample)[1] if spec else label
-    except UserError as error:
-        report.complain(error)
+    # Of the masks that were refused it has been said why.
+    if spec and not reader.meaning.refused & {*reader.files.masks.get(sample.name, ())}:
+        try:
+            label = reader.load_label(sample, image)
+        except UserError as error:
+            report.complain(error)
     report.sizes[image.shape[0], image.shape[1]] += 1
     if not data.percentile_normalize:
         report.highs.append(intensity.percentile_limits(image)[1])
@@ -122,6 +133,9 @@ def _look(
         counts = label_counts(label, spec)
         report.counts += counts
         report.pixels += label.shape[0] * label.shape[1]
+        report.labels[sample.name] = mask_notes.list_labels(label, spec)
+        if spec.kind == "binary" and 0 < counts[1] < counts[0] + counts[1]:
+            report.foreground[sample.name] = counts[1] / (counts[0] + counts[1])
         # Of random crops, each of another scale, no size can be given.
         parts = {} if data.random_crops else object_sizes.measure_objects(label, spec, data)
         for value, areas in parts.items():
@@ -167,14 +181,17 @@ def _shares(spec: DatasetSpec, report: FolderReport) -> list[str]:
     return [f"  {100 * report.counts[i] / total:5.1f} % {name}" for i, name in names.items()]
 
 
-def _split(data: Data, parts: Parts, report: FolderReport) -> str:
+def _split(data: Data, parts: Parts, spec: DatasetSpec, report: FolderReport) -> str:
     try:
-        counts = {name: len(members) for name, members in split_sources(data, parts).items()}
+        split = split_sources(data, parts)
     except UserError as error:
         # What splits.csv lacks has been said already, with its lines.
         if "labeled" not in parts:
             report.complain(UserError(f"{data.dir}: {error}", code=error.code, field=error.field))
         return "split: not possible"
+    report.notes += mask_notes.name_unlearned_classes(report.labels, split, spec)
+    report.notes += mask_notes.name_small_split(split)
+    counts = {name: len(members) for name, members in split.items()}
     how = "as splits.csv says" if "labeled" in parts else f"drawn with seed {data.split_seed}"
     return "split: " + ", ".join(f"{count} {name}" for name, count in counts.items()) + f" ({how})"
 

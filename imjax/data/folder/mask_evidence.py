@@ -11,7 +11,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from imjax.data.folder.mask_file import StoredMask, Storage, read_mask
+from imjax.data.folder.mask_file import WHITE, Storage, StoredMask, read_mask
 from imjax.data.folder.tables import Complain
 from imjax.errors import UserError
 from imjax.log import track
@@ -33,12 +33,14 @@ class MaskEvidence:
     storage: Storage
     bits: int
     counts: Mapping[View, Mapping[int, int]]
-    """Pixels of each value, by what is looked at: numbers, gray levels, `pack_color`. Of colors only these; gray
-    levels only where there are."""
+    """Pixels of each value, by what is looked at: numbers, gray levels, `pack_color`. Files of colors have only
+    these, and gray levels are left out where colors are none."""
     palette: Mapping[int, int]
     """Index in use → `pack_color`."""
     is_ramp: bool
     """No palette, or one that is a way to store grays: black and white, or all grays in their order."""
+    white: int
+    """What is read as `WHITE`: that, or the largest value of the file's depth."""
     whole: Mapping[int, bool]
     """Stored number but 0 → whether its pixels are one piece; empty where there are too many."""
 
@@ -50,12 +52,28 @@ class MaskEvidence:
 def collect_evidence(paths: Iterable[Path], complain: Complain) -> list[MaskEvidence]:
     """Look at every mask file; those that cannot be read are complained about and left out."""
     found = []
+    problems = []
     for path in track(list(paths), "looking at masks"):
         try:
             found.append(_look_at(path, read_mask(path)))
         except UserError as error:
-            complain(error)
+            problems.append(error)
+    for problem in group_problems(problems):
+        complain(problem)
     return found
+
+
+def group_problems(problems: Iterable[UserError]) -> list[UserError]:
+    """One line for what is wrong with many files alike: the first, and how many more."""
+    groups: dict[str, list[UserError]] = {}
+    for problem in problems:
+        groups.setdefault(str(problem).removeprefix(problem.field), []).append(problem)
+    return [
+        first
+        if not more
+        else UserError(f"{first} (and {len(more)} more such files)", code=first.code, field=first.field)
+        for first, *more in groups.values()
+    ]
 
 
 def _look_at(path: Path, mask: StoredMask) -> MaskEvidence:
@@ -68,7 +86,9 @@ def _look_at(path: Path, mask: StoredMask) -> MaskEvidence:
         is_ramp = _is_ramp(mask.palette)
     if mask.storage == "gray" or mask.palette is not None and not _colored(mask.palette[list(palette)]):
         counts["shade"] = _count(mask.shades())
-    return MaskEvidence(path, mask.storage, mask.bits, counts, palette, is_ramp, _pieces(mask, counts))
+    return MaskEvidence(
+        path, mask.storage, mask.bits, counts, palette, is_ramp, mask.white, _pieces(mask, counts)
+    )
 
 
 def _count(pixels: np.ndarray) -> dict[int, int]:
@@ -123,6 +143,9 @@ def describe_evidence(evidence: Sequence[MaskEvidence], view: View) -> str:
         for kind, count in sorted(kinds.items())
     )
     values = sorted(set().union(*(mask.values(view) for mask in evidence)))
+    whites = {mask.white for mask in evidence if WHITE in mask.values(view)}
+    if view != "color" and len(whites) == 1:
+        values = [whites.copy().pop() if value == WHITE else value for value in values]
     show = "#{:06x}".format if view == "color" else str
     shown = ", ".join(map(show, values[:12])) + (f" and {len(values) - 12} more" if len(values) > 12 else "")
     noun = {"color": "colors", "shade": "gray levels"}.get(view)

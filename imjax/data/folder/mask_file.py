@@ -35,7 +35,9 @@ class StoredMask:
     bits: int
     """Of one stored number."""
     palette: np.ndarray | None = None
-    """RGB uint8 `[n, 3]` of the indices."""
+    """RGB uint8 `[256, 3]` of the indices."""
+    white: int = WHITE
+    """What is read as `WHITE`: that, or the largest value of a greater depth."""
 
     def shades(self) -> np.ndarray:
         """Gray levels `[h, w]`: of a palette those of its colors. Not of colors."""
@@ -79,8 +81,15 @@ def read_mask(path: Path) -> StoredMask:
         UserError: missing, damaged or no image; JPEG; several pages; values that are no whole numbers; colors
             of more than 8 bits; transparency that hides or carries the mask.
     """
-    pixels = image_io.decode(path, cv2.IMREAD_UNCHANGED)
-    data = path.read_bytes()
+    try:
+        pixels = image_io.decode(path, cv2.IMREAD_UNCHANGED)
+        data = path.read_bytes()
+    except OSError as error:
+        raise file_error(
+            path,
+            f"cannot be read: {error.strerror}; change its permissions or remove it",
+            ErrorCode.UNREADABLE,
+        ) from error
     if data[:2] == b"\xff\xd8":
         raise file_error(
             path,
@@ -104,7 +113,7 @@ def read_mask(path: Path) -> StoredMask:
         if (pixels != pixels[..., :1]).any():
             return StoredMask(_eight_bit_colors(path, pixels), "color", 8)
         pixels = pixels[..., 0]
-    return StoredMask(_whole_numbers(path, pixels, header.bits), "gray", max(header.bits, 1))
+    return _gray(_whole_numbers(path, pixels), header.bits, pixels.dtype)
 
 
 def _read_header(data: bytes) -> _Header:
@@ -149,9 +158,7 @@ def _read_indices(path: Path, bits: int) -> StoredMask:
         ) from error
     pixels = np.asarray(upright)
     if upright.mode != "P":  # a palette of all grays in their order is none to Pillow
-        return StoredMask(
-            _whole_numbers(path, pixels.astype(np.uint8) * (255 if bits == 1 else 1), 8), "gray", bits
-        )
+        return StoredMask(pixels.astype(np.int64) * (WHITE if pixels.dtype == bool else 1), "gray", bits)
     palette = np.zeros((256, 3), np.uint8)
     stored = np.array(upright.getpalette("RGB"), np.uint8).reshape(-1, 3)
     palette[: len(stored)] = stored
@@ -210,19 +217,22 @@ def _eight_bit_colors(path: Path, colors: np.ndarray) -> np.ndarray:
     return colors
 
 
-def _whole_numbers(path: Path, pixels: np.ndarray, bits: int) -> np.ndarray:
-    """int64 `[h, w]`, the largest value of a depth as `WHITE`."""
+def _whole_numbers(path: Path, pixels: np.ndarray) -> np.ndarray:
     if pixels.dtype.kind == "f" and not (pixels == pixels.round()).all():
         raise file_error(
             path,
             "values between whole numbers, expected classes; save the mask as 8-bit",
             ErrorCode.WRONG_TYPE,
         )
-    numbers = pixels.astype(np.int64)
-    if bits in (2, 4) and pixels.dtype == np.uint8:
-        numbers //= WHITE // (2**bits - 1)  # decoders spread few bits over eight
+    return pixels.astype(np.int64)
+
+
+def _gray(pixels: np.ndarray, bits: int, decoded: np.dtype) -> StoredMask:
+    """Stored numbers, the largest of a great depth as `WHITE` where it is not in doubt."""
+    if bits in (2, 4) and decoded == np.uint8:
+        return StoredMask(pixels // (WHITE // (2**bits - 1)), "gray", bits)  # decoders spread them over eight
     largest = 2**bits - 1
-    if bits > 8 and pixels.dtype.kind in "iu" and not (numbers == WHITE).any():
-        # Of signed numbers -1 has these bits; it stays -1, which is no class.
-        numbers[numbers == largest] = WHITE
-    return numbers
+    # Of signed numbers -1 has these bits; it stays -1, which is no class.
+    if bits > 8 and decoded.kind == "u" and (pixels == largest).any() and not (pixels == WHITE).any():
+        return StoredMask(np.where(pixels == largest, WHITE, pixels), "gray", bits, white=largest)
+    return StoredMask(pixels, "gray", bits)

@@ -13,9 +13,15 @@ from pathlib import Path
 import numpy as np
 
 from imjax.data.folder.files import MASKS, Files
-from imjax.data.folder.mask_evidence import MaskEvidence, View, collect_evidence, describe_evidence
+from imjax.data.folder.mask_evidence import (
+    MaskEvidence,
+    View,
+    collect_evidence,
+    describe_evidence,
+    group_problems,
+)
 from imjax.data.folder.mask_file import WHITE, StoredMask, pack_color
-from imjax.data.folder.tables import CLASSES, MOST, ClassTable, Color, Complain
+from imjax.data.folder.tables import CLASSES, ClassTable, Color, Complain
 from imjax.data.palette import BACKGROUND, OBJECTS, object_colors
 from imjax.data.spec import VOID, LabelKind
 from imjax.errors import ErrorCode, UserError, file_error
@@ -56,6 +62,8 @@ class MaskMeaning:
     """What the files hold, for people."""
     notes: tuple[str, ...] = ()
     """What is allowed, and may not be what was meant."""
+    refused: frozenset[Path] = frozenset()
+    """Mask files that were complained about when the meaning was decided."""
 
     def describe(self) -> str:
         """`multiclass, 3 classes: a, b, c (why)`."""
@@ -99,7 +107,8 @@ def decide_meaning(
     Returns:
         None where nothing can be decided, after a complaint.
     """
-    evidence = collect_evidence((path for masks in files.masks.values() for path in masks), complain)
+    paths = [path for masks in files.masks.values() for path in masks]
+    evidence = collect_evidence(paths, complain)
     if not evidence:
         return None
     masks = _Masks(raw / MASKS, evidence, table, wanted)
@@ -109,11 +118,17 @@ def decide_meaning(
     except UserError as error:
         complain(error)
         return None
-    if meaning.values is not None:
-        for mask in evidence:
-            if problem := find_wrong_values(mask.path, mask.values(meaning.view), meaning):
-                complain(problem)
-    return dataclasses.replace(meaning, evidence=describe_evidence(evidence, meaning.view))
+    wrong = {
+        mask.path: problem
+        for mask in evidence
+        if meaning.values is not None
+        and (problem := find_wrong_values(mask.path, mask.values(meaning.view), meaning))
+    }
+    for problem in group_problems(wrong.values()):
+        complain(problem)
+    refused = {*paths} - {mask.path for mask in evidence} | {*wrong}
+    described = describe_evidence(evidence, meaning.view)
+    return dataclasses.replace(meaning, evidence=described, refused=frozenset(refused))
 
 
 def decode_mask(mask: StoredMask, path: Path, meaning: MaskMeaning) -> np.ndarray:
@@ -154,7 +169,8 @@ def find_wrong_values(path: Path, values: Iterable[int], meaning: MaskMeaning) -
         message = f"value {others[0]}{more} is no class, expected {expected}; correct the mask"
     else:
         message = (
-            f"value {others[0]}{more} is no class, expected {_shorten(meaning.values)}; correct the mask, name "
+            f"value {others[0]}{more} is no class, expected {_shorten(meaning.values)}; correct the mask, "
+            "name "
             f"more classes in {CLASSES}, or, if values number objects, say that all are foreground "
             "(data.label_kind=binary)"
         )
@@ -174,7 +190,8 @@ def _choose_view(masks: _Masks) -> View:
             return "color"
         raise file_error(
             colored.path,
-            f"color #{max(colored.values('color')):06x} in a mask, expected {masks.folder.parent / CLASSES} with "
+            f"color #{max(colored.values('color')):06x} in a mask, expected "
+            f"{masks.folder.parent / CLASSES} with "
             "the header name,color and a line per class; write it, save masks of class indices or, if every "
             "object has a color of its own, say that all that is not black is foreground "
             "(data.label_kind=binary)",
@@ -215,7 +232,8 @@ def _find_conflict(indexed: Sequence[MaskEvidence]) -> UserError | None:
             if before != color:
                 return file_error(
                     mask.path,
-                    f"index {index} has the color #{color:06x}, but #{before:06x} in {path.name}, so that it is "
+                    f"index {index} has the color #{color:06x}, but #{before:06x} in {path.name}, so that "
+                    "it is "
                     f"not clear what is the class; name the colors in {CLASSES}, give the indices there in a "
                     "column id, or save all masks with one palette",
                     ErrorCode.CONFLICT,
@@ -296,14 +314,13 @@ def _soft_edges(masks: _Masks) -> MaskMeaning | None:
     if not (dim and bright and 2 * white >= filled):
         return None
     why = f"masks of 0 and {WHITE} with soft edges, cut at {HALF}"
-    if masks.table is not None and pack_color((WHITE,) * 3) in _color_ids(masks.table):
+    if masks.table is not None and masks.table.colors:
         ground, object_ = _order_two(masks.table)
-        if masks.table.colors and masks.table.colors[ground] == (WHITE,) * 3:
+        if len(masks.names) == 2 and masks.table.colors[ground] == (WHITE,) * 3:
             levels = {value: int(value <= HALF) for value in range(WHITE + 1)}
             why += f"; white is {masks.names[ground]!r} in {CLASSES}"
-            return MaskMeaning(
-                "binary", (masks.names[object_],), (masks.table.colors[object_],), why, levels, masks.view
-            )
+            name, color = masks.names[object_], masks.table.colors[object_]
+            return MaskMeaning("binary", (name,), (color,), why, levels, masks.view)
     return _binary(masks, why, cut=HALF)
 
 
@@ -336,8 +353,10 @@ def _are_gray_colors(masks: _Masks, table: ClassTable) -> bool:
             name = table.names[_color_ids(table)[white]]
             raise file_error(
                 masks.folder,
-                f"values {_shorten(indices)} are no colors of {CLASSES} but lines of it, and 255 is the color "
-                f"of {name!r} there, so that it is not clear whether 255 is void; correct the table or the masks",
+                f"values {_shorten(indices)} are no colors of {CLASSES} but lines of it, and 255 is the "
+                "color "
+                f"of {name!r} there, so that it is not clear whether 255 is void; correct the table or "
+                "the masks",
                 ErrorCode.CONFLICT,
             )
         return False
@@ -374,14 +393,14 @@ def _by_colors(masks: _Masks, table: ClassTable) -> MaskMeaning:
             f"masks of the colors in {CLASSES}, of which #{pack_color(table.colors[object_]):06x} is {name!r}"
         )
         return MaskMeaning("binary", (name,), (table.colors[object_],), why, values, "color")
-    names, colors, notes = table.names, table.colors, ()
+    names, colors = table.names, table.colors
     why = f"masks of the colors in {CLASSES}"
     values = {color: i + 1 for color, i in where.items()} | void
     if 0 in masks.values and 0 not in values and not any(map(GROUND_NAMES.fullmatch, names)):
         names, colors = (GROUND, *names), (BACKGROUND, *colors)
         values = {0: 1} | {color: label + (label != VOID) for color, label in values.items()}
         why += f", which has no line for black: {GROUND}"
-    return MaskMeaning("multiclass", names, colors, why, values, "color", notes=notes)
+    return MaskMeaning("multiclass", names, colors, why, values, "color")
 
 
 def _is_binary(masks: _Masks) -> bool:
@@ -429,7 +448,8 @@ def _by_ids(masks: _Masks, table: ClassTable) -> MaskMeaning | None:
     if not set(indices) & {*ids[1:]}:
         raise file_error(
             masks.folder,
-            f"no class but 0 in any mask (values {_shorten(masks.values)}), expected class indices, 255 being "
+            f"no class but 0 in any mask (values {_shorten(masks.values)}), expected class indices, 255 "
+            "being "
             "void; correct the masks or the lines of classes.csv, or leave data.label_kind at auto",
             ErrorCode.OUT_OF_RANGE,
         )
@@ -456,7 +476,8 @@ def _refuse_unclear_ground(masks: _Masks, table: ClassTable) -> None:
     if len(table.names) == 1 and table.void_id is not None and 0 in masks.values:
         raise file_error(
             masks.folder.parent / CLASSES,
-            f"lines for {table.names[0]!r} and void, and 0 in the masks: which values they are is not said; add a "
+            f"lines for {table.names[0]!r} and void, and 0 in the masks: which values they are is not "
+            "said; add a "
             "column id with the value of each",
             ErrorCode.MISSING,
         )
@@ -471,7 +492,8 @@ def _refuse_unclear_ground(masks: _Masks, table: ClassTable) -> None:
         first, second = table.names[0], table.names[1]
         raise file_error(
             masks.folder.parent / CLASSES,
-            f"no line for a background, while 0 fills most of each mask: is 0 {first!r} and 1 {second!r}, or 0 "
+            f"no line for a background, while 0 fills most of each mask: is 0 {first!r} and 1 {second!r}, "
+            "or 0 "
             f"background and 1 {first!r}? Add a first line {GROUND}, or a column id with 0 for {first!r}",
             ErrorCode.CONFLICT,
         )
@@ -505,10 +527,8 @@ def _by_convention(masks: _Masks) -> MaskMeaning:
 
 def _stored(masks: _Masks, value: int) -> int:
     """A value as the files have it: 65535 where that was read as WHITE."""
-    depths = {mask.bits for mask in masks.evidence if value in mask.values(masks.view)}
-    if value == WHITE and masks.view == "stored" and len(depths) == 1 and (bits := depths.pop()) in (16, 32):
-        return 2**bits - 1
-    return value
+    whites = {mask.white for mask in masks.evidence if value in mask.values(masks.view)}
+    return whites.pop() if value == WHITE and len(whites) == 1 else value
 
 
 def _refuse_mixed(masks: _Masks) -> None:
@@ -530,8 +550,10 @@ def _refuse_mixed(masks: _Masks) -> None:
     raise file_error(
         odd[0],
         f"values {_shorten(sets[odd[0]])} in {_count_files(odd)}, but {_shorten(sets[usual[0]])} in "
-        f"{usual[0].name}: whether 255 is void or a class is not clear; save all masks one way, or say that 255 "
-        "is void (data.label_kind=multiclass, or a line for void in classes.csv with a column id), or that all "
+        f"{usual[0].name}: whether 255 is void or a class is not clear; save all masks one way, or say "
+        "that 255 "
+        "is void (data.label_kind=multiclass, or a line for void in classes.csv with a column id), or "
+        "that all "
         "that is not 0 is foreground (data.label_kind=binary)",
         ErrorCode.CONFLICT if plain else ErrorCode.OUT_OF_RANGE,
     )
@@ -556,7 +578,8 @@ def _refuse_instances(masks: _Masks) -> None:
     fewest = min(len(other) for _, other in objects)
     raise file_error(
         mask.path,
-        f"{len(found)} values that are one piece each, and {fewest} to {len(found)} from mask to mask, as objects "
+        f"{len(found)} values that are one piece each, and {fewest} to {len(found)} from mask to mask, as "
+        "objects "
         "are numbered; say that all are foreground (data.label_kind=binary), or, if they are classes, so "
         f"(data.label_kind=multiclass, or name them in {CLASSES})",
         ErrorCode.CONFLICT,
@@ -572,11 +595,11 @@ def _object_numbers(masks: _Masks, mask: MaskEvidence) -> frozenset[int]:
 def _indices(masks: _Masks) -> MaskMeaning:
     """Class indices, or ids of any value, without names."""
     ids = sorted(masks.values - {WHITE})
-    most = max(len(masks.values), UNNAMED)
     if not set(ids) - {0}:
         raise file_error(
             masks.folder,
-            f"no class but 0 in any mask (values {_shorten(masks.values)}), expected class indices, 255 being "
+            f"no class but 0 in any mask (values {_shorten(masks.values)}), expected class indices, 255 "
+            "being "
             "void; correct the masks or the lines of classes.csv, or leave data.label_kind at auto",
             ErrorCode.OUT_OF_RANGE,
         )
@@ -589,17 +612,18 @@ def _indices(masks: _Masks) -> MaskMeaning:
         )
         raise file_error(
             path,
-            f"values {_shorten(masks.values)} are more, or others, than class indices have without names; name "
-            f"them in {CLASSES} with a column id (255 is a class or void then), or, if they number objects, say "
+            f"values {_shorten(masks.values)} are more, or others, than class indices have without names; "
+            "name "
+            f"them in {CLASSES} with a column id (255 is a class or void then), or, if they number "
+            "objects, say "
             "that all are foreground (data.label_kind=binary)",
             ErrorCode.OUT_OF_RANGE,
         )
-    assert most <= MOST
     dense = ids == list(range(len(ids)))
     what = f"class indices 0 to {ids[-1]}" if dense else f"the class ids {_shorten(ids)}, and no others"
     why = f"masks of {what}, no {CLASSES} to name them; if they number objects: data.label_kind=binary"
     values = {id_: i + 1 for i, id_ in enumerate(ids)} | {WHITE: VOID}
-    notes = ()
+    notes: tuple[str, ...] = ()
     found = [_object_numbers(masks, mask) for mask in masks.evidence]
     if max(map(len, found)) > 1 and all(all(mask.whole.values()) for mask in masks.evidence):
         notes = (

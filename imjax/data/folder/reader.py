@@ -132,16 +132,22 @@ class Folder:
 
     def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         """See `raw.Reader`: image uint8 `[h, w, 3]` RGB (`raw.read_photo`); label of the masks' kind."""
-        image, spec = self.load_image(sample), self.spec
+        image = self.load_image(sample)
+        return image, self.load_label(sample, image)
+
+    def load_label(self, sample: Sample, image: np.ndarray) -> np.ndarray:
+        """The label of a sample, of the size of its image."""
+        assert sample.image
+        spec = self.spec
         if not sample.mask:
             planes = (spec.outputs,) if spec.kind == "multilabel" else ()
-            return image, np.full((*image.shape[:2], *planes), VOID, np.uint8)
+            return np.full((*image.shape[:2], *planes), VOID, np.uint8)
         labels = []
         for path in self.files.masks[sample.name]:
             mask = read_mask(path)
             base.check_same_size(image, mask.pixels, Sample(sample.name, sample.name, sample.image, path))
             labels.append(decode_mask(mask, path, self.meaning))
-        return image, np.stack(labels, axis=-1) if spec.kind == "multilabel" else labels[0]
+        return np.stack(labels, axis=-1) if spec.kind == "multilabel" else labels[0]
 
     def load_image(self, sample: Sample) -> np.ndarray:
         """The image of `load`, for which it does not matter what masks mean."""

@@ -88,9 +88,9 @@ def suggest_closest(name: str, names: Iterable[str]) -> str:
 def read_classes(path: Path, complain: Complain) -> ClassTable | None:
     """Read `classes.csv`: a header, then a class per line.
 
-    Columns are `name` and, if wanted, `color` (`#rrggbb` or `r g b` in 0..255; or three columns `r`, `g`, `b`)
-    and `id` (the class's value in the masks). A class of the name `void` is no class: it marks pixels to leave
-    out.
+    Columns are `name` and, if wanted, `color` (`#rrggbb` or `r g b` in 0..255; or three columns `r`, `g`,
+    `b`) and `id` (the class's value in the masks). A class of the name `void` is no class: it marks pixels to
+    leave out.
 
     Returns:
         The table, without lines that something was wrong with; None where there is no file or no class in it.
@@ -233,9 +233,16 @@ def _find_split_problem(
 
 
 def _rows(path: Path, columns: tuple[str, ...], complain: Complain) -> list[tuple[int, dict[str, str]]]:
-    """Line numbers and fields by column, stripped; spreadsheets' byte order mark, semicolons and tabs are fine."""
+    """Line numbers and fields by column, stripped; byte order marks, semicolons and tabs are fine."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        complain(
+            file_error(
+                path, f"cannot be read: {error.strerror}; change its permissions", ErrorCode.UNREADABLE
+            )
+        )
+        return []
     except UnicodeDecodeError:
         complain(
             file_error(path, "not UTF-8; save the table as CSV with UTF-8 encoding", ErrorCode.UNREADABLE)
@@ -245,11 +252,13 @@ def _rows(path: Path, columns: tuple[str, ...], complain: Complain) -> list[tupl
     delimiter = next((mark for mark in ";\t" if mark in head), ",")
     fields = [name.strip().lower() for name in head.split(delimiter)]
     fields = [COLUMNS.get(name, name) for name in fields]
-    if not set(columns) <= set(fields):
+    twice = [name for name in fields if name and fields.count(name) > 1]
+    if not set(columns) <= set(fields) or twice:
         complain(
             file_error(
                 path,
-                f"header {head!r}, expected the columns {', '.join(columns)}; correct the first line",
+                f"header {head!r}, expected the columns {', '.join(columns)}, each once; correct the "
+                "first line",
                 ErrorCode.MALFORMED,
             )
         )

@@ -99,8 +99,15 @@ def check_pairs(
 def check_same_size(image: np.ndarray, mask: np.ndarray, sample: Sample) -> None:
     """UserError naming both files when height or width differ."""
     if image.shape[:2] != mask.shape[:2]:
+        turned = (
+            ", as if one of them were turned: cameras store photographs lying and say in EXIF how to "
+            "turn them"
+            if image.shape[:2] == mask.shape[1::-1]
+            else ""
+        )
         raise UserError(
-            f"{sample.mask}: mask is {_size(mask)} but its image {sample.image} is {_size(image)}; "
+            f"{sample.mask}: mask is {_size(mask)} but its image {sample.image} is {_size(image)}"
+            f"{turned}; "
             "expected equal sizes, correct or remove the pair",
             code=ErrorCode.CONFLICT,
             field=str(sample.mask),
