@@ -119,6 +119,8 @@ def prepare_dataset(data: Data, cache: Path, progress: Progress = show_progress)
     target = cache / f"{data.dataset}-{digest[:12]}"
     if (target / "manifest.json").is_file():
         return target
+    # Before anything is written: a folder of one's own looks at its masks for it.
+    _ = reader.spec
     try:
         cache.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".partial-{target.name}-", dir=cache))

@@ -174,7 +174,7 @@ def _label(
 def _check_pool(count: int) -> None:
     if 0 < count < 3:
         raise UserError(
-            f"{count} images with a mask, expected at least 3: one to train with, one to choose the best "
+            f"images with a mask: {count}, expected at least 3: one to train with, one to choose the best "
             "nets by "
             f"(val) and one to test; add masks: at least {3 - count}. Of a few masks every figure is a "
             "matter of "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+from imjax.data.folder import labelme
 from imjax.data.folder.mask_names import LABEL_STUDIO, pair_names
 from imjax.data.folder.tables import Complain, suggest_closest
 from imjax.data.image_io import ENDINGS as IMAGE_ENDINGS
@@ -12,8 +13,8 @@ from imjax.errors import ErrorCode, UserError, file_error
 
 IMAGES, MASKS = "images", "masks"
 
-MASK_ENDINGS = (".png", ".tif", ".tiff", ".bmp")
-"""No JPEG, whose compression changes values."""
+MASK_ENDINGS = (".png", ".tif", ".tiff", ".bmp", labelme.ENDING)
+"""No JPEG, whose compression changes values; JSON of labelme."""
 
 
 @dataclasses.dataclass(frozen=True)

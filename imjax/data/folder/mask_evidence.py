@@ -33,8 +33,8 @@ class MaskEvidence:
     storage: Storage
     bits: int
     counts: Mapping[View, Mapping[int, int]]
-    """Pixels of each value, by what is looked at: numbers, gray levels, `pack_color`. Files of colors have only
-    these, and gray levels are left out where colors are none."""
+    """Pixels of each value, by what is looked at: numbers, gray levels, `pack_color`. Files of colors have
+    only these; gray levels are left out where colors are no grays."""
     palette: Mapping[int, int]
     """Index in use → `pack_color`."""
     is_ramp: bool

@@ -21,6 +21,9 @@ from imjax.errors import ErrorCode, file_error
 WHITE = 255
 """The largest value of 8 bits; that of other depths, such as 65535, is read as this one."""
 
+ORIENTATION = 0x0112
+"""Tag of EXIF and TIFF."""
+
 Storage = Literal["gray", "palette", "color"]
 
 
@@ -61,6 +64,9 @@ class _Header:
     has_alpha: bool = True
     """Whether a fourth channel is one; a PNG may only name one color that viewers do not show."""
     pages: int = 1
+    channels: int = 1
+    orientation_at: int = 0
+    """Byte of a TIFF that has its orientation; 0 where it has none."""
 
 
 def pack_color(color: Color) -> int:
@@ -104,8 +110,14 @@ def read_mask(path: Path) -> StoredMask:
             "their maximum, or each page with an image of its own",
             ErrorCode.UNSUPPORTED,
         )
+    if header.channels not in (1, 3, 4):
+        raise file_error(
+            path,
+            f"{header.channels} channels, expected one, or RGB; save each label in a folder of its own",
+            ErrorCode.WRONG_TYPE,
+        )
     if header.indexed:
-        return _read_indices(path, header.bits)
+        return _read_indices(path, data, header)
     if data.startswith(b"\x89PNG"):
         pixels = _turn_upright(data, pixels)
     if pixels.ndim == 3:
@@ -136,6 +148,8 @@ def _read_header(data: bytes) -> _Header:
                 bits=int(np.max(first.bitspersample)),
                 indexed=first.photometric == 3,
                 pages=max(len(pages), frames),
+                channels=first.samplesperpixel,
+                orientation_at=first.tags[ORIENTATION].valueoffset if ORIENTATION in first.tags else 0,
             )
     except Exception:  # Of a file that is not quite TIFF the parser raises anything.
         return _Header()
@@ -143,20 +157,26 @@ def _read_header(data: bytes) -> _Header:
         logger.disabled = before
 
 
-def _read_indices(path: Path, bits: int) -> StoredMask:
+def _read_indices(path: Path, data: bytes, header: _Header) -> StoredMask:
     """The stored indices, which OpenCV turns into their colors."""
+    orientation = 1
+    if at := header.orientation_at:
+        # Pillow reads the rows of a turned TIFF wrongly: it gets an upright one.
+        order: Literal["little", "big"] = "little" if data[:2] == b"II" else "big"
+        orientation = int.from_bytes(data[at : at + 2], order)
+        data = data[:at] + (1).to_bytes(2, order) + data[at + 2 :]
     try:
         with warnings.catch_warnings():
             # A large mask is no attack: what is none has been refused by now.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as file:
+            with Image.open(io.BytesIO(data)) as file:
                 file.load()
                 upright = ImageOps.exif_transpose(file)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise file_error(
             path, f"no readable mask ({error}); save it as 8-bit gray", ErrorCode.UNREADABLE
         ) from error
-    pixels = np.asarray(upright)
+    pixels, bits = _turn(np.asarray(upright), orientation), header.bits
     if upright.mode != "P":  # a palette of all grays in their order is none to Pillow
         return StoredMask(pixels.astype(np.int64) * (WHITE if pixels.dtype == bool else 1), "gray", bits)
     palette = np.zeros((256, 3), np.uint8)
@@ -171,9 +191,13 @@ def _turn_upright(data: bytes, pixels: np.ndarray) -> np.ndarray:
         return pixels
     try:
         with Image.open(io.BytesIO(data)) as file:
-            orientation = int(file.getexif().get(0x0112, 1))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+            return _turn(pixels, int(file.getexif().get(ORIENTATION, 1)))
+    except (OSError, ValueError, SyntaxError, TypeError, Image.DecompressionBombError):
         return pixels
+
+
+def _turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Stored pixels upright, by the number that EXIF and TIFF give their orientation."""
     turned = pixels.swapaxes(0, 1) if orientation in (5, 6, 7, 8) else pixels
     rows = -1 if orientation in (3, 4, 7, 8) else 1
     columns = -1 if orientation in (2, 3, 6, 7) else 1

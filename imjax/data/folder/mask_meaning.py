@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from imjax.data.folder import labelme
 from imjax.data.folder.files import MASKS, Files
 from imjax.data.folder.mask_evidence import (
     MaskEvidence,
@@ -62,6 +63,8 @@ class MaskMeaning:
     """What the files hold, for people."""
     notes: tuple[str, ...] = ()
     """What is allowed, and may not be what was meant."""
+    shapes: Mapping[str, int] | None = None
+    """Of labelme's files: label of a shape → label."""
     refused: frozenset[Path] = frozenset()
     """Mask files that were complained about when the meaning was decided."""
 
@@ -108,6 +111,8 @@ def decide_meaning(
         None where nothing can be decided, after a complaint.
     """
     paths = [path for masks in files.masks.values() for path in masks]
+    if any(path.suffix.lower() == labelme.ENDING for path in paths):
+        return _decide_outlines(paths, table, wanted, complain)
     evidence = collect_evidence(paths, complain)
     if not evidence:
         return None
@@ -175,6 +180,67 @@ def find_wrong_values(path: Path, values: Iterable[int], meaning: MaskMeaning) -
             "(data.label_kind=binary)"
         )
     return file_error(path, message, ErrorCode.OUT_OF_RANGE)
+
+
+def _decide_outlines(
+    paths: Sequence[Path], table: ClassTable | None, wanted: str, complain: Complain
+) -> MaskMeaning | None:
+    """What labelme's files mean: their labels are the classes, of `classes.csv` where there is one."""
+    pictures = [path for path in paths if path.suffix.lower() != labelme.ENDING]
+    if pictures or wanted == "multilabel":
+        complain(
+            file_error(
+                pictures[0] if pictures else paths[0].parent,
+                "a mask beside labelme's JSON files, or multilabel with them, expected one kind; convert "
+                "them",
+                ErrorCode.CONFLICT,
+            )
+        )
+        return None
+    outlines: dict[Path, labelme.Outlines] = {}
+    problems = []
+    for path in paths:
+        try:
+            outlines[path] = labelme.read_outlines(path)
+            if table is not None and (unknown := labelme.find_unknown_label(path, outlines[path], table)):
+                raise unknown
+        except UserError as error:
+            problems.append(error)
+    for problem in group_problems(problems):
+        complain(problem)
+    labels = labelme.list_names(outlines.values())
+    if problems:
+        return None
+    if not labels:
+        complain(
+            file_error(
+                paths[0].parent, "no shape in any file, expected some; check them", ErrorCode.OUT_OF_RANGE
+            )
+        )
+        return None
+    names = labels if table is None else table.names
+    ground = next((name for name in names if GROUND_NAMES.fullmatch(name)), None)
+    things = tuple(name for name in names if name != ground)
+    evidence = f"{len(paths)} files (labelme's outlines) with the labels {', '.join(labels)}"
+    why = f"outlines of labelme, what has none is {ground or GROUND}"
+    colors = dict(zip(table.names, table.colors, strict=True)) if table and table.colors else {}
+    if wanted == "binary" or len(things) == 1 and wanted == "auto":
+        name = things[0] if len(things) == 1 else "foreground"
+        shapes = {label: int(label != ground) for label in labels}
+        palette = (colors.get(name, OBJECTS[0]),)
+        return MaskMeaning("binary", (name,), palette, why, shapes=shapes, evidence=evidence)
+    ordered = names if ground is not None else (GROUND, *names)
+    ordered = (ground or GROUND, *(name for name in ordered if name != (ground or GROUND)))
+    palette = (
+        (colors.get(ordered[0], BACKGROUND), *map(colors.get, ordered[1:]))
+        if colors
+        else (
+            BACKGROUND,
+            *object_colors(len(ordered) - 1),
+        )
+    )
+    shapes = {name: i + 1 for i, name in enumerate(ordered)}
+    return MaskMeaning("multiclass", ordered, palette, why, shapes=shapes, evidence=evidence)
 
 
 def _choose_view(masks: _Masks) -> View:
@@ -423,9 +489,11 @@ def _by_ids(masks: _Masks, table: ClassTable) -> MaskMeaning | None:
     names, colors = table.names, table.colors
     why = f"values by the column id of {CLASSES}" if table.has_ids else f"named in {CLASSES}"
     indices = masks.values - {WHITE} if WHITE not in table.known_ids else masks.values
+    unnamed = False
     if not table.has_ids:
-        _refuse_unclear_ground(masks, table)
-        if max(indices, default=0) == max(table.known_ids) + 1 and not _has_ground(table):
+        more = max(indices, default=0) == max(table.known_ids) + 1 and not _has_ground(table)
+        unnamed = _has_unnamed_ground(masks, table)
+        if more or unnamed:
             ids, void = [id_ + 1 for id_ in ids], None if void is None else void + 1
     if masks.wanted == "binary" and not masks.values <= {*ids, 0, WHITE if void is None else void}:
         return None
@@ -438,6 +506,15 @@ def _by_ids(masks: _Masks, table: ClassTable) -> MaskMeaning | None:
     elif WHITE in masks.values and WHITE not in ids:
         void = WHITE
         why += f", {WHITE} is void"
+    notes = (
+        (
+            f"{CLASSES} has no line for the background, so that 0, which fills most of each mask, is no "
+            "class of it "
+            f"and 1 is {table.names[0]!r}; if 0 is {table.names[0]!r}, say so by a column id",
+        )
+        if unnamed
+        else ()
+    )
     leave_out = {} if void is None else {void: VOID}
     if _is_binary(dataclasses.replace(masks, table=dataclasses.replace(table, names=names))):
         ground, object_ = _order_two(dataclasses.replace(table, names=names))
@@ -457,7 +534,13 @@ def _by_ids(masks: _Masks, table: ClassTable) -> MaskMeaning | None:
     colors = colors or (BACKGROUND, *object_colors(len(names) - 1))
     numbers = "class ids" if table.has_ids else "class indices"
     return MaskMeaning(
-        "multiclass", names, colors, f"masks of {numbers} {_shorten(ids)}, {why}", values, masks.view
+        "multiclass",
+        names,
+        colors,
+        f"masks of {numbers} {_shorten(ids)}, {why}",
+        values,
+        masks.view,
+        notes=notes,
     )
 
 
@@ -466,37 +549,30 @@ def _has_ground(table: ClassTable) -> bool:
     return bool(GROUND_NAMES.fullmatch(table.names[0])) or table.colors[:1] == ((0, 0, 0),)
 
 
-def _refuse_unclear_ground(masks: _Masks, table: ClassTable) -> None:
-    """A table without background of masks with one: whether 0 is its first class cannot be seen.
+def _has_unnamed_ground(masks: _Masks, table: ClassTable) -> bool:
+    """Whether 0 is background, for which a table of the things alone has no line.
 
-    A table that lists void lists whatever a pixel may be, and one with as many classes as there are values
-    beside 0 leaves no choice.
+    It is where no line has a name for it and 0 fills most of each mask. A table that lists void lists
+    whatever a pixel may be.
+
+    Raises:
+        UserError: one class and void, so that no value can be told.
     """
-    top = max(masks.values - {WHITE}, default=0)
     if len(table.names) == 1 and table.void_id is not None and 0 in masks.values:
         raise file_error(
             masks.folder.parent / CLASSES,
             f"lines for {table.names[0]!r} and void, and 0 in the masks: which values they are is not "
-            "said; add a "
-            "column id with the value of each",
+            "said; add "
+            "a column id with the value of each",
             ErrorCode.MISSING,
         )
-    if len(table.names) < 2 or table.void_id is not None or top > max(table.ids) or not top:
-        return
-    if any(map(GROUND_NAMES.fullmatch, table.names)) or _has_ground(table):
-        return
+    top = max(masks.values - {WHITE}, default=0)
+    if len(table.names) < 2 or table.void_id is not None or not 0 < top <= max(table.ids):
+        return False
+    if any(map(GROUND_NAMES.fullmatch, table.names)) or _has_ground(table) or _palette_agrees(masks, table):
+        return False
     counts = [mask.counts[masks.view] for mask in masks.evidence]
-    if all(2 * count.get(0, 0) > sum(count.values()) for count in counts) and not _palette_agrees(
-        masks, table
-    ):
-        first, second = table.names[0], table.names[1]
-        raise file_error(
-            masks.folder.parent / CLASSES,
-            f"no line for a background, while 0 fills most of each mask: is 0 {first!r} and 1 {second!r}, "
-            "or 0 "
-            f"background and 1 {first!r}? Add a first line {GROUND}, or a column id with 0 for {first!r}",
-            ErrorCode.CONFLICT,
-        )
+    return all(2 * count.get(0, 0) > sum(count.values()) for count in counts)
 
 
 def _palette_agrees(masks: _Masks, table: ClassTable) -> bool:
@@ -546,7 +622,7 @@ def _refuse_mixed(masks: _Masks) -> None:
     if not white or not others:
         return
     odd, usual = (white, list(others)) if len(white) < len(others) else (list(others), white)
-    plain = max(rest) <= UNNAMED
+    plain = 0 <= min(rest) and max(rest) <= UNNAMED
     raise file_error(
         odd[0],
         f"values {_shorten(sets[odd[0]])} in {_count_files(odd)}, but {_shorten(sets[usual[0]])} in "
@@ -638,7 +714,8 @@ def _indices(masks: _Masks) -> MaskMeaning:
 def _binary(masks: _Masks, why: str, values: Mapping[int, int] | None = None, cut: int = 0) -> MaskMeaning:
     """`classes.csv` may name the foreground, or background and foreground."""
     name, color = "foreground", OBJECTS[0]
-    if masks.table is not None and len(masks.names) <= 2:
+    lone_ground = len(masks.names) == 1 and re.fullmatch(r"(.*[ _-])?(background|bg)", masks.names[0], re.I)
+    if masks.table is not None and len(masks.names) <= 2 and not lone_ground:
         _, object_ = _order_two(masks.table)
         name = masks.names[object_]
         color = masks.table.colors[object_] if masks.table.colors else color

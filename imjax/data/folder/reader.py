@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from imjax.data import image_io, palette
+from imjax.data.folder import labelme
 from imjax.data.folder.files import IMAGES, MASKS, Files, find_files
 from imjax.data.folder.mask_file import read_mask
 from imjax.data.folder.mask_meaning import MaskMeaning, decide_meaning, decode_mask
@@ -144,6 +145,8 @@ class Folder:
             return np.full((*image.shape[:2], *planes), VOID, np.uint8)
         labels = []
         for path in self.files.masks[sample.name]:
+            if self.meaning.shapes is not None:
+                return labelme.paint(path, image.shape[:2], self.meaning.shapes, int(spec.reserved))
             mask = read_mask(path)
             base.check_same_size(image, mask.pixels, Sample(sample.name, sample.name, sample.image, path))
             labels.append(decode_mask(mask, path, self.meaning))
