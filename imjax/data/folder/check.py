@@ -118,7 +118,7 @@ def _look(
     except UserError as error:
         report.complain(error)
         return
-    label = np.full(image.shape[:2], VOID, np.uint8)
+    label: np.ndarray = np.full(image.shape[:2], VOID, np.uint8)
     # Of the masks that were refused it has been said why.
     if spec and not reader.meaning.refused & {*reader.files.masks.get(sample.name, ())}:
         try:

@@ -141,7 +141,9 @@ def _read_header(data: bytes) -> _Header:
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as file:
             # Smaller copies for viewers are no pages of their own.
-            pages = [page for page in file.pages if not page.is_reduced]
+            pages = [
+                page for page in file.pages if not (isinstance(page, tifffile.TiffPage) and page.is_reduced)
+            ]
             first = file.pages.first
             frames = int((file.imagej_metadata or {}).get("images", 1))
             return _Header(

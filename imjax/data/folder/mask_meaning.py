@@ -227,18 +227,12 @@ def _decide_outlines(
     if wanted == "binary" or len(things) == 1 and wanted == "auto":
         name = things[0] if len(things) == 1 else "foreground"
         shapes = {label: int(label != ground) for label in labels}
-        palette = (colors.get(name, OBJECTS[0]),)
-        return MaskMeaning("binary", (name,), palette, why, shapes=shapes, evidence=evidence)
+        color = colors.get(name, OBJECTS[0])
+        return MaskMeaning("binary", (name,), (color,), why, shapes=shapes, evidence=evidence)
     ordered = names if ground is not None else (GROUND, *names)
     ordered = (ground or GROUND, *(name for name in ordered if name != (ground or GROUND)))
-    palette = (
-        (colors.get(ordered[0], BACKGROUND), *map(colors.get, ordered[1:]))
-        if colors
-        else (
-            BACKGROUND,
-            *object_colors(len(ordered) - 1),
-        )
-    )
+    plain = dict(zip(ordered, (BACKGROUND, *object_colors(len(ordered) - 1)), strict=True))
+    palette = tuple(colors.get(name, plain[name]) for name in ordered)
     shapes = {name: i + 1 for i, name in enumerate(ordered)}
     return MaskMeaning("multiclass", ordered, palette, why, shapes=shapes, evidence=evidence)
 

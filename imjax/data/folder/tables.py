@@ -98,13 +98,13 @@ def read_classes(path: Path, complain: Complain) -> ClassTable | None:
     if not path.is_file():
         return None
     lines: list[_ClassLine] = []
-    rows = _rows(path, ("name",), complain)
-    for number, row in rows:
+    for number, row in _rows(path, ("name",), complain):
         line = _parse_class_line(row)
-        if isinstance(line, _ClassLine) and not (problem := _find_clash(line, lines)):
+        problem = _find_clash(line, lines) if isinstance(line, _ClassLine) else line
+        if problem is not None:
+            _complain_of_line(path, number, problem, complain)
+        elif isinstance(line, _ClassLine):
             lines.append(line)
-        else:
-            _complain_of_line(path, number, problem if isinstance(line, _ClassLine) else line, complain)
     classes = [line for line in lines if line.name != VOID_NAME]
     if not 1 <= len(classes) <= MOST:
         complain(
