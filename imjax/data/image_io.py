@@ -346,6 +346,7 @@ def _tiff_size(data: bytes) -> tuple[int, int]:
     before, logger.disabled = logger.disabled, True
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as file:
-            return file.pages.first.imagewidth, file.pages.first.imagelength
+            # Of damaged files these may be anything.
+            return int(file.pages.first.imagewidth), int(file.pages.first.imagelength)
     finally:
         logger.disabled = before

@@ -29,7 +29,7 @@ from imjax.data.folder.reader import Folder
 from imjax.data.spec import VOID
 from imjax.errors import UserError
 
-few = settings(derandomize=True, deadline=None, max_examples=60, database=None)
+few = settings(derandomize=True, deadline=None, max_examples=25, database=None)
 PALETTE = tuple(((37 * i) % 256, (101 * i) % 256, (59 * i) % 256) for i in range(256))
 
 

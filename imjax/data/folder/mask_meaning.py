@@ -116,8 +116,8 @@ def decide_meaning(
     evidence = collect_evidence(paths, complain)
     if not evidence:
         return None
-    masks = _Masks(raw / MASKS, evidence, table, wanted)
     try:
+        masks = _Masks(raw / MASKS, evidence, _read_whites(raw, table, evidence), wanted)
         masks = dataclasses.replace(masks, view=_choose_view(masks))
         meaning = _decide(masks, files.labels)
     except UserError as error:
@@ -235,6 +235,21 @@ def _decide_outlines(
     palette = tuple(colors.get(name, plain[name]) for name in ordered)
     shapes = {name: i + 1 for i, name in enumerate(ordered)}
     return MaskMeaning("multiclass", ordered, palette, why, shapes=shapes, evidence=evidence)
+
+
+def _read_whites(raw: Path, table: ClassTable | None, evidence: Sequence[MaskEvidence]) -> ClassTable | None:
+    """The table with 65535 as `WHITE` in its column id, as masks of 16 bits are read."""
+    deep = {mask.white for mask in evidence} - {WHITE}
+    if table is None or not table.has_ids or not deep & {*table.known_ids}:
+        return table
+    if WHITE in table.known_ids:
+        raise file_error(
+            raw / CLASSES,
+            f"ids {WHITE} and {max(deep)}, and masks whose largest value is either; give one of them another id",
+            ErrorCode.CONFLICT,
+        )
+    ids = tuple(WHITE if id_ in deep else id_ for id_ in table.ids)
+    return dataclasses.replace(table, ids=ids, void_id=WHITE if table.void_id in deep else table.void_id)
 
 
 def _choose_view(masks: _Masks) -> View:
