@@ -175,10 +175,8 @@ def _check_pool(count: int) -> None:
     if 0 < count < 3:
         raise UserError(
             f"images with a mask: {count}, expected at least 3: one to train with, one to choose the best "
-            "nets by "
-            f"(val) and one to test; add masks: at least {3 - count}. Of a few masks every figure is a "
-            "matter of "
-            "chance: train with folds, each time with another image in test (splits.csv)",
+            f"nets by (val) and one to test; add masks: at least {3 - count}. Of a few masks every figure "
+            "is a matter of chance: train with folds, each time with another image in test (splits.csv)",
             code=ErrorCode.TOO_FEW,
             field="training",
         )

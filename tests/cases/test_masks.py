@@ -161,6 +161,8 @@ KINDS = [
         table="\ufeffname;value\nbackground;0\ncat;10\ndog;200\n",
     ),
     Kind("ids of things", as_values(0, 1, 2), NAMED, (1, 2, 3), table="id,name\n1,cat\n2,dog\n"),
+    Kind("a thing like a ground", as_values(0, 1, 2), ("background", "road", "car"), (1, 2, 3),
+        table="id,name\n1,road\n2,car\n"),
     Kind("things only", as_values(0, 1, 2), NAMED, (1, 2, 3), table="name\ncat\ndog\n"),
     Kind("the first thing only", as_values(0, 1, 1), NAMED, (1, 2, 2), table="name\ncat\ndog\n"),
     # What the person says.
@@ -263,6 +265,10 @@ REFUSALS = [
     Refusal("0 and 255 beside 0, 1 and void", scene(0, 1) * 255, ErrorCode.CONFLICT, others=(0, 1, 255)),
     Refusal("255 alone beside 0, 1 and void", np.full(SIZE, 255, np.uint8), ErrorCode.CONFLICT, others=(0,
         1, 255)),
+    Refusal(
+        "0 and 255 beside 0, 1 and void, named", scene(0, 1) * 255, ErrorCode.CONFLICT, others=(0, 1, 255),
+        table="name\nbackground\ncell\n",
+    ),
     Refusal("0 and 255 beside classes", scene(0, 1) * 255, ErrorCode.CONFLICT, others=(0, 1, 2)),
     Refusal("value that is no line", scene(0) * 3, ErrorCode.OUT_OF_RANGE, others=(0, 1, 2),
         table="name\nbg\na\nb\n"),
@@ -451,6 +457,12 @@ def test_labelme(kind, tmp_path):
     (raw / "classes.csv").write_text("name\nbackground\ndog\ncat\n")
     assert (read_folder(raw)[1]["b"] == np.array([0, 1, 3, 2, *[VOID] * 252], np.uint8)[expected]).all()
     assert (read_folder(raw, "binary")[1]["b"] == np.where(expected == VOID, VOID, expected > 1)).all()
+
+
+def test_a_label_of_labelme_is_no_ground_for_its_name(tmp_path):
+    raw = write_outlines(tmp_path, dict.fromkeys(STEMS, outlines(box("water", 2, 3, 6, 8))))
+    reader, labels = read_folder(raw)
+    assert reader.spec.classes == ("water",) and labels["a"].sum() == 30
 
 
 @pytest.mark.parametrize(

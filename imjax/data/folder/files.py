@@ -89,9 +89,8 @@ def _find_masks(
         problems.append(
             file_error(
                 folder,
-                f"a folder per image, such as {labels[0].name}, expected one mask per image or a folder "
-                "per label; "
-                "join the files of each image into one mask",
+                f"a folder per image, such as {labels[0].name}, expected one mask per image or a folder per "
+                "label; join the files of each image into one mask",
                 ErrorCode.UNSUPPORTED,
             )
         )
@@ -121,10 +120,8 @@ def _label_studio_error(first: Path, count: int) -> UserError:
     return file_error(
         first,
         f"{count} files of Label Studio's brush export, named after tasks, which do not tell the image; "
-        "expected "
-        "one mask per image with the image's stem: the JSON export tells the image of each task (id, "
-        "data.image): "
-        "join the regions of a task into one mask of that name",
+        "expected one mask per image with the image's stem: the JSON export tells the image of each task "
+        "(id, data.image): join the regions of a task into one mask of that name",
         ErrorCode.UNSUPPORTED,
     )
 
@@ -183,8 +180,7 @@ def _by_stem(folder: Path, endings: tuple[str, ...], complain: Complain, notes: 
             file_error(
                 lossy[0],
                 f"{_count(lossy, 'a mask', 'masks')} as JPEG, which blurs values at every edge so that "
-                "classes "
-                "cannot be told, expected PNG, TIFF or BMP; export from the program that drew it",
+                "classes cannot be told, expected PNG, TIFF or BMP; export from the program that drew it",
                 ErrorCode.UNSUPPORTED,
             )
         )

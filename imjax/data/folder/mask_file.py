@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import itertools
 import logging
 import warnings
 from pathlib import Path
@@ -23,6 +24,9 @@ WHITE = 255
 
 ORIENTATION = 0x0112
 """Tag of EXIF and TIFF."""
+
+MOST_PAGES = 1000
+"""Pages that are counted; more are as wrong."""
 
 Storage = Literal["gray", "palette", "color"]
 
@@ -44,7 +48,7 @@ class StoredMask:
 
     def shades(self) -> np.ndarray:
         """Gray levels `[h, w]`: of a palette those of its colors. Not of colors."""
-        return self.pixels if self.palette is None else self.palette[self.pixels, 0].astype(np.int64)
+        return self.pixels if self.palette is None else self.palette[self.pixels, 0]
 
     def colors(self) -> np.ndarray:
         """Colors of all kinds as `pack_colors` has them, int64 `[h, w]`; -1 where a gray value is none."""
@@ -52,7 +56,8 @@ class StoredMask:
             return pack_colors(self.pixels)
         if self.palette is not None:
             return pack_colors(self.palette)[self.pixels]
-        return np.where((self.pixels >= 0) & (self.pixels <= WHITE), self.pixels * 0x010101, -1)
+        shown = (self.pixels >= 0) & (self.pixels <= WHITE)
+        return np.where(shown, self.pixels.astype(np.int64) * 0x010101, -1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,16 +145,12 @@ def _read_header(data: bytes) -> _Header:
     before, logger.disabled = logger.disabled, True
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as file:
-            # Smaller copies for viewers are no pages of their own.
-            pages = [
-                page for page in file.pages if not (isinstance(page, tifffile.TiffPage) and page.is_reduced)
-            ]
             first = file.pages.first
             frames = int((file.imagej_metadata or {}).get("images", 1))
             return _Header(
                 bits=int(np.max(first.bitspersample)),
                 indexed=first.photometric == 3,
-                pages=max(len(pages), frames),
+                pages=max(_count_pages(file), frames),
                 channels=first.samplesperpixel,
                 orientation_at=first.tags[ORIENTATION].valueoffset if ORIENTATION in first.tags else 0,
             )
@@ -157,6 +158,18 @@ def _read_header(data: bytes) -> _Header:
         return _Header()
     finally:
         logger.disabled = before
+
+
+def _count_pages(file: tifffile.TiffFile) -> int:
+    """Pages that are no smaller copies for viewers; of very many, or in a circle, not all."""
+    seen: set[int] = set()
+    count = 0
+    for page in itertools.islice(file.pages, MOST_PAGES):
+        if page.offset in seen:
+            break
+        seen.add(page.offset)
+        count += not (isinstance(page, tifffile.TiffPage) and page.is_reduced)
+    return count
 
 
 def _read_indices(path: Path, data: bytes, header: _Header) -> StoredMask:
@@ -180,11 +193,11 @@ def _read_indices(path: Path, data: bytes, header: _Header) -> StoredMask:
         ) from error
     pixels, bits = _turn(np.asarray(upright), orientation), header.bits
     if upright.mode != "P":  # a palette of all grays in their order is none to Pillow
-        return StoredMask(pixels.astype(np.int64) * (WHITE if pixels.dtype == bool else 1), "gray", bits)
+        return StoredMask(pixels.astype(np.uint8) * (WHITE if pixels.dtype == bool else 1), "gray", bits)
     palette = np.zeros((256, 3), np.uint8)
     stored = np.array(upright.getpalette("RGB"), np.uint8).reshape(-1, 3)
     palette[: len(stored)] = stored
-    return StoredMask(pixels.astype(np.int64), "palette", bits, palette)
+    return StoredMask(pixels, "palette", bits, palette)
 
 
 def _turn_upright(data: bytes, pixels: np.ndarray) -> np.ndarray:
@@ -250,7 +263,7 @@ def _whole_numbers(path: Path, pixels: np.ndarray) -> np.ndarray:
             "values between whole numbers, expected classes; save the mask as 8-bit",
             ErrorCode.WRONG_TYPE,
         )
-    return pixels.astype(np.int64)
+    return pixels.astype(np.int64) if pixels.dtype.kind == "f" else pixels
 
 
 def _gray(pixels: np.ndarray, bits: int, decoded: np.dtype) -> StoredMask:

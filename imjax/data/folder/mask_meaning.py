@@ -34,12 +34,15 @@ UNNAMED = 32
 GROUND = "background"
 """Name of what is no object where the table has none."""
 GROUND_NAMES = re.compile(
-    r"(back)?ground|backgr\w*|bg|_?background_?|none|nothing|others?|rest|empty|clutter|negative|outside|field|"
+    r"(back)?ground|backgr\w*|bg|_?background_?|none|nothing|others?|rest|empty|clutter|negative|outside|"
+    r"field|"
     r"un(labell?ed|known|classified)|sky|soil|road|floor|wall|water|land|terrain|paper|medium|matrix|tissue|"
     r"stroma|substrate|healthy|normal|skin|(no|non|not)[ _-].*|.*[ _-](background|bg)",
     re.IGNORECASE,
 )
 """Names that a class 0 has where it is what surrounds the others."""
+BACKGROUND_NAMES = re.compile(r"(.*[ _-])?(background|bg)_?", re.IGNORECASE)
+"""Those of them that no object has."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,8 +178,7 @@ def find_wrong_values(path: Path, values: Iterable[int], meaning: MaskMeaning) -
     else:
         message = (
             f"value {others[0]}{more} is no class, expected {_shorten(meaning.values)}; correct the mask, "
-            "name "
-            f"more classes in {CLASSES}, or, if values number objects, say that all are foreground "
+            f"name more classes in {CLASSES}, or, if values number objects, say that all are foreground "
             "(data.label_kind=binary)"
         )
     return file_error(path, message, ErrorCode.OUT_OF_RANGE)
@@ -219,7 +221,7 @@ def _decide_outlines(
         )
         return None
     names = labels if table is None else table.names
-    ground = next((name for name in names if GROUND_NAMES.fullmatch(name)), None)
+    ground = next((name for name in names if BACKGROUND_NAMES.fullmatch(name)), None)
     things = tuple(name for name in names if name != ground)
     evidence = f"{len(paths)} files (labelme's outlines) with the labels {', '.join(labels)}"
     why = f"outlines of labelme, what has none is {ground or GROUND}"
@@ -245,7 +247,8 @@ def _read_whites(raw: Path, table: ClassTable | None, evidence: Sequence[MaskEvi
     if WHITE in table.known_ids:
         raise file_error(
             raw / CLASSES,
-            f"ids {WHITE} and {max(deep)}, and masks whose largest value is either; give one of them another id",
+            f"ids {WHITE} and {max(deep)}, and masks whose largest value is either; give one of them "
+            "another id",
             ErrorCode.CONFLICT,
         )
     ids = tuple(WHITE if id_ in deep else id_ for id_ in table.ids)
@@ -265,10 +268,9 @@ def _choose_view(masks: _Masks) -> View:
             return "color"
         raise file_error(
             colored.path,
-            f"color #{max(colored.values('color')):06x} in a mask, expected "
-            f"{masks.folder.parent / CLASSES} with "
-            "the header name,color and a line per class; write it, save masks of class indices or, if every "
-            "object has a color of its own, say that all that is not black is foreground "
+            f"color #{max(colored.values('color')):06x} in a mask, expected {masks.folder.parent / CLASSES} "
+            "with the header name,color and a line per class; write it, save masks of class indices or, if "
+            "every object has a color of its own, say that all that is not black is foreground "
             "(data.label_kind=binary)",
             ErrorCode.MISSING,
         )
@@ -308,9 +310,8 @@ def _find_conflict(indexed: Sequence[MaskEvidence]) -> UserError | None:
                 return file_error(
                     mask.path,
                     f"index {index} has the color #{color:06x}, but #{before:06x} in {path.name}, so that "
-                    "it is "
-                    f"not clear what is the class; name the colors in {CLASSES}, give the indices there in a "
-                    "column id, or save all masks with one palette",
+                    f"it is not clear what is the class; name the colors in {CLASSES}, give the indices "
+                    "there in a column id, or save all masks with one palette",
                     ErrorCode.CONFLICT,
                 )
     return None
@@ -429,17 +430,15 @@ def _are_gray_colors(masks: _Masks, table: ClassTable) -> bool:
             raise file_error(
                 masks.folder,
                 f"values {_shorten(indices)} are no colors of {CLASSES} but lines of it, and 255 is the "
-                "color "
-                f"of {name!r} there, so that it is not clear whether 255 is void; correct the table or "
-                "the masks",
+                f"color of {name!r} there, so that it is not clear whether 255 is void; correct the table "
+                "or the masks",
                 ErrorCode.CONFLICT,
             )
         return False
-    by_color = {pack_color(color) & 0xFF: id_ for color, id_ in zip(table.colors, table.ids, strict=True)}
-    by_color |= {} if table.void is None or table.void_id is None else {table.void[0]: table.void_id}
+    by_color = dict(zip(map(pack_color, table.known), table.known_ids, strict=False))
     if not masks.values <= {*table.known_ids}:
         return True
-    return any(by_color[value] != value for value in masks.values) and _refuse_two_readings(masks)
+    return any(by_color[value * 0x010101] != value for value in masks.values) and _refuse_two_readings(masks)
 
 
 def _refuse_two_readings(masks: _Masks) -> bool:
@@ -471,7 +470,7 @@ def _by_colors(masks: _Masks, table: ClassTable) -> MaskMeaning:
     names, colors = table.names, table.colors
     why = f"masks of the colors in {CLASSES}"
     values = {color: i + 1 for color, i in where.items()} | void
-    if 0 in masks.values and 0 not in values and not any(map(GROUND_NAMES.fullmatch, names)):
+    if 0 in masks.values and 0 not in values and not any(map(BACKGROUND_NAMES.fullmatch, names)):
         names, colors = (GROUND, *names), (BACKGROUND, *colors)
         values = {0: 1} | {color: label + (label != VOID) for color, label in values.items()}
         why += f", which has no line for black: {GROUND}"
@@ -499,6 +498,8 @@ def _by_ids(masks: _Masks, table: ClassTable) -> MaskMeaning | None:
     why = f"values by the column id of {CLASSES}" if table.has_ids else f"named in {CLASSES}"
     indices = masks.values - {WHITE} if WHITE not in table.known_ids else masks.values
     unnamed = False
+    if masks.wanted == "auto" and WHITE not in table.known_ids:
+        _refuse_mixed(masks)
     if not table.has_ids:
         more = max(indices, default=0) == max(table.known_ids) + 1 and not _has_ground(table)
         unnamed = _has_unnamed_ground(masks, table)
@@ -506,7 +507,7 @@ def _by_ids(masks: _Masks, table: ClassTable) -> MaskMeaning | None:
             ids, void = [id_ + 1 for id_ in ids], None if void is None else void + 1
     if masks.wanted == "binary" and not masks.values <= {*ids, 0, WHITE if void is None else void}:
         return None
-    if 0 in masks.values and 0 not in (*ids, void) and not any(map(GROUND_NAMES.fullmatch, names)):
+    if 0 in masks.values and 0 not in (*ids, void) and not any(map(BACKGROUND_NAMES.fullmatch, names)):
         ids, names = [0, *ids], (GROUND, *names)
         colors = (BACKGROUND, *colors) if colors else ()
         why += f", which has no line for 0: {GROUND}"
@@ -518,8 +519,7 @@ def _by_ids(masks: _Masks, table: ClassTable) -> MaskMeaning | None:
     notes = (
         (
             f"{CLASSES} has no line for the background, so that 0, which fills most of each mask, is no "
-            "class of it "
-            f"and 1 is {table.names[0]!r}; if 0 is {table.names[0]!r}, say so by a column id",
+            f"class of it and 1 is {table.names[0]!r}; if 0 is {table.names[0]!r}, say so by a column id",
         )
         if unnamed
         else ()
@@ -531,12 +531,11 @@ def _by_ids(masks: _Masks, table: ClassTable) -> MaskMeaning | None:
         why = f"masks of {_shorten(values)}, {why}"
         color = colors[object_] if colors else OBJECTS[0]
         return MaskMeaning("binary", (names[object_],), (color,), why, values, masks.view)
-    if not set(indices) & {*ids[1:]}:
+    if indices <= {0}:
         raise file_error(
             masks.folder,
             f"no class but 0 in any mask (values {_shorten(masks.values)}), expected class indices, 255 "
-            "being "
-            "void; correct the masks or the lines of classes.csv, or leave data.label_kind at auto",
+            "being void; correct the masks or the lines of classes.csv, or leave data.label_kind at auto",
             ErrorCode.OUT_OF_RANGE,
         )
     values = {id_: i + 1 for i, id_ in enumerate(ids)} | leave_out
@@ -570,9 +569,8 @@ def _has_unnamed_ground(masks: _Masks, table: ClassTable) -> bool:
     if len(table.names) == 1 and table.void_id is not None and 0 in masks.values:
         raise file_error(
             masks.folder.parent / CLASSES,
-            f"lines for {table.names[0]!r} and void, and 0 in the masks: which values they are is not "
-            "said; add "
-            "a column id with the value of each",
+            f"lines for {table.names[0]!r} and void, and 0 in the masks: which values they are is not said; "
+            "add a column id with the value of each",
             ErrorCode.MISSING,
         )
     top = max(masks.values - {WHITE}, default=0)
@@ -635,11 +633,9 @@ def _refuse_mixed(masks: _Masks) -> None:
     raise file_error(
         odd[0],
         f"values {_shorten(sets[odd[0]])} in {_count_files(odd)}, but {_shorten(sets[usual[0]])} in "
-        f"{usual[0].name}: whether 255 is void or a class is not clear; save all masks one way, or say "
-        "that 255 "
-        "is void (data.label_kind=multiclass, or a line for void in classes.csv with a column id), or "
-        "that all "
-        "that is not 0 is foreground (data.label_kind=binary)",
+        f"{usual[0].name}: whether 255 is void or a class is not clear; save all masks one way, or say that "
+        "255 is void (data.label_kind=multiclass, or a line for void in classes.csv with a column id), or "
+        "that all that is not 0 is foreground (data.label_kind=binary)",
         ErrorCode.CONFLICT if plain else ErrorCode.OUT_OF_RANGE,
     )
 
@@ -664,9 +660,8 @@ def _refuse_instances(masks: _Masks) -> None:
     raise file_error(
         mask.path,
         f"{len(found)} values that are one piece each, and {fewest} to {len(found)} from mask to mask, as "
-        "objects "
-        "are numbered; say that all are foreground (data.label_kind=binary), or, if they are classes, so "
-        f"(data.label_kind=multiclass, or name them in {CLASSES})",
+        "objects are numbered; say that all are foreground (data.label_kind=binary), or, if they are "
+        f"classes, so (data.label_kind=multiclass, or name them in {CLASSES})",
         ErrorCode.CONFLICT,
     )
 
@@ -684,8 +679,7 @@ def _indices(masks: _Masks) -> MaskMeaning:
         raise file_error(
             masks.folder,
             f"no class but 0 in any mask (values {_shorten(masks.values)}), expected class indices, 255 "
-            "being "
-            "void; correct the masks or the lines of classes.csv, or leave data.label_kind at auto",
+            "being void; correct the masks or the lines of classes.csv, or leave data.label_kind at auto",
             ErrorCode.OUT_OF_RANGE,
         )
     large = [
@@ -698,10 +692,8 @@ def _indices(masks: _Masks) -> MaskMeaning:
         raise file_error(
             path,
             f"values {_shorten(masks.values)} are more, or others, than class indices have without names; "
-            "name "
-            f"them in {CLASSES} with a column id (255 is a class or void then), or, if they number "
-            "objects, say "
-            "that all are foreground (data.label_kind=binary)",
+            f"name them in {CLASSES} with a column id (255 is a class or void then), or, if they number "
+            "objects, say that all are foreground (data.label_kind=binary)",
             ErrorCode.OUT_OF_RANGE,
         )
     dense = ids == list(range(len(ids)))
@@ -723,7 +715,7 @@ def _indices(masks: _Masks) -> MaskMeaning:
 def _binary(masks: _Masks, why: str, values: Mapping[int, int] | None = None, cut: int = 0) -> MaskMeaning:
     """`classes.csv` may name the foreground, or background and foreground."""
     name, color = "foreground", OBJECTS[0]
-    lone_ground = len(masks.names) == 1 and re.fullmatch(r"(.*[ _-])?(background|bg)", masks.names[0], re.I)
+    lone_ground = len(masks.names) == 1 and BACKGROUND_NAMES.fullmatch(masks.names[0])
     if masks.table is not None and len(masks.names) <= 2 and not lone_ground:
         _, object_ = _order_two(masks.table)
         name = masks.names[object_]

@@ -36,8 +36,7 @@ def name_unlearned_classes(
         where = " and ".join(part for part in ("val", "test") if value in seen[part])
         lines.append(
             f"class {names[value]!r} is in {where} but in no labeled image, so that it cannot be learned; "
-            "label "
-            "an image with it, or change the split (splits.csv, data.split_seed)"
+            "label an image with it, or change the split (splits.csv, data.split_seed)"
         )
     return lines
 
@@ -58,9 +57,8 @@ def name_inverted_masks(shares: Mapping[str, float]) -> list[str]:
     fewer, more = sorted((low, high), key=len)
     return [
         f"foreground fills {_describe(lows)} of {len(low)} masks and {_describe(highs)} of {len(high)}, and "
-        f"nothing in between: {_listed(fewer)} may be inverted against {_listed(more)}; compare them on "
-        "the contact "
-        "sheet"
+        f"nothing in between: {_listed(fewer)} may be inverted against {_listed(more)}; compare them on the "
+        "contact sheet"
     ]
 
 
@@ -79,15 +77,13 @@ def name_small_split(split: Mapping[str, Sequence[str]]) -> list[str]:
     masks = sum(len(split[part]) for part in ("labeled", "val", "test"))
     if masks < 10:
         lines.append(
-            f"{masks} masks in all, {len(split['test'])} of them in test: figures of so few are a matter "
-            "of chance; "
-            "train with folds, each time with other images in test (splits.csv or data.split_seed)"
+            f"{masks} masks in all, {len(split['test'])} of them in test: figures of so few are a matter of "
+            "chance; train with folds, each time with other images in test (splits.csv or data.split_seed)"
         )
     if not split["unlabeled"]:
         spare = " or give data.label_fraction less than 1" if len(split["labeled"]) > 1 else ""
         lines.append(
-            "no image without a mask: supervised methods (ldt, aldt) work, those that learn from "
-            "unlabeled images "
-            f"need some; add images{spare}"
+            "no image without a mask: supervised methods (ldt, aldt) work, those that learn from unlabeled "
+            f"images need some; add images{spare}"
         )
     return lines
