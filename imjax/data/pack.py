@@ -39,7 +39,7 @@ from imjax.data.splits import (
 from imjax.errors import ErrorCode, UserError, file_error
 from imjax.log import logger, track
 
-FORMAT = 5
+FORMAT = 6
 """Raised whenever the same settings and files would be packed differently."""
 
 NOT_PACKED = frozenset({"dir", "cache"})
