@@ -101,8 +101,6 @@ def main(arguments: list[str]) -> None:
         return
     data = _data_from_flags()
     out = pack.default_cache() if FLAGS.out is None else expand_path(FLAGS.out, "--out")
-    # First, and for --check too: it must not call fine what packing refuses.
-    pack.check_settings(data, out)
     if FLAGS.check:
         _check(data)
         return

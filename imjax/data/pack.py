@@ -113,7 +113,8 @@ def prepare_dataset(data: Data, cache: Path, progress: Progress = show_progress)
         UserError: a key out of range; missing, bad or changing file, too few images, or no room or right to
             write.
     """
-    check_settings(data, cache)
+    check_settings(data)
+    _check_cache(data, cache)
     reader, raw = registry.make(data), Path(data.dir)
     volume_box.check_box(data, reader.spec)
     parts = reader.scan(raw)
@@ -168,12 +169,8 @@ def load_packed(root: Path, verify: bool = True) -> PackedDataset:
     return PackedDataset(spec, manifest, splits, taken)
 
 
-def check_settings(data: Data, cache: Path) -> None:
-    """What can be said of the settings without reading a file.
-
-    Raises:
-        UserError: a key is out of range or does not go with another; the cache folder lies inside the data.
-    """
+def check_settings(data: Data) -> None:
+    """UserError where settings cannot be packed by, whatever the files."""
     for name, side in zip(("width", "height", "depth"), reversed(data.box), strict=False):
         if side < 16 or side % 16:
             raise UserError(
@@ -218,6 +215,9 @@ def check_settings(data: Data, cache: Path) -> None:
             code=ErrorCode.CONFLICT,
             field="data.resize_mode",
         )
+
+
+def _check_cache(data: Data, cache: Path) -> None:
     if data.dir and cache.resolve().is_relative_to(Path(data.dir).resolve()):
         raise file_error(
             cache,

@@ -143,6 +143,7 @@ def _divide(
     if "train_val_test" in names:
         _check_fractions(val_fraction=val_fraction, test_fraction=test_fraction)
         pool = names["train_val_test"]
+        _check_pool(len(pool))
         # The test set first, so that it stays the same whatever is held out for validation.
         test, training_pool = sampler.sample(pool, test_fraction * len(pool), "split/test")
         val, train = sampler.sample(training_pool, val_fraction * len(pool), "split/val")
@@ -168,6 +169,17 @@ def _label(
     _check_enough("training", train, 1 + keep)
     # The name of a random stream: spelled otherwise it would draw another split.
     return sampler.sample(train, fraction * len(train), "split/labelled", keep)
+
+
+def _check_pool(count: int) -> None:
+    if 0 < count < 3:
+        raise UserError(
+            f"images with a mask: {count}, expected at least 3: one to train with, one to choose the best "
+            f"nets by (val) and one to test; add masks: at least {3 - count}. Of a few masks every figure "
+            "is a matter of chance: train with folds, each time with another image in test (splits.csv)",
+            code=ErrorCode.TOO_FEW,
+            field="training",
+        )
 
 
 def _check_enough(what: str, names: list[str], least: int) -> None:

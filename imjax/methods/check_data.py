@@ -44,7 +44,7 @@ def check_truth(config: Config, packed: PackedDataset) -> None:
     if needs and not len(unlabeled.images):
         raise UserError(
             f"{packed.spec.title}: no unlabeled image for method {method!r}, expected at least one; add "
-            "images without a mask or give data.label_fraction less than 1",
+            f"images without a mask, {_other_way(len(packed.splits['labeled'].images))}",
             code=ErrorCode.TOO_FEW,
             field="data.label_fraction",
         )
@@ -58,6 +58,13 @@ def check_truth(config: Config, packed: PackedDataset) -> None:
             code=ErrorCode.CONFLICT,
             field="method",
         )
+
+
+def _other_way(labeled: int) -> str:
+    """What else there is to do where all images are labeled."""
+    supervised = "take a method that needs none (ldt, aldt)"
+    # Of one labeled image none can be spared.
+    return supervised if labeled < 2 else f"give data.label_fraction less than 1, or {supervised}"
 
 
 def _methods_with_truth(config: Config) -> list[str]:

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from imjax.config.schema import Data
-from imjax.data import image_meaning, intensity, nodata
-from imjax.data.folder import contact_sheet, object_sizes
-from imjax.data.folder.reader import Folder, Parts, TurnedImageError, describe_encoding
+from imjax.data import image_meaning, intensity, nodata, pack
+from imjax.data.folder import contact_sheet, mask_notes, object_sizes
+from imjax.data.folder.reader import Folder, Parts, TurnedImageError
 from imjax.data.image_file import ImageEvidence
 from imjax.data.image_meaning import ImageChoices
 from imjax.data.palette import to_rgb
@@ -45,6 +45,10 @@ class FolderReport:
     """Pixels of all masks that could be read."""
     things: dict[int, list[np.ndarray]] = dataclasses.field(default_factory=lambda: defaultdict(list))
     """Pixels of the connected parts of each class once packed, mask by mask."""
+    labels: dict[str, frozenset[int]] = dataclasses.field(default_factory=dict)
+    """Labels of each image with a mask, see `mask_notes.list_labels`."""
+    foreground: dict[str, float] = dataclasses.field(default_factory=dict)
+    """Of each binary mask with both, the foreground's share."""
     empty: list[str] = dataclasses.field(default_factory=list)
     """Images whose mask has one class only, or nothing."""
     highs: list[float] = dataclasses.field(default_factory=list)
@@ -77,12 +81,16 @@ def check_folder(data: Data, page: Path, progress: Progress) -> tuple[str, list[
         UserError: the contact sheet cannot be written.
     """
     report = FolderReport()
+    try:
+        pack.check_settings(data)
+    except UserError as error:
+        report.complain(error)
     reader = Folder(data.label_kind, data.rotation_invariant, ImageChoices.of(data))
     parts = reader.survey(Path(data.dir), report.complain)
-    coding = reader.read_kinds(report.complain)
+    meaning = reader.decide_meaning(report.complain)
     reading = reader.read_images(report.complain)
     report.sizes = Counter(_turned_size(each, data) for each in reader.evidence.values())
-    spec = reader.spec if coding and reading else None
+    spec = reader.spec if meaning and reading else None
     samples = sorted((s for part in parts.values() for s in part), key=lambda s: s.name)
     shown = set(np.linspace(0, max(len(samples) - 1, 0), TILES).round().astype(int).tolist())
     for i, sample in enumerate(progress(samples, "checking") if reading else ()):
@@ -95,10 +103,12 @@ def check_folder(data: Data, page: Path, progress: Progress) -> tuple[str, list[
     lines = [_counts(data, reader), _sizes(data, report)]
     if reading:
         lines.append(f"images: {reader.describe_images()}")
-    if coding:
-        lines.append(f"labels: {describe_encoding(coding)} ({coding.why})")
+    if meaning:
+        lines += [f"masks: {meaning.evidence}", f"labels: {meaning.describe()}"]
+        report.notes += meaning.notes
     if spec:
-        lines += [*_shares(spec, report), _split(data, parts, report)]
+        lines += [*_shares(spec, report), _split(data, parts, spec, report)]
+        report.notes += mask_notes.name_inverted_masks(report.foreground)
         report.notes += object_sizes.size_warnings(report.things, spec, data)
     report.notes += intensity.brightness_warnings(report.highs)
     _remark(report)
@@ -124,7 +134,8 @@ def _look(
         report.alike.append(error)
         return
     label: np.ndarray = np.full(image.shape[:-1], VOID, np.uint8)
-    if spec:
+    # Of the masks that were refused it has been said why.
+    if spec and not reader.meaning.refused & {*reader.files.masks.get(sample.name, ())}:
         try:
             label = reader.load_label(sample, image)
         except TurnedImageError as error:
@@ -143,6 +154,9 @@ def _look(
         counts = label_counts(label, spec)
         report.counts += counts
         report.pixels += label.shape[0] * label.shape[1]
+        report.labels[sample.name] = mask_notes.list_labels(label, spec)
+        if spec.kind == "binary" and 0 < counts[1] < counts[0] + counts[1]:
+            report.foreground[sample.name] = counts[1] / (counts[0] + counts[1])
         # Of random crops, each of another scale, no size can be given.
         parts = {} if data.random_crops else object_sizes.measure_objects(label, spec, data)
         for value, areas in parts.items():
@@ -193,14 +207,17 @@ def _shares(spec: DatasetSpec, report: FolderReport) -> list[str]:
     return [f"  {100 * report.counts[i] / total:5.1f} % {name}" for i, name in names.items()]
 
 
-def _split(data: Data, parts: Parts, report: FolderReport) -> str:
+def _split(data: Data, parts: Parts, spec: DatasetSpec, report: FolderReport) -> str:
     try:
-        counts = {name: len(members) for name, members in split_sources(data, parts).items()}
+        split = split_sources(data, parts)
     except UserError as error:
         # What splits.csv lacks has been said already, with its lines.
         if "labeled" not in parts:
             report.complain(UserError(f"{data.dir}: {error}", code=error.code, field=error.field))
         return "split: not possible"
+    report.notes += mask_notes.name_unlearned_classes(report.labels, split, spec)
+    report.notes += mask_notes.name_small_split(split)
+    counts = {name: len(members) for name, members in split.items()}
     how = "as splits.csv says" if "labeled" in parts else f"drawn with seed {data.split_seed}"
     return "split: " + ", ".join(f"{count} {name}" for name, count in counts.items()) + f" ({how})"
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+from imjax.data.folder import labelme
+from imjax.data.folder.mask_names import LABEL_STUDIO, pair_names
 from imjax.data.folder.tables import Complain, suggest_closest
 from imjax.data.image_io import ENDINGS as IMAGE_ENDINGS
-from imjax.errors import ErrorCode, file_error
+from imjax.errors import ErrorCode, UserError, file_error
 
 IMAGES, MASKS = "images", "masks"
 
-MASK_ENDINGS = (".png", ".tif", ".tiff", ".bmp")
-"""No JPEG, whose compression changes values."""
+MASK_ENDINGS = (".png", ".tif", ".tiff", ".bmp", labelme.ENDING)
+"""No JPEG, whose compression changes values; JSON of labelme."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,30 +48,15 @@ def find_files(raw: Path, complain: Complain) -> Files:
                 raw / IMAGES, f"{what}, {expected}; add them or name another folder", ErrorCode.MISSING
             )
         )
-    labels = [path for path in _folders(raw / MASKS) if any(path.iterdir())]
-    single = _by_stem(raw / MASKS, MASK_ENDINGS, complain, notes)
-    if single and labels:
-        complain(
-            file_error(
-                labels[0],
-                "a folder beside masks, expected a folder for every label or none; move it",
-                ErrorCode.CONFLICT,
-            )
+    masks, labels = _find_masks(raw / MASKS, images, complain, notes)
+    pairs = pair_names(images, masks)
+    if renamed := [stem for stem in sorted(pairs) if pairs[stem] != stem]:
+        first = masks[renamed[0]][0]
+        notes.append(
+            f"{len(renamed)} masks such as {first.name} belong to images such as "
+            f"{images[pairs[renamed[0]]].name}, by what their names have in common"
         )
-        labels = []
-    if labels:
-        masks = _per_label(labels, complain, notes)
-    else:
-        masks = {stem: (path,) for stem, path in single.items()}
-    if images and not masks:
-        complain(
-            file_error(
-                raw / MASKS,
-                "no mask in it, expected one for some of the images; draw and add some",
-                ErrorCode.MISSING,
-            )
-        )
-    for stem in sorted(masks.keys() - images.keys()):
+    for stem in sorted(masks.keys() - pairs.keys()):
         near = suggest_closest(stem, images)
         complain(
             file_error(
@@ -78,8 +65,65 @@ def find_files(raw: Path, complain: Complain) -> Files:
                 ErrorCode.MISSING,
             )
         )
-    paired = {stem: masks[stem] for stem in images if stem in masks}
-    return Files(images, paired, tuple(path.name for path in labels), tuple(notes))
+    paired = {image: masks[stem] for stem, image in sorted(pairs.items(), key=lambda pair: pair[1])}
+    return Files(images, paired, labels, tuple(notes))
+
+
+def _find_masks(
+    folder: Path, images: dict[str, Path], complain: Complain, notes: list[str]
+) -> tuple[dict[str, tuple[Path, ...]], tuple[str, ...]]:
+    """Mask files by their stems, and the names of the labels where each has a folder."""
+    problems: list[UserError] = []
+    labels = [path for path in _folders(folder) if any(path.iterdir())]
+    single = _by_stem(folder, MASK_ENDINGS, problems.append, notes)
+    if single and labels:
+        problems.append(
+            file_error(
+                labels[0],
+                "a folder beside masks, expected a folder for every label or none; move it",
+                ErrorCode.CONFLICT,
+            )
+        )
+        labels = []
+    if len(labels) > 1 and all(path.name in images for path in labels):
+        problems.append(
+            file_error(
+                folder,
+                f"a folder per image, such as {labels[0].name}, expected one mask per image or a folder per "
+                "label; join the files of each image into one mask",
+                ErrorCode.UNSUPPORTED,
+            )
+        )
+        masks, labels = {}, []
+    elif labels:
+        masks = _per_label(labels, problems.append, notes)
+    else:
+        masks = {stem: (path,) for stem, path in single.items()}
+    if exported := [stem for stem in masks if LABEL_STUDIO.fullmatch(stem) and stem not in images]:
+        problems.append(_label_studio_error(masks[exported[0]][0], len(exported)))
+        masks = {stem: paths for stem, paths in masks.items() if stem not in exported}
+    if images and not masks and not problems:
+        problems.append(
+            file_error(
+                folder,
+                f"no mask in it ({' '.join(MASK_ENDINGS)}), expected one for some of the images; draw and "
+                "add some",
+                ErrorCode.MISSING,
+            )
+        )
+    for problem in problems:
+        complain(problem)
+    return masks, tuple(path.name for path in labels)
+
+
+def _label_studio_error(first: Path, count: int) -> UserError:
+    return file_error(
+        first,
+        f"{count} files of Label Studio's brush export, named after tasks, which do not tell the image; "
+        "expected one mask per image with the image's stem: the JSON export tells the image of each task "
+        "(id, data.image): join the regions of a task into one mask of that name",
+        ErrorCode.UNSUPPORTED,
+    )
 
 
 def _per_label(folders: list[Path], complain: Complain, notes: list[str]) -> dict[str, tuple[Path, ...]]:
@@ -131,11 +175,12 @@ def _by_stem(folder: Path, endings: tuple[str, ...], complain: Complain, notes: 
         else:
             paths[path.stem] = path
     lossy = [path for path in others if path.suffix.lower() in IMAGE_ENDINGS]
-    for path in lossy:
+    if lossy:
         complain(
             file_error(
-                path,
-                "a mask as JPEG, whose values are blurred, expected PNG, TIFF or BMP; save it so",
+                lossy[0],
+                f"{_count(lossy, 'a mask', 'masks')} as JPEG, which blurs values at every edge so that "
+                "classes cannot be told, expected PNG, TIFF or BMP; export from the program that drew it",
                 ErrorCode.UNSUPPORTED,
             )
         )
@@ -144,6 +189,10 @@ def _by_stem(folder: Path, endings: tuple[str, ...], complain: Complain, notes: 
         count = len(others) - len(lossy)
         notes.append(f"{folder}: {count} files such as {first.name} are not read ({' '.join(endings)} are)")
     return paths
+
+
+def _count(paths: list[Path], one: str, several: str) -> str:
+    return one if len(paths) == 1 else f"{len(paths)} {several} such as this"
 
 
 def _folders(folder: Path) -> list[Path]:

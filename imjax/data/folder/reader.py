@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from imjax.data import image_meaning, nodata, palette
+from imjax.data.folder import labelme
 from imjax.data.folder.files import IMAGES, MASKS, Files, find_files
-from imjax.data.folder.infer_label_kind import infer_encoding
-from imjax.data.folder.masks import LabelEncoding, decode_mask, read_mask
+from imjax.data.folder.mask_file import read_mask
+from imjax.data.folder.mask_meaning import MaskMeaning, decide_meaning, decode_mask
 from imjax.data.folder.tables import (
     CHANNELS,
     CLASSES,
@@ -80,7 +81,7 @@ class Folder:
         """What the headers of the images say, once `read_images` has looked at them."""
         self._files: Files | None = None
         self._table: ClassTable | None = None
-        self._coding: LabelEncoding | None = None
+        self._meaning: MaskMeaning | None = None
 
     @property
     def spec(self) -> DatasetSpec:
@@ -91,13 +92,15 @@ class Folder:
         """
         if self._files is None:
             return SPEC
-        if self._coding is None:
+        if self._meaning is None:
             problems: list[UserError] = []
-            coding = self.read_kinds(problems.append)
+            meaning = self.decide_meaning(problems.append)
             self._raise(problems)
-            assert coding is not None
-            logger.info("%s: %s (%s)", self._raw, describe_encoding(coding), coding.why)
-        return _spec(self._raw, self.coding, self.reading, self._rotation_invariant)
+            assert meaning is not None, "a meaning that is not found is complained about"
+            logger.info("%s: %s; %s", self._raw, meaning.describe(), meaning.evidence)
+            for note in meaning.notes:
+                logger.warning("%s: %s", self._raw, note)
+        return _spec(self._raw, self.meaning, self.reading, self._rotation_invariant)
 
     @property
     def reading(self) -> ImageReading:
@@ -112,10 +115,10 @@ class Folder:
         return self._reading
 
     @property
-    def coding(self) -> LabelEncoding:
-        """How masks are read, once `spec` or `read_kinds` has found out."""
-        assert self._coding is not None
-        return self._coding
+    def meaning(self) -> MaskMeaning:
+        """How masks are read, once `spec` or `decide_meaning` has found out."""
+        assert self._meaning is not None
+        return self._meaning
 
     @property
     def files(self) -> Files:
@@ -142,7 +145,7 @@ class Folder:
 
     def survey(self, raw: Path, complain: Complain) -> Parts:
         """`scan`, with every problem handed to `complain` and left out of the result."""
-        self._raw, self._coding, self._reading = raw, None, None
+        self._raw, self._meaning, self._reading = raw, None, None
         self._files = find_files(raw, complain)
         self._table = read_classes(raw / CLASSES, complain)
         chosen = read_splits(raw / SPLIT_TABLE, self._files.images, complain)
@@ -152,10 +155,10 @@ class Folder:
             return {"train_val_test": pool, "unlabeled": [s for s in samples.values() if not s.mask]}
         return _chosen(raw / SPLIT_TABLE, samples, chosen, complain)
 
-    def read_kinds(self, complain: Complain) -> LabelEncoding | None:
+    def decide_meaning(self, complain: Complain) -> MaskMeaning | None:
         """Look at the masks of the scanned folder; None where they do not tell what they are."""
-        self._coding = infer_encoding(self._raw, self.files, self._table, self._label_kind, complain)
-        return self._coding
+        self._meaning = decide_meaning(self._raw, self.files, self._table, self._label_kind, complain)
+        return self._meaning
 
     def read_images(self, complain: Complain) -> ImageReading | None:
         """Look at the images of the scanned folder; None where they do not tell how they are to be read."""
@@ -196,11 +199,15 @@ class Folder:
         planes = (spec.outputs,) if spec.kind == "multilabel" else ()
         if not sample.mask:
             return np.full((*image.shape[:-1], *planes), VOID, np.uint8)
+        plane = image[0] if image.ndim == 4 else image
         labels = []
         for path in self.files.masks[sample.name]:
-            mask = read_mask(path, self._table.known if self._table else ())
-            self._check_same_size(image[0] if image.ndim == 4 else image, mask, sample.image, path)
-            labels.append(decode_mask(mask, path, self.coding))
+            if self.meaning.shapes is not None:
+                labels.append(labelme.paint(path, plane.shape[:2], self.meaning.shapes, int(spec.reserved)))
+                continue
+            mask = read_mask(path)
+            self._check_same_size(plane, mask.pixels, sample.image, path)
+            labels.append(decode_mask(mask, path, self.meaning))
         label = np.stack(labels, axis=-1) if spec.kind == "multilabel" else labels[0]
         return np.repeat(label[None], len(image), 0) if image.ndim == 4 else label
 
@@ -236,13 +243,6 @@ class Folder:
             raise UserError(f"{first}{more}", code=first.code, field=first.field)
 
 
-def describe_encoding(coding: LabelEncoding) -> str:
-    """`multiclass, 3 classes: a, b, c`."""
-    count, noun = len(coding.names), "label" if coding.kind == "multilabel" else "class"
-    plural = "" if count == 1 else "es" if noun == "class" else "s"
-    return f"{coding.kind}, {count} {noun}{plural}: {', '.join(coding.names)}"
-
-
 def _chosen(path: Path, samples: dict[str, Sample], chosen: dict[str, str], complain: Complain) -> Parts:
     """Parts as `splits.csv` has them, for `splits.split_parts`: `train` is empty, as nothing is drawn."""
     parts: Parts = {name: [] for name in (*SPLITS, "train")}
@@ -276,14 +276,14 @@ def _say_unlisted(path: Path, stems: Iterable[str]) -> None:
         logger.info("%s: %d images with a mask are not listed and count as labeled", path, len(names))
 
 
-def _spec(raw: Path, coding: LabelEncoding, reading: ImageReading, rotation_invariant: bool) -> DatasetSpec:
+def _spec(raw: Path, meaning: MaskMeaning, reading: ImageReading, rotation_invariant: bool) -> DatasetSpec:
     folder = raw.resolve().name
     make_spec = functools.partial(
         DatasetSpec,
         # The folder's own name, so that a report tells the sets of two folders apart.
         name="folder_" + re.sub(r"\W+", "_", folder),
         title=folder,
-        kind=coding.kind,
+        kind=meaning.kind,
         channels=len(reading.used),
         channel_names=reading.used_names,
         file_channels=reading.names,
@@ -293,25 +293,25 @@ def _spec(raw: Path, coding: LabelEncoding, reading: ImageReading, rotation_inva
         source=SPEC.source,
         layout=SPEC.layout,
     )
-    if coding.kind == "binary":
+    if meaning.kind == "binary":
         return make_spec(
-            classes=coding.names,
-            palette=coding.palette,
+            classes=meaning.names,
+            palette=meaning.palette,
             selection_metric="hard_iou",
             primary_metric="iou",
             label_resize="bilinear",
         )
-    if coding.kind == "multilabel":
+    if meaning.kind == "multilabel":
         return make_spec(
-            classes=coding.names,
-            palette=coding.palette,
+            classes=meaning.names,
+            palette=meaning.palette,
             selection_metric="loss",
             primary_metric="miou",
-            detection_shares=(DETECTION_SHARE,) * len(coding.names),
+            detection_shares=(DETECTION_SHARE,) * len(meaning.names),
         )
     return make_spec(
-        classes=("inconsistent", *coding.names),
-        palette=(INCONSISTENT, *coding.palette),
+        classes=("inconsistent", *meaning.names),
+        palette=(INCONSISTENT, *meaning.palette),
         reserved=True,
         selection_metric="soft_miou",
         primary_metric="miou",

@@ -10,7 +10,7 @@ import csv
 import dataclasses
 import difflib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from imjax.data.splits import SPLITS
@@ -24,11 +24,22 @@ Color = tuple[int, int, int]
 CLASSES, SPLIT_TABLE, CHANNELS = "classes.csv", "splits.csv", "channels.csv"
 
 VOID_NAME = "void"
-"""Name in `classes.csv` of the color of pixels that nothing counts."""
+"""Name in `classes.csv`, in capitals or not, of pixels that nothing counts."""
 TAKEN = ("inconsistent",)
 """Names that the program has for itself."""
 MOST = 254
 """Classes that fit into 8 bits beside the inconsistent class and VOID."""
+COLUMNS = {
+    "colour": "color",
+    "red": "r",
+    "green": "g",
+    "blue": "b",
+    "index": "id",
+    "value": "id",
+    "class_id": "id",
+    "label_id": "id",
+}
+"""Other words for columns of the tables."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,16 +47,36 @@ class ClassTable:
     """What `classes.csv` says."""
 
     names: tuple[str, ...]
-    """In the order of the lines, which is that of the indices."""
+    """In the order of the lines."""
     colors: tuple[Color, ...]
     """RGB of each name; empty where the file gives none."""
     void: Color | None = None
     """Color of pixels to leave out."""
+    ids: tuple[int, ...] = ()
+    """Value of each name in a mask: as the column `id` says or, without one, the number of its line, from 0.
+    The line of void has a number, too."""
+    void_id: int | None = None
+    has_ids: bool = False
+    """Whether there is a column `id`."""
 
     @property
     def known(self) -> tuple[Color, ...]:
         """Every color that a mask may have."""
         return self.colors if self.void is None else (*self.colors, self.void)
+
+    @property
+    def known_ids(self) -> tuple[int, ...]:
+        """Every value that a mask may have."""
+        return self.ids if self.void_id is None else (*self.ids, self.void_id)
+
+
+@dataclasses.dataclass(frozen=True)
+class _ClassLine:
+    """A line of `classes.csv`; void's name is `VOID_NAME`."""
+
+    name: str
+    color: Color | None
+    id: int | None
 
 
 def suggest_closest(name: str, names: Iterable[str]) -> str:
@@ -55,34 +86,26 @@ def suggest_closest(name: str, names: Iterable[str]) -> str:
 
 
 def read_classes(path: Path, complain: Complain) -> ClassTable | None:
-    """Read `classes.csv`: a header `name,color` (or `colour`), then a class per line; colors are optional.
+    """Read `classes.csv`: a header, then a class per line.
 
-    Colors are `#rrggbb` or `r g b` in 0..255. A class of the name `void` is no class: its color marks
-    pixels to leave out.
+    Columns are `name` and, if wanted, `color` (`#rrggbb` or `r g b` in 0..255; or three columns `r`, `g`,
+    `b`) and `id` (the class's value in the masks). A class of the name `void` is no class: it marks pixels to
+    leave out.
 
     Returns:
         The table, without lines that something was wrong with; None where there is no file or no class in it.
     """
     if not path.is_file():
         return None
-    classes: dict[str, Color | None] = {}
-    for line, row in _rows(path, ("name",), complain):
-        name, text = row["name"], row.get("color", "")
-        color = parse_color(text) if text else None
-        if problem := _find_class_problem(name, text, color, classes):
-            _complain_of_line(path, line, problem, complain)
-        else:
-            classes[name] = color
-    void = classes.pop(VOID_NAME, None)
-    missing = [name for name, color in classes.items() if color is None]
-    if missing and len(missing) < len(classes):
-        complain(
-            file_error(
-                path,
-                f"class {missing[0]!r} has no color; expected colors for all classes or for none",
-                ErrorCode.MISSING,
-            )
-        )
+    lines: list[_ClassLine] = []
+    for number, row in _rows(path, ("name",), complain):
+        line = _parse_class_line(row)
+        problem = _find_clash(line, lines) if isinstance(line, _ClassLine) else line
+        if problem is not None:
+            _complain_of_line(path, number, problem, complain)
+        elif isinstance(line, _ClassLine):
+            lines.append(line)
+    classes = [line for line in lines if line.name != VOID_NAME]
     if not 1 <= len(classes) <= MOST:
         complain(
             file_error(
@@ -92,23 +115,67 @@ def read_classes(path: Path, complain: Complain) -> ClassTable | None:
             )
         )
         return None
-    colors = () if missing else tuple(color for color in classes.values() if color is not None)
-    return ClassTable(tuple(classes), colors, void)
+    has_colors = _complain_of_gaps(path, "color", classes, [line.color for line in classes], complain)
+    has_ids = _complain_of_gaps(path, "id", lines, [line.id for line in lines], complain)
+    ids = {
+        line.name: number if line.id is None or not has_ids else line.id for number, line in enumerate(lines)
+    }
+    void_id = ids.pop(VOID_NAME, None)
+    return ClassTable(
+        names=tuple(ids),
+        colors=tuple(line.color for line in classes if line.color) if has_colors else (),
+        void=next((line.color for line in lines if line.name == VOID_NAME), None),
+        ids=tuple(ids.values()),
+        void_id=void_id,
+        has_ids=has_ids,
+    )
 
 
-def _find_class_problem(
-    name: str, text: str, color: Color | None, classes: Mapping[str, Color | None]
-) -> Problem | None:
-    """What is wrong with a line of classes.csv beside the `classes` before it; None if nothing is."""
+def _parse_class_line(row: Mapping[str, str]) -> _ClassLine | Problem:
+    """A line of classes.csv, or what is wrong with it alone."""
+    name, text, number = row["name"], row.get("color", ""), row.get("id", "")
+    if name.casefold() == VOID_NAME:
+        name = VOID_NAME
     if not name or name in TAKEN:
         return f"name {name!r}, expected one of your own; change the line", ErrorCode.OUT_OF_RANGE
-    if name in classes:
-        return f"name {name!r} a second time; rename or remove one of the lines", ErrorCode.CONFLICT
+    if not text and any(row.get(channel) for channel in "rgb"):
+        text = " ".join(row.get(channel, "") for channel in "rgb")
+    color = parse_color(text) if text else None
     if text and color is None:
         return f"color {text!r}, expected #rrggbb or three numbers of 0..255", ErrorCode.MALFORMED
-    if color is not None and color in classes.values():
-        return f"color {text!r} a second time, expected one per class; change one", ErrorCode.CONFLICT
+    if number and not re.fullmatch(r"-?[0-9]{1,9}", number):
+        return f"id {number!r}, expected the class's value in the masks, a whole number", ErrorCode.MALFORMED
+    return _ClassLine(name, color, int(number) if number else None)
+
+
+def _find_clash(line: _ClassLine, before: Iterable[_ClassLine]) -> Problem | None:
+    """What a line of classes.csv has in common with one before it; None if nothing is."""
+    for other in before:
+        if line.name == other.name:
+            return f"name {line.name!r} a second time; rename or remove one of the lines", ErrorCode.CONFLICT
+        if line.color is not None and line.color == other.color:
+            shown = "#{:02x}{:02x}{:02x}".format(*line.color)
+            return f"color {shown} a second time, expected one per class; change one", ErrorCode.CONFLICT
+        if line.id is not None and line.id == other.id:
+            return f"id {line.id} a second time, expected one per class; change one", ErrorCode.CONFLICT
     return None
+
+
+def _complain_of_gaps(
+    path: Path, column: str, lines: Sequence[_ClassLine], values: Sequence[object], complain: Complain
+) -> bool:
+    """Whether a column is filled; of one that is for some lines only, complain."""
+    missing = [line.name for line, value in zip(lines, values, strict=True) if value is None]
+    filled = len(missing) < len(lines)
+    if missing and filled:
+        complain(
+            file_error(
+                path,
+                f"class {missing[0]!r} has no {column}; expected {column}s for all classes or for none",
+                ErrorCode.MISSING,
+            )
+        )
+    return filled and not missing
 
 
 def _complain_of_line(path: Path, line: int, problem: Problem, complain: Complain) -> None:
@@ -166,22 +233,32 @@ def _find_split_problem(
 
 
 def _rows(path: Path, columns: tuple[str, ...], complain: Complain) -> list[tuple[int, dict[str, str]]]:
-    """Line numbers and fields by column, stripped; spreadsheets' byte order mark and semicolons are fine."""
+    """Line numbers and fields by column, stripped; byte order marks, semicolons and tabs are fine."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        complain(
+            file_error(
+                path, f"cannot be read: {error.strerror}; change its permissions", ErrorCode.UNREADABLE
+            )
+        )
+        return []
     except UnicodeDecodeError:
         complain(
             file_error(path, "not UTF-8; save the table as CSV with UTF-8 encoding", ErrorCode.UNREADABLE)
         )
         return []
     head = lines[0] if lines else ""
-    delimiter = ";" if ";" in head else ","
-    fields = [name.strip().lower().replace("colour", "color") for name in head.split(delimiter)]
-    if not set(columns) <= set(fields):
+    delimiter = next((mark for mark in ";\t" if mark in head), ",")
+    fields = [name.strip().lower() for name in head.split(delimiter)]
+    fields = [COLUMNS.get(name, name) for name in fields]
+    twice = [name for name in fields if name and fields.count(name) > 1]
+    if not set(columns) <= set(fields) or twice:
         complain(
             file_error(
                 path,
-                f"header {head!r}, expected the columns {', '.join(columns)}; correct the first line",
+                f"header {head!r}, expected the columns {', '.join(columns)}, each once; correct the "
+                "first line",
                 ErrorCode.MALFORMED,
             )
         )

@@ -99,8 +99,14 @@ def check_pairs(
 def check_same_size(image: np.ndarray, mask: np.ndarray, sample: Sample) -> None:
     """UserError naming both files when height or width differ."""
     if image.shape[:2] != mask.shape[:2]:
+        turned = (
+            ", as if one of them were turned: cameras store photographs lying and say in EXIF how to "
+            "turn them"
+            if image.shape[:2] == mask.shape[1::-1]
+            else ""
+        )
         raise UserError(
-            f"{sample.mask}: mask is {_size(mask)} but its image {sample.image} is {_size(image)}; "
+            f"{sample.mask}: mask is {_size(mask)} but its image {sample.image} is {_size(image)}{turned}; "
             "expected equal sizes, correct or remove the pair",
             code=ErrorCode.CONFLICT,
             field=str(sample.mask),
@@ -111,11 +117,9 @@ def missing_data_error(spec: DatasetSpec, raw: Path, what: str, where: Path) -> 
     """The error for data that is not at `where`, as it should be: what, whence, layout and commands."""
     layout = "\n".join("    " + line for line in spec.layout.splitlines())
     return UserError(
-        f"{spec.title}: {what}\n"
-        f"  Get the data from {spec.source}\n"
-        f"  and lay it out under {raw} as\n{layout}\n"
-        f"  then: python -m imjax.prepare --dataset={spec.name} --raw=DIR --out=DIR\n"
-        "  No data at hand? python -m imjax.main --config=configs/demo.py --workdir=runs/demo",
+        f"{spec.title}: {what}\n  Get the data from {spec.source}\n  and lay it out under {raw} "
+        f"as\n{layout}\n  then: python -m imjax.prepare --dataset={spec.name} --raw=DIR --out=DIR\n  No "
+        "data at hand? python -m imjax.main --config=configs/demo.py --workdir=runs/demo",
         code=ErrorCode.MISSING,
         field=where,
     )

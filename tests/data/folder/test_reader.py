@@ -38,8 +38,9 @@ def labels_of(raw, kind="auto"):
     [
         ([(0, 255), (0, 0)], "auto", "binary", [(0, 1), (0, 0)]),
         ([(0, 1), (0, 0)], "auto", "binary", [(0, 1), (0, 0)]),
-        # 255 beside 1 is void, and then also where it is alone.
-        ([(0, 1, 255), (0, 255)], "auto", "binary", [(0, 1, VOID), (0, VOID)]),
+        # 255 beside 1 is void.
+        ([(0, 1, 255), (0, 0)], "auto", "binary", [(0, 1, VOID), (0, 0)]),
+        ([(0, 1, 255), (0, 255)], "multiclass", "multiclass", [(1, 2, VOID), (1, VOID)]),
         # Numbers of objects, or both ways of white.
         ([(0, 3, 255), (0, 1)], "binary", "binary", [(0, 1, 1), (0, 1)]),
         # Class 0 of the net is the inconsistent class.
@@ -279,7 +280,7 @@ def test_reading_a_packed_folder_again_looks_at_no_mask(tmp_path, monkeypatch):
     raw = folder(tmp_path / "raw", {s: values(0, 255) for s in "abc"})
     options = Data("folder", str(raw), height=16, width=16, label_fraction=1.0)
     root = pack.prepare_dataset(options, tmp_path / "cache")
-    monkeypatch.setattr("imjax.data.folder.reader.infer_encoding", lambda *_: pytest.fail("masks were read"))
+    monkeypatch.setattr("imjax.data.folder.reader.decide_meaning", lambda *_: pytest.fail("masks were read"))
     assert pack.prepare_dataset(options, tmp_path / "cache") == root
 
 

@@ -1,0 +1,168 @@
+"""Masks as labelme saves them: a JSON file per image, with the outlines of objects and their labels."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from imjax.data.folder.tables import VOID_NAME, ClassTable, suggest_closest
+from imjax.data.spec import VOID
+from imjax.errors import ErrorCode, UserError, file_error
+
+ENDING = ".json"
+GROUND_LABEL, IGNORED_LABEL = "_background_", "__ignore__"
+"""Labels that labelme's own converters know."""
+
+Point = tuple[float, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """An object."""
+
+    label: str
+    """`VOID_NAME` for pixels to leave out, `GROUND_LABEL` for none."""
+    kind: str
+    """`polygon`, `rectangle` or `circle`."""
+    points: tuple[Point, ...]
+    """x and y in pixels: the corners, two opposite ones, or the center and a point of the circle."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Outlines:
+    """What a file holds, in the order of drawing."""
+
+    shapes: tuple[Shape, ...]
+    size: tuple[int, int] | None
+    """Height and width of the image, where the file says."""
+
+
+POINTS = {"polygon": (3, 10**6), "rectangle": (2, 2), "circle": (2, 2)}
+"""Kinds of shapes that have an area → least and most points."""
+
+
+def read_outlines(path: Path) -> Outlines:
+    """Read a labelme file.
+
+    Raises:
+        UserError: no readable JSON, no labelme file, or a shape without area, such as a line.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise file_error(
+            path,
+            f"cannot be read: {error.strerror}; change its permissions or remove it",
+            ErrorCode.UNREADABLE,
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise file_error(
+            path, f"no readable JSON ({error}); save it again in labelme", ErrorCode.UNREADABLE
+        ) from error
+    if isinstance(content, dict) and "annotations" in content:
+        raise file_error(
+            path,
+            "COCO annotations, expected a labelme file per image or masks as PNG; convert them "
+            "(pycocotools: annToMask)",
+            ErrorCode.UNSUPPORTED,
+        )
+    if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):
+        raise file_error(
+            path, "no list of shapes, expected a labelme file; convert it to PNG masks", ErrorCode.UNSUPPORTED
+        )
+    size = content.get("imageHeight"), content.get("imageWidth")
+    shapes = tuple(_parse_shape(path, shape) for shape in content["shapes"])
+    known = all(isinstance(side, int) and not isinstance(side, bool) for side in size)
+    return Outlines(shapes, (int(size[0]), int(size[1])) if known else None)  # type: ignore[arg-type]
+
+
+def _parse_shape(path: Path, shape: Any) -> Shape:
+    kind = shape.get("shape_type") or "polygon" if isinstance(shape, dict) else None
+    if not isinstance(kind, str) or kind not in POINTS:
+        raise file_error(
+            path,
+            f"a shape of the type {kind!r}, expected {', '.join(POINTS)}; redraw it as a polygon",
+            ErrorCode.UNSUPPORTED,
+        )
+    label, points = shape.get("label"), shape.get("points")
+    least, most = POINTS[kind]
+    try:
+        found = tuple((float(x), float(y)) for x, y in points)
+        sound = least <= len(found) <= most and bool(np.isfinite(found).all())
+    except (TypeError, ValueError, OverflowError):
+        sound = False
+    if not sound or not isinstance(label, str) or not label.strip():
+        raise file_error(
+            path,
+            f"a {kind} with the label {label!r} and not {least} points or more, or without a label; "
+            "redraw it",
+            ErrorCode.MALFORMED,
+        )
+    label = label.strip()
+    ignored = label == IGNORED_LABEL or label.casefold() == VOID_NAME
+    return Shape(VOID_NAME if ignored else label, kind, found)
+
+
+def list_names(outlines: Iterable[Outlines]) -> tuple[str, ...]:
+    """Labels of all files, sorted."""
+    labels = {shape.label for each in outlines for shape in each.shapes}
+    return tuple(sorted(labels - {VOID_NAME, GROUND_LABEL}))
+
+
+def find_unknown_label(path: Path, outlines: Outlines, table: ClassTable) -> UserError | None:
+    """The complaint about a label that `classes.csv` has not."""
+    for name in list_names([outlines]):
+        if name not in table.names:
+            near = suggest_closest(name, table.names)
+            return file_error(
+                path, f"label {name!r} is no class of classes.csv{near}; correct it", ErrorCode.UNKNOWN
+            )
+    return None
+
+
+def paint(path: Path, size: tuple[int, int], values: Mapping[str, int], ground: int) -> np.ndarray:
+    """Labels uint8 `[h, w]`: shapes one over the other in their order, as labelme's converters paint them.
+
+    Args:
+        path: the labelme file.
+        size: height and width of the image.
+        values: label of a shape → label of its pixels.
+        ground: label of the pixels without shape.
+
+    Raises:
+        UserError: as `read_outlines`, or the file is about an image of another size.
+    """
+    outlines = read_outlines(path)
+    if outlines.size is not None and outlines.size != size:
+        height, width = outlines.size
+        raise file_error(
+            path,
+            f"drawn on an image of {width}x{height} (w x h), but its image is {size[1]}x{size[0]}; expected "
+            "equal sizes, correct or remove the pair",
+            ErrorCode.CONFLICT,
+        )
+    canvas = Image.new("L", size[::-1], ground)
+    draw = ImageDraw.Draw(canvas)
+    values = {GROUND_LABEL: ground, VOID_NAME: VOID, **values}
+    for shape in outlines.shapes:
+        value = values[shape.label]
+        if shape.kind == "polygon":
+            draw.polygon(shape.points, fill=value, outline=value)
+        elif shape.kind == "rectangle":
+            draw.rectangle(_box(shape.points), fill=value, outline=value)
+        else:
+            (x, y), (at_x, at_y) = shape.points
+            radius = float(np.hypot(at_x - x, at_y - y))
+            draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=value, outline=value)
+    return np.asarray(canvas)
+
+
+def _box(points: Sequence[Point]) -> tuple[float, float, float, float]:
+    xs, ys = zip(*points, strict=True)
+    return min(xs), min(ys), max(xs), max(ys)
