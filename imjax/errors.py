@@ -75,6 +75,12 @@ def file_error(path: str | os.PathLike[str], problem: str, code: ErrorCode) -> U
     return UserError(f"{os.fspath(path)}: {problem}", code=code, field=path)
 
 
+def unreadable_error(path: str | os.PathLike[str], error: OSError) -> UserError:
+    """`UserError` about a file that the system does not let us read."""
+    problem = f"cannot be read: {error.strerror}; change its permissions or remove it"
+    return file_error(path, problem, ErrorCode.UNREADABLE)
+
+
 class TrainingError(Exception):
     """A run that cannot go on (NaN loss, say): printed without a traceback, exit code 1."""
 

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from imjax.errors import ErrorCode, file_error
+from imjax.errors import ErrorCode, file_error, unreadable_error
 
 Stamps = Mapping[Path, tuple[int, int]]
 """Size in bytes and time of the last change in ns, by file."""
@@ -27,11 +27,7 @@ def hash_contents(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise file_error(
-            path,
-            f"cannot be read: {error.strerror}; change its permissions or remove it",
-            ErrorCode.UNREADABLE,
-        ) from error
+        raise unreadable_error(path, error) from error
 
 
 def check_unchanged(stamps: Stamps) -> None:

@@ -22,7 +22,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from imjax.data import tiff
-from imjax.errors import ErrorCode, UserError, file_error
+from imjax.errors import ErrorCode, UserError, file_error, unreadable_error
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif")
 """Read whatever their case."""
@@ -212,11 +212,7 @@ def read_checked(path: Path) -> bytes:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise file_error(
-            path,
-            f"cannot be read: {error.strerror}; change its permissions or remove it",
-            ErrorCode.UNREADABLE,
-        ) from error
+        raise unreadable_error(path, error) from error
     if not _complete(data):
         raise file_error(
             path, f"truncated after {len(data)} bytes; download or copy the file again", ErrorCode.DAMAGED

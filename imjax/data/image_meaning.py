@@ -11,7 +11,7 @@ import dataclasses
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -490,8 +490,3 @@ def _make_gray(pixels: np.ndarray, evidence: ImageEvidence, choices: ImageChoice
         ..., None
     ]
     return gray if pixels.ndim == 4 else gray[0]
-
-
-def list_problems(reading: ImageReading, evidence: Mapping[Path, ImageEvidence]) -> list[UserError]:
-    """Files whose headers do not fit, one error for each kind of misfit."""
-    return group_problems(problem for each in evidence.values() if (problem := reading.find_misfit(each)))

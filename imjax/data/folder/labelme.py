@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 
 from imjax.data.folder.tables import VOID_NAME, ClassTable, suggest_closest
 from imjax.data.spec import VOID
-from imjax.errors import ErrorCode, UserError, file_error
+from imjax.errors import ErrorCode, UserError, file_error, unreadable_error
 
 ENDING = ".json"
 GROUND_LABEL, IGNORED_LABEL = "_background_", "__ignore__"
@@ -56,11 +56,7 @@ def read_outlines(path: Path) -> Outlines:
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise file_error(
-            path,
-            f"cannot be read: {error.strerror}; change its permissions or remove it",
-            ErrorCode.UNREADABLE,
-        ) from error
+        raise unreadable_error(path, error) from error
     except (ValueError, RecursionError) as error:
         raise file_error(
             path, f"no readable JSON ({error}); save it again in labelme", ErrorCode.UNREADABLE

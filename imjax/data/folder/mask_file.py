@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 
 from imjax.data import image_io
 from imjax.data.folder.tables import Color
-from imjax.errors import ErrorCode, file_error
+from imjax.errors import ErrorCode, file_error, unreadable_error
 
 WHITE = 255
 """The largest value of 8 bits; that of other depths, such as 65535, is read as this one."""
@@ -96,11 +96,7 @@ def read_mask(path: Path) -> StoredMask:
         pixels = image_io.decode(path, cv2.IMREAD_UNCHANGED)
         data = path.read_bytes()
     except OSError as error:
-        raise file_error(
-            path,
-            f"cannot be read: {error.strerror}; change its permissions or remove it",
-            ErrorCode.UNREADABLE,
-        ) from error
+        raise unreadable_error(path, error) from error
     if data[:2] == b"\xff\xd8":
         raise file_error(
             path,
