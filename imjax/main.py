@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from imjax import cli, log
+from imjax import cli, log, processes
 from imjax.config import keys
 from imjax.config.constraints import check
 from imjax.config.convert import freeze
@@ -48,6 +48,7 @@ def define_flags() -> None:
 
 def main(_: list[str]) -> None:
     """Read the flags and run, or print the keys or the plan."""
+    processes.follow_parent()
     if FLAGS.help_config:
         print(keys.describe())
         return

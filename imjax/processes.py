@@ -1,11 +1,17 @@
-"""Whether a process still runs, on Linux, macOS and Windows."""
+"""Whether a process still runs, on Linux, macOS and Windows, and one that ends with its parent."""
 
 from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import sys
 from pathlib import Path
+
+PARENT = "IMJAX_PARENT"
+"""Environment variable: number of the process with which this one is to end."""
+PR_SET_PDEATHSIG = 1
+"""Of Linux's prctl: the signal that a process gets when its parent is gone."""
 
 STILL_ACTIVE = 259
 """Exit code, to Windows, of a process that has not ended."""
@@ -60,3 +66,19 @@ def pid_namespace() -> str:
         return f"{boot} {os.readlink('/proc/self/ns/pid')}"
     except OSError:
         return ""
+
+
+def follow_parent() -> None:
+    """Get SIGTERM when the process that `PARENT` names is gone, by SIGKILL too; Linux alone can do that.
+
+    Called by the child: code between fork and exec could not be run in a sweep that has started JAX.
+    """
+    parent = os.environ.get(PARENT, "")
+    # Other children of a run inherit the variable and have another parent.
+    if sys.platform != "linux" or not parent.isdecimal():
+        return
+    if os.getppid() == int(parent):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    elif not is_running(int(parent)):
+        # It went before this process was ready.
+        os.kill(os.getpid(), signal.SIGTERM)

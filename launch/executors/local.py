@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import dataclasses
 import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from imjax.errors import ErrorCode, Stopped, UserError
 from imjax.pipeline.lock import Watch
+from imjax.processes import PARENT
 from launch import run_status
 from launch.grid import SweepRun
 from launch.progress_table import StatusTable
 
 POLL_SECONDS = 0.25
-PR_SET_PDEATHSIG = 1
-"""Of Linux's prctl: the signal that a process gets when its parent is gone."""
 MEMORY = 0.85
 """Of a GPU's memory that several runs on it may have together; each process takes some hundred MiB beside."""
 
@@ -163,29 +160,12 @@ def _start_run(point: SweepRun, points: Sequence[SweepRun], place: _Place, table
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env=os.environ | place.environment(),
+            env=os.environ | place.environment() | {PARENT: str(os.getpid())},
             # A group of its own: Ctrl-C reaches this process only, which lets the run save itself.
             process_group=0,
-            preexec_fn=_make_follower(),
         )
     table.set_state(point, "running", f"see {run_status.log_path(point)}")
     return _ActiveRun(point, process, place)
-
-
-def _make_follower() -> Callable[[], None] | None:
-    """What makes a run save itself and end when this process is gone, by SIGKILL too; Linux alone can."""
-    if sys.platform != "linux":
-        return None
-    # Loaded before the fork: a child of a process with threads must not.
-    prctl, parent = ctypes.CDLL(None).prctl, os.getpid()
-
-    def follow() -> None:
-        prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:
-            # It went in between.
-            os._exit(1)
-
-    return follow
 
 
 def _check_end(run: _ActiveRun, table: StatusTable) -> bool:

@@ -12,8 +12,13 @@ import sys
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from imjax import processes  # noqa: E402
+
 
 def main(folder, name, config, how):
+    processes.follow_parent()
     folder = Path(folder)
     workdir = folder / name
     events = folder / "events"

@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 from user_errors import raises_user_error
 
+from imjax import processes
 from imjax.errors import ErrorCode, Stopped
-from imjax.pipeline import lock, processes
+from imjax.pipeline import lock
 from launch import run_status
 from launch.executors import local
 from launch.grid import make_points

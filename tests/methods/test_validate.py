@@ -111,7 +111,7 @@ def packed(*labels, kind="binary"):
     maps = np.array(labels, np.uint8).reshape(-1, 1, 1).repeat(2, 1).repeat(2, 2)
     images = np.zeros((*maps.shape, 3), np.uint8)
     split = Split(images, maps, tuple(map(str, labels)), tuple(map(str, labels)))
-    return PackedDataset(spec, {}, {"unlabeled": split})
+    return PackedDataset(spec, {}, {"labeled": split, "unlabeled": split})
 
 
 def test_unlabeled_images_without_truth():

@@ -11,7 +11,9 @@ from user_errors import raises_user_error
 
 from imjax.config.schema import Model
 from imjax.errors import ErrorCode
+from imjax.inference.checksums import compute_checksums
 from imjax.inference.load_run import load_model
+from imjax.json_io import read_json, write_json
 from imjax.models import imagenet
 from imjax.models.factory import create_backbone
 from imjax.pipeline import initial_weights
@@ -66,8 +68,14 @@ def test_the_digest_is_of_the_nets_and_not_of_their_place(run, model, tmp_path):
     assert initial_weights.digest(dataclasses.replace(model, weights=str(copy))) == first != "none"
     changed = tmp_path / "changed"
     shutil.copytree(run, changed)
-    largest = max((changed / "stages").rglob("nets/**/*"), key=lambda p: p.is_file() and p.stat().st_size)
+    (done,) = (changed / "stages").glob("*/DONE.json")
+    largest = max(done.parent.rglob("nets/**/*"), key=lambda p: p.is_file() and p.stat().st_size)
     largest.write_bytes(largest.read_bytes()[::-1])
+    with raises_user_error(ErrorCode.DAMAGED, str(largest)):
+        initial_weights.digest(dataclasses.replace(model, weights=str(changed)))
+    # Other nets that are whole.
+    record = read_json(done) | {"files": compute_checksums(done.parent)}
+    write_json(done, record)
     assert initial_weights.digest(dataclasses.replace(model, weights=str(changed))) != first
 
 

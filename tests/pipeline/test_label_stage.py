@@ -8,6 +8,7 @@ import pytest
 
 from imjax.data.pack import PackedDataset, Split
 from imjax.data.spec import VOID, DatasetSpec
+from imjax.evaluation.image_counts import COUNTS
 from imjax.ops import inconsistency
 from imjax.pipeline import image_panels, label_stage
 from imjax.pipeline.artifacts import ArtifactStore
@@ -99,8 +100,10 @@ def test_without_a_truth_there_is_no_accuracy(spec):
     shape = (3, 4, 4, 2) if spec.kind == "multilabel" else (3, 4, 4)
     prediction = np.random.default_rng(0).integers(0, 2, shape, dtype=np.uint8)
     found = evaluate.figures(spec, truth=np.full(shape, VOID, np.uint8), prediction=prediction)
-    means = [value for (_, label), value in found.items() if not label]
-    assert means and np.isnan(means).all()
+    means = {metric: value for (metric, label), value in found.items() if not label}
+    # Of void images there is still a number.
+    counts = [means.pop(name) for name in COUNTS if name in means]
+    assert means and np.isnan(list(means.values())).all() and np.isfinite(counts).all()
 
 
 def test_panels_of_images_without_a_truth(tmp_path, monkeypatch):
