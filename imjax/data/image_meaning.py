@@ -336,7 +336,8 @@ def group_problems(problems: Iterable[UserError]) -> list[UserError]:
     """One error for each kind of problem, numbers apart: the first file's, with how many more have it."""
     groups: dict[tuple[ErrorCode, str], list[UserError]] = defaultdict(list)
     for problem in problems:
-        text = str(problem).removeprefix(problem.field).replace(f"{Path(problem.field).stem}.", "#.")
+        text = str(problem).removeprefix(problem.field)
+        text = re.sub(rf"/{re.escape(Path(problem.field).stem)}(?=\.[a-zA-Z])", "/#", text)
         groups[problem.code, re.sub(r"[-+]?\d[\d.e+-]*", "#", text)].append(problem)
     grouped = []
     for first, *others in groups.values():

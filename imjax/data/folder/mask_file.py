@@ -172,7 +172,7 @@ def _read_header(data: bytes) -> _Header:
         logger.disabled = before
 
 
-def _read_nodata(page: tifffile.TiffPage | tifffile.TiffFrame) -> float | None:
+def _read_nodata(page: tifffile.TiffPage) -> float | None:
     """The number in GDAL's tag; None without it."""
     try:
         return float(page.tags[GDAL_NODATA].value) if GDAL_NODATA in page.tags else None

@@ -724,8 +724,10 @@ def _refuse_instances(masks: _Masks) -> None:
     pieces = [mask.whole.get(value, True) for mask, found in objects for value in found]
     if not objects or sum(pieces) < 0.9 * len(pieces):
         return
-    differing = len({found for _, found in objects}) > 1
-    if not differing:
+    # Of two values that are one piece each, most pairs are classes, unless they count from 1.
+    counted = all(found == set(range(1, len(found) + 1)) for _, found in objects)
+    several = len(frozenset().union(*(found for _, found in objects))) > 2
+    if len({found for _, found in objects}) == 1 or not (counted or several):
         return
     mask, found = max(objects, key=lambda pair: len(pair[1]))
     fewest = min(len(other) for _, other in objects)
