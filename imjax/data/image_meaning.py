@@ -218,12 +218,14 @@ def find_open_pages(evidence: ImageEvidence, choices: ImageChoices) -> UserError
 
 def inspect_images(paths: Iterable[Path], complain: Complain) -> list[ImageEvidence]:
     """What the headers of image files say; those that cannot be read are complained about and left out."""
-    found = []
+    found, problems = [], []
     for path in track(list(paths), "looking at images"):
         try:
             found.append(inspect_image(path))
         except UserError as error:
-            complain(error)
+            problems.append(error)
+    for problem in group_problems(problems):
+        complain(problem)
     return found
 
 
@@ -335,6 +337,7 @@ def group_problems(problems: Iterable[UserError]) -> list[UserError]:
     groups: dict[tuple[ErrorCode, str], list[UserError]] = defaultdict(list)
     for problem in problems:
         text = str(problem).removeprefix(problem.field)
+        text = re.sub(rf"/{re.escape(Path(problem.field).stem)}(?=\.[a-zA-Z])", "/#", text)
         groups[problem.code, re.sub(r"[-+]?\d[\d.e+-]*", "#", text)].append(problem)
     grouped = []
     for first, *others in groups.values():

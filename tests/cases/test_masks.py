@@ -533,3 +533,89 @@ def test_sizes_are_said_where_the_masks_kind_is_not_clear(tmp_path):
     raw = make_folder(tmp_path, plain() | {"c": scene(2, 1)})
     text, problems = notes_of(raw, tmp_path / "page.png")
     assert problems and "sizes (w x h): 32x24 (6 images)" in text
+
+
+def with_gaps(i: int) -> np.ndarray:
+    """Objects of one piece whose numbers have gaps, where some were deleted."""
+    numbers = ((1, 2, 4), (1, 3, 5), (2, 3, 4), (1, 2, 3), (1, 2, 5), (2, 3, 5))[i]
+    return np.array([0, *numbers], np.uint8)[numbered(3)]
+
+
+def blurred(label: np.ndarray) -> np.ndarray:
+    return cv2.GaussianBlur(label * np.uint8(200), (3, 3), 0)
+
+
+def with_nodata(value: int) -> Save:
+    return save_tiff(extratags=[(42113, 2, 0, str(value), True)])
+
+
+@pytest.mark.parametrize(
+    ("make", "save", "ending", "table", "words"),
+    [
+        (with_gaps, save_gray, ".png", "", "as objects are numbered"),
+        (lambda i: scene(i, 1) * 255, save_tiff(photometric="miniswhite"), ".tif", "", "white is 0"),
+        (lambda i: scene(i, 1) > 0, save_tiff(), ".tif", "", "white is 0"),
+        (lambda i: 1 - scene(i, 1), save_palette(RED, BLACK), ".png", "", "is black"),
+        (lambda i: scene(i) * 5, with_nodata(10), ".tif", "", "value 10 has no data"),
+        (lambda i: scene(i, 1) * 255, with_nodata(255), ".tif", "", "value 255 has no data"),
+        (lambda i: blurred(scene(i, 1)), save_gray, ".png", "", "smoothed or resized"),
+        (lambda i: scene(i, 1) * 255, save_gray, ".png", "name,id\nbg,0\ncell,1\n", "no class but 0"),
+        (lambda i: np.where(scene(i, 1), np.inf, 0).astype("f4"), save_tiff(), ".tif", "", "NaN, inf"),
+    ],
+    ids=["gaps", "white is 0", "bool", "black class", "nodata", "nodata 255", "soft", "ids", "inf"],
+)
+def test_what_has_two_readings_is_refused_in_one_line(tmp_path, make, save, ending, table, words):
+    raw = make_folder(tmp_path, {stem: make(i) for i, stem in enumerate(STEMS)}, save, ending, table)
+    (problem,) = list_problems(raw)
+    assert words in str(problem)
+
+
+def test_white_is_zero_is_read_as_shown_and_said_where_foreground_is_small(tmp_path):
+    save = save_tiff(photometric="miniswhite")
+    raw = make_folder(tmp_path, {stem: 255 - scene(i, 1) * 255 for i, stem in enumerate(STEMS)}, save, ".tif")
+    reader, labels = read_folder(raw)
+    assert "white is 0" in reader.meaning.evidence
+    assert all((labels[stem] == scene(i, 1)).all() for i, stem in enumerate(STEMS))
+
+
+def test_a_table_says_which_of_black_and_white_is_foreground(tmp_path):
+    save = save_tiff(photometric="miniswhite")
+    masks = {stem: scene(i, 1) * 255 for i, stem in enumerate(STEMS)}
+    raw = make_folder(tmp_path, masks, save, ".tif", "name,id\ncell,0\nbackground,255\n")
+    _, labels = read_folder(raw)
+    assert all((labels[stem] == scene(i, 1)).all() for i, stem in enumerate(STEMS))
+
+
+def test_palette_and_gray_masks_of_0_and_255_together_are_refused(tmp_path):
+    raw = make_folder(tmp_path, {stem: scene(i, 1) * 255 for i, stem in enumerate(STEMS)})
+    save_palette(BLACK, RED)(raw / "masks" / "a.png", scene(0, 1))
+    (problem,) = list_problems(raw)
+    assert "whether 255 is void" in str(problem)
+
+
+def test_masks_beside_images_are_no_images(tmp_path):
+    raw = make_folder(tmp_path, {stem: scene(i, 1) for i, stem in enumerate(STEMS)})
+    save_gray(raw / "images" / "a_cp_masks.png", scene(0, 1))
+    (problem,) = list_problems(raw)
+    assert_error(problem, ErrorCode.CONFLICT, "images/a_cp_masks.png")
+
+
+def test_a_class_whose_name_says_leave_out_is_noted(tmp_path):
+    table = "name,id\nbg,0\ncat,1\nignore,2\n"
+    raw = make_folder(tmp_path, {stem: scene(i) for i, stem in enumerate(STEMS)}, table=table)
+    reader, _ = read_folder(raw)
+    assert "'ignore' is a class" in reader.meaning.notes[-1]
+
+
+def test_names_of_ome_files_of_other_case_and_of_composed_accents_belong_together():
+    assert pair_names(["a.ome", "B", "e\u0301"], ["a", "b", "\u00e9"]) == {
+        "a": "a.ome", "b": "B", "\u00e9": "e\u0301",
+    }  # fmt: skip
+
+
+def test_what_is_wrong_with_all_masks_alike_is_one_line(tmp_path):
+    raw = make_folder(tmp_path, {stem: scene(i, 1) for i, stem in enumerate(STEMS)})
+    for stem in STEMS:
+        save_gray(raw / "masks" / f"{stem}.png", np.kron(scene(0, 1), np.ones((2, 2), np.uint8)))
+    _, (problem,) = check.check_folder(settings(raw), tmp_path / "page.png", lambda samples, _: samples)
+    assert "5 more" in str(problem)

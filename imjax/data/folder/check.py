@@ -14,7 +14,7 @@ import numpy as np
 from imjax.config.schema import Data
 from imjax.data import image_meaning, intensity, nodata, pack
 from imjax.data.folder import contact_sheet, mask_notes, object_sizes
-from imjax.data.folder.reader import Folder, Parts, TurnedImageError
+from imjax.data.folder.reader import Folder, Parts
 from imjax.data.image_file import ImageEvidence
 from imjax.data.image_meaning import ImageChoices
 from imjax.data.palette import to_rgb
@@ -138,10 +138,8 @@ def _look(
     if spec and not reader.meaning.refused & {*reader.files.masks.get(sample.name, ())}:
         try:
             label = reader.load_label(sample, image)
-        except TurnedImageError as error:
-            report.alike.append(error)
         except UserError as error:
-            report.complain(error)
+            report.alike.append(error)
         label = nodata.mark_void(label, void)
     if void.any():
         report.void.append(sample.name)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 from imjax.data.folder import labelme
-from imjax.data.folder.mask_names import LABEL_STUDIO, pair_names
+from imjax.data.folder.mask_names import LABEL_STUDIO, find_masks_among_images, pair_names
 from imjax.data.folder.tables import Complain, suggest_closest
 from imjax.data.image_io import ENDINGS as IMAGE_ENDINGS
 from imjax.errors import ErrorCode, UserError, file_error
@@ -48,6 +49,15 @@ def find_files(raw: Path, complain: Complain) -> Files:
                 raw / IMAGES, f"{what}, {expected}; add them or name another folder", ErrorCode.MISSING
             )
         )
+    if drawn := find_masks_among_images(images):
+        complain(
+            file_error(
+                images[drawn[0]],
+                f"{_count(drawn, 'a mask', 'masks')} among the images by its name, which would be read as an "
+                f"image; move masks to {raw / MASKS}, or rename what is an image",
+                ErrorCode.CONFLICT,
+            )
+        )
     masks, labels = _find_masks(raw / MASKS, images, complain, notes)
     pairs = pair_names(images, masks)
     if renamed := [stem for stem in sorted(pairs) if pairs[stem] != stem]:
@@ -56,12 +66,15 @@ def find_files(raw: Path, complain: Complain) -> Files:
             f"{len(renamed)} masks such as {first.name} belong to images such as "
             f"{images[pairs[renamed[0]]].name}, by what their names have in common"
         )
-    for stem in sorted(masks.keys() - pairs.keys()):
+    if lonely := sorted(masks.keys() - pairs.keys()):
+        stem, *others = lonely
         near = suggest_closest(stem, images)
+        more = f" (and {len(others)} more such files: {', '.join(others[:3])}" if others else ""
+        more += ", …)" if len(others) > 3 else ")" if others else ""
         complain(
             file_error(
                 masks[stem][0],
-                f"mask without image of the stem {stem!r}{near}; rename or remove it",
+                f"mask without image of the stem {stem!r}{near}; rename or remove it{more}",
                 ErrorCode.MISSING,
             )
         )
@@ -179,8 +192,8 @@ def _by_stem(folder: Path, endings: tuple[str, ...], complain: Complain, notes: 
         complain(
             file_error(
                 lossy[0],
-                f"{_count(lossy, 'a mask', 'masks')} as JPEG, which blurs values at every edge so that "
-                "classes cannot be told, expected PNG, TIFF or BMP; export from the program that drew it",
+                f"{_count(lossy, 'a mask', 'masks')} as JPEG, GIF or WebP, which may blur values at "
+                "edges or change them, expected PNG, TIFF or BMP; export from the program that drew it",
                 ErrorCode.UNSUPPORTED,
             )
         )
@@ -191,7 +204,7 @@ def _by_stem(folder: Path, endings: tuple[str, ...], complain: Complain, notes: 
     return paths
 
 
-def _count(paths: list[Path], one: str, several: str) -> str:
+def _count(paths: Sequence[object], one: str, several: str) -> str:
     return one if len(paths) == 1 else f"{len(paths)} {several} such as this"
 
 

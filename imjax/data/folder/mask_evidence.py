@@ -43,6 +43,11 @@ class MaskEvidence:
     """What is read as `WHITE`: that, or the largest value of the file's depth."""
     whole: Mapping[int, bool]
     """Stored number but 0 → whether its pixels are one piece; empty where there are too many."""
+    thick: frozenset[int] = frozenset()
+    """Of these numbers those that fill 3x3 pixels somewhere."""
+    white_is_zero: bool = False
+    nodata: int | None = None
+    """Value that the file itself says has no data."""
 
     def values(self, view: View) -> frozenset[int]:
         """What there is to see."""
@@ -86,9 +91,13 @@ def _look_at(path: Path, mask: StoredMask) -> MaskEvidence:
         is_ramp = _is_ramp(mask.palette)
     if mask.storage == "gray" or mask.palette is not None and not _colored(mask.palette[list(palette)]):
         counts["shade"] = _count(mask.shades())
+    whole = _pieces(mask, counts)
+    nodata = None if mask.nodata is None or mask.nodata % 1 else int(mask.nodata)
     return MaskEvidence(
-        path, mask.storage, mask.bits, counts, palette, is_ramp, mask.white, _pieces(mask, counts)
-    )
+        path, mask.storage, mask.bits, counts, palette, is_ramp, mask.white, whole,
+        frozenset(value for value in whole if _is_thick(mask.pixels == value)),
+        mask.white_is_zero, WHITE if nodata == mask.white else nodata,
+    )  # fmt: skip
 
 
 def _count(pixels: np.ndarray) -> dict[int, int]:
@@ -126,6 +135,11 @@ def _pieces(mask: StoredMask, counts: Mapping[View, Mapping[int, int]]) -> dict[
     return {value: _largest_piece(mask.pixels == value) >= WHOLE * count for value, count in values.items()}
 
 
+def _is_thick(plane: np.ndarray) -> bool:
+    """Whether a bool plane holds a square of 3x3."""
+    return bool(cv2.erode(plane.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=0).any())
+
+
 def _largest_piece(plane: np.ndarray) -> int:
     """Pixels of the largest connected part of a bool plane, corners joining."""
     areas = cv2.connectedComponentsWithStats(plane.astype(np.uint8), connectivity=8)[2][1:, cv2.CC_STAT_AREA]
@@ -135,7 +149,8 @@ def _largest_piece(plane: np.ndarray) -> int:
 def describe_evidence(evidence: Sequence[MaskEvidence], view: View) -> str:
     """`12 files, palette of 8 bits, with the indices 0, 1, 7`."""
     kinds = Counter(
-        f"{mask.storage}, {mask.bits} bits" if mask.bits > 1 else f"{mask.storage}, 1 bit"
+        f"{mask.storage}, {mask.bits} bit{'s' if mask.bits > 1 else ''}"
+        + (", white is 0, shown as viewers do" if mask.white_is_zero else "")
         for mask in evidence
     )
     stored = ", ".join(

@@ -25,6 +25,9 @@ WHITE = 255
 ORIENTATION = 0x0112
 """Tag of EXIF and TIFF."""
 
+GDAL_NODATA = 42113
+"""Tag of TIFF."""
+
 MOST_PAGES = 1000
 """Pages that are counted; more are as wrong."""
 
@@ -45,6 +48,10 @@ class StoredMask:
     """RGB uint8 `[256, 3]` of the indices."""
     white: int = WHITE
     """What is read as `WHITE`: that, or the largest value of a greater depth."""
+    white_is_zero: bool = False
+    """Whether a TIFF stores black as its largest value; pixels are as viewers show them."""
+    nodata: float | None = None
+    """Value that GDAL's tag names as no data."""
 
     def shades(self) -> np.ndarray:
         """Gray levels `[h, w]`: of a palette those of its colors. Not of colors."""
@@ -70,6 +77,8 @@ class _Header:
     """Whether a fourth channel is one; a PNG may only name one color that viewers do not show."""
     pages: int = 1
     channels: int = 1
+    white_is_zero: bool = False
+    nodata: float | None = None
     orientation_at: int = 0
     """Byte of a TIFF that has its orientation; 0 where it has none."""
 
@@ -126,7 +135,8 @@ def read_mask(path: Path) -> StoredMask:
         if (pixels != pixels[..., :1]).any():
             return StoredMask(_eight_bit_colors(path, pixels), "color", 8)
         pixels = pixels[..., 0]
-    return _gray(_whole_numbers(path, pixels), header.bits, pixels.dtype)
+    gray = _gray(_whole_numbers(path, pixels), header.bits, pixels.dtype)
+    return dataclasses.replace(gray, white_is_zero=header.white_is_zero, nodata=header.nodata)
 
 
 def _read_header(data: bytes) -> _Header:
@@ -148,12 +158,22 @@ def _read_header(data: bytes) -> _Header:
                 indexed=first.photometric == 3,
                 pages=max(_count_pages(file), frames),
                 channels=first.samplesperpixel,
+                white_is_zero=first.photometric == 0,
+                nodata=_read_nodata(first),
                 orientation_at=first.tags[ORIENTATION].valueoffset if ORIENTATION in first.tags else 0,
             )
     except Exception:  # Of a file that is not quite TIFF the parser raises anything.
         return _Header()
     finally:
         logger.disabled = before
+
+
+def _read_nodata(page: tifffile.TiffPage) -> float | None:
+    """The number in GDAL's tag; None without it."""
+    try:
+        return float(page.tags[GDAL_NODATA].value) if GDAL_NODATA in page.tags else None
+    except ValueError:
+        return None
 
 
 def _count_pages(file: tifffile.TiffFile) -> int:
@@ -253,10 +273,10 @@ def _eight_bit_colors(path: Path, colors: np.ndarray) -> np.ndarray:
 
 
 def _whole_numbers(path: Path, pixels: np.ndarray) -> np.ndarray:
-    if pixels.dtype.kind == "f" and not (pixels == pixels.round()).all():
+    if pixels.dtype.kind == "f" and not (np.isfinite(pixels) & (pixels == pixels.round())).all():
         raise file_error(
             path,
-            "values between whole numbers, expected classes; save the mask as 8-bit",
+            "values between whole numbers, or none (NaN, inf), expected classes; save the mask as 8-bit",
             ErrorCode.WRONG_TYPE,
         )
     return pixels.astype(np.int64) if pixels.dtype.kind == "f" else pixels

@@ -41,6 +41,10 @@ GROUND_NAMES = re.compile(
     re.IGNORECASE,
 )
 """Names that a class 0 has where it is what surrounds the others."""
+LEFT_OUT_NAMES = re.compile(
+    r"ignored?|_*ignore_*|unlabell?ed|don'?t[ _-]?care|no[ _-]?data|invalid", re.IGNORECASE
+)
+"""Names of what other programs leave out."""
 BACKGROUND_NAMES = re.compile(r"(.*[ _-])?(background|bg)_?", re.IGNORECASE)
 """Those of them that no object has."""
 
@@ -123,6 +127,8 @@ def decide_meaning(
         masks = _Masks(raw / MASKS, evidence, _read_whites(raw, table, evidence), wanted)
         masks = dataclasses.replace(masks, view=_choose_view(masks))
         meaning = _decide(masks, files.labels)
+        _refuse_nodata(masks, meaning)
+        _refuse_inverted(masks, meaning)
     except UserError as error:
         complain(error)
         return None
@@ -136,7 +142,51 @@ def decide_meaning(
         complain(problem)
     refused = {*paths} - {mask.path for mask in evidence} | {*wrong}
     described = describe_evidence(evidence, meaning.view)
-    return dataclasses.replace(meaning, evidence=described, refused=frozenset(refused))
+    notes = meaning.notes + tuple(
+        f"{name!r} is a class like the others; if its pixels are to be left out, name it void in {CLASSES}"
+        for name in meaning.names
+        if LEFT_OUT_NAMES.fullmatch(name)
+    )
+    return dataclasses.replace(meaning, evidence=described, refused=frozenset(refused), notes=notes)
+
+
+def _refuse_nodata(masks: _Masks, meaning: MaskMeaning) -> None:
+    """A value but 0 that the file itself says has no data, and that would be a class."""
+    known = masks.table.known_ids if masks.table is not None and masks.table.has_ids else ()
+    for mask in masks.evidence:
+        value = mask.nodata
+        if not value or meaning.view == "color" or value not in mask.values(meaning.view) or value in known:
+            continue
+        if (1 if meaning.values is None else meaning.values.get(value, VOID)) != VOID:
+            raise file_error(
+                mask.path,
+                f"value {value} has no data by the file's GDAL_NODATA, but is a class by the values of all "
+                f"masks; say which by a line for it in {CLASSES} with a column id (void, or a name), or "
+                "remove the tag (gdal_edit.py -unsetnodata)",
+                ErrorCode.CONFLICT,
+            )
+
+
+def _refuse_inverted(masks: _Masks, meaning: MaskMeaning) -> None:
+    """Masks that store black as the largest value, and are mostly foreground as viewers show them.
+
+    ImageJ's inverting lookup table and tifffile's bool arrays store the objects as the largest value, others
+    what is shown.
+    """
+    inverted = [mask for mask in masks.evidence if mask.white_is_zero]
+    if not inverted or meaning.kind != "binary" or masks.table is not None or meaning.view == "color":
+        return
+    total = sum(sum(mask.counts[meaning.view].values()) for mask in inverted)
+    shown = total - sum(mask.counts[meaning.view].get(0, 0) for mask in inverted)
+    if 2 * shown > total:
+        raise file_error(
+            inverted[0].path,
+            f"white is 0 in {_count_files([mask.path for mask in inverted])} (an inverting lookup table) "
+            f"and viewers show {100 * shown / total:.0f} % as white; whether white or black is foreground is "
+            f"not clear: say it in {CLASSES} with the header name,id and lines for 0 (black) and {WHITE} "
+            "(white), one of them background, or save the masks with black as 0",
+            ErrorCode.CONFLICT,
+        )
 
 
 def decode_mask(mask: StoredMask, path: Path, meaning: MaskMeaning) -> np.ndarray:
@@ -281,6 +331,7 @@ def _choose_view(masks: _Masks) -> View:
         return "color"
     if all(mask.is_ramp for mask in indexed):
         return "shade"
+    _refuse_black_class(masks, indexed)
     if conflict := _find_conflict(indexed):
         if has_colors:
             return "color"
@@ -288,6 +339,22 @@ def _choose_view(masks: _Masks) -> View:
             return "shade"
         raise conflict
     return "stored"
+
+
+def _refuse_black_class(masks: _Masks, indexed: Sequence[MaskEvidence]) -> None:
+    """A colored index 0 beside a black one: programs that number colors as they come leave 0 to any."""
+    if masks.table is not None or masks.wanted == "multiclass":
+        return
+    for mask in indexed:
+        black = next((index for index, color in mask.palette.items() if index and not color), None)
+        if black is not None and mask.palette.get(0, 0):
+            raise file_error(
+                mask.path,
+                f"index 0 has the color #{mask.palette[0]:06x} and index {black} is black, so that it is not "
+                f"clear which is background; name the indices in {CLASSES} with a column id, save the mask "
+                "with black as index 0, or say that the indices are classes (data.label_kind=multiclass)",
+                ErrorCode.CONFLICT,
+            )
 
 
 def _contradict_table(indexed: Sequence[MaskEvidence], table: ClassTable | None) -> bool:
@@ -525,6 +592,8 @@ def _by_ids(masks: _Masks, table: ClassTable) -> MaskMeaning | None:
         else ()
     )
     leave_out = {} if void is None else {void: VOID}
+    if indices <= {0} and void == WHITE and WHITE not in table.known_ids:
+        raise _no_class(masks)
     if _is_binary(dataclasses.replace(masks, table=dataclasses.replace(table, names=names))):
         ground, object_ = _order_two(dataclasses.replace(table, names=names))
         values = {id_: int(i == object_) for i, id_ in enumerate(ids)} | leave_out
@@ -532,12 +601,7 @@ def _by_ids(masks: _Masks, table: ClassTable) -> MaskMeaning | None:
         color = colors[object_] if colors else OBJECTS[0]
         return MaskMeaning("binary", (names[object_],), (color,), why, values, masks.view)
     if indices <= {0}:
-        raise file_error(
-            masks.folder,
-            f"no class but 0 in any mask (values {_shorten(masks.values)}), expected class indices, 255 "
-            "being void; correct the masks or the lines of classes.csv, or leave data.label_kind at auto",
-            ErrorCode.OUT_OF_RANGE,
-        )
+        raise _no_class(masks)
     values = {id_: i + 1 for i, id_ in enumerate(ids)} | leave_out
     colors = colors or (BACKGROUND, *object_colors(len(names) - 1))
     numbers = "class ids" if table.has_ids else "class indices"
@@ -549,6 +613,15 @@ def _by_ids(masks: _Masks, table: ClassTable) -> MaskMeaning | None:
         values,
         masks.view,
         notes=notes,
+    )
+
+
+def _no_class(masks: _Masks) -> UserError:
+    return file_error(
+        masks.folder,
+        f"no class but 0 in any mask (values {_shorten(masks.values)}), expected class indices, 255 "
+        "being void; correct the masks or the ids or lines of classes.csv, or leave data.label_kind at auto",
+        ErrorCode.OUT_OF_RANGE,
     )
 
 
@@ -616,15 +689,19 @@ def _stored(masks: _Masks, value: int) -> int:
 
 def _refuse_mixed(masks: _Masks) -> None:
     """Files of 0 and 255 alone among files of other values: whether 255 is void or foreground is not said."""
-    gray = [mask for mask in masks.evidence if mask.storage == "gray"]
-    sets = {mask.path: mask.values(masks.view) for mask in gray}
+    sets = {mask.path: mask.values(masks.view) for mask in masks.evidence}
+    # In a palette 255 is an index like others, and void by custom.
+    gray = {mask.path for mask in masks.evidence if mask.storage == "gray"}
     others = {path: found - {0, WHITE} for path, found in sets.items() if found - {0, WHITE}}
     rest = frozenset().union(*others.values())
     void_seen = any(WHITE in sets[path] for path in others)
     white = [
         path
         for path, found in sets.items()
-        if WHITE in found and path not in others and (0 in found or len(rest) == 1 or not void_seen)
+        if path in gray
+        and WHITE in found
+        and path not in others
+        and (0 in found or len(rest) == 1 or not void_seen)
     ]
     if not white or not others:
         return
@@ -641,27 +718,25 @@ def _refuse_mixed(masks: _Masks) -> None:
 
 
 def _refuse_instances(masks: _Masks) -> None:
-    """Numbers of objects: each one piece, counted from 1 in every mask, of another number in each."""
+    """Numbers of objects: each one piece, and others in some masks, with gaps where some were deleted."""
     objects = [(mask, _object_numbers(masks, mask)) for mask in masks.evidence]
     objects = [(mask, found) for mask, found in objects if found]
     pieces = [mask.whole.get(value, True) for mask, found in objects for value in found]
     if not objects or sum(pieces) < 0.9 * len(pieces):
         return
+    # Of two values that are one piece each, most pairs are classes, unless they count from 1.
     counted = all(found == set(range(1, len(found) + 1)) for _, found in objects)
-    differing = len({max(found) for _, found in objects}) > 1
-    in_half = any(
-        2 * sum(value in found for _, found in objects) >= len(objects)
-        for value in set().union(*(f for _, f in objects))
-    )
-    if not (counted and differing or len(objects) > 2 and not in_half):
+    several = len(frozenset().union(*(found for _, found in objects))) > 2
+    if len({found for _, found in objects}) == 1 or not (counted or several):
         return
     mask, found = max(objects, key=lambda pair: len(pair[1]))
     fewest = min(len(other) for _, other in objects)
     raise file_error(
         mask.path,
-        f"{len(found)} values that are one piece each, and {fewest} to {len(found)} from mask to mask, as "
-        "objects are numbered; say that all are foreground (data.label_kind=binary), or, if they are "
-        f"classes, so (data.label_kind=multiclass, or name them in {CLASSES})",
+        f"{len(found)} values that are one piece each, and others from mask to mask ({fewest} to "
+        f"{len(found)} of them), as objects are numbered; say that all are foreground "
+        f"(data.label_kind=binary), or, if they are classes, so "
+        f"(data.label_kind=multiclass, or name them in {CLASSES})",
         ErrorCode.CONFLICT,
     )
 
@@ -676,12 +751,7 @@ def _indices(masks: _Masks) -> MaskMeaning:
     """Class indices, or ids of any value, without names."""
     ids = sorted(masks.values - {WHITE})
     if not set(ids) - {0}:
-        raise file_error(
-            masks.folder,
-            f"no class but 0 in any mask (values {_shorten(masks.values)}), expected class indices, 255 "
-            "being void; correct the masks or the lines of classes.csv, or leave data.label_kind at auto",
-            ErrorCode.OUT_OF_RANGE,
-        )
+        raise _no_class(masks)
     large = [
         mask.path for mask in masks.evidence if max(mask.values(masks.view) - {WHITE}, default=0) > UNNAMED
     ]
@@ -696,6 +766,8 @@ def _indices(masks: _Masks) -> MaskMeaning:
             "objects, say that all are foreground (data.label_kind=binary)",
             ErrorCode.OUT_OF_RANGE,
         )
+    if masks.wanted == "auto":
+        _refuse_edges(masks, ids)
     dense = ids == list(range(len(ids)))
     what = f"class indices 0 to {ids[-1]}" if dense else f"the class ids {_shorten(ids)}, and no others"
     why = f"masks of {what}, no {CLASSES} to name them; if they number objects: data.label_kind=binary"
@@ -710,6 +782,23 @@ def _indices(masks: _Masks) -> MaskMeaning:
     names = tuple(f"class {id_}" for id_ in ids)
     colors = (BACKGROUND, *object_colors(len(ids) - 1)) if 0 in ids else object_colors(len(ids))
     return MaskMeaning("multiclass", names, colors, why, values, masks.view, notes=notes)
+
+
+def _refuse_edges(masks: _Masks, ids: Sequence[int]) -> None:
+    """Values most of which are nowhere three pixels wide, as smoothing or resizing leaves them."""
+    thick = frozenset().union(*(mask.thick for mask in masks.evidence))
+    thin = [id_ for id_ in ids if id_ and id_ not in thick]
+    if max(ids) <= UNNAMED or len(thin) < 3 or 2 * len(thin) <= len(ids):
+        return
+    mask = max(masks.evidence, key=lambda each: len(each.values(masks.view)))
+    raise file_error(
+        mask.path,
+        f"{len(thin)} of {len(ids)} values (such as {_shorten(thin[:3])}) are nowhere three pixels wide, as "
+        "edges are in smoothed or resized masks; save the masks without smoothing, or say that all that is "
+        "not 0 is foreground (data.label_kind=binary), or that the values are classes "
+        f"(data.label_kind=multiclass, or a column id in {CLASSES})",
+        ErrorCode.CONFLICT,
+    )
 
 
 def _binary(masks: _Masks, why: str, values: Mapping[int, int] | None = None, cut: int = 0) -> MaskMeaning:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 
@@ -14,13 +15,31 @@ _MASK_WORDS = (
     r"(cp_)?masks?|seg(m|mented|mentation)?s?|labels?|labelIds|labelTrainIds|gtFine|gt|(ground|manual)_?truth|truth|"
     r"ann(o|otation|otations)?|manual\d?|target|L|instances?"
 )
+_DRAWN_WORDS = (
+    r"(cp_)?masks?|seg(mentation)?|labels?|labelIds|labelTrainIds|gtFine|gt|ground_?truth|instances?"
+)
+"""Those of them after which a file beside its image is a mask and no image."""
 _IMAGE_WORDS = r"images?|img|leftImg8bit|sat|photo|training|rgb"
 
 
 def _strip(stem: str, words: str) -> str:
-    """The stem without such words before and after it."""
+    """The stem without such words before and after it, as file systems that ignore case compare names."""
+    # Some systems store an accent as a sign of its own; OME-TIFF has two endings.
+    stem = unicodedata.normalize("NFC", stem).removesuffix(".ome")
     shorter = re.sub(rf"^(({words})[_\-. ])+|([_\-. ]({words}))+$", "", stem, flags=re.IGNORECASE)
-    return shorter or stem
+    return (shorter or stem).casefold()
+
+
+def find_masks_among_images(images: Iterable[str]) -> list[str]:
+    """Stems of images that are another one's stem and a word such as `_cp_masks`."""
+    images = sorted(images)
+    keys = {unicodedata.normalize("NFC", stem).casefold() for stem in images}
+    return [
+        stem
+        for stem in images
+        if re.search(rf"[_\-. ]({_DRAWN_WORDS})$", stem, flags=re.IGNORECASE)
+        and _strip(stem, _DRAWN_WORDS) in keys - {unicodedata.normalize("NFC", stem).casefold()}
+    ]
 
 
 def pair_names(images: Iterable[str], masks: Iterable[str]) -> dict[str, str]:

@@ -56,10 +56,6 @@ DETECTION_SHARE = 0.001
 Parts = dict[str, list[Sample]]
 
 
-class TurnedImageError(UserError):
-    """A mask fits its image only as long as that is turned otherwise."""
-
-
 class Folder:
     """Reader of a folder of one's own.
 
@@ -217,7 +213,7 @@ class Folder:
         exchanged = mask.shape[:2] == image.shape[1::-1] != image.shape[:2]
         if evidence is not None and evidence.orientation > 4 and exchanged:
             applied = self._choices.orientation == "apply"
-            raise TurnedImageError(
+            raise UserError(
                 f"{mask_path}: mask has its image's height and width exchanged; the image was "
                 f"{'turned upright by' if applied else 'left as stored in spite of'} the orientation in its "
                 f"file. If masks are drawn on images as {'stored' if applied else 'shown by viewers'}, set "

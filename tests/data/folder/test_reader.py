@@ -268,12 +268,12 @@ def test_missing_folders(tmp_path):
 
 def test_the_first_of_several_problems_tells_how_to_see_all(tmp_path):
     raw = folder(tmp_path, {"a": values(0, 255)})
-    for name in ("x", "y"):
-        write(raw / "masks" / f"{name}.png", values(0, 255))
+    write(raw / "masks" / "x.png", values(0, 255))
+    (raw / "classes.csv").write_text("wrong\n")
     error = complaint(Folder(), raw)
     assert_error(error, ErrorCode.MISSING, raw / "masks" / "x.png")
     command = f"python -m imjax.prepare --dataset=folder --raw={raw} --check"
-    assert f"2 problems; all of them: {command}" in str(error) and "\n" not in str(error)
+    assert f"3 problems; all of them: {command}" in str(error) and "\n" not in str(error)
 
 
 def test_reading_a_packed_folder_again_looks_at_no_mask(tmp_path, monkeypatch):
