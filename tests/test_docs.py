@@ -142,6 +142,7 @@ def checks(module: str, words: list[str], monkeypatch) -> None:
 
 def parsed(module: str, words: list[str], monkeypatch) -> tuple[flags.FlagValues, list[str]]:
     """The command's flags with their values, and the remaining words."""
+    words = cli.train_arguments(words) if module == "imjax.main" else words
     values, argv = flags.FlagValues(), [module, *words]
     with monkeypatch.context() as patch:
         for kind in KINDS:

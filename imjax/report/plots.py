@@ -6,6 +6,7 @@ import base64
 import dataclasses
 import io
 import re
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -44,6 +45,8 @@ LEGEND: dict[str, Any] = {"loc": "outside upper left", "ncols": 3}
 WIDE_LEGEND = LEGEND | {"columnspacing": 1.2, "handlelength": 2.6}
 CANDIDATE_POINTS: dict[str, Any] = {"s": 18, "alpha": 0.35, "linewidths": 0}
 
+TITLE_WIDTH = 34
+"""Characters of a line of a method's name beside a row."""
 NO_GENERATION_X = -1
 """Where the standard deviations of methods without generations are drawn."""
 GENERATIONS_CAPTION = (
@@ -226,8 +229,11 @@ def _draw_candidates(
 def plot_methods(results: DatasetResults) -> Chart:
     """Primary metric of methods without generations, one row each; published values are hollow."""
     entries, metric = results.entries, results.metric
+    # Names of variants have the keys in which they differ, and would leave no room for the points.
+    titles = [textwrap.fill(names.method_title(entry.method), TITLE_WIDTH) for entry in entries]
+    lines = sum(1 + title.count("\n") / 2 for title in titles)
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(4.5, 1.1 + 0.32 * len(entries)), layout="constrained")
+        figure = Figure(figsize=(4.5, 1.1 + 0.32 * lines), layout="constrained")
         axes = figure.subplots()
         for row, entry in enumerate(entries):
             candidates = entry.candidates(metric)
@@ -238,7 +244,7 @@ def plot_methods(results: DatasetResults) -> Chart:
             reference = results.published_value(entry.method, None)
             if reference is not None:
                 axes.plot([reference], [row], "o", color="#777777", markerfacecolor="none", markersize=7)
-        axes.set_yticks(range(len(entries)), [names.method_title(entry.method) for entry in entries])
+        axes.set_yticks(range(len(entries)), titles)
         axes.set_ylim(len(entries) - 0.5, -0.5)
         axes.set_xlabel(f"test {results.metric_title}")
         axes.grid(axis="x", color="#dddddd", linewidth=0.8)
