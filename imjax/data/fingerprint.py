@@ -17,15 +17,16 @@ def take_fingerprints(paths: Iterable[Path]) -> Stamps:
     return {path: ((stat := path.stat()).st_size, stat.st_mtime_ns) for path in paths}
 
 
-def hash_contents(path: Path) -> str:
-    """SHA-256 of a file, about 1 GB/s.
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file, about 1 GB/s; raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
-    Raises:
-        UserError: it cannot be read.
-    """
+
+def hash_contents(path: Path) -> str:
+    """`hash_file` of a file of the user's; UserError where it cannot be read."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return hash_file(path)
     except OSError as error:
         raise unreadable_error(path, error) from error
 

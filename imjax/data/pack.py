@@ -8,7 +8,6 @@ that name is whole.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import hashlib
 import json
 import math
@@ -41,7 +40,7 @@ from imjax.errors import ErrorCode, UserError, file_error
 from imjax.log import logger, track
 from imjax.user_paths import user_cache
 
-FORMAT = 6
+FORMAT = 7
 """Raised whenever the same settings and files would be packed differently."""
 
 NOT_PACKED = frozenset({"dir", "cache"})
@@ -78,10 +77,10 @@ class PackedDataset:
         """Images of the training splits."""
         return ImageCounts(*(len(self.splits[name].images) for name in ("labeled", "unlabeled")))
 
-    @functools.cached_property
+    @property
     def copies(self) -> Copies:
-        """Exact copies of images on both sides of the split; reads every image once."""
-        return find_copies({name: (split.names, split.images) for name, split in self.splits.items()})
+        """Exact copies of images on both sides of the split, as they were found when the set was packed."""
+        return self.manifest["copies"]
 
 
 def default_cache() -> Path:
@@ -126,7 +125,7 @@ def prepare_dataset(data: Data, cache: Path, progress: Progress = show_progress)
     target = cache / f"{data.dataset}-{digest[:12]}"
     if (target / "manifest.json").is_file():
         return target
-    # Before anything is written: a folder of one's own looks at its masks for it.
+    # Before anything is written: a folder of the user's looks at its masks for it.
     _ = reader.spec
     try:
         cache.mkdir(parents=True, exist_ok=True)
@@ -307,6 +306,7 @@ def _write(
         for writer in writers.values():
             writer.close()
     volume_box.warn_of_cropped_volumes(smaller, len(todo), data.box)
+    images = {name: np.load(folder / name / "images.npy", mmap_mode="r") for name in writers}
     manifest = {
         "format": FORMAT,
         "imjax": __version__,
@@ -315,6 +315,8 @@ def _write(
         "spec": dataclasses.asdict(reader.spec),
         "splits": {name: writer.facts() for name, writer in writers.items()},
         "test_images_seen_in_training": count_leaked_test_images(chosen),
+        # Here, and not on every start of a run: it reads every image.
+        "copies": find_copies({name: (writer.names, images[name]) for name, writer in writers.items()}),
         "common_sources": count_common_sources({name: writer.sources for name, writer in writers.items()}),
     }
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1))
@@ -350,17 +352,12 @@ def _open(folder: Path, entry: dict[str, Any], verify: bool) -> Split:
     arrays = {}
     for kind, digest in entry["sha256"].items():
         path = folder / f"{kind}.npy"
-        if verify and _sha256(path) != digest:
+        if verify and fingerprint.hash_file(path) != digest:
             raise _damaged(path, folder.parent, "its checksum is not the one in manifest.json")
         arrays[kind] = np.load(path, mmap_mode="r")
         if list(arrays[kind].shape) != entry["shapes"][kind]:
             raise _damaged(path, folder.parent, f"shape {arrays[kind].shape} is not {entry['shapes'][kind]}")
     return Split(arrays["images"], arrays["labels"], tuple(entry["names"]), tuple(entry["sources"]))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _damaged(path: Path | str, root: Path, why: str) -> UserError:

@@ -29,7 +29,7 @@ class DatasetSpec:
     """RGB, one color per entry of `classes`."""
     channels: int = 3
     channel_names: tuple[str, ...] = ()
-    """Of images of one's own: one name per channel; empty for published sets, which have gray or RGB."""
+    """Of the user's own images: one name per channel; empty for published sets, which have gray or RGB."""
     file_channels: tuple[str, ...] = ()
     """Names of all channels that the files have, of which `channel_names` are used."""
     value_limits: tuple[tuple[float, float], ...] = ()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
+from imjax.data.fingerprint import hash_file
 from imjax.errors import ErrorCode, file_error
 from imjax.json_io import read_json
 
@@ -12,7 +12,7 @@ from imjax.json_io import read_json
 def compute_checksums(folder: Path) -> dict[str, str]:
     """SHA-256 of every file of a stage except DONE.json, by its path in the folder."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "DONE.json")
-    return {path.relative_to(folder).as_posix(): _sha256(path) for path in paths}
+    return {path.relative_to(folder).as_posix(): hash_file(path) for path in paths}
 
 
 def verify_nets(folder: Path) -> None:
@@ -37,7 +37,7 @@ def verify_nets(folder: Path) -> None:
             continue
         path = folder / name
         try:
-            actual = _sha256(path)
+            actual = hash_file(path)
         except OSError as error:
             reason = f"cannot be read ({error.strerror}), though DONE.json lists it; copy the stage again"
             raise file_error(path, reason, ErrorCode.DAMAGED) from error
@@ -45,11 +45,6 @@ def verify_nets(folder: Path) -> None:
             raise file_error(
                 path,
                 "damaged: its checksum is not the one in DONE.json; copy the stage again, or give the run's "
-                "own command again, which makes the stage anew",
+                "own command again, which repeats the stage",
                 ErrorCode.DAMAGED,
             )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

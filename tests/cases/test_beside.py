@@ -125,7 +125,9 @@ def test_copies_on_both_sides_of_a_split(packed):
 
 
 def test_a_run_records_copies_and_the_report_says_so(tmp_path, demo_config, packed):
-    packed = dataclasses.replace(packed, splits=packed.splits | {"test": packed.splits["labeled"]})
+    splits = packed.splits | {"test": packed.splits["labeled"]}
+    found = copies.find_copies({name: (split.names, split.images) for name, split in splits.items()})
+    packed = dataclasses.replace(packed, splits=splits, manifest=packed.manifest | {"copies": found})
     record = workdir.record(demo_config, packed, ())
     count = len(packed.splits["labeled"].names)
     assert record["copies"]["test"] == count
