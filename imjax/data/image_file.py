@@ -1,7 +1,8 @@
 """One image file: what it says it holds, and its pixels as stored.
 
-Formats are told by their first bytes, whatever the name ends with. Nothing is decided here: what the pages of
-a stack are, or whether pixels without data matter, is `image_meaning`'s to say, for all files of a set alike.
+Formats are recognized by their first bytes, whatever the name ends with. Nothing is decided here: what the
+pages of a stack are, or whether pixels without data matter, is `image_meaning`'s to say, for all files of a
+set alike.
 """
 
 from __future__ import annotations

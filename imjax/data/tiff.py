@@ -170,7 +170,7 @@ def _layout(file: tifffile.TiffFile, data: bytes, path: Path) -> Layout:
     masks = len(file.pages) > 1 and any(page.aspage().subfiletype & 4 for page in file.pages)
     return Layout(
         axes, shape, _dtype(first, path), _photometric(first), first.samplesperpixel, _alpha(first),
-        _number(first, ORIENTATION, 1), _nodata(first), source, masks,
+        _number(first, ORIENTATION, 1), read_nodata(first), source, masks,
         "" if source else _channels_last_hint(first, shape),
     )  # fmt: skip
 
@@ -254,7 +254,7 @@ def _number(page: tifffile.TiffPage, tag: int, default: int) -> int:
     return int(value) if isinstance(value, int) else default
 
 
-def _nodata(page: tifffile.TiffPage) -> float | None:
+def read_nodata(page: tifffile.TiffPage) -> float | None:
     """The value of pixels without data, as GDAL names it in a tag."""
     text = page.tags.valueof(GDAL_NODATA)
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import io
 import itertools
-import logging
 import warnings
 from pathlib import Path
 from typing import Literal
@@ -15,18 +14,13 @@ import numpy as np
 import tifffile
 from PIL import Image, ImageOps
 
-from imjax.data import image_io
+from imjax.data import image_io, tiff
 from imjax.data.folder.tables import Color
+from imjax.data.image_file import EXIF_ORIENTATION, turn
 from imjax.errors import ErrorCode, file_error, unreadable_error
 
 WHITE = 255
 """The largest value of 8 bits; that of other depths, such as 65535, is read as this one."""
-
-ORIENTATION = 0x0112
-"""Tag of EXIF and TIFF."""
-
-GDAL_NODATA = 42113
-"""Tag of TIFF."""
 
 MOST_PAGES = 1000
 """Pages that are counted; more are as wrong."""
@@ -102,10 +96,11 @@ def read_mask(path: Path) -> StoredMask:
             of more than 8 bits; transparency that hides or carries the mask.
     """
     try:
-        pixels = image_io.decode(path, cv2.IMREAD_UNCHANGED)
-        data = path.read_bytes()
+        data = image_io.read_checked(path)
     except OSError as error:
+        # Of its folder: `read_checked` says what is wrong with the file.
         raise unreadable_error(path, error) from error
+    pixels = image_io.decode_bytes(data, cv2.IMREAD_UNCHANGED, path)
     if data[:2] == b"\xff\xd8":
         raise file_error(
             path,
@@ -146,11 +141,8 @@ def _read_header(data: bytes) -> _Header:
     if data.startswith(b"BM"):
         bits = int.from_bytes(data[28:30], "little")
         return _Header(min(bits, 8), indexed=bits <= 8)
-    # tifffile logs what is odd about a file; the decoder had no quarrel with it.
-    logger = logging.getLogger("tifffile")
-    before, logger.disabled = logger.disabled, True
     try:
-        with tifffile.TiffFile(io.BytesIO(data)) as file:
+        with tiff.quiet(), tifffile.TiffFile(io.BytesIO(data)) as file:
             first = file.pages.first
             frames = int((file.imagej_metadata or {}).get("images", 1))
             return _Header(
@@ -159,21 +151,13 @@ def _read_header(data: bytes) -> _Header:
                 pages=max(_count_pages(file), frames),
                 channels=first.samplesperpixel,
                 white_is_zero=first.photometric == 0,
-                nodata=_read_nodata(first),
-                orientation_at=first.tags[ORIENTATION].valueoffset if ORIENTATION in first.tags else 0,
+                nodata=tiff.read_nodata(first),
+                orientation_at=first.tags[tiff.ORIENTATION].valueoffset
+                if tiff.ORIENTATION in first.tags
+                else 0,
             )
     except Exception:  # Of a file that is not quite TIFF the parser raises anything.
         return _Header()
-    finally:
-        logger.disabled = before
-
-
-def _read_nodata(page: tifffile.TiffPage) -> float | None:
-    """The number in GDAL's tag; None without it."""
-    try:
-        return float(page.tags[GDAL_NODATA].value) if GDAL_NODATA in page.tags else None
-    except ValueError:
-        return None
 
 
 def _count_pages(file: tifffile.TiffFile) -> int:
@@ -207,7 +191,7 @@ def _read_indices(path: Path, data: bytes, header: _Header) -> StoredMask:
         raise file_error(
             path, f"no readable mask ({error}); save it as 8-bit gray", ErrorCode.UNREADABLE
         ) from error
-    pixels, bits = _turn(np.asarray(upright), orientation), header.bits
+    pixels, bits = turn(np.asarray(upright)[None], orientation)[0], header.bits
     if upright.mode != "P":  # a palette of all grays in their order is none to Pillow
         return StoredMask(pixels.astype(np.uint8) * (WHITE if pixels.dtype == bool else 1), "gray", bits)
     palette = np.zeros((256, 3), np.uint8)
@@ -222,17 +206,9 @@ def _turn_upright(data: bytes, pixels: np.ndarray) -> np.ndarray:
         return pixels
     try:
         with Image.open(io.BytesIO(data)) as file:
-            return _turn(pixels, int(file.getexif().get(ORIENTATION, 1)))
+            return turn(pixels[None], int(file.getexif().get(EXIF_ORIENTATION, 1)))[0]
     except (OSError, ValueError, SyntaxError, TypeError, Image.DecompressionBombError):
         return pixels
-
-
-def _turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Stored pixels upright, by the number that EXIF and TIFF give their orientation."""
-    turned = pixels.swapaxes(0, 1) if orientation in (5, 6, 7, 8) else pixels
-    rows = -1 if orientation in (3, 4, 7, 8) else 1
-    columns = -1 if orientation in (2, 3, 6, 7) else 1
-    return np.ascontiguousarray(turned[::rows, ::columns])
 
 
 def _drop_alpha(path: Path, pixels: np.ndarray, has_alpha: bool) -> np.ndarray:

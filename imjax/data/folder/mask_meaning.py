@@ -249,26 +249,8 @@ def _decide_outlines(
             )
         )
         return None
-    outlines: dict[Path, labelme.Outlines] = {}
-    problems = []
-    for path in paths:
-        try:
-            outlines[path] = labelme.read_outlines(path)
-            if table is not None and (unknown := labelme.find_unknown_label(path, outlines[path], table)):
-                raise unknown
-        except UserError as error:
-            problems.append(error)
-    for problem in group_problems(problems):
-        complain(problem)
-    labels = labelme.list_names(outlines.values())
-    if problems:
-        return None
-    if not labels:
-        complain(
-            file_error(
-                paths[0].parent, "no shape in any file, expected some; check them", ErrorCode.OUT_OF_RANGE
-            )
-        )
+    labels = _read_outline_labels(paths, table, complain)
+    if labels is None:
         return None
     names = labels if table is None else table.names
     ground = next((name for name in names if BACKGROUND_NAMES.fullmatch(name)), None)
@@ -287,6 +269,32 @@ def _decide_outlines(
     palette = tuple(colors.get(name, plain[name]) for name in ordered)
     shapes = {name: i + 1 for i, name in enumerate(ordered)}
     return MaskMeaning("multiclass", ordered, palette, why, shapes=shapes, evidence=evidence)
+
+
+def _read_outline_labels(
+    paths: Sequence[Path], table: ClassTable | None, complain: Complain
+) -> tuple[str, ...] | None:
+    """Labels in labelme's files; None after a complaint about a file, or that there are none."""
+    outlines, problems = [], []
+    for path in paths:
+        try:
+            outlines.append(labelme.read_outlines(path))
+            if table is not None and (unknown := labelme.find_unknown_label(path, outlines[-1], table)):
+                raise unknown
+        except UserError as error:
+            problems.append(error)
+    for problem in group_problems(problems):
+        complain(problem)
+    if problems:
+        return None
+    labels = labelme.list_names(outlines)
+    if not labels:
+        complain(
+            file_error(
+                paths[0].parent, "no shape in any file, expected some; check them", ErrorCode.OUT_OF_RANGE
+            )
+        )
+    return labels or None
 
 
 def _read_whites(raw: Path, table: ClassTable | None, evidence: Sequence[MaskEvidence]) -> ClassTable | None:

@@ -1,5 +1,4 @@
-"""Which mask belongs to which image where names differ by a word, as in `car_01.jpg` and "
-"`car_01_mask.png`."""
+"""Which mask belongs to which image where names differ by a word: `car_01.jpg` and `car_01_mask.png`."""
 
 from __future__ import annotations
 
