@@ -165,21 +165,18 @@ def main(arguments: list[str]) -> None:
     groups = select_groups(arguments, FLAGS.only)
     (name,) = arguments
     root = Path(FLAGS.root) / name
+    data, seeds = Path(FLAGS.data), [int(seed) for seed in FLAGS.seeds]
     runs = [
-        (group, row, [make_run(group, row, int(seed), Path(FLAGS.data), root) for seed in FLAGS.seeds])
+        [(row, [make_run(group, row, seed, data, root) for seed in seeds]) for row in group.rows]
         for group in groups
-        for row in group.rows
     ]
-    points = [point for _, _, of_row in runs for point in of_row]
+    points = [point for rows in runs for _, of_row in rows for point in of_row]
     if FLAGS.dry_run:
         print("\n".join(f"{run_status.describe_state(point):8}  {point.name}" for point in points))
         return
     failed = local.run_sweep(points, FLAGS.jobs)
-    lines = []
-    for group in groups:
-        rows = [(row, of_row) for of_group, row, of_row in runs if of_group is group]
-        lines += render_group(group, rows, root)
-    text = "\n".join(lines)
+    lines = [render_group(group, rows, root) for group, rows in zip(groups, runs, strict=True)]
+    text = "\n".join(line for part in lines for line in part)
     (root / "table.md").write_text(text + "\n", encoding="utf-8")
     print(text)
     if failed:

@@ -292,7 +292,7 @@ def disambiguate_runs(runs: Sequence[RunRecord]) -> list[RunRecord]:
     """Runs of one dataset, with the differing settings added to the method's name: `im (members 3)`.
 
     Results of one method are pooled as seeds only if their runs have the same data and agree in every key
-    that the nets depend on, but the seed. A baseline's are also told apart where a seed that both runs have
+    that the nets depend on, but the seed. A baseline's are also kept apart where a seed that both runs have
     gave other results; where it gave the same, as LDT does for every size of ensemble, they are one.
     """
     keys = {method: _find_differing_keys(group) for method, group in group_by_method(runs).items()}
