@@ -54,7 +54,7 @@ class MBConv(nn.Module):
 
 
 class UNet(nn.Module):
-    """Float images 0..1 `[b, 3, h, w]`, h and w multiples of 32, → logits `[b, outputs, h, w]`.
+    """Float images 0..1 `[b, 3, h, w]` → logits `[b, outputs, h, w]`.
 
     Args:
         outputs: classes.
@@ -84,6 +84,7 @@ class UNet(nn.Module):
         self.head = nn.Conv2d(channels, outputs, 3, padding=1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        size = x.shape[-2:]
         x = self.stem((x * 255 - 127) / 128)
         skips = []
         for block in self.blocks:
@@ -92,6 +93,7 @@ class UNet(nn.Module):
                 skips.append(x)
             x = below
         for block in self.up:
-            x = functional.interpolate(x, scale_factor=2)
+            # By size: of five columns the encoder makes three.
+            x = functional.interpolate(x, skips[-1].shape[-2:] if skips else size)
             x = block(torch.cat([x, skips.pop()], 1) if skips else x)
         return self.head(x)
