@@ -7,6 +7,7 @@ from pathlib import Path
 
 import jax
 import pytest
+from jax._src import compiler
 
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=4")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -23,8 +24,12 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: (item.path not in first, 0 if item.path in first else -count[item.path]))
 
 
+QUICK = {"xla_cpu_use_fusion_emitters": False, "xla_cpu_parallel_codegen_split_count": 2}
+"""Of XLA: half of the time of a compilation goes into its newer generator of fused loops."""
+
+
 @pytest.fixture(scope="module", autouse=True)
-def quick_compilation(request):
+def quick_compilation(request, monkeypatch_module):
     """Programs of tests run for milliseconds, and would be optimized for seconds.
 
     Files marked `optimized` compare numbers of different programs bit for bit, as they are in a run.
@@ -34,6 +39,21 @@ def quick_compilation(request):
     if optimized:
         # Those that other files compiled.
         jax.clear_caches()
+        return
+    make_options = compiler.get_compile_options
+
+    def make_quick_options(*args, env_options_overrides=None, **kwargs):
+        return make_options(*args, env_options_overrides=QUICK | (env_options_overrides or {}), **kwargs)
+
+    # JAX has no setting for all programs of a process but XLA_FLAGS, which would hold for every file.
+    monkeypatch_module.setattr(compiler, "get_compile_options", make_quick_options)
+
+
+@pytest.fixture(scope="module")
+def monkeypatch_module():
+    """pytest's `monkeypatch` for a file."""
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch
 
 
 @pytest.fixture(scope="session")
@@ -54,9 +74,19 @@ def light_environment(command_environment):
 
 
 @pytest.fixture(scope="session")
+def run_environment(command_environment):
+    """The first one, for whole runs: programs fully optimized, but compiled without what takes long."""
+    return dict(command_environment, XLA_FLAGS=_write_flags(QUICK))
+
+
+@pytest.fixture(scope="session")
 def quick_environment(light_environment):
-    """The same where making fast programs would take longer than slow ones run."""
-    return dict(light_environment, XLA_FLAGS="--xla_backend_optimization_level=0")
+    """The light one where making fast programs would take longer than slow ones run."""
+    return dict(light_environment, XLA_FLAGS=_write_flags({"xla_backend_optimization_level": 0} | QUICK))
+
+
+def _write_flags(flags):
+    return " ".join(f"--{name}={value}".lower() for name, value in flags.items())
 
 
 @pytest.fixture

@@ -13,7 +13,13 @@ from imjax.config.convert import freeze
 
 ROOT = Path(__file__).parents[1]
 COUNTS = {"train": 60, "val": 8, "test": 12}
-TINY = tuple(f"--config.data.synthetic.num_{part}={count}" for part, count in COUNTS.items())
+SMALL_IMAGES = ("--config.data.height=32", "--config.data.width=32")
+"""Of runs without an EvalNet, which needs 64."""
+TINY = (
+    *(f"--config.data.synthetic.num_{part}={count}" for part, count in COUNTS.items()),
+    # Half of the preset's: enough to beat chance.
+    "--config.train.steps_per_epoch=12",
+)
 
 
 class Command:
@@ -36,8 +42,8 @@ class Command:
 
 
 @pytest.fixture(scope="session")
-def command(command_environment):
-    return Command(command_environment)
+def command(run_environment):
+    return Command(run_environment)
 
 
 @pytest.fixture(scope="session")

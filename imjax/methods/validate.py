@@ -8,15 +8,18 @@ from imjax.config.schema import Config
 from imjax.errors import ErrorCode, UserError
 from imjax.methods.registry import GENERATIONAL_METHODS, JOINT_METHODS
 
+EVALNET_SMALLEST = 64
+"""Height and width of an image that EvalNet halves six times (here, since its module needs JAX)."""
+
 
 def check_method(config: Config) -> None:
     """Check that the method exists and supports the configuration.
 
     Raises:
         UserError: unknown method, with the closest names; a method for images only, while the data are
-            volumes; fewer trained EvalNets than score; a pixel weighting for a method without pairs; blocked
-            images for a method without two predictions of a view before it trains on one; or a labeler that
-            a method does not have.
+            volumes; fewer trained EvalNets than score, or images too small for them; a pixel weighting for a
+            method without pairs; blocked images for a method without two predictions of a view before it
+            trains on one; or a labeler that a method does not have.
     """
     name, known = config.method, (*GENERATIONAL_METHODS, *JOINT_METHODS)
     if name not in known:
@@ -76,9 +79,19 @@ def _require(holds: bool, message: str, field: str) -> None:
 
 
 def _check_evalnets(config: Config) -> None:
-    """UserError where a generational method trains fewer EvalNets than it uses."""
+    """UserError where a generational method trains fewer EvalNets than it uses, or for images too small."""
+    if GENERATIONAL_METHODS[config.method].evalnet_targets == "none":
+        return
+    for key in ("height", "width"):
+        size = getattr(config.data, key)
+        _require(
+            size >= EVALNET_SMALLEST,
+            f"config key 'data.{key}' is {size}; expected at least {EVALNET_SMALLEST} with method "
+            f"{config.method!r}: its EvalNets halve an image six times",
+            f"data.{key}",
+        )
     used, trained = config.ensemble.members, config.evalnet.num_nets
-    if GENERATIONAL_METHODS[config.method].evalnet_targets != "none" and used > trained:
+    if used > trained:
         raise UserError(
             f"config key 'ensemble.members' is {used}; expected at most the {trained} EvalNets that are "
             f"trained (evalnet.num_nets): with method {config.method!r} as many of them score",

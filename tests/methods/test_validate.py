@@ -14,6 +14,7 @@ from imjax.data.readers import registry
 from imjax.data.spec import VOID, DatasetSpec
 from imjax.errors import ErrorCode
 from imjax.methods import check_data, validate
+from imjax.models import evalnet
 
 
 def config(name, **changes):
@@ -50,6 +51,15 @@ def test_a_teacher_labels_where_the_method_has_pseudo_labels_of_one_net():
             validate.check_method(config(f"acdc_{name}", joint=teacher))
     for name in ("fixmatch", "unimatch"):
         validate.check_method(config(f"acdc_{name}", joint=teacher))
+
+
+@pytest.mark.parametrize("side", ["height", "width"])
+def test_an_evalnet_needs_images_that_it_can_halve(side):
+    assert 2 ** (len(evalnet.BLOCKS) + 1) == validate.EVALNET_SMALLEST
+    data = dataclasses.replace(config("suim_aim_pp").data, **{side: 48})
+    with raises_user_error(ErrorCode.CONFLICT, f"data.{side}"):
+        validate.check_method(config("suim_aim_pp", data=data))
+    validate.check_method(config("suim_im", data=data))
 
 
 def test_auxiliary_predictions_are_those_of_the_method():

@@ -4,15 +4,16 @@ import csv
 import json
 
 import numpy as np
+from whole_runs import SMALL_IMAGES
 
 
 def test_nets_and_systems_are_measured_and_shown(quick_command, tiny, tmp_path):
     workdir = tmp_path / "run"
     code, out, err = quick_command(
-        "configs/demo.py:tiny", workdir, *tiny, "--config.method=simeps",
+        "configs/demo.py:tiny", workdir, *tiny, *SMALL_IMAGES, "--config.method=simeps",
         "--config.joint.pixel_weighting=metassl",
         "--config.joint.simeps.num_nets=2", "--config.baselines=()",
-        "--config.train.epochs=3", "--config.joint.rampup.steps=60", "--config.joint.rampup.update_every=5",
+        "--config.train.epochs=6", "--config.joint.rampup.steps=60", "--config.joint.rampup.update_every=5",
     )  # fmt: skip
     assert code == 0, err
     with (workdir / "results.csv").open(newline="") as file:
@@ -46,9 +47,10 @@ def test_nets_and_systems_are_measured_and_shown(quick_command, tiny, tmp_path):
 def test_a_run_with_blocked_images_learns_and_says_what_it_is(quick_command, tiny, tmp_path):
     workdir = tmp_path / "run"
     code, _, err = quick_command(
-        "synthetic_im:tiny", workdir, *tiny, "--config.method=fixmatch", "--config.baselines=()",
+        "synthetic_im:tiny", workdir, *tiny, *SMALL_IMAGES, "--config.method=fixmatch",
+        "--config.baselines=()",
         "--config.joint.pixel_weighting=inconsistency", "--config.joint.block_input=True",
-        "--config.joint.confidence_threshold=0.5", "--config.train.epochs=3", "--config.num_nets=1",
+        "--config.joint.confidence_threshold=0.5", "--config.train.epochs=6", "--config.num_nets=1",
         "--config.num_baseline_nets=1", "--config.ensemble.members=1", "--config.report_top_k=1",
     )  # fmt: skip
     assert code == 0, err

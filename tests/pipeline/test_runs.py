@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 import pytest
+from whole_runs import SMALL_IMAGES
 
 
 def result_rows(workdir):
@@ -63,7 +64,7 @@ def test_better_than_chance(demo):
 def test_metrics_are_the_loops_figures(demo):
     lines = [json.loads(text) for text in (demo[0] / "metrics.jsonl").read_text().splitlines()]
     losses = [x for x in lines if x["stage"] == "train_aldt" and x["split"] == "train" and x["member"] == 0]
-    assert [x["step"] for x in losses] == [25, 50, 75, 100, 125, 150]
+    assert [x["step"] for x in losses] == [12, 24, 36, 48, 60, 72]
     assert losses[-1]["value"] < losses[0]["value"]
     sizes = {(x["stage"], x["split"]) for x in lines if x["name"] == "inconsistent_pixels"}
     assert {("train_g1", "val"), ("train_g1", "test"), ("label_g1", "unlabeled")} <= sizes
@@ -190,7 +191,7 @@ def test_a_folder_to_take_from_must_be_a_run(demo, command, tiny, tmp_path):
 def test_selecting_on_test_ranks_by_test_and_says_so(quick_command, tiny, tmp_path):
     flags = ("--config.method=ldt", "--config.select_on_test=True", "--config.num_baseline_nets=3")
     # How much its nets learn does not matter here.
-    flags += ("--config.train.epochs=2",)
+    flags += ("--config.train.epochs=2", *SMALL_IMAGES)
     code, _, err = quick_command("configs/demo.py:tiny", tmp_path / "run", *tiny, *flags)
     assert code == 0, err
     values = figures(result_rows(tmp_path / "run"), "ldt", "")
