@@ -84,6 +84,7 @@ class FolderStore:
         files = reader.files
         # A folder without masks is where painting starts, and one without val or test may get them here.
         bad = [problem for problem in problems if not self._may_be_missing(problem, files)]
+        bad += [_unspeakable(path) for path in files.images.values() if not _is_text(path.stem)]
         table = read_classes(self.raw / CLASSES, bad.append)
         reader.read_images(bad.append)
         meaning = None if bad else _find_meaning(self.raw, files, table, bad)
@@ -181,6 +182,13 @@ class FolderStore:
         except OSError as error:
             raise unreadable_error(path, error) from error
         return digest.hexdigest()[:32]
+
+    def mask_stamp(self, name: str) -> int:
+        """When the mask files of an image were written last, at no cost; 0 where there are none."""
+        try:
+            return max(path.stat().st_mtime_ns for path in self._mask_paths(name))
+        except OSError:
+            return 0
 
     def load_mask(self, name: str) -> PaintMask:
         """The mask of an image, or one of the ground alone.
@@ -374,6 +382,22 @@ def _find_meaning(
         return proposal
     problems += found
     return meaning
+
+
+def _is_text(name: str) -> bool:
+    """Whether a file's name can be sent to a browser and back."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _unspeakable(path: Path) -> UserError:
+    shown = str(path).encode(errors="backslashreplace").decode()
+    return file_error(
+        shown, "a name that is not UTF-8, which no browser can send; rename it", ErrorCode.MALFORMED
+    )
 
 
 def _says_nothing(files: Files, meaning: MaskMeaning) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,8 @@ State = Literal["running", "elsewhere", "finished", "stopped", "failed"]
 
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}")
 PREDICTION_LOG = "predictions.log"
+STOPPED = (0, -signal.SIGTERM)
+"""Exit codes of a process that was asked to stop: saved, or before it had begun."""
 STOP_SECONDS = 60
 """For a training to save itself when the page's server ends."""
 
@@ -61,7 +64,7 @@ class RunStatus:
     share: float = 0.0
     seconds_left: float | None = None
     message: str = ""
-    """Why it failed."""
+    """Why it, or the prediction by it, failed."""
     predicted: int = 0
     """Images with a prediction."""
     predicting: bool = False
@@ -82,6 +85,7 @@ class Jobs:
         self._name = ""
         self._predicting = False
         self._exit_codes: dict[str, int] = {}
+        self._unpredicted: dict[str, bool] = {}
         self._time_left = TimeLeft()
 
     def list_names(self) -> list[str]:
@@ -150,6 +154,7 @@ class Jobs:
         command = ["-m", "imjax.app.predictions", str(workdir), str(self._store.raw)]
         self._start_process(name, command, workdir / PREDICTION_LOG)
         self._predicting = True
+        self._unpredicted.pop(name, None)
 
     def _start_process(self, name: str, arguments: list[str], log: Path) -> None:
         self.poll()
@@ -176,7 +181,9 @@ class Jobs:
             return
         name, was_training = self._name, not self._predicting
         self._process, self._predicting = None, False
-        if was_training:
+        if not was_training:
+            self._unpredicted[name] = code not in STOPPED
+        else:
             self._exit_codes[name] = code
             if self.status(name).state == "finished":
                 self.predict(name)
@@ -209,13 +216,16 @@ class Jobs:
             has_report=(workdir / "report.html").is_file(),
         )  # fmt: skip
         if common.state == "finished":
-            return dataclasses.replace(common, share=1.0)
+            failed = self._unpredicted.get(name, False)
+            message = progress_log.describe_failure(workdir / PREDICTION_LOG) if failed else ""
+            return dataclasses.replace(common, share=1.0, message=message)
+        log = workdir / progress_log.LOG
         position = progress_log.read_position(workdir)
         is_here = at_work and not self._predicting
         return dataclasses.replace(
             common, stage=position.stage, step=position.step, steps=position.steps, share=position.share,
             seconds_left=self._time_left.update(position.share) if is_here else None,
-            message=progress_log.describe_failure(workdir) if common.state == "failed" else "",
+            message=progress_log.describe_failure(log) if common.state == "failed" else "",
         )  # fmt: skip
 
     def _find_state(self, name: str) -> State:
@@ -226,9 +236,10 @@ class Jobs:
             return "elsewhere"
         if (workdir / "report.html").is_file() and (workdir / "results.csv").is_file():
             return "finished"
-        return (
-            "failed" if self._exit_codes.get(name) or not (workdir / "config.json").is_file() else "stopped"
-        )
+        code = self._exit_codes.get(name)
+        if code is None and not (workdir / "config.json").is_file():
+            return "failed"
+        return "stopped" if code is None or code in STOPPED else "failed"
 
 
 def _is_run(path: Path) -> bool:

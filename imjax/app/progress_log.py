@@ -70,9 +70,9 @@ def read_position(workdir: Path) -> Position:
     return dataclasses.replace(position, step=min(done, position.steps))
 
 
-def describe_failure(workdir: Path) -> str:
+def describe_failure(log: Path) -> str:
     """The error that a command ended with: its last line that names it, or simply the last."""
-    lines = [line.strip() for line in read_end(workdir / LOG).splitlines() if line.strip()]
+    lines = [line.strip() for line in read_end(log).splitlines() if line.strip()]
     named = [line for line in lines if line.startswith("imjax: ")]
     last = named[-1:] or lines[-1:] or ["the command ended without a word"]
     return LOG_PREFIX.sub("", last[0].removeprefix("imjax: "))

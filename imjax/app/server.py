@@ -100,6 +100,8 @@ class Page:
             {
                 "name": name, "height": store.image_size(name)[0], "width": store.image_size(name)[1],
                 "mask": store.has_mask(name), "split": store.splits.get(name, ""),
+                # As text: JavaScript has no whole numbers of this size.
+                "stamp": str(store.mask_stamp(name)),
             }
             for name in store.names
         ]  # fmt: skip

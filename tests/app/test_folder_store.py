@@ -1,5 +1,8 @@
 """Masks that the page writes are read by training as what was painted, in every kind of folder."""
 
+import os
+import sys
+
 import numpy as np
 import pytest
 from app_folders import SIZE, columns, halves, make_folder, write
@@ -194,6 +197,14 @@ def test_outlines_of_labelme_are_shown_and_not_written(tmp_path):
     assert store.read_only and store.load_mask("bare0").pixels.sum() > 50
     with raises_user_error(ErrorCode.UNSUPPORTED, raw / "masks"):
         paint(store, "bare1", 0, 1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_names_that_no_browser_could_send(tmp_path):
+    raw = make_folder(tmp_path, {"a.png": halves(0, 255)})
+    os.rename(os.fsencode(raw / "images" / "bare0.png"), os.fsencode(raw / "images") + b"/\xff.png")
+    with raises_user_error(ErrorCode.MALFORMED, "images/\\udcff.png"):
+        FolderStore(raw)
 
 
 def test_a_folder_that_training_refuses(tmp_path):

@@ -80,9 +80,9 @@ def test_time_left_is_that_of_the_work_and_not_of_compiling():
 
 def test_why_a_run_failed(tmp_path):
     (tmp_path / LOG).write_text("05:00:00 preparing\nimjax: masks/a.png: no mask; draw one\n")
-    assert describe_failure(tmp_path) == "masks/a.png: no mask; draw one"
+    assert describe_failure(tmp_path / LOG) == "masks/a.png: no mask; draw one"
     (tmp_path / LOG).write_text("Killed\n")
-    assert describe_failure(tmp_path) == "Killed"
+    assert describe_failure(tmp_path / LOG) == "Killed"
 
 
 def test_a_training_is_started_watched_and_stopped(jobs, command):
@@ -101,10 +101,12 @@ def test_a_training_is_started_watched_and_stopped(jobs, command):
     jobs.stop(name)
     process.wait()
     jobs.poll()
-    assert jobs.status(name).state == "failed"  # it never came to a configuration
-    (jobs.runs / name / "config.json").write_text("{}")
-    jobs._exit_codes.clear()
     assert jobs.status(name).state == "stopped"
+    # As another start of the page finds it.
+    again = Jobs(jobs._store, jobs.runs)
+    assert again.status(name).state == "failed"  # it never came to a configuration
+    (jobs.runs / name / "config.json").write_text("{}")
+    assert again.status(name).state == "stopped"
     jobs.resume(name)
     assert jobs.status(name).state == "running"
 
@@ -120,6 +122,11 @@ def test_predictions_follow_a_training(jobs, command):
     jobs._process.wait()
     jobs.poll()
     assert not jobs.status(name).predicting and jobs._process is None
+    command('echo "imjax: other classes"; exit 2')
+    jobs.predict(name)
+    jobs._process.wait()
+    jobs.poll()
+    assert (jobs.status(name).state, jobs.status(name).message) == ("finished", "other classes")
     # A run's number is never given twice.
     assert jobs.start("quick") == "run-002-quick"
 

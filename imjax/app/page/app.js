@@ -5,7 +5,7 @@ import { Painter, positionOf, sizeOf } from "/painter.js";
 
 const $ = (id) => document.getElementById(id);
 const query = (values) => new URLSearchParams(values).toString();
-const state = { images: [], shown: [], scores: {}, runs: [], run: "", filter: "all", current: null, version: "", opening: 0, saving: null, sign: {} };
+const state = { images: [], shown: [], scores: {}, runs: [], run: "", filter: "all", current: null, version: "", opening: 0, saving: null };
 
 // ---- talking to the server
 
@@ -217,7 +217,7 @@ function showList() {
     if (image.split) facts.push(make("span", image.split, "badge"));
     row.facts.replaceChildren(...facts);
     row.button.setAttribute("aria-current", image.name === state.current);
-    const source = `/api/thumbnail?${query({ name: image.name, run: own === undefined ? "" : state.run, v: state.sign[image.name] || 0 })}`;
+    const source = `/api/thumbnail?${query({ name: image.name, run: own === undefined ? "" : state.run, v: image.stamp })}`;
     if (row.picture.getAttribute("src") !== source) row.picture.src = source;
     return row.item;
   });
@@ -332,8 +332,7 @@ async function saveNow() {
       answer = await put(name, pixels, (await askPixels(`/api/mask?${query({ name })}`)).version);
     } catch (again) { tell(`Not saved: ${again.message}`); return false; }
   }
-  state.images.find((image) => image.name === name).mask = true;
-  state.sign[name] = answer.version;
+  Object.assign(state.images.find((image) => image.name === name), { mask: true, stamp: answer.version });
   if (state.current === name) {
     state.version = answer.version;
     $("stage").dataset.version = answer.version;
@@ -434,6 +433,8 @@ function makeRun(run) {
     box.append(make("p", run.message, "failure"));
   } else if (run.state === "stopped") {
     box.append(make("p", [describeRun(run), "saved; it can go on as long as masks and images stay as they were"].filter(Boolean).join(" · "), "note"));
+  } else if (run.message) {
+    box.append(make("p", `Its predictions failed: ${run.message}`, "failure"));
   } else if (run.predicted && run.predicted < state.images.length) {
     box.append(make("p", `${run.predicted} of ${state.images.length} images are predicted as they are now`, "note"));
   }
