@@ -44,7 +44,7 @@ PRESETS = (
         "recommended",
         "Recommended",
         "folder:small",
-        "Good masks. Minutes on a GPU, up to hours on two cores.",
+        "Minutes to an hour on two cores, less on a GPU.",
     ),
     Preset("quick", "Quick test", "folder_ldt:tiny", "One or two minutes. Only shows that everything works."),
     Preset("full", "Full size", "folder", "Larger images and networks. Needs a GPU."),

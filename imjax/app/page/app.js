@@ -228,7 +228,7 @@ function showList() {
   $("list-note").textContent = `${state.images.length} images, ${masks} with a mask.` +
     (ranked ? " Worst agreement first." : " Train once to see which are worth correcting.");
   const counts = $("train-counts");
-  counts.textContent = `${masks} of ${state.images.length} images have a mask. The others are used as unlabeled images by methods that can.`;
+  counts.textContent = `${masks} of ${state.images.length} images have a mask. Training learns from these; afterwards all images are predicted.`;
 }
 
 async function loadFolder(path = "/api/folder", options = {}) {
