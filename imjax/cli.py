@@ -50,6 +50,7 @@ COMMANDS = {
     "check": Command("imjax.prepare", "imjax check DIR: what is wrong with a folder of your own images"),
     "predict": Command("imjax.predict", "masks for new images from a run's nets; export", computes=True),
     "report": Command("imjax.report.__main__", "one page on one or several runs", positional=True),
+    "app": Command("imjax.app.__main__", "a web page: paint masks, train, compare runs", positional=True),
     "sweep": Command("launch.sweep", "many runs, on this machine or on a cluster", positional=True),
     "keys": Command("imjax.config.keys", "every key of the configuration: type, default, meaning"),
 }

@@ -1,0 +1,150 @@
+"""Labels → mask files, as the folder's other masks are: the inverse of `mask_meaning.decode_mask`."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from imjax.data.folder.files import Files
+from imjax.data.folder.mask_file import WHITE, StoredMask, pack_color
+from imjax.data.folder.mask_meaning import (
+    BACKGROUND_NAMES,
+    MaskMeaning,
+    decide_meaning,
+)
+from imjax.data.folder.tables import ClassTable
+from imjax.data.palette import OBJECTS
+from imjax.data.spec import VOID
+from imjax.errors import ErrorCode, UserError, file_error
+
+FORMATS = {".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP"}
+"""Of Pillow, by ending; all of them keep every value."""
+PROBE_SIDE = 64
+"""Height of the masks that `propose_meaning` asks about, in pixels."""
+
+
+def ground_label(meaning: MaskMeaning) -> int:
+    """The label of what nothing is drawn on: 0, or of several classes the background."""
+    if meaning.kind != "multiclass":
+        return 0
+    for label, name in enumerate(meaning.names, 1):
+        if BACKGROUND_NAMES.fullmatch(name):
+            return label
+    zero = (meaning.values or {}).get(0, VOID)
+    return 1 if zero == VOID else zero
+
+
+def allowed_labels(meaning: MaskMeaning) -> frozenset[int]:
+    """Labels that a mask may have, `VOID` among them where a mask can say so."""
+    own = range(1, len(meaning.names) + 1) if meaning.kind == "multiclass" else (0, 1)
+    void = {VOID} if meaning.values is not None and VOID in meaning.values.values() else set()
+    return frozenset({*own} | void)
+
+
+def encode_mask(labels: np.ndarray, meaning: MaskMeaning, like: StoredMask | None, path: Path) -> bytes:
+    """The content of a mask file.
+
+    Args:
+        labels: uint8 `[h, w]`, values of `allowed_labels`.
+        meaning: how masks of the folder are read.
+        like: the mask that is replaced, or another of the folder, whose values and palette are taken; None:
+            the folder has none yet.
+        path: of the file, for its ending.
+
+    Raises:
+        UserError: the ending is none of `FORMATS`.
+    """
+    if path.suffix.lower() not in FORMATS:
+        raise file_error(
+            path,
+            f"ending {path.suffix!r} cannot be written, expected one of {' '.join(FORMATS)}; convert it",
+            ErrorCode.UNSUPPORTED,
+        )
+    table = np.zeros(256, np.int64)
+    for label in allowed_labels(meaning):
+        table[label] = _choose_value(label, meaning, like)
+    values = table[labels]
+    if meaning.view == "color":
+        picture = Image.fromarray(_unpack_colors(values))
+    elif meaning.view == "stored" and like is not None and like.palette is not None:
+        picture = Image.fromarray(values.astype(np.uint8), mode="P")
+        picture.putpalette(like.palette.tobytes())
+    else:
+        picture = Image.fromarray(values.astype(np.uint8 if values.max(initial=0) <= WHITE else np.uint16))
+    file = io.BytesIO()
+    options = {"compression": "tiff_adobe_deflate"} if FORMATS[path.suffix.lower()] == "TIFF" else {}
+    picture.save(file, FORMATS[path.suffix.lower()], **options)
+    return file.getvalue()
+
+
+def _choose_value(label: int, meaning: MaskMeaning, like: StoredMask | None) -> int:
+    """What a file has for a label: of several values one that the folder's masks use."""
+    if meaning.values is None:
+        return WHITE if label else 0
+    values = [value for value, meant in meaning.values.items() if meant == label]
+    if like is not None and len(values) > 1:
+        pixels = like.colors() if meaning.view == "color" else like.pixels
+        values = [value for value in values if (pixels == value).any()] or values
+    return next((value for value in (WHITE, 0) if value in values), values[0])
+
+
+def _unpack_colors(colors: np.ndarray) -> np.ndarray:
+    """The inverse of `mask_file.pack_colors`: int64 `[h, w]` → uint8 `[h, w, 3]`."""
+    return np.stack([colors >> 16, colors >> 8, colors], -1).astype(np.uint8)
+
+
+def propose_meaning(raw: Path, table: ClassTable | None) -> MaskMeaning:
+    """What the first masks of a folder shall mean: its classes, or one foreground of 0 and 255.
+
+    Masks are made up and read as any others are, so that training will understand those that are drawn.
+
+    Raises:
+        UserError: no kind of mask has exactly the classes of the table.
+    """
+    if table is None:
+        values = {0: 0, WHITE: 1}
+        return MaskMeaning("binary", ("foreground",), (OBJECTS[0],), "the first masks", values)
+    with tempfile.TemporaryDirectory() as folder:
+        for number, pixels in enumerate(_probe_masks(table)):
+            path = Path(folder) / f"{number}.png"
+            Image.fromarray(pixels).save(path)
+            problems: list[UserError] = []
+            files = Files({"probe": path}, {"probe": (path,)}, (), ())
+            meaning = decide_meaning(raw, files, table, "auto", problems.append)
+            if meaning is not None and not problems and {*meaning.names} <= {*table.names, "background"}:
+                return meaning
+    raise file_error(
+        raw / "classes.csv",
+        "no mask can be drawn for these classes; give each a color of its own (column color, #rrggbb)",
+        ErrorCode.MALFORMED,
+    )
+
+
+def _probe_masks(table: ClassTable) -> Iterator[np.ndarray]:
+    """Masks that hold every class, the plainest kind first; the first value fills most of each."""
+    if len(table.names) <= 2 and not table.has_ids and not table.colors:
+        yield _columns([0, WHITE]).astype(np.uint8)
+    if table.colors:
+        colors = [pack_color(color) for color in table.known]
+        if 0 not in colors and not any(map(BACKGROUND_NAMES.fullmatch, table.names)):
+            yield _unpack_colors(_columns([0, *colors]))
+        yield _unpack_colors(_columns(colors))
+    ids = [*table.known_ids]
+    if min(ids) >= 0 and max(ids) <= WHITE:
+        # As many values as classes: without a line for the background, 0 is that and the lines count from 1.
+        yield _columns(
+            [0, *(id_ + 1 for id_ in ids)] if 0 in ids and not table.has_ids else [0, *ids]
+        ).astype(np.uint8)
+        yield _columns(ids).astype(np.uint8)
+
+
+def _columns(values: list[int]) -> np.ndarray:
+    """int64 `[PROBE_SIDE, w]`: half of it the first value, and a column of each other."""
+    width = max(len(values), 2)
+    columns = np.repeat([values[0], *values[1:]], [4 * width, *[4] * (len(values) - 1)])
+    return np.broadcast_to(columns, (PROBE_SIDE, len(columns))).copy()
