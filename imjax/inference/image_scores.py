@@ -41,13 +41,14 @@ def score_image(spec: DatasetSpec, probabilities: np.ndarray) -> ImageScores:
     """
     own = probabilities[..., int(spec.reserved) :]
     masks, mean = _class_masks(spec, own), own.mean(0)
-    both = mean_over_classes(masks.all(0), masks.any(0))
+    anyone = np.logical_or.reduce(masks)
+    both = mean_over_classes(np.logical_and.reduce(masks), anyone)
     pairs = [
         mean_over_classes(one & other, one | other) for one, other in itertools.combinations(masks, 2)
     ] or [both]
     with np.errstate(invalid="ignore"):
         pairwise = float(np.nanmean(pairs)) if not np.all(np.isnan(pairs)) else float("nan")
-    expected = _expected_iou(spec, mean, masks.any(0))
+    expected = _expected_iou(spec, mean, anyone)
     chosen = np.maximum(mean, 1 - mean) if spec.kind != "multiclass" else mean.max(-1)
     return ImageScores(
         both, pairwise, expected, (pairwise + expected) / 2, float(chosen.mean(dtype=np.float64))
@@ -55,14 +56,16 @@ def score_image(spec: DatasetSpec, probabilities: np.ndarray) -> ImageScores:
 
 
 def estimate_quality(spec: DatasetSpec, probabilities: np.ndarray) -> float:
-    """Estimated IoU of an image's mask, 0..1: the score that orders images best (see above).
+    """Estimated IoU of an image's mask, 0..1: the nets' agreement, which orders images best (see above).
 
-    Where nothing is marked it is one less the highest probability of any object.
+    Of a single net it is the expected IoU. Where nothing is marked it is one less the highest probability of
+    any object.
 
     Args:
         spec, probabilities: as of `score_image`.
     """
-    quality = score_image(spec, probabilities).mixture
+    scores = score_image(spec, probabilities)
+    quality = scores.agreement if len(probabilities) > 1 else scores.expected_iou
     if np.isnan(quality):
         return float(1 - probabilities.mean(0)[..., int(spec.reserved or spec.background) :].max())
     return quality

@@ -48,8 +48,8 @@ class Prediction:
     inconsistency: np.ndarray
     """bool `[h, w]`, where the nets disagree."""
     confidence: float
-    """Estimated IoU of the mask, 0..1, by how far the nets agree and how sure they are of what they mark
-    (`image_scores.estimate_quality`). Low: look at it."""
+    """Estimated IoU of the mask, 0..1, by how far the nets agree on what they mark, or how sure a single one
+    is of it (`image_scores.estimate_quality`). Low: look at it."""
     canvas: np.ndarray
     """float32 `[canvas height, canvas width, outputs]`: the probabilities at the size at which the nets saw
     the image."""

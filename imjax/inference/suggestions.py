@@ -363,11 +363,8 @@ def _write(
 
 def _reason(one: Seen) -> str:
     if np.isnan(one.scores.agreement):
-        return "nothing was found in it"
-    return (
-        f"estimated IoU {one.quality:.2f}: the nets agree on {one.scores.agreement:.0%} of what any of them "
-        f"marks, and expect an IoU of {one.scores.expected_iou:.2f}"
-    )
+        return "nothing is found in it"
+    return f"the nets agree on {one.scores.agreement:.0%} of what any of them marks"
 
 
 def _make_row(one: Seen, suggestion: Suggestion) -> dict[str, Any]:

@@ -22,8 +22,8 @@ def test_two_nets_by_hand():
     assert scores.expected_iou == pytest.approx(0.9 / 2.2)
     assert scores.mixture == pytest.approx((1 / 3 + 0.9 / 2.2) / 2)
     assert scores.mean_probability == pytest.approx((0.9 + 0.5 + 0.5 + 0.9 + 0.9) / 5)
-    assert image_scores.estimate_quality(SPECS["binary"], binary([1, 0], [1, 0])) == pytest.approx(
-        (1 + 0.9 / 1.1) / 2
+    assert image_scores.estimate_quality(SPECS["binary"], binary([1, 1, 0], [1, 0, 1])) == pytest.approx(
+        1 / 3
     )
 
 
@@ -31,7 +31,7 @@ def test_easy_background_makes_no_mask_good():
     """The fault of a mean over all pixels: the image in which less is found has the higher one."""
     found, lost = binary([1] * 5 + [0] * 5, [1] * 4 + [0] * 6), binary([1] + [0] * 9, [0] * 10)
     good, bad = (image_scores.score_image(SPECS["binary"], one) for one in (found, lost))
-    assert good.mixture > 0.7 and bad.mixture < 0.3 and bad.agreement == 0
+    assert good.agreement == 0.8 and bad.agreement == 0 and good.mixture > bad.mixture
     assert abs(good.mean_probability - bad.mean_probability) < 0.01
 
 
@@ -72,3 +72,4 @@ def test_one_net_has_its_probabilities_only():
     scores = image_scores.score_image(SPECS["binary"], binary([1, 0, 0, 0]))
     assert scores.agreement == scores.pairwise_iou == 1
     assert scores.expected_iou == pytest.approx(0.9 / 1.3)
+    assert image_scores.estimate_quality(SPECS["binary"], binary([1, 0, 0, 0])) == scores.expected_iou

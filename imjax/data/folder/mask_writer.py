@@ -121,7 +121,7 @@ def _learn_format(examples: Mapping[str, Path], meaning: MaskMeaning) -> MaskFor
     before, after = _common_affixes(examples)
     ending = Counter(path.suffix for path in examples.values()).most_common(1)[0][0]
     if meaning.shapes is not None:
-        names = {label: name for name, label in reversed(meaning.shapes.items())}
+        names = {label: name for name, label in reversed(list(meaning.shapes.items()))}
         # What has no shape is ground.
         names.pop(int(meaning.kind == "multiclass"), None)
         return MaskFormat(ending, before, after, names=names)
