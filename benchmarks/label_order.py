@@ -22,13 +22,12 @@ from absl import flags
 from scipy import stats
 
 from imjax import cli
-from imjax.config.convert import freeze
 from imjax.config.schema import Config, Mask
 from imjax.data import pack
 from imjax.data.spec import VOID
 from imjax.errors import TrainingError
 from imjax.inference import image_scores
-from imjax.inference.load_run import load_model, read_record
+from imjax.inference.load_run import load_model
 from imjax.inference.net_functions import Labeling
 from imjax.inference.prediction import inconsistency_mask
 from imjax.inference.trained_model import TrainedModel
@@ -111,16 +110,15 @@ def figures(run: SweepRun) -> dict[str, Any]:
     """Rank correlation of each score, and what it was measured on; kept in the run's folder."""
     path = run.workdir / "label_order.json"
     if not path.exists():
-        iou, scores = measure(run.workdir)
+        iou, scores = measure(run.workdir, run.config)
         rho = {name: float(stats.spearmanr(values, iou).statistic) for name, values in scores.items()}
         found = {"images": len(iou), "iou": float(iou.mean()), "rho": rho}
         path.write_text(json.dumps(found, indent=1), encoding="utf-8")
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def measure(workdir: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def measure(workdir: Path, config: Config) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """True IoU of the nets' common mask of each test image, and each score of it, `[n]`."""
-    config: Config = freeze(read_record(workdir / "config.json")["config"])
     cache = Path(config.data.cache or pack.default_cache())
     test = pack.load_packed(pack.prepare_dataset(config.data, cache)).splits["test"]
     model = load_model(workdir)

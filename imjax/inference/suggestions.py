@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from imjax.config.convert import freeze
 from imjax.config.schema import Data
 from imjax.data import duplicates, image_io
 from imjax.data.folder import labelme
@@ -37,6 +36,11 @@ from imjax.log import logger, track
 TABLE, OVERLAYS = "suggestions.csv", "overlay"
 COLUMNS = ("file", "score", "agreement", "expected_iou", "mask", "reason")
 """Of suggestions.csv."""
+READ = (
+    "dataset", "dir", "label_kind", "rotation_invariant", "pages", "alpha", "orientation", "nodata",
+    "value_scaling",
+)  # fmt: skip
+"""Keys of `data` that say how a folder is read."""
 MOST_NETS = 4
 """Nets that are asked at most: more hardly change what they disagree on, and take longer."""
 POOL = 5
@@ -93,7 +97,9 @@ def find_candidates(workdir: Path, model: TrainedModel, images: Path | None) -> 
             nets, or the run was of no folder of one's own.
     """
     values = read_record(workdir / "config.json")["config"]["data"]
-    data = freeze(values, Data, "data.") if values.get("dataset") == "folder" else None
+    # Of other keys a run of another version may have more or fewer.
+    own = {name: values[name] for name in READ if name in values}
+    data = Data(**own) if values.get("dataset") == "folder" else None
     raw = images if images is not None and (images / IMAGES).is_dir() else Path(data.dir) if data else None
     labels = model.spec.classes[int(model.spec.reserved) :]
     if images is None or raw == images:
@@ -124,8 +130,8 @@ def find_candidates(workdir: Path, model: TrainedModel, images: Path | None) -> 
             ErrorCode.CONFLICT,
         )
     files = reader.files
-    own = {stem: path for stem, path in files.images.items() if stem not in files.masks}
-    chosen = tuple(own.values()) if images is None or raw == images else tuple(image_io.find_images(images))
+    bare = tuple(path for stem, path in files.images.items() if stem not in files.masks)
+    chosen = bare if images is None or raw == images else tuple(image_io.find_images(images))
     if not chosen:
         raise file_error(
             raw / IMAGES,
