@@ -121,7 +121,7 @@ def prepare_dataset(data: Data, cache: Path, progress: Progress = show_progress)
     _check_cache(data, cache)
     reader, raw = registry.make(data), Path(data.dir)
     volume_box.check_box(data, reader.spec)
-    parts = _scan(data, reader)
+    parts = _keep_split(data, reader.scan(raw))
     chosen = split_samples(data, parts)
     if torn := count_leaked_test_images(chosen):
         _warn(reader.spec, data, torn, len(chosen["test"]))
@@ -247,9 +247,8 @@ def packing_settings(data: Data) -> dict[str, Any]:
     return {name: value for name, value in dataclasses.asdict(data).items() if name not in NOT_PACKED}
 
 
-def _scan(data: Data, reader: Reader) -> dict[str, list[Sample]]:
-    """The reader's parts, and those of a pool as `keep_split` divides them."""
-    parts = reader.scan(Path(data.dir))
+def _keep_split(data: Data, parts: dict[str, list[Sample]]) -> dict[str, list[Sample]]:
+    """The reader's parts, those of a pool divided as in the run that `keep_split` names."""
     if not data.keep_split:
         return parts
     earlier = sample_record.read_records(Path(data.keep_split))
@@ -391,7 +390,7 @@ def count_training_images(data: Data) -> ImageCounts:
         UserError: as `prepare_dataset`, for missing files.
     """
     reader = registry.make(data)
-    chosen = split_samples(data, _scan(data, reader))
+    chosen = split_samples(data, _keep_split(data, reader.scan(Path(data.dir))))
     labeled, unlabeled = (_count_packed(data, reader, chosen[name]) for name in ("labeled", "unlabeled"))
     if data.by_crop:
         total = labeled + unlabeled
