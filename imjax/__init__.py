@@ -5,6 +5,7 @@
   model = imjax.load("runs/x")
   prediction = model.predict(image)                # .mask, .probabilities, .inconsistency, .objects()
   model.export("net.stablehlo")
+  imjax.suggest("runs/mine", count=10)                 # which images to mask next
 
 The names below are imported when they are first used: `import imjax` alone imports neither JAX nor anything
 else that takes time.
@@ -19,11 +20,13 @@ _HOMES = {
     "get_config": "imjax.config",
     "train": "imjax.api",
     "load": "imjax.api",
+    "suggest": "imjax.api",
     "list_methods": "imjax.api",
     "list_datasets": "imjax.api",
     "Run": "imjax.api",
     "TrainedModel": "imjax.inference.trained_model",
     "Prediction": "imjax.inference.prediction",
+    "Suggestion": "imjax.inference.suggestions",
 }
 """Name → module that has it."""
 

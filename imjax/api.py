@@ -1,4 +1,4 @@
-"""The Python API: train, load, predict. `imjax` re-exports it, and the commands are thin over it.
+"""The Python API: train, load, predict, suggest. `imjax` re-exports it, and the commands are thin over it.
 
 Nothing here reads flags, sets up logging, installs signal handlers or starts the process anew.
 """
@@ -19,6 +19,7 @@ from imjax.config.schema import Config
 from imjax.data.readers import registry
 from imjax.errors import ErrorCode, UserError
 from imjax.inference.load_run import load_model
+from imjax.inference.suggestions import Suggestion, suggest_images
 from imjax.inference.trained_model import TrainedModel
 from imjax.methods.registry import GENERATIONAL_METHODS, JOINT_METHODS
 from imjax.pipeline import plan, results
@@ -152,6 +153,42 @@ def load(
         UserError: no run there, or none that this version can read; no such stage, or none that is done.
     """
     return load_model(expand_path(workdir, "workdir"), stage, batch)
+
+
+def suggest(
+    workdir: str | os.PathLike[str],
+    images: str | os.PathLike[str] | None = None,
+    count: int = 10,
+    *,
+    out: str | os.PathLike[str] | None = None,
+    stage: str | None = None,
+) -> list[Suggestion]:
+    """Which images to mask next: those whose predicted masks are likely to be worst, no near copies.
+
+    Predicted masks, in the format of the folder's own, overlays and `suggestions.csv` are written to `out`.
+    A corrected mask that is put into the folder's `masks` is read as the others are.
+
+    Args:
+        workdir: of a run on a folder of your own.
+        images: a folder of new images, or the run's folder where it was moved; None: the images of the run's
+            folder that have no mask by now.
+        count: suggestions at most.
+        out: written to, made if missing, earlier suggestions there being replaced; None:
+            `workdir/suggestions`.
+        stage: as of `load`.
+
+    Returns:
+        The worst first.
+
+    Raises:
+        UserError: no such run or folder, no image without a mask, or `out` holds anything else, such as
+            suggested masks that were changed since.
+    """
+    folder = expand_path(workdir, "workdir")
+    model = load_model(folder, stage)
+    found = None if images is None else expand_path(images, "images")
+    target = folder / "suggestions" if out is None else expand_path(out, "out")
+    return suggest_images(folder, model, found, count, target)
 
 
 def list_methods() -> list[str]:

@@ -49,6 +49,9 @@ COMMANDS = {
     "prepare": Command("imjax.prepare", "check and pack a dataset beforehand"),
     "check": Command("imjax.prepare", "imjax check DIR: what is wrong with a folder of your own images"),
     "predict": Command("imjax.predict", "masks for new images from a run's nets; export", computes=True),
+    "suggest": Command(
+        "imjax.suggest_images", "which images to mask next, and their masks to correct", computes=True
+    ),
     "report": Command("imjax.report.__main__", "one page on one or several runs", positional=True),
     "app": Command("imjax.app.__main__", "a web page: paint masks, train, compare runs", positional=True),
     "sweep": Command("launch.sweep", "many runs, on this machine or on a cluster", positional=True),
@@ -138,7 +141,26 @@ def check_arguments(arguments: list[str]) -> list[str]:
 
 
 def train_arguments(arguments: list[str]) -> list[str]:
-    """`--data=DIR` as the flags that it stands for; without a folder it stays, for an error."""
+    """`--data=DIR` and `--from=RUN` as what they stand for; without a folder they stay, for an error."""
+    return _expand_data(_expand_from(arguments))
+
+
+def _expand_from(arguments: list[str]) -> list[str]:
+    """`--from=RUN`: the run's nets to start from, and its val and test images."""
+    for i, argument in enumerate(arguments):
+        match = re.fullmatch(r"--?from(?:=(.*))?", argument)
+        if not match:
+            continue
+        is_apart = match[1] is None
+        run = arguments[i + 1] if is_apart and i + 1 < len(arguments) else match[1] or ""
+        if run.strip():
+            rest = [*arguments[:i], *arguments[i + 1 + is_apart :]]
+            # Behind --data and --config, which come before their keys.
+            return [*rest, f"--config.model.weights={run}", f"--config.data.keep_split={run}"]
+    return arguments
+
+
+def _expand_data(arguments: list[str]) -> list[str]:
     has_config = any(re.match(r"--?config(=|$)", argument) for argument in arguments)
     config = [] if has_config else [f"--config={OWN_FOLDER}"]
     for i, argument in enumerate(arguments):

@@ -34,6 +34,8 @@ def define_flags() -> None:
     cli.define_config()
     text = "Folder of your own images and masks: stands for --config=folder:small --config.data.dir=DIR."
     flags.DEFINE_string("data", None, text)
+    text = "Folder of an earlier run on the same data: its nets to start from, and its val and test images."
+    flags.DEFINE_string("from", None, text)
     flags.DEFINE_bool("help_config", False, "List every key of the configuration and stop.")
     flags.DEFINE_string("workdir", None, "Folder of the run: results, figures, nets. Made if missing.")
     flags.DEFINE_multi_string(
@@ -56,6 +58,10 @@ def main(_: list[str]) -> None:
         # With a folder the flag was replaced by what it stands for.
         raise UserError(
             "--data is empty; expected a folder with images and masks", code=ErrorCode.MISSING, field="--data"
+        )
+    if FLAGS["from"].value is not None:
+        raise UserError(
+            "--from is empty; expected the folder of an earlier run", code=ErrorCode.MISSING, field="--from"
         )
     if FLAGS.config is None:
         raise UserError(

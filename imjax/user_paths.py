@@ -10,7 +10,7 @@ from typing import Any
 
 from imjax.errors import ErrorCode, UserError
 
-FOLDER_KEYS = (("data", "dir"), ("data", "cache"), ("model", "weights"))
+FOLDER_KEYS = (("data", "dir"), ("data", "cache"), ("data", "keep_split"), ("model", "weights"))
 """Keys of a configuration that name folders, or are empty or a word."""
 
 

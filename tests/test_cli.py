@@ -113,6 +113,15 @@ def test_own_images_are_trained_on_by_their_folder(words, wanted):
     assert cli.train_arguments(words) == wanted
 
 
+@pytest.mark.parametrize("words", [["--from=old"], ["--from", "old"], ["-from=old"]])
+def test_a_warm_start_keeps_nets_and_split(words):
+    kept = ["--config.model.weights=old", "--config.data.keep_split=old"]
+    assert cli.train_arguments([*words, "--config=c", "--plan"]) == ["--config=c", "--plan", *kept]
+    own = cli.train_arguments([*words, "--data=mine"])
+    assert own == ["--config=folder:small", "--config.data.dir=mine", *kept]
+    assert cli.train_arguments(["--config=c", "--from="]) == ["--config=c", "--from="]
+
+
 @pytest.mark.parametrize("key", keys.list_keys(), ids=lambda key: key.name)
 def test_every_key_has_a_meaning_and_is_listed(key):
     assert key.meaning and key.name in keys.describe()

@@ -33,6 +33,7 @@ LAYERS = (
         "imjax.main",
         "imjax.prepare",
         "imjax.predict",
+        "imjax.suggest_images",
         "imjax.report.__main__",
         "imjax.app.__main__",
     ),
@@ -93,7 +94,15 @@ def test_pmap_is_used_in_one_module_only():
 
 def test_absl_flags_only_in_commands():
     users = {p.relative_to(ROOT / "imjax").as_posix() for p in FILES if "flags" in set(_absl(p))}
-    assert users == {"cli.py", "main.py", "prepare.py", "predict.py", "report/__main__.py", "app/__main__.py"}
+    assert users == {
+        "cli.py",
+        "main.py",
+        "prepare.py",
+        "predict.py",
+        "suggest_images.py",
+        "report/__main__.py",
+        "app/__main__.py",
+    }
 
 
 def _absl(path):

@@ -38,7 +38,9 @@ LABEL_KINDS = ("auto", "binary", "multiclass", "multilabel")
 PAGES = ("auto", "channels", "slices", "max", "mean")
 """What the pages of the user's own images may be said to be."""
 
-PLACES = frozenset({"data.dir", "data.cache", "nets_per_device", "max_device_dataset_mib", "on_nan"})
+PLACES = frozenset(
+    {"data.dir", "data.cache", "data.keep_split", "nets_per_device", "max_device_dataset_mib", "on_nan"}
+)
 """Keys that change where and how fast a run runs, and whether it comes to its end, not what it gives."""
 
 ENCODERS = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
@@ -136,6 +138,11 @@ class Data:
         "The report says which rule a table has.",
     )
     split_seed: int = key(0, "Seed of the division and of random crops.")
+    keep_split: str = key(
+        "",
+        "Folder of an earlier run, whose val and test images stay what they are, where the dataset is one "
+        "pool of images; masks that were added since are labeled. Empty: the division is drawn.",
+    )
     label_kind: str = key(
         "auto",
         "Of a folder of your own (`folder`): `auto` infers it from the masks, or what they are.",

@@ -46,16 +46,16 @@ def group_scenes(paths: Sequence[Path]) -> list[int]:
     """
     if not paths:
         return []
-    arrays = np.stack([_means(image_io.read_gray(path)) for path in paths])
-    return merge_groups(len(paths), _copies(arrays))
+    arrays = np.stack([average_parts(image_io.read_gray(path)) for path in paths])
+    return merge_groups(len(paths), find_alike(arrays))
 
 
-def _means(image: np.ndarray) -> np.ndarray:
+def average_parts(image: np.ndarray) -> np.ndarray:
     """Means over `SIDE` x `SIDE` equal parts of a gray image `[h, w]`, float32 `[SIDE, SIDE]`."""
     return cv2.resize(image.astype(np.float32), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
 
 
-def _copies(arrays: np.ndarray) -> list[tuple[int, int]]:
+def find_alike(arrays: np.ndarray) -> list[tuple[int, int]]:
     """Pairs within `TOLERANCE` of each other under the best of the square's 8 symmetries.
 
     Args:

@@ -13,7 +13,7 @@ import json
 import math
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ import numpy as np
 
 from imjax import __version__
 from imjax.config.schema import RESIZE_MODES, Data
-from imjax.data import fingerprint, intensity, partial_folder, volume_box
+from imjax.data import fingerprint, intensity, partial_folder, sample_record, volume_box
 from imjax.data.copies import Copies, find_copies
 from imjax.data.preprocess import count_crops, cut_crops, iterate_slices
 from imjax.data.readers import registry
@@ -40,12 +40,12 @@ from imjax.errors import ErrorCode, UserError, file_error
 from imjax.log import logger, track
 from imjax.user_paths import user_cache
 
-FORMAT = 7
+FORMAT = 8
 """Raised whenever the same settings and files would be packed differently."""
 
-NOT_PACKED = frozenset({"dir", "cache"})
-"""Keys of `config.data` that only say where files lie. Every other key, a new one too, may change the packed
-arrays, and so changes the name of their folder."""
+NOT_PACKED = frozenset({"dir", "cache", "keep_split"})
+"""Keys of `config.data` that only say where files lie; the parts that `keep_split` makes are in the hash.
+Every other key, a new one too, may change the packed arrays, and so changes the name of their folder."""
 
 Progress = Callable[[list[tuple[str, Sample]], str], Iterable[tuple[str, Sample]]]
 
@@ -76,6 +76,11 @@ class PackedDataset:
     def image_counts(self) -> ImageCounts:
         """Images of the training splits."""
         return ImageCounts(*(len(self.splits[name].images) for name in ("labeled", "unlabeled")))
+
+    @property
+    def samples(self) -> sample_record.Records:
+        """What is known of the samples' files, to say what has changed since."""
+        return self.manifest["samples"]
 
     @property
     def copies(self) -> Copies:
@@ -116,12 +121,13 @@ def prepare_dataset(data: Data, cache: Path, progress: Progress = show_progress)
     _check_cache(data, cache)
     reader, raw = registry.make(data), Path(data.dir)
     volume_box.check_box(data, reader.spec)
-    parts = reader.scan(raw)
+    parts = _keep_split(data, reader.scan(raw))
     chosen = split_samples(data, parts)
     if torn := count_leaked_test_images(chosen):
         _warn(reader.spec, data, torn, len(chosen["test"]))
     stamps = fingerprint.take_fingerprints(_files(parts)) if parts else {}
-    digest = _digest(data, raw, parts)
+    hashes = {path: fingerprint.hash_contents(path) for path in sorted(_files(parts))}
+    digest = _digest(data, raw, parts, hashes)
     target = cache / f"{data.dataset}-{digest[:12]}"
     if (target / "manifest.json").is_file():
         return target
@@ -131,7 +137,8 @@ def prepare_dataset(data: Data, cache: Path, progress: Progress = show_progress)
         cache.mkdir(parents=True, exist_ok=True)
         partial_folder.remove_abandoned(cache)
         with partial_folder.make(cache, target.name) as partial:
-            _write(data, reader, chosen, partial, digest, progress)
+            records = sample_record.make_records(chosen, hashes, raw)
+            _write(data, reader, chosen, partial, {"hash": digest, "samples": records}, progress)
             _check_same(raw, stamps)
             _publish(partial, target)
     except OSError as error:
@@ -240,14 +247,22 @@ def packing_settings(data: Data) -> dict[str, Any]:
     return {name: value for name, value in dataclasses.asdict(data).items() if name not in NOT_PACKED}
 
 
-def _digest(data: Data, raw: Path, parts: dict[str, list[Sample]]) -> str:
+def _keep_split(data: Data, parts: dict[str, list[Sample]]) -> dict[str, list[Sample]]:
+    """The reader's parts, those of a pool divided as in the run that `keep_split` names."""
+    if not data.keep_split:
+        return parts
+    earlier = sample_record.read_records(Path(data.keep_split))
+    return sample_record.keep_division(parts, earlier, data.label_fraction)
+
+
+def _digest(data: Data, raw: Path, parts: dict[str, list[Sample]], hashes: Mapping[Path, str]) -> str:
     # Of contents, not of times: a copy, or the same files on another machine, are the same data.
     listing: list[list[str]] = []
     for part, samples in parts.items():
         for sample in samples:
             listing.append([part, sample.name, sample.source])
             for path in _sample_files(sample):
-                listing.append([path.relative_to(raw).as_posix(), fingerprint.hash_contents(path)])
+                listing.append([path.relative_to(raw).as_posix(), hashes[path]])
     facts = [FORMAT, packing_settings(data), listing]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
@@ -279,7 +294,7 @@ def _write(
     reader: Reader,
     chosen: dict[str, list[Sample]],
     folder: Path,
-    digest: str,
+    facts: Mapping[str, Any],
     progress: Progress,
 ) -> None:
     writers = {
@@ -310,7 +325,7 @@ def _write(
     manifest = {
         "format": FORMAT,
         "imjax": __version__,
-        "hash": digest,
+        **facts,
         "data": packing_settings(data),
         "spec": dataclasses.asdict(reader.spec),
         "splits": {name: writer.facts() for name, writer in writers.items()},
@@ -375,7 +390,7 @@ def count_training_images(data: Data) -> ImageCounts:
         UserError: as `prepare_dataset`, for missing files.
     """
     reader = registry.make(data)
-    chosen = split_samples(data, reader.scan(Path(data.dir)))
+    chosen = split_samples(data, _keep_split(data, reader.scan(Path(data.dir))))
     labeled, unlabeled = (_count_packed(data, reader, chosen[name]) for name in ("labeled", "unlabeled"))
     if data.by_crop:
         total = labeled + unlabeled

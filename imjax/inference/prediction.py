@@ -16,6 +16,7 @@ from scipy import ndimage
 from imjax.config.schema import Mask
 from imjax.data.preprocess import resize_label
 from imjax.data.spec import DatasetSpec
+from imjax.inference import image_scores
 from imjax.methods.generational.inconsistency_masks import consensus
 from imjax.ops import ensemble
 from imjax.ops.batched_map import map_images
@@ -47,7 +48,8 @@ class Prediction:
     inconsistency: np.ndarray
     """bool `[h, w]`, where the nets disagree."""
     confidence: float
-    """Mean over pixels (and channels) of the probability of what was chosen, 0..1."""
+    """Estimated IoU of the mask, 0..1, by how far the nets agree on what they mark, or how sure a single one
+    is of it (`image_scores.estimate_quality`). Low: look at it."""
     canvas: np.ndarray
     """float32 `[canvas height, canvas width, outputs]`: the probabilities at the size at which the nets saw
     the image."""
@@ -126,18 +128,16 @@ def make_prediction(
         nets: the first so many decide by their mean; all of them enter the inconsistency mask.
     """
     mean = canvas[:nets].mean(0)
-    output, confidence = decide_output(spec, mean, size)
+    output, confidence = decide_output(spec, mean, size), image_scores.estimate_quality(spec, canvas)
     return Prediction(spec, output, inconsistency_mask(spec, mask, canvas, size), confidence, mean)
 
 
-def decide_output(
-    spec: DatasetSpec, probabilities: np.ndarray, size: tuple[int, ...]
-) -> tuple[np.ndarray, float]:
-    """Label at an image's own size, by `ensemble.probabilities_to_label`'s rules, and how sure it is.
+def decide_output(spec: DatasetSpec, probabilities: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """Label at an image's own size, by `ensemble.probabilities_to_label`'s rules.
 
     Probabilities are resized bilinearly before the label is taken, one output at a time: all of them at
     the size of a large image would fill the memory. The class that a net reserves for inconsistent pixels is
-    no answer: the best of the others is taken, with the probability that the net gave it.
+    no answer: the best of the others is taken.
 
     Args:
         spec: kind of the labels.
@@ -145,7 +145,7 @@ def decide_output(
         size: of the image.
 
     Returns:
-        uint8 `[*size]`, outputs or 0/1, multilabel `[*size, k]`; and `Prediction.confidence`.
+        uint8 `[*size]`, outputs or 0/1, multilabel `[*size, k]`.
     """
     planes = _resized_planes(probabilities, size)
     if spec.kind == "multiclass":
@@ -156,13 +156,9 @@ def decide_output(
             better = plane > best
             label[better] = output
             np.maximum(best, plane, out=best)
-        return label, float(best.mean(dtype=np.float64))
-    labels, sure = [], []
-    for plane in planes:
-        labels.append((plane > 0.5 if spec.kind == "binary" else plane >= 0.5).astype(np.uint8))
-        sure.append(np.maximum(plane, 1 - plane).mean(dtype=np.float64))
-    label = labels[0] if spec.kind == "binary" else np.stack(labels, -1)
-    return label, float(np.mean(sure))
+        return label
+    labels = [(plane > 0.5 if spec.kind == "binary" else plane >= 0.5).astype(np.uint8) for plane in planes]
+    return labels[0] if spec.kind == "binary" else np.stack(labels, -1)
 
 
 def inconsistency_mask(

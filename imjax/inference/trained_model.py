@@ -292,13 +292,32 @@ class TrainedModel:
         Raises:
             UserError: the stage has not so many nets, they cannot be read, or are for volumes.
         """
+        for size, canvas in self.predict_probabilities(images, tiler, self.count_nets(nets)):
+            yield make_prediction(self.spec, self.mask, canvas, size, nets)
+
+    def predict_probabilities(
+        self, images: Iterable[np.ndarray], tiler: Tiler, nets: int
+    ) -> Iterator[tuple[Size, np.ndarray]]:
+        """What each net says of images as they come, for what needs more than `Prediction` keeps.
+
+        Args:
+            images, tiler: as of `predict_stream`.
+            nets: the best so many.
+
+        Yields:
+            Per image its height and width, and float32 `[net, canvas height, canvas width, outputs]`, best
+            net first, at the size at which the nets saw it.
+
+        Raises:
+            UserError: as of `predict_stream`.
+        """
         if self.spec.dims == 3:
             raise UserError(
                 f"stage {self.name}: its nets segment volumes; see TrainedModel.predict",
                 code=ErrorCode.UNSUPPORTED,
                 field="stage",
             )
-        variables = self.nets(self.count_nets(nets))
+        variables = self.nets(nets)
         # Sizes of the images whose tiles are with the nets: tiles of several images share a batch.
         waiting: deque[Size] = deque()
 
@@ -313,7 +332,7 @@ class TrainedModel:
         for first in probabilities:
             size = waiting.popleft()
             canvas = tiler.stitch(size, itertools.chain([first], probabilities))
-            yield make_prediction(self.spec, self.mask, canvas, size, nets)
+            yield size, canvas
 
     def _predict_volume(self, volume: np.ndarray, nets: int) -> Prediction:
         """The prediction for a volume uint8 `[d, h, w, c]`."""

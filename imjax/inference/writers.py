@@ -155,7 +155,7 @@ def overlay(spec: DatasetSpec, image: np.ndarray, label: np.ndarray, color: np.n
 
 
 def make_row(file: str, prediction: Prediction) -> dict[str, Any]:
-    """An image's line of predictions.csv: shares of the pixels, 0..1."""
+    """An image's line of predictions.csv: shares of the pixels and the mask's estimated IoU, 0..1."""
     names, mask = prediction.classes, prediction.mask
     if prediction.spec.kind == "multilabel":
         shares = mask.mean((0, 1))
@@ -172,8 +172,8 @@ def make_row(file: str, prediction: Prediction) -> dict[str, Any]:
 
 
 def rank_for_labeling(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows in the order in which labels are of most use: most inconsistent, then least confident, first."""
-    return sorted(rows, key=lambda row: (-row["inconsistent_share"], row["confidence"], row["file"]))
+    """Rows in the order in which masks are of most use: those that are likely to be worst first."""
+    return sorted(rows, key=lambda row: (row["confidence"], -row["inconsistent_share"], row["file"]))
 
 
 def write_table(path: Path, rows: list[dict[str, Any]], fields: Sequence[str] = ()) -> None:

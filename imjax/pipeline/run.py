@@ -80,6 +80,11 @@ def run_training(
     packed = dataclasses.replace(packed, spec=packed.spec.with_empty_iou(config.empty_iou))
     for line in describe_copies(packed.copies, {name: len(s.names) for name, s in packed.splits.items()}):
         logger.warning(line)
+    changes, leaks = workdirs.describe_earlier_run(config, packed)
+    if changes:
+        logger.info(changes)
+    if leaks:
+        logger.warning(leaks)
     check_data.check_spec(config.method, packed.spec)
     check_data.check_truth(config, packed)
     initial_weights.check(config.model)

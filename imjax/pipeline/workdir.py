@@ -17,12 +17,14 @@ import jax
 from imjax import __version__
 from imjax.config.convert import flatten
 from imjax.config.schema import PLACES, Config
+from imjax.data import sample_record
 from imjax.data.pack import PackedDataset
 from imjax.errors import ErrorCode, UserError
 from imjax.inference.load_run import read_record
 from imjax.json_io import write_json
 from imjax.log import logger
 from imjax.methods import validate
+from imjax.pipeline import initial_weights
 from imjax.pipeline.source_digest import source_digest
 
 WRITTEN = ("results.csv", "report.html", "metrics.jsonl", "stages", "checkpoints")
@@ -60,6 +62,8 @@ def open_workdir(workdir: Path, config: Config, packed: PackedDataset, command: 
             code=ErrorCode.CONFLICT,
             field="--workdir",
         )
+    # First: whatever has a config.json has this.
+    write_json(workdir / sample_record.FILE, packed.samples)
     write_json(path, record(config, packed, command))
 
 
@@ -101,10 +105,48 @@ def _check_same_run(path: Path, config: Config, packed: PackedDataset) -> None:
     if old.get("data") != packed.manifest["hash"]:
         digest = packed.manifest["hash"][:12]
         raise UserError(
-            f"{path} is from a run on other data than {digest}; name another --workdir",
+            f"{path} is from a run on other data than {digest}{_changes(path.parent, packed)}; name another "
+            f"--workdir; --from={path.parent} beside it starts from these nets and keeps val and test",
             code=ErrorCode.CONFLICT,
             field=path,
         )
+
+
+def _changes(workdir: Path, packed: PackedDataset) -> str:
+    """What has changed since the run in a folder, as far as it is known."""
+    if not (workdir / sample_record.FILE).is_file():
+        return ""
+    changes = sample_record.describe_changes(sample_record.read_records(workdir), packed.samples)
+    return f": {changes}" if changes else ""
+
+
+def describe_earlier_run(config: Config, packed: PackedDataset) -> tuple[str, str]:
+    """What has changed since the run that this one starts from, and what is kept of it.
+
+    Returns:
+        A sentence for people, and a warning of images that measure now and that the nets to start from have
+        seen in training. Empty where there is no such run, or where it has no record of its samples.
+
+    Raises:
+        UserError: the record is damaged.
+    """
+    starts = config.model.weights not in (initial_weights.NONE, initial_weights.IMAGENET)
+    earlier = config.data.keep_split or (config.model.weights if starts else "")
+    if not earlier or not (Path(earlier) / sample_record.FILE).is_file():
+        return "", ""
+    before = sample_record.read_records(Path(earlier))
+    changes = sample_record.describe_changes(before, packed.samples)
+    leaks = sample_record.list_leaks(before, packed.samples)
+    parts = [f"since {earlier}: {changes or 'no image and no mask has changed'}"]
+    parts += ["nets start from its nets"] if starts else []
+    parts += ["val and test stay what they were"] if config.data.keep_split and not leaks else []
+    sentence = "; ".join([*parts, "every stage is trained anew"])
+    if not (starts and leaks):
+        return sentence, ""
+    return sentence, (
+        f"{earlier} has trained on {len(leaks)} images that are in val or test now, such as {leaks[0]}: "
+        "figures flatter; keep val and test by --from, or by splits.csv"
+    )
 
 
 def reusable_runs(folders: Sequence[Path], workdir: Path) -> list[Path]:

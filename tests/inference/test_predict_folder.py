@@ -132,18 +132,18 @@ def test_classes_are_the_datasets_own():
 def test_the_reserved_class_is_no_answer():
     # .5 and .8 for the reserved class: of the others the second has most, .3, and the third, .15.
     probabilities = np.array([[[0.5, 0.1, 0.3, 0.1], [0.8, 0.0, 0.05, 0.15]]], np.float32)
-    label, confidence = prediction.decide_output(SPECS["reserved"], probabilities, (1, 2))
-    assert label.tolist() == [[2, 3]] and confidence == pytest.approx((0.3 + 0.15) / 2)
+    label = prediction.decide_output(SPECS["reserved"], probabilities, (1, 2))
+    assert label.tolist() == [[2, 3]]
 
 
-def test_decisions_and_confidence_by_hand():
-    # Binary: .5 is no foreground; sure by .5, .9 and .8. Multilabel: .5 is.
+def test_decisions_by_hand():
+    # Binary: .5 is no foreground. Multilabel: .5 is.
     binary = np.array([0.5, 0.9, 0.2], np.float32).reshape(1, 3, 1)
-    label, confidence = prediction.decide_output(SPECS["binary"], binary, (1, 3))
-    assert label.tolist() == [[0, 1, 0]] and confidence == pytest.approx(2.2 / 3)
+    label = prediction.decide_output(SPECS["binary"], binary, (1, 3))
+    assert label.tolist() == [[0, 1, 0]]
     both = np.array([[[0.5, 0.1]]], np.float32)
-    label, confidence = prediction.decide_output(SPECS["multilabel"], both, (1, 1))
-    assert label.tolist() == [[[1, 0]]] and confidence == pytest.approx(0.7)
+    label = prediction.decide_output(SPECS["multilabel"], both, (1, 1))
+    assert label.tolist() == [[[1, 0]]]
 
 
 def test_inconsistency_by_hand():
@@ -213,7 +213,7 @@ def test_what_to_label_next_comes_first():
         {"file": name, "inconsistent_share": share, "confidence": sure}
         for name, share, sure in (("a", 0.1, 0.9), ("b", 0.3, 0.9), ("c", 0.1, 0.5), ("d", 0.1, 0.5))
     ]
-    assert [row["file"] for row in writers.rank_for_labeling(rows)] == ["b", "c", "d", "a"]
+    assert [row["file"] for row in writers.rank_for_labeling(rows)] == ["c", "d", "b", "a"]
 
 
 def test_overlay_shows_objects_only():
@@ -300,8 +300,8 @@ def test_the_command_on_a_copied_run_with_a_bad_file(runs, folder, tmp_path, qui
     assert "1 of 5 files could not be read" in done.stderr and "broken.png: truncated" in done.stderr
     assert "4 images predicted" in done.stdout
     rows = table(tmp_path / "out" / "predictions.csv")
-    shares = [float(row["inconsistent_share"]) for row in rows]
-    assert {row["file"] for row in rows} == set(FILES) and shares == sorted(shares, reverse=True)
+    confidence = [float(row["confidence"]) for row in rows]
+    assert {row["file"] for row in rows} == set(FILES) and confidence == sorted(confidence)
     assert sorted((tmp_path / "copy").rglob("*")) == before
 
 

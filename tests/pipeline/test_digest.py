@@ -25,6 +25,7 @@ from imjax.pipeline.stages import JointStage
 NO_STAGE = {
     "data.dir": "the hash of the packed data has the files, wherever they lie",
     "data.cache": "where the packed copy lies",
+    "data.keep_split": "the hash of the packed data has the division",
     "nets_per_device": "how many nets a device holds at once",
     "max_device_dataset_mib": "whether a set is streamed",
     "on_nan": "whether a run goes on after a failed net; may be changed in its folder",

@@ -11,7 +11,7 @@ from user_errors import raises_user_error
 from imjax.config.schema import Data, Synthetic
 from imjax.data import pack
 from imjax.errors import ErrorCode
-from imjax.pipeline.workdir import open_workdir, reusable_runs
+from imjax.pipeline.workdir import describe_earlier_run, open_workdir, reusable_runs
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +44,30 @@ def test_other_data_are_told(tmp_path, demo_config, packed):
     open_workdir(tmp_path, demo_config, packed)
     other = dataclasses.replace(packed, manifest=packed.manifest | {"hash": "f" * 64})
     assert "a run on other data than ffffffffffff" in refusal(tmp_path, demo_config, other)
+
+
+def test_what_has_changed_is_told(tmp_path, demo_config, packed):
+    old = {
+        "a": {"split": "test", "image": "1", "truth": "1"},
+        "b": dict(split="labeled", image="1", truth="1"),
+    }
+    now = old | {"b": {"split": "test", "image": "1", "truth": "1"}, "c": old["b"]}
+    before, after = (
+        dataclasses.replace(packed, manifest=packed.manifest | {"hash": digest * 64, "samples": samples})
+        for digest, samples in (("e", old), ("f", now))
+    )
+    open_workdir(tmp_path, demo_config, before)
+    line = refusal(tmp_path, demo_config, after)
+    assert "1 mask more (c), 1 image more (c)" in line and f"--from={tmp_path}" in line
+    # From another folder: what changed, and that the nets have seen an image that measures now.
+    model = dataclasses.replace(demo_config.model, weights=str(tmp_path))
+    warm = dataclasses.replace(demo_config, model=model)
+    changes, leaks = describe_earlier_run(warm, after)
+    assert "1 mask more (c)" in changes and "nets start from its nets" in changes and "such as b" in leaks
+    data = dataclasses.replace(warm.data, keep_split=str(tmp_path))
+    changes, leaks = describe_earlier_run(dataclasses.replace(warm, data=data), before)
+    assert "no image and no mask has changed" in changes and "val and test stay" in changes and not leaks
+    assert describe_earlier_run(demo_config, after) == ("", "")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"config": 3}', "\udcff"])
