@@ -23,6 +23,7 @@ from imjax.inference.suggestions import Suggestion, suggest_images
 from imjax.inference.trained_model import TrainedModel
 from imjax.methods.registry import GENERATIONAL_METHODS, JOINT_METHODS
 from imjax.pipeline import plan, results
+from imjax.pipeline.cross_validation import run_cross_validation
 from imjax.pipeline.run import Outcome, run_training
 from imjax.pipeline.stages import Stage
 from imjax.report import write_report
@@ -110,7 +111,7 @@ def run_with_report(
     reuse: Sequence[Path] = (),
     **how: Any,
 ) -> Run | None:
-    """`run_training`, and then `report.html`.
+    """`run_training`, with `data.folds` `run_cross_validation`, and then `report.html`.
 
     Args:
         config: checked.
@@ -129,12 +130,14 @@ def run_with_report(
     def finish(outcome: Outcome) -> None:
         write_report([outcome.workdir], outcome.workdir / "report.html")
 
-    outcome = run_training(config, stages, workdir, reuse, finish=finish, **how)
+    run = run_cross_validation if config.data.is_final else run_training
+    outcome = run(config, stages, workdir, reuse, finish=finish, **how)
     if outcome is None:
         return None
     table = results.table(outcome.rows, outcome.spec.primary_metric, config.report_top_k)
     notes = results.notes(outcome.rows, outcome.spec)
-    return _describe(outcome.workdir, f"{table}\n\n{notes}" if notes else table)
+    parts = [part for part in (table, outcome.note, notes) if part]
+    return _describe(outcome.workdir, "\n\n".join(parts))
 
 
 def load(

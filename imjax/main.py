@@ -77,6 +77,8 @@ def main(_: list[str]) -> None:
         counts, where = _count_images(config)
         print(plan.describe(stages, counts))
         print(where)
+        if config.data.is_final:
+            print(f"These are the final nets; before them come {config.data.num_folds} folds, a run each.")
         return
     if FLAGS.workdir is None:
         raise UserError(

@@ -6,7 +6,7 @@ OUT/masks has the class of every pixel (classes.csv says which is which), OUT/co
 for the eye, OUT/inconsistency where the two best nets disagree, and OUT/predictions.csv one line per image,
 first the images that are worth labeling next. Large images: --tile. One file for use elsewhere:
 
-  python -m imjax.predict --workdir=runs/demo --export=net.stablehlo
+  python -m imjax.predict --workdir=runs/demo --export=net.onnx
 """
 
 from __future__ import annotations
@@ -55,7 +55,10 @@ def define_flags() -> None:
         "batch", None, "Images (or tiles) per call; default: as in the run. Lower: less memory."
     )
     flags.DEFINE_string(
-        "export", None, "Also, or only, write the nets to this file, to be run without imjax."
+        "export",
+        None,
+        "Also, or only, write the nets to this file, to be run without imjax: .onnx, .stablehlo, or .zip (a "
+        "package of the BioImage Model Zoo).",
     )
 
 
@@ -75,21 +78,13 @@ def main(_: list[str]) -> None:
     devices.check_backend()
     logger.info("%s: %s of %d nets", model.name, _best(FLAGS.nets), len(model.ranked))
     if FLAGS.export is not None:
-        model.export(expand_path(FLAGS.export, "--export"), FLAGS.nets)
-        print(f"exported: {FLAGS.export}; images for it as docs/how-to/predict.md says: {_needs(model)}")
+        path = expand_path(FLAGS.export, "--export")
+        model.export(path, FLAGS.nets)
+        print(f"exported: {path}; {path.with_suffix('.json')} says what its images must be")
     if files:
         advice = "give the same command with a lower --batch, or with fewer --nets"
         with memory.translate_oom("prediction", advice):
             _predict(model, files)
-
-
-def _needs(model: TrainedModel) -> str:
-    """What images for the exported nets must be."""
-    assert model.inputs is not None, "a model that is loaded from a run knows what it was trained on"
-    height, width = model.size
-    first = "gray levels stretched, then " if model.inputs.percentile_normalize else ""
-    how = "tiles" if model.inputs.is_grid else "padded" if model.inputs.resize_mode == "pad" else "resized"
-    return f"uint8, {first}{how}, {width}x{height} (w x h)"
 
 
 def _check() -> None:

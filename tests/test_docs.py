@@ -8,7 +8,8 @@
   and the export of predict.md.
 * add_method.md and add_dataset.md: the test writes the files, applies the diffs in a copy of the tree and
   runs all commands there; the new method trains with fewer steps, other configurations are only planned.
-* `python` without `file=` runs on the results of those runs. `csv` is read like the tables of a folder.
+* `python` without `file=` runs on the results of those runs, that of export.md in tests/inference. `csv` is
+  read like the tables of a folder.
 * `bibtex` entries have a title, authors, a year and an arXiv number. Citations and links resolve.
 * Blocks without a language are listings and outputs.
 """
@@ -55,7 +56,7 @@ KINDS = ("string", "multi_string", "bool", "boolean", "integer", "float", "enum"
 def test_every_language_is_one_that_is_covered():
     assert {block.language for block in ALL} <= {"bash", "python", "diff", "csv", "bibtex", ""}
     loose = [block for block in ALL if block.language == "python" and not block.file]
-    assert {block.page for block in loose} <= {"README.md", "predict.md", "results_csv.md"}
+    assert {block.page for block in loose} <= {"README.md", "predict.md", "results_csv.md", "export.md"}
     assert {block.page for block in ALL if block.file or block.language == "diff"} == set(WORKED)
 
 

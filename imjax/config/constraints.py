@@ -53,6 +53,7 @@ def _joint_rules(config: Config) -> Iterator[Rule]:
     yield "data.tile_overlap", lambda v: not (v and crops), expected
     overlap, expected = config.data.tile_overlap, "False beside data.tile_overlap = 0: there is no grid"
     yield "data.by_crop", lambda v: not v or overlap > 0, expected
+    yield from _fold_rules(config)
     yield from _volume_rules(config)
     yield from _encoder_rules(config)
     weighting = config.joint.pixel_weighting
@@ -69,6 +70,21 @@ def _joint_rules(config: Config) -> Iterator[Rule]:
         yield key, lambda v: len(v) >= generations, f"an entry for each of the {generations} generations"
     for name in strengths:
         yield f"consistency.{name}", lambda v: len(v) == len(LEVELS), f"an entry for each of {LEVELS}"
+
+
+def _fold_rules(config: Config) -> Iterator[Rule]:
+    """What keys must be beside the number of folds."""
+    folds, count = config.data.folds, config.data.num_folds
+    yield "data.fold", lambda v: v <= count, f"at most {count}, the number of folds through all repeats"
+    if count:
+        yield "data.by_crop", lambda v: not v, f"False beside data.folds = {folds}: folds are of whole images"
+        yield (
+            "data.keep_split",
+            lambda v: not v,
+            f"empty beside data.folds = {folds}: folds divide all images anew",
+        )
+    else:
+        yield "data.fold_repeats", lambda v: v == 1, "1 beside data.folds = 1: nothing is divided"
 
 
 def _encoder_rules(config: Config) -> Iterator[Rule]:

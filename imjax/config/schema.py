@@ -143,6 +143,18 @@ class Data:
         "Folder of an earlier run, whose val and test images stay what they are, where the dataset is one "
         "pool of images; masks that were added since are labeled. Empty: the division is drawn.",
     )
+    folds: int = key(
+        1,
+        "Cross-validation: parts into which the images with labels are divided. A run for each part tests on "
+        "it and trains on the others; then come the final nets, trained on all of them. 1: off.",
+        at_least(1),
+    )
+    fold_repeats: int = key(1, "Times that the images are divided into `folds` anew.", at_least(1))
+    fold: int = key(
+        0,
+        "Run that one fold only, counted from 1 through all repeats; 0: all of them and the final nets.",
+        at_least(0),
+    )
     label_kind: str = key(
         "auto",
         "Of a folder of your own (`folder`): `auto` infers it from the masks, or what they are.",
@@ -192,6 +204,16 @@ class Data:
     def box(self) -> tuple[int, ...]:
         """Sides of a packed image, `(h, w)`, or of a packed volume, `(d, h, w)`."""
         return (self.depth, *self.size) if self.depth else self.size
+
+    @property
+    def num_folds(self) -> int:
+        """Runs of a cross-validation before that of the final nets; 0: there is none."""
+        return self.folds * self.fold_repeats if self.folds > 1 else 0
+
+    @property
+    def is_final(self) -> bool:
+        """Whether a cross-validation's final nets are trained: on all images with labels."""
+        return self.num_folds > 0 and self.fold == 0
 
     @property
     def is_grid(self) -> bool:

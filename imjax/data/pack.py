@@ -83,6 +83,11 @@ class PackedDataset:
         return self.manifest["samples"]
 
     @property
+    def fold(self) -> int:
+        """See `Data.fold`."""
+        return self.manifest.get("data", {}).get("fold", 0)
+
+    @property
     def copies(self) -> Copies:
         """Exact copies of images on both sides of the split, as they were found when the set was packed."""
         return self.manifest["copies"]
@@ -123,7 +128,8 @@ def prepare_dataset(data: Data, cache: Path, progress: Progress = show_progress)
     volume_box.check_box(data, reader.spec)
     parts = _keep_split(data, reader.scan(raw))
     chosen = split_samples(data, parts)
-    if torn := count_leaked_test_images(chosen):
+    torn = 0 if data.is_final else count_leaked_test_images(chosen)
+    if torn:
         _warn(reader.spec, data, torn, len(chosen["test"]))
     stamps = fingerprint.take_fingerprints(_files(parts)) if parts else {}
     hashes = {path: fingerprint.hash_contents(path) for path in sorted(_files(parts))}
@@ -329,9 +335,12 @@ def _write(
         "data": packing_settings(data),
         "spec": dataclasses.asdict(reader.spec),
         "splits": {name: writer.facts() for name, writer in writers.items()},
-        "test_images_seen_in_training": count_leaked_test_images(chosen),
+        # Final nets have no test set: all images are in each of labeled, val and test.
+        "test_images_seen_in_training": 0 if data.is_final else count_leaked_test_images(chosen),
         # Here, and not on every start of a run: it reads every image.
-        "copies": find_copies({name: (writer.names, images[name]) for name, writer in writers.items()}),
+        "copies": {}
+        if data.is_final
+        else find_copies({name: (writer.names, images[name]) for name, writer in writers.items()}),
         "common_sources": count_common_sources({name: writer.sources for name, writer in writers.items()}),
     }
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1))

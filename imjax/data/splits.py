@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from imjax import rng
 from imjax.config.schema import Data
+from imjax.data.folds import divide_into_folds
 from imjax.data.readers.base import Sample
 from imjax.errors import ErrorCode, UserError
 
@@ -107,20 +108,35 @@ def split_parts(
 
 
 def split_sources(data: Data, parts: Mapping[str, Sequence[Sample]]) -> dict[str, list[str]]:
-    """`split_parts` of a reader's samples, by their sources and strata, as the configuration says."""
+    """`split_parts` of a reader's samples, by their sources and strata, as the configuration says.
+
+    With `data.folds` those of `folds.divide_into_folds`, where the final nets have images in several splits.
+
+    Raises:
+        UserError: as `split_parts` and `divide_into_folds`; or folds where the division is given.
+    """
     sources = {part: [s.source for s in samples] for part, samples in parts.items()}
     strata = {s.source: s.stratum for s in itertools.chain(*parts.values())}
     shares = data.label_fraction, data.val_fraction, data.split_seed, data.test_fraction
-    return split_parts(sources, *shares, strata)
+    splits = split_parts(sources, *shares, strata)
+    if not data.num_folds:
+        return splits
+    if "labeled" in parts:
+        raise UserError(
+            f"config key 'data.folds' is {data.folds}, but the division is given, by splits.csv or by the "
+            "dataset; expected 1, or no such table",
+            code=ErrorCode.CONFLICT,
+            field="data.folds",
+        )
+    sampler = StratifiedSampler(data.split_seed, strata)
+    return divide_into_folds(data, splits, "train_val_test" in parts, sampler.sample)
 
 
 def split_samples(data: Data, parts: Mapping[str, Sequence[Sample]]) -> dict[str, list[Sample]]:
-    """Samples by split, in the order of their names; UserError as for `split_parts`."""
-    where = {source: name for name, members in split_sources(data, parts).items() for source in members}
-    out: dict[str, list[Sample]] = {name: [] for name in SPLITS}
-    for sample in sorted(itertools.chain(*parts.values()), key=lambda s: s.name):
-        out[where[sample.source]].append(sample)
-    return out
+    """Samples by split, in the order of their names; UserError as for `split_sources`."""
+    members = {name: set(sources) for name, sources in split_sources(data, parts).items()}
+    samples = sorted(itertools.chain(*parts.values()), key=lambda s: s.name)
+    return {name: [s for s in samples if s.source in members[name]] for name in SPLITS}
 
 
 def count_leaked_test_images(chosen: Mapping[str, Sequence[Sample]]) -> int:
@@ -176,7 +192,7 @@ def _check_pool(count: int) -> None:
         raise UserError(
             f"images with a mask: {count}, expected at least 3: one to train with, one to choose the best "
             f"nets by (val) and one to test; add masks: at least {3 - count}. Of a few masks every figure "
-            "is a matter of chance: train with folds, each time with another image in test (splits.csv)",
+            "is a matter of chance: data.folds tests on each of them once",
             code=ErrorCode.TOO_FEW,
             field="training",
         )

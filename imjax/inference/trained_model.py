@@ -37,7 +37,6 @@ from imjax.inference.net_functions import (
 from imjax.inference.prediction import Prediction, make_prediction
 from imjax.inference.sliding_window import Size, Tiler
 from imjax.log import track
-from imjax.models.convolution import BY_PLATFORM
 from imjax.models.factory import create_backbone
 from imjax.ops import ensemble
 from imjax.ops.inconsistency import PseudoLabels
@@ -383,26 +382,38 @@ class TrainedModel:
         )  # fmt: skip
 
     def export(self, path: str | os.PathLike[str], nets: int = 1) -> None:
-        """Write the best nets, with their weights, to one file of StableHLO that runs without imjax.
+        """Write the best nets, with their weights, to one file that runs without imjax.
 
-        The file maps uint8 `[b, h, w, c]`, h and w as in training and b any number, to float32
-        `[b, h, w, k]`, the mean probability of the nets for the dataset's own classes.
+        The suffix is the format: `.onnx`, `.stablehlo`, or `.zip`, a package of the BioImage Model Zoo. The
+        file maps uint8 `[b, h, w, c]`, h and w as in training and b any number, to float32 `[b, h, w, k]`,
+        the mean probability of the nets for the dataset's own classes; that of the zoo has channels first and
+        takes float32. A `.json` of the same stem says what images must be and what the classes are.
 
         Args:
-            path: the file, e.g. `net.stablehlo`; its folder is made.
+            path: the file, e.g. `net.onnx`; its folder is made.
             nets: how many, best on val first.
 
         Raises:
-            UserError: the stage has not so many nets, or the file cannot be written.
+            UserError: the stage has not so many nets, or nets of volumes; no format has the suffix; its
+                package is not installed; or the file cannot be written.
         """
         self.count_nets(nets)
+        if self.spec.dims == 3:
+            raise UserError(
+                f"stage {self.name}: its nets segment volumes; expected nets of images for an export",
+                code=ErrorCode.UNSUPPORTED,
+                field="stage",
+            )
+        path = Path(path)
+        chosen, model = export.choose_format(path), self.model
         # `auto` is meant for the machine at hand, and the file is for any: it holds each platform's kernels.
-        dtype = "float32" if self.model.dtype == "auto" else self.model.dtype
-        convolution = BY_PLATFORM if self.model.convolution == "auto" else self.model.convolution
-        model = dataclasses.replace(self.model, dtype=dtype, convolution=convolution)
-        net = create_backbone(model, self.spec, self.auxiliaries)
-        data = export.serialize_ensemble(net, self.nets(nets), self.spec, self.size)
-        export.write_file(Path(path), data)
+        settings: dict[str, Any] = {"dtype": "float32", "convolution": chosen.convolution}
+        if chosen.keeps_settings:
+            settings |= {name: v for name in settings if (v := getattr(model, name)) != "auto"}
+        net = create_backbone(dataclasses.replace(model, **settings), self.spec, self.auxiliaries)
+        variables = self.nets(nets)
+        members = tuple(jax.tree.map(lambda leaf: leaf[i], variables) for i in range(nets))  # noqa: B023
+        export.write(path, export.Ensemble(self.name, net, members, self.spec, self._inputs))
 
     def _voxels(self, volume: Image) -> np.ndarray:
         """uint8 `[d, h, w, c]` as the nets take them."""

@@ -44,7 +44,7 @@ class Stage(nn.Module):
         )
         for rate in (self.dropout, 0.0):
             x = conv(self.features, sizes)(x)
-            x = nn.leaky_relu(Norm(self.momentum, epsilon=1e-5)(x, train), 0.01)
+            x = nn.leaky_relu(Norm(self.momentum, epsilon=1e-5)(x, train), negative_slope=0.01)
             x = nn.Dropout(rate, deterministic=not train)(x)
         return x
 

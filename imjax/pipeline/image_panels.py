@@ -13,6 +13,8 @@ from imjax.data.spec import VOID, DatasetSpec
 from imjax.ops import inconsistency
 from imjax.training.progress import StageLogger
 
+HELD_OUT = "held_out.npz"
+"""In a training stage's folder of a fold: labels of all test images by the net ranked first."""
 COUNT = 4
 """Images per stage, the same ones in every generation."""
 
@@ -76,6 +78,9 @@ def write_training_panels(
         out / "panels.npz",
         monitor,
     )
+    if dataset.fold:
+        # The masks of a fold's held-out images, for `pipeline.out_of_fold`.
+        np.savez_compressed(out / HELD_OUT, labels=predicted)
 
 
 def _write(panels: dict[str, np.ndarray], path: Path, monitor: StageLogger) -> None:

@@ -36,6 +36,8 @@ class Outcome:
     rows: list[dict[str, Any]]
     """Of results.csv."""
     spec: DatasetSpec
+    note: str = ""
+    """What to say below the table; of a cross-validation its result."""
 
 
 def _never() -> bool:

@@ -16,6 +16,7 @@ import pandas as pd
 
 from imjax.data.spec import DatasetSpec
 from imjax.errors import ErrorCode, file_error
+from imjax.evaluation import held_out
 
 RESULT_DTYPES = {
     "method": "str", "seed": "int64", "generation": "Int64", "member": "int64", "rank": "int64",
@@ -50,11 +51,7 @@ class StageRecord:
 
     def load_panels(self, name: str = "panels") -> dict[str, np.ndarray]:
         """uint8 RGB images `[n, h, w, 3]` by title, from `name.npz`; empty where the stage has none."""
-        try:
-            with np.load(self.folder / f"{name}.npz") as file:
-                return {title: file[title] for title in file.files}
-        except (OSError, ValueError, zipfile.BadZipFile):
-            return {}
+        return _load_panels(self.folder / f"{name}.npz")
 
 
 # Compared by identity: tables have no single truth value for `==`.
@@ -75,6 +72,15 @@ class RunRecord:
     """Methods of this run → their names beside runs with other settings."""
     variant_keys: frozenset[str] = frozenset()
     """Configuration keys that appear in those names."""
+
+    @functools.cached_property
+    def held_out(self) -> dict[str, Any]:
+        """Result of the cross-validation, see `pipeline.out_of_fold.summarize`; empty without one."""
+        return _read_optional(self.workdir / held_out.SUMMARY)
+
+    def load_worst(self) -> dict[str, np.ndarray]:
+        """uint8 RGB images `[n, h, w, 3]` of the worst images by title, as in `held_out`."""
+        return _load_panels(self.workdir / held_out.WORST)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -161,6 +167,14 @@ class RunRecord:
     @functools.cached_property
     def _last_values(self) -> dict[tuple[str, str, str], float | None]:
         return {(s.stage, s.split, s.name): s.value for s in self.scalars if s.member is None}
+
+
+def _load_panels(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path) as file:
+            return {title: file[title] for title in file.files}
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return {}
 
 
 def to_generation(value: Any) -> int | None:

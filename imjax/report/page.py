@@ -17,6 +17,7 @@ from imjax.log import track
 from imjax.report import (
     aggregate,
     differences,
+    held_out,
     images,
     names,
     plots,
@@ -108,6 +109,8 @@ def _describe_dataset(runs: Sequence[RunRecord]) -> dict[str, Any]:
         "notes": run_warnings.note_empty_images(entries, spec)
         + run_warnings.note_small_samples(entries, runs),
         "cautions": run_warnings.warn_unfinished(runs)
+        + run_warnings.warn_final_nets(runs)
+        + run_warnings.warn_few_val_images(runs)
         + run_warnings.warn_failing_nets(entries, useless=False)
         + run_warnings.note_short_training(runs)
         + run_warnings.warn_leaking_splits(runs)
@@ -115,6 +118,7 @@ def _describe_dataset(runs: Sequence[RunRecord]) -> dict[str, Any]:
         + run_warnings.warn_conflicting_results(runs)
         + run_warnings.warn_differing_configs(runs),
         "results": tables.tabulate_results(results) if entries else None,
+        "held_out": held_out.describe_held_out(runs),
         "gaps": tables.tabulate_gaps(results),
         "chart": plot(results) if entries else None,
         "chart_caption": plots.METHODS_CAPTION if in_rows else plots.GENERATIONS_CAPTION,

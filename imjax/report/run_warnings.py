@@ -18,6 +18,8 @@ MIN_EPOCHS = 10
 LAST_EPOCHS = 0.9
 """A best epoch after this share of them may mean that more would have been better."""
 
+MIN_VAL_IMAGES = 5
+"""Of fewer, which net and which epoch is best on them is a matter of chance."""
 MIN_TEST_IMAGES = 10
 """Below this number the page says how few test images there are."""
 
@@ -35,6 +37,34 @@ def warn_ranked_on_test(runs: Sequence[RunRecord]) -> list[str]:
     return [
         f"Candidates were ranked on TEST: for replication only. select_on_test is true in {where}: such "
         "results are too good and compare only with results selected the same way."
+    ]
+
+
+def warn_few_val_images(runs: Sequence[RunRecord]) -> list[str]:
+    """A line where nets and epochs were chosen on a few images only."""
+    counts = [
+        run.held_out.get("fewest_val_images", run.record.get("counts", {}).get("val", MIN_VAL_IMAGES))
+        for run in runs
+        if not run.select_on_test
+    ]
+    if (fewest := min(counts, default=MIN_VAL_IMAGES)) >= MIN_VAL_IMAGES:
+        return []
+    where = f"{fewest} val image" + "s" * (fewest != 1)
+    return [
+        f"Nets and epochs were chosen on {where}: too few to tell which is best, so that the choice is "
+        "largely chance. Trust the mean over candidates more than the best one; more masks, or a larger "
+        "data.val_fraction, help."
+    ]
+
+
+def warn_final_nets(runs: Sequence[RunRecord]) -> list[str]:
+    """A line on nets that were trained on all images with labels."""
+    if not any(run.held_out for run in runs):
+        return []
+    return [
+        "The nets of this run are trained on all images with labels, and their epochs are chosen on these. "
+        "Figures of val and test are therefore means over the runs of the folds, whose test images their "
+        "nets never saw; learning curves and images of the run itself show images that its nets learned from."
     ]
 
 

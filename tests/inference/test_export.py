@@ -1,5 +1,6 @@
 """The exported file runs without imjax, as docs/how-to/predict.md shows it."""
 
+import json
 import os
 import re
 import subprocess
@@ -27,6 +28,12 @@ def test_the_example_of_the_docs(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (5, *size, 3), np.uint8)
     np.save(tmp_path / "images.npy", images)
     stage.export(tmp_path / "net.stablehlo", 2)
+    facts = json.loads((tmp_path / "net.json").read_text())
+    assert (facts["format"], facts["nets"], facts["decision"], facts["fit"]) == (
+        "stablehlo", 2, "argmax", "resize",
+    )  # fmt: skip
+    assert [c["name"] for c in facts["classes"]] == ["sky", "sea, deep", "sand"]
+    assert facts["input"]["channels"] == ["red", "green", "blue"]
     example = re.search(
         r"```python\n(.*?)```", (ROOT / "docs" / "how-to" / "predict.md").read_text(), re.DOTALL
     )[1]
@@ -81,3 +88,18 @@ def test_no_place_for_it(tmp_path):
     (tmp_path / "file").write_text("")
     with raises_user_error(ErrorCode.UNWRITABLE, "file/net.stablehlo"):
         stage.export(tmp_path / "file" / "net.stablehlo")
+
+
+def test_a_suffix_of_no_format(tmp_path):
+    stage = load_model(make_run(tmp_path / "run", SPECS["binary"], ("train_g0",), nets=1))
+    with raises_user_error(ErrorCode.UNKNOWN, "net.pt"):
+        stage.export(tmp_path / "net.pt")
+
+
+@pytest.mark.parametrize("suffix, package", [(".onnx", "onnxruntime"), (".zip", "bioimageio")])
+def test_a_package_that_is_not_installed(tmp_path, monkeypatch, suffix, package):
+    stage = load_model(make_run(tmp_path / "run", SPECS["binary"], ("train_g0",), nets=1))
+    monkeypatch.setitem(sys.modules, package, None)
+    with raises_user_error(ErrorCode.MISSING, package):
+        stage.export((tmp_path / "net").with_suffix(suffix))
+    assert not list(tmp_path.glob("net*"))

@@ -78,7 +78,7 @@ def name_small_split(split: Mapping[str, Sequence[str]]) -> list[str]:
     if masks < 10:
         lines.append(
             f"{masks} masks in all, {len(split['test'])} of them in test: figures of so few are a matter of "
-            "chance; train with folds, each time with other images in test (splits.csv or data.split_seed)"
+            "chance; train with folds, each time with other images in test (data.folds=5)"
         )
     if not split["unlabeled"]:
         spare = " or give data.label_fraction less than 1" if len(split["labeled"]) > 1 else ""
