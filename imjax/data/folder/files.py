@@ -58,7 +58,7 @@ def find_files(raw: Path, complain: Complain) -> Files:
                 ErrorCode.CONFLICT,
             )
         )
-    masks, labels = _find_masks(raw / MASKS, images, complain, notes)
+    masks, labels = find_masks(raw / MASKS, images, complain, notes)
     pairs = pair_names(images, masks)
     if renamed := [stem for stem in sorted(pairs) if pairs[stem] != stem]:
         first = masks[renamed[0]][0]
@@ -82,7 +82,7 @@ def find_files(raw: Path, complain: Complain) -> Files:
     return Files(images, paired, labels, tuple(notes))
 
 
-def _find_masks(
+def find_masks(
     folder: Path, images: dict[str, Path], complain: Complain, notes: list[str]
 ) -> tuple[dict[str, tuple[Path, ...]], tuple[str, ...]]:
     """Mask files by their stems, and the names of the labels where each has a folder."""
