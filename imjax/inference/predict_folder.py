@@ -85,8 +85,8 @@ class FolderPrediction:
         """
         evidence = self._select(files)
         if self.truth_folder is not None:
-            images = [stem for each in evidence for stem in self._name_results(each)]
-            truth = open_truth(self.truth_folder, self.model.spec, images)
+            names = [stem for each in evidence for stem in self._name_results(each)]
+            truth = open_truth(self.truth_folder, self.model.spec, names)
             logger.info("%s", truth.describe())
             self.comparison = Comparison(truth, self.model.spec)
         writers.make_folders(self.model.spec, out)
