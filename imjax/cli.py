@@ -49,6 +49,7 @@ COMMANDS = {
     "prepare": Command("imjax.prepare", "check and pack a dataset beforehand"),
     "check": Command("imjax.prepare", "imjax check DIR: what is wrong with a folder of your own images"),
     "predict": Command("imjax.predict", "masks for new images from a run's nets; export", computes=True),
+    "convert": Command("imjax.convert", "annotations of label tools to masks, and back", positional=True),
     "report": Command("imjax.report.__main__", "one page on one or several runs", positional=True),
     "sweep": Command("launch.sweep", "many runs, on this machine or on a cluster", positional=True),
     "keys": Command("imjax.config.keys", "every key of the configuration: type, default, meaning"),

@@ -27,7 +27,7 @@ LAYERS = (
     ("imjax.pipeline",),
     ("imjax.report",),
     ("imjax.api",),
-    ("imjax.cli", "imjax.main", "imjax.prepare", "imjax.predict", "imjax.report.__main__"),
+    ("imjax.cli", "imjax.main", "imjax.prepare", "imjax.predict", "imjax.convert", "imjax.report.__main__"),
     ("imjax",),
 )
 RANKS = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
@@ -85,7 +85,7 @@ def test_pmap_is_used_in_one_module_only():
 
 def test_absl_flags_only_in_commands():
     users = {p.relative_to(ROOT / "imjax").as_posix() for p in FILES if "flags" in set(_absl(p))}
-    assert users == {"cli.py", "main.py", "prepare.py", "predict.py", "report/__main__.py"}
+    assert users == {"cli.py", "main.py", "prepare.py", "predict.py", "convert.py", "report/__main__.py"}
 
 
 def _absl(path):

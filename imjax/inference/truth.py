@@ -12,7 +12,7 @@ import numpy as np
 
 from imjax.data.folder import labelme
 from imjax.data.folder.files import MASK_ENDINGS, Files, find_masks
-from imjax.data.folder.mask_evidence import WHOLE, collect_evidence
+from imjax.data.folder.mask_evidence import collect_evidence, number_objects
 from imjax.data.folder.mask_file import read_mask
 from imjax.data.folder.mask_meaning import MaskMeaning, decide_meaning, decode_mask
 from imjax.data.folder.mask_names import pair_names
@@ -173,17 +173,12 @@ def _find_files(folder: Path, stems: Sequence[str]) -> Files:
 
 
 def _are_numbers(files: Files) -> bool:
-    """Whether values number objects: several in one file, and nearly all of them one piece."""
+    """Whether values number objects."""
     if files.labels:
         return False
     problems: list[UserError] = []
     evidence = collect_evidence([path for paths in files.masks.values() for path in paths], problems.append)
-    gray = [mask for mask in evidence if mask.storage == "gray"]
-    if problems or len(gray) < len(evidence) or max((len(m.values("stored")) for m in gray), default=0) < 3:
-        return False
-    # Of files with many values the pieces are not counted: so many are no classes.
-    pieces = [whole for mask in gray for whole in mask.whole.values()]
-    return sum(pieces) >= WHOLE * len(pieces)
+    return not problems and number_objects(evidence)
 
 
 def _match_names(folder: Path, meaning: MaskMeaning, spec: DatasetSpec) -> MaskMeaning:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import os
 import re
 from collections import Counter
@@ -13,8 +12,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-import tifffile
 
+from imjax.data.formats.own_folder import INSTANCES, write_label_image
 from imjax.data.image_meaning import GRAY, RGB, ImageReading
 from imjax.data.palette import VOID_COLOR, paint_labels, to_rgb
 from imjax.data.spec import DatasetSpec
@@ -22,7 +21,7 @@ from imjax.errors import ErrorCode, UserError, file_error
 from imjax.inference.objects import DetectedObject, LabeledClass, join_labels
 from imjax.inference.prediction import Prediction, list_object_classes
 
-FOLDERS = ("masks", "instances", "colour", "overlay", "inconsistency")
+FOLDERS = ("masks", INSTANCES, "colour", "overlay", "inconsistency")
 COLUMNS = ("file", "inconsistent_share", "confidence")
 """First columns of predictions.csv; a share per class and a number of objects per class follow."""
 OBJECT_COLUMNS = (
@@ -60,7 +59,7 @@ def make_folders(spec: DatasetSpec, out: Path) -> None:
         UserError: that is not possible.
     """
     labels = [folder_name(name) for name in spec.classes] if spec.kind == "multilabel" else []
-    per_label = [f"{folder}/{label}" for folder in ("masks", "instances") for label in labels]
+    per_label = [f"{folder}/{label}" for folder in ("masks", INSTANCES) for label in labels]
     try:
         for name in (*FOLDERS, *per_label):
             (out / name).mkdir(parents=True, exist_ok=True)
@@ -169,9 +168,9 @@ def write_instances(classes: Sequence[LabeledClass], prediction: Prediction, out
     """
     if prediction.spec.kind == "multilabel":
         for each in classes:
-            _write_labels(out / "instances" / folder_name(each.class_name) / f"{stem}.tif", each.labels)
+            write_label_image(out / INSTANCES / folder_name(each.class_name) / f"{stem}.tif", each.labels)
     else:
-        _write_labels(out / "instances" / f"{stem}.tif", join_labels(classes, prediction.mask.shape))
+        write_label_image(out / INSTANCES / f"{stem}.tif", join_labels(classes, prediction.mask.shape))
 
 
 class ObjectTable:
@@ -284,13 +283,6 @@ def _write_png(path: Path, pixels: np.ndarray) -> None:
     turned = pixels[..., ::-1] if pixels.ndim == 3 else pixels
     # Encoded in memory: OpenCV's own writing fails on some names, and without a reason on a full disk.
     _write_bytes(path, cv2.imencode(".png", np.ascontiguousarray(turned))[1].tobytes())
-
-
-def _write_labels(path: Path, labels: np.ndarray) -> None:
-    dtype = np.uint16 if labels.max(initial=0) <= np.iinfo(np.uint16).max else np.uint32
-    buffer = io.BytesIO()
-    tifffile.imwrite(buffer, labels.astype(dtype), photometric="minisblack", compression="zlib")
-    _write_bytes(path, buffer.getvalue())
 
 
 def _write_bytes(path: Path, data: bytes) -> None:
