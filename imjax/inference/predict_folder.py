@@ -17,8 +17,8 @@ from imjax.data import image_meaning
 from imjax.data.image_file import ImageEvidence
 from imjax.data.readers.base import slice_name
 from imjax.errors import ErrorCode, UserError
+from imjax.evaluation.objects import measure_objects
 from imjax.inference import writers
-from imjax.inference.objects import measure_objects
 from imjax.inference.prediction import Prediction
 from imjax.inference.sliding_window import Tiler
 from imjax.inference.trained_model import TrainedModel

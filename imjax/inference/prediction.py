@@ -15,7 +15,7 @@ import numpy as np
 from imjax.config.schema import Mask
 from imjax.data.preprocess import resize_label
 from imjax.data.spec import DatasetSpec
-from imjax.inference.objects import (
+from imjax.evaluation.objects import (
     DetectedObject,
     LabeledClass,
     join_labels,

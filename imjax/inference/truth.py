@@ -12,7 +12,6 @@ import numpy as np
 
 from imjax.data.folder import labelme
 from imjax.data.folder.files import MASK_ENDINGS, Files, find_masks
-from imjax.data.folder.mask_evidence import collect_evidence, number_objects
 from imjax.data.folder.mask_file import read_mask
 from imjax.data.folder.mask_meaning import MaskMeaning, decide_meaning, decode_mask
 from imjax.data.folder.mask_names import pair_names
@@ -21,7 +20,7 @@ from imjax.data.image_io import read_binary
 from imjax.data.spec import VOID, DatasetSpec
 from imjax.errors import ErrorCode, UserError, file_error
 from imjax.evaluation.object_matching import ObjectMatches, add_matches, match_objects
-from imjax.inference.objects import LabeledClass, label_objects
+from imjax.evaluation.objects import LabeledClass, label_objects
 from imjax.inference.prediction import Prediction, list_object_classes
 
 COLUMNS = ("file", "class", "iou", "dice", "object_f1", "objects", "true_objects", "count_error")
@@ -119,18 +118,13 @@ def open_truth(folder: Path, spec: DatasetSpec, stems: Iterable[str]) -> Truth:
     problems: list[UserError] = []
     table = next((path for path in (folder / CLASSES, folder.parent / CLASSES) if path.is_file()), None)
     classes = read_classes(table, problems.append) if table else None
-    if spec.kind == "binary" and _are_numbers(files):
-        meaning = decide_meaning(folder.parent, files, None, "binary", problems.append)
-        numbered = True
-    else:
-        meaning = decide_meaning(folder.parent, files, classes, spec.kind, problems.append)
-        numbered = False
+    meaning = decide_meaning(folder.parent, files, classes, spec.kind, problems.append)
     if problems:
         raise problems[0]
     assert meaning is not None, "a meaning that is not found is complained about"
     if spec.kind != "binary":
         meaning = _match_names(folder, meaning, spec)
-    return Truth(folder, files.masks, meaning, numbered)
+    return Truth(folder, files.masks, meaning, meaning.numbered)
 
 
 def _find_folders_per_image(folder: Path, stems: Sequence[str]) -> dict[str, tuple[Path, ...]]:
@@ -170,15 +164,6 @@ def _find_files(folder: Path, stems: Sequence[str]) -> Files:
             field=FLAG,
         )
     return Files(images, paired, labels, ())
-
-
-def _are_numbers(files: Files) -> bool:
-    """Whether values number objects."""
-    if files.labels:
-        return False
-    problems: list[UserError] = []
-    evidence = collect_evidence([path for paths in files.masks.values() for path in paths], problems.append)
-    return not problems and number_objects(evidence)
 
 
 def _match_names(folder: Path, meaning: MaskMeaning, spec: DatasetSpec) -> MaskMeaning:

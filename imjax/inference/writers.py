@@ -18,7 +18,7 @@ from imjax.data.image_meaning import GRAY, RGB, ImageReading
 from imjax.data.palette import VOID_COLOR, paint_labels, to_rgb
 from imjax.data.spec import DatasetSpec
 from imjax.errors import ErrorCode, UserError, file_error
-from imjax.inference.objects import DetectedObject, LabeledClass, join_labels
+from imjax.evaluation.objects import DetectedObject, LabeledClass, join_labels
 from imjax.inference.prediction import Prediction, list_object_classes
 
 FOLDERS = ("masks", INSTANCES, "colour", "overlay", "inconsistency")

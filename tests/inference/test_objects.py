@@ -11,7 +11,8 @@ from user_errors import raises_user_error
 
 from imjax.data import image_io
 from imjax.errors import ErrorCode
-from imjax.inference import objects, truth, writers
+from imjax.evaluation import objects
+from imjax.inference import truth, writers
 from imjax.inference.load_run import load_model
 from imjax.inference.predict_folder import FolderPrediction
 from imjax.inference.prediction import Prediction, list_object_classes

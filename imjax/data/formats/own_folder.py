@@ -20,7 +20,6 @@ from scipy import ndimage
 from imjax.data import tiff
 from imjax.data.folder import labelme
 from imjax.data.folder.files import IMAGES, MASKS, Files, find_files
-from imjax.data.folder.mask_evidence import collect_evidence, number_objects
 from imjax.data.folder.mask_file import read_mask
 from imjax.data.folder.mask_meaning import BACKGROUND_NAMES, GROUND, MaskMeaning, decide_meaning, decode_mask
 from imjax.data.folder.tables import CLASSES, VOID_NAME, read_classes
@@ -68,7 +67,6 @@ def read(folder: Path, images: Path | None, label_kind: str) -> AnnotationSet:
     if problems:
         raise problems[0]
     assert meaning is not None, "a meaning that is not found is complained about"
-    numbered = meaning.kind == "binary" and meaning.values is None and _number_objects(files)
     ground = {name for name in meaning.names if meaning.kind == "multiclass" and _is_ground(name)}
     annotated = []
     for stem, path in files.images.items():
@@ -79,7 +77,9 @@ def read(folder: Path, images: Path | None, label_kind: str) -> AnnotationSet:
         source = files.masks[stem][0]
         empty = AnnotatedImage(path, size, (), source)
         planes = _list_planes(files, stem, empty, meaning)
-        objects = [read_mask(source).pixels] if numbered else _read_instances(folder, stem, files, empty)
+        objects = (
+            [read_mask(source).pixels] if meaning.numbered else _read_instances(folder, stem, files, empty)
+        )
         regions = [
             region
             for number, (name, plane) in enumerate(planes)
@@ -96,12 +96,6 @@ def read(folder: Path, images: Path | None, label_kind: str) -> AnnotationSet:
 
 def _is_ground(name: str) -> bool:
     return bool(BACKGROUND_NAMES.fullmatch(name)) or name == "class 0"
-
-
-def _number_objects(files: Files) -> bool:
-    problems: list[UserError] = []
-    paths = [path for masks in files.masks.values() for path in masks]
-    return number_objects(collect_evidence(paths, problems.append))
 
 
 def _list_planes(
