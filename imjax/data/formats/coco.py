@@ -101,10 +101,33 @@ def _read_region(
         codes = _read_polygons(path, what, shape)
     coder = load_coder()
     try:
-        mask = coder.decode(coder.merge(coder.frPyObjects(codes, height, width))).astype(bool)
+        code = coder.merge(coder.frPyObjects(codes, height, width))
     except (ValueError, TypeError) as error:
         raise _malformed(path, f"{what}: segmentation", str(error)) from error
-    return make_region(categories[annotation["category_id"]], mask)
+    mask, left = _decode_columns(_unpack_counts(code["counts"].decode()), height)
+    return make_region(categories[annotation["category_id"]], mask, 0, left)
+
+
+def _decode_columns(counts: list[int], height: int) -> tuple[np.ndarray, int]:
+    """The columns of an image between the first and the last pixel of a mask, bool `[h, columns]`.
+
+    Not the whole image, as the library decodes it, since there may be thousands of masks on it. Runs go down
+    the columns, the first is of nothing.
+
+    Returns:
+        The mask, and the number of its first column.
+    """
+    ends = np.cumsum(counts)
+    starts, ends = ends[0::2][: len(counts) // 2], ends[1::2]
+    filled = ends > starts
+    if not filled.any():
+        return np.zeros((height, 0), bool), 0
+    starts, ends = starts[filled], ends[filled]
+    left, right = int(starts[0]) // height, -(-int(ends[-1]) // height)
+    steps = np.zeros((right - left) * height + 1, np.int8)
+    np.add.at(steps, starts - left * height, 1)
+    np.add.at(steps, ends - left * height, -1)
+    return np.cumsum(steps[:-1], dtype=np.int8).reshape(-1, height).T > 0, left
 
 
 def _check_code(path: Path, what: str, shape: dict[str, Any], image: AnnotatedImage) -> dict[str, Any]:

@@ -125,17 +125,21 @@ def _read_region(path: Path, what: str, result: Any, image: AnnotatedImage) -> R
             f"{what}: {kind}, expected brushes, polygons, rectangles or ellipses; delete it",
             ErrorCode.UNSUPPORTED,
         )
-    return make_region(normalize_name(label, path, what), mask)
+    return make_region(normalize_name(label, path, what), *mask)
 
 
-def _draw(kind: str, value: Any, size: tuple[int, int]) -> np.ndarray | None:
-    """Bool `[h, w]`; None of what has no area. Places are percents of the image's sides."""
+def _draw(kind: str, value: Any, size: tuple[int, int]) -> tuple[np.ndarray, int, int] | None:
+    """A bool mask, and the row and column where it begins; None of what has no area.
+
+    Places are percents of the image's sides.
+    """
     height, width = size
     if kind == "brushlabels":
         if value["format"] != "rle":
             raise ValueError(value["format"])
         # The colors of the brush: what is not transparent.
-        return decode_brush(bytes(value["rle"]), height * width * 4).reshape(height, width, 4)[..., 3] > 0
+        brush = decode_brush(bytes(value["rle"]), height * width * 4)
+        return brush.reshape(height, width, 4)[..., 3] > 0, 0, 0
     scale = np.array([width, height]) / 100
     if kind == "polygonlabels":
         points = np.asarray(value["points"], np.float64) * scale
@@ -190,7 +194,9 @@ def decode_brush(data: bytes, count: int) -> np.ndarray:
         raise ValueError("another number of values than the image has")
     word = take(5) + 1
     lengths = [take(4) + 1 for _ in range(4)]
-    out = np.zeros(count, np.uint32)
+    if word > 8:
+        raise ValueError("values of more than 8 bits")
+    out = np.zeros(count, np.uint8)
     done = 0
     while done < count:
         equal, run = take(1), take(lengths[take(2)]) + 1
@@ -200,15 +206,15 @@ def decode_brush(data: bytes, count: int) -> np.ndarray:
         else:
             out[done:end] = [take(word) for _ in range(end - done)]
         done = end
-    return out.astype(np.uint8)
+    return out
 
 
-def encode_brush(values: np.ndarray) -> list[int]:
-    """Pack uint8 `[n]`, as `decode_brush` says, in runs of equal values; a number per byte."""
-    bits = [f"{len(values):032b}", f"{7:05b}", *(f"{length - 1:04b}" for length in RUN_BITS)]
+def encode_brush(values: np.ndarray, times: int = 1) -> list[int]:
+    """Pack uint8 `[n]`, each so many times, as `decode_brush` says; a number per byte."""
+    bits = [f"{len(values) * times:032b}", f"{7:05b}", *(f"{length - 1:04b}" for length in RUN_BITS)]
     starts = np.flatnonzero(np.r_[True, values[1:] != values[:-1]])
     ends = np.r_[starts[1:], len(values)]
-    for value, left in zip(values[starts].tolist(), (ends - starts).tolist(), strict=True):
+    for value, left in zip(values[starts].tolist(), (times * (ends - starts)).tolist(), strict=True):
         for run in _cut_runs(left):
             choice = next(i for i, length in enumerate(RUN_BITS) if run <= 1 << length)
             bits.append(f"1{choice:02b}{run - 1:0{RUN_BITS[choice]}b}{value:08b}")
@@ -268,7 +274,7 @@ def _describe(region: Region, size: tuple[int, int], number: int) -> dict[str, A
         "image_rotation": 0,
         "value": {
             "format": "rle",
-            "rle": encode_brush(np.repeat(whole.ravel(), 4)),
+            "rle": encode_brush(whole.ravel(), times=4),
             "brushlabels": [region.name],
         },
     }

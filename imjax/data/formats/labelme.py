@@ -6,6 +6,7 @@ Layout by https://github.com/wkentaro/labelme; shapes are drawn as its own conve
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 from pathlib import Path
 from typing import Any
@@ -57,16 +58,40 @@ def read(files: list[Path], images: ImageIndex) -> AnnotationSet:
 
 def _list_regions(path: Path, outlines: labelme.Outlines, size: tuple[int, int]) -> list[Region | None]:
     """A region for each shape, or for the shapes of a group."""
-    masks: dict[tuple[str, int], np.ndarray] = {}
+    groups: dict[tuple[str, int], list[labelme.Shape]] = {}
     for number, shape in enumerate(outlines.shapes):
         name = normalize_name(shape.label, path, "a shape")
-        canvas = Image.new("L", size[::-1], 0)
-        labelme.draw_shape(ImageDraw.Draw(canvas), shape, 1)
-        drawn = np.asarray(canvas) == 1
-        # Groups are numbers of the file's own, and shapes without one get those below 0.
-        key = name, -1 - number if shape.group is None else shape.group
-        masks[key] = masks[key] | drawn if key in masks else drawn
-    return [make_region(name, mask) for (name, _), mask in masks.items()]
+        # Shapes without a group get numbers of their own, which those of groups are not.
+        group = -1 - number if shape.group is None or shape.group < 0 else shape.group
+        groups.setdefault((name, group), []).append(shape)
+    return [_draw_region(name, shapes, size) for (name, _), shapes in groups.items()]
+
+
+def _draw_region(name: str, shapes: list[labelme.Shape], size: tuple[int, int]) -> Region | None:
+    """The pixels of shapes, drawn on a canvas that is no larger than they are: images may have thousands."""
+    corners = np.concatenate([_bound_shape(shape) for shape in shapes])
+    first = np.clip(np.floor(corners.min(0)), 0, size[::-1]).astype(int)
+    last = np.clip(np.ceil(corners.max(0)) + 1, first, size[::-1]).astype(int)
+    left, top = first.tolist()
+    if (last == first).any():
+        return None
+    canvas = Image.new("L", (int(last[0]) - left, int(last[1]) - top), 0)
+    for shape in shapes:
+        # By whole pixels, and not beyond 0 where Pillow rounds the other way: the pixels stay the same.
+        points = tuple((x - left, y - top) for x, y in shape.points)
+        labelme.draw_shape(ImageDraw.Draw(canvas), dataclasses.replace(shape, points=points), 1)
+    return make_region(name, np.asarray(canvas) == 1, top, left)
+
+
+def _bound_shape(shape: labelme.Shape) -> np.ndarray:
+    """Least and largest x and y, `[2, 2]`."""
+    points = np.array(shape.points)
+    if shape.mask is not None:
+        return np.stack([points[0], points[0] + shape.mask.shape[::-1]])
+    if shape.kind == "circle":
+        radius = np.hypot(*(points[1] - points[0]))
+        return np.stack([points[0] - radius, points[0] + radius])
+    return np.stack([points.min(0), points.max(0)])
 
 
 def write(annotations: AnnotationSet, target: Path) -> None:

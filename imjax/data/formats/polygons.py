@@ -7,7 +7,7 @@ through the middles of the outer pixels instead, and lose half a pixel all aroun
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from scipy import ndimage
@@ -35,13 +35,23 @@ def trace_polygons(mask: np.ndarray) -> list[list[Ring]]:
     return polygons
 
 
-def fill_rings(rings: Iterable[Sequence[Sequence[float]] | Ring], size: tuple[int, int]) -> np.ndarray:
-    """Bool `[h, w]`: pixels whose middle lies in an odd number of rings, so that holes are left out."""
-    mask = np.zeros(size, bool)
-    for ring in rings:
+def fill_rings(rings: Sequence[Ring], size: tuple[int, int]) -> tuple[np.ndarray, int, int]:
+    """Pixels of an image `[h, w]` whose middle lies in an odd number of rings, so that holes are left out.
+
+    Returns:
+        A bool mask, and the row and column of the image where it begins.
+    """
+    arrays = [np.asarray(ring, np.float64)[:, 1::-1] for ring in rings]
+    corners = np.concatenate([*arrays, np.zeros((0, 2))])
+    if not len(corners):
+        return np.zeros((0, 0), bool), 0, 0
+    first = np.clip(np.floor(corners.min(0)), 0, size).astype(int)
+    last = np.clip(np.ceil(corners.max(0)), first, size).astype(int)
+    mask = np.zeros(tuple(last - first), bool)
+    for ring in arrays:
         # Rows and columns of middles are whole numbers to the library.
-        mask ^= polygon2mask(size, np.asarray(ring, np.float64)[:, 1::-1] - 0.5)
-    return mask
+        mask ^= polygon2mask(mask.shape, ring - first - 0.5)
+    return mask, int(first[0]), int(first[1])
 
 
 def _trace_rings(part: np.ndarray) -> Iterator[Ring]:

@@ -108,7 +108,7 @@ def _read_region(
             f"{what}: coordinates, expected rings of 4 points or more; export again",
             ErrorCode.MALFORMED,
         ) from error
-    return make_region(name, fill_rings(arrays, size))
+    return make_region(name, *fill_rings(arrays, size))
 
 
 def _read_color(classification: dict[str, Any]) -> Color | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from scipy import ndimage
 
 from imjax.data.folder.mask_file import StoredMask, pack_color, pack_colors, read_mask
 from imjax.data.folder.mask_meaning import GROUND
@@ -164,14 +165,17 @@ def _read_objects(path: Path, size: tuple[int, ...]) -> np.ndarray:
 
 def _list_regions(labels: np.ndarray, objects: np.ndarray, names: Sequence[str]) -> list[Region | None]:
     """A region for each class of each object."""
-    regions = []
     ids, where = np.unique(objects, return_inverse=True)
     pairs = labels.astype(np.int64) * len(ids) + where.reshape(labels.shape)
-    for pair in np.unique(pairs).tolist():
-        index = pair // len(ids)
+    found, numbers = np.unique(pairs, return_inverse=True)
+    # From 1 on, as boxes are found; one by one over the whole image would take long for many objects.
+    numbers = numbers.reshape(labels.shape) + 1
+    regions = []
+    for number, box in enumerate(ndimage.find_objects(numbers), 1):
+        index = int(found[number - 1]) // len(ids)
         name = VOID_NAME if index == VOID else names[index] if index < len(names) else GROUND
         if name != GROUND:
-            regions.append(make_region(name, pairs == pair))
+            regions.append(make_region(name, numbers[box] == number, box[0].start, box[1].start))
     return regions
 
 

@@ -123,7 +123,10 @@ def test_outlines_of_any_mask_are_exact():
         mask = draw.random(size) < draw.random()
         traced = polygons.trace_polygons(mask)
         rings = [ring for polygon in traced for ring in polygon]
-        np.testing.assert_array_equal(polygons.fill_rings(rings, size), mask)
+        filled, top, left = polygons.fill_rings(rings, size)
+        again = np.zeros(size, bool)
+        again[top : top + filled.shape[0], left : left + filled.shape[1]] = filled
+        np.testing.assert_array_equal(again, mask)
         for outer, *holes in traced:
             assert polygons._doubled_area(outer) > 0 > max(map(polygons._doubled_area, holes), default=-1)
         assert all(len({*map(tuple, ring.tolist())}) == len(ring) for ring in rings)
@@ -146,6 +149,8 @@ def test_brushes_are_packed_and_unpacked(length):
     values = np.repeat(np.array([0, 255, 3], np.uint8), [length, 1, 5])
     packed = label_studio.encode_brush(values)
     np.testing.assert_array_equal(label_studio.decode_brush(bytes(packed), len(values)), values)
+    fourfold = bytes(label_studio.encode_brush(values, times=4))
+    np.testing.assert_array_equal(label_studio.decode_brush(fourfold, 4 * len(values)), np.repeat(values, 4))
     with pytest.raises(ValueError):
         label_studio.decode_brush(bytes(packed[:6]), len(values))
     with pytest.raises(ValueError):
@@ -157,3 +162,20 @@ def test_colors_of_voc():
         [0, 0, 0], [128, 0, 0], [0, 128, 0], [192, 128, 128], [0, 64, 128], [224, 224, 192]
     ]  # fmt: skip
     assert len(np.unique(voc.spread_bits(np.arange(100_000)), axis=0)) == 100_000
+
+
+def test_outlines_that_leave_the_image_are_cut():
+    filled, top, left = polygons.fill_rings([np.array([[-5, -5], [2, -5], [2, 3], [-5, 3]])], (6, 7))
+    assert (top, left, filled.shape) == (0, 0, (3, 2)) and filled.all()
+    outside, _, _ = polygons.fill_rings([np.array([[20, 20], [25, 20], [25, 25.0]])], (6, 7))
+    assert not outside.size
+
+
+@pytest.mark.parametrize("counts", [[12], [0, 12], [5, 0, 1, 2, 4], [0, 0, 7, 5], [3, 1, 0, 2, 6], [4, 4, 4]])
+def test_run_lengths_by_hand(counts):
+    # Three rows, four columns; runs go down the columns.
+    whole = np.repeat(np.arange(len(counts)) % 2, counts).reshape(4, 3).T.astype(bool)
+    mask, left = coco._decode_columns(counts, 3)
+    again = np.zeros((3, 4), bool)
+    again[:, left : left + mask.shape[1]] = mask
+    np.testing.assert_array_equal(again, whole)

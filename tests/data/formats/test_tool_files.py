@@ -3,16 +3,21 @@
 import base64
 import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from annotated_folders import SIZE, convert, outlines, planes, png, write_images
-from PIL import Image
+from PIL import Image, ImageDraw
 from tifffile import imread
 from user_errors import raises_user_error
 
+from imjax.data.folder import labelme as shapes_of_folders
 from imjax.data.folder.reader import Folder
+from imjax.data.formats import coco as coco_format
 from imjax.data.formats import label_studio
+from imjax.data.formats import labelme as labelme_format
+from imjax.data.formats.annotations import AnnotatedImage
 from imjax.errors import ErrorCode
 
 
@@ -320,3 +325,30 @@ def test_voc_palettes(table, images, tmp_path):
     png(tool / "SegmentationClass" / "b.png", np.full((*SIZE, 3), (1, 2, 3), np.uint8))
     with raises_user_error(ErrorCode.MISSING, "SegmentationClass/b.png"):
         back(tool, images, tmp_path / "x")
+
+
+def test_shapes_are_drawn_as_on_the_whole_image():
+    """Each on a canvas of its own, as labelme's converters and pycocotools draw it on the whole image."""
+    draw = np.random.default_rng(2)
+    coder = coco_format.load_coder()
+    for i in range(120):
+        points = (draw.random((4, 2)) * (SIZE[1] + 8, SIZE[0] + 8) - 4).round(int(i % 3))
+        kind = ("polygon", "rectangle", "circle")[i // 3 % 3]
+        corners = tuple(map(tuple, (points if kind == "polygon" else points[:2]).tolist()))
+        one = shapes_of_folders.Shape("cell", kind, corners)
+        canvas = Image.new("L", SIZE[::-1], 0)
+        shapes_of_folders.draw_shape(ImageDraw.Draw(canvas), one, 1)
+        drawn = labelme_format._draw_region("cell", [one], SIZE)
+        np.testing.assert_array_equal(on_image(drawn), np.asarray(canvas) == 1, err_msg=str(one))
+        codes = coder.frPyObjects([points.ravel().tolist()], *SIZE)
+        image = AnnotatedImage(Path("a.png"), SIZE, (), Path("a.json"))
+        annotation = {"segmentation": [points.ravel().tolist()], "category_id": 1}
+        read = coco_format._read_region(Path("a.json"), annotation, {1: "cell"}, image)
+        np.testing.assert_array_equal(on_image(read), coder.decode(coder.merge(codes)), err_msg=str(points))
+
+
+def on_image(region):
+    mask = np.zeros(SIZE, bool)
+    if region:
+        mask[region.box] = region.mask
+    return mask
