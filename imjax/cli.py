@@ -52,6 +52,7 @@ COMMANDS = {
     "suggest": Command(
         "imjax.suggest_images", "which images to mask next, and their masks to correct", computes=True
     ),
+    "convert": Command("imjax.convert", "annotations of label tools to masks, and back", positional=True),
     "report": Command("imjax.report.__main__", "one page on one or several runs", positional=True),
     "app": Command("imjax.app.__main__", "a web page: paint masks, train, compare runs", positional=True),
     "sweep": Command("launch.sweep", "many runs, on this machine or on a cluster", positional=True),

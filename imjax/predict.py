@@ -4,7 +4,8 @@
 
 OUT/masks has the class of every pixel (classes.csv says which is which), OUT/colour and OUT/overlay the same
 for the eye, OUT/inconsistency where the two best nets disagree, and OUT/predictions.csv one line per image,
-first the images that are worth labeling next. Large images: --tile. One file for use elsewhere:
+first the images that are worth labeling next. OUT/instances and OUT/objects.csv have the objects one by one.
+Large images: --tile. --truth=MASKS compares with masks drawn by hand. One file for use elsewhere:
 
   python -m imjax.predict --workdir=runs/demo --export=net.onnx
 """
@@ -51,6 +52,14 @@ def define_flags() -> None:
         False,
         "Mean over mirrored (and, where up and down do not matter, turned) views: slower, steadier.",
     )
+    flags.DEFINE_bool(
+        "split_touching",
+        True,
+        "Objects that touch are taken apart where the piece is narrow, and counted so.",
+    )
+    flags.DEFINE_integer("min_area", 1, "Objects of fewer pixels are not counted.")
+    text = "Folder with masks of the images, drawn by hand: IoU, object F1 and count error of each image."
+    flags.DEFINE_string("truth", None, text)
     flags.DEFINE_integer(
         "batch", None, "Images (or tiles) per call; default: as in the run. Lower: less memory."
     )
@@ -116,6 +125,16 @@ def _check() -> None:
         raise UserError(
             f"--batch={FLAGS.batch}: expected 1 or more", code=ErrorCode.OUT_OF_RANGE, field="--batch"
         )
+    if FLAGS.min_area < 1:
+        raise UserError(
+            f"--min_area={FLAGS.min_area}: expected 1 or more pixels",
+            code=ErrorCode.OUT_OF_RANGE,
+            field="--min_area",
+        )
+    if FLAGS.truth is not None and FLAGS.images is None:
+        raise UserError(
+            "--truth is for --images; expected both, or neither", code=ErrorCode.CONFLICT, field="--truth"
+        )
     if not 0 < FLAGS.scale < math.inf:
         raise UserError(
             f"--scale={FLAGS.scale:g}: expected a factor above 0, such as 0.5",
@@ -163,13 +182,17 @@ def _predict(model: TrainedModel, files: list[Path]) -> None:
     from imjax.inference.predict_folder import FolderPrediction
 
     out = expand_path(FLAGS.out, "--out")
-    run = FolderPrediction(model, FLAGS.nets, _make_tiler(model))
+    truth = None if FLAGS.truth is None else expand_path(FLAGS.truth, "--truth")
+    tiler = _make_tiler(model)
+    run = FolderPrediction(model, FLAGS.nets, tiler, FLAGS.split_touching, FLAGS.min_area, truth)
     if len(model.ranked) == 1:
         logger.info("the stage has a single net: nothing disagrees with it, inconsistency masks are empty")
     logger.info("predicting %d images", len(files))
     run(files, out)
     if run.rows:
         print(f"{len(run.rows)} images predicted; which to label next: {out / 'predictions.csv'}")
+    if run.comparison is not None and run.comparison.rows:
+        print("\n".join([*run.comparison.describe(), f"image by image: {out / 'comparison.csv'}"]))
     if run.failed:
         from imjax.data.image_meaning import group_problems
 

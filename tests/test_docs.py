@@ -138,7 +138,7 @@ def checks(module: str, words: list[str], monkeypatch) -> None:
     elif module == "benchmarks.result_tables":
         assert select_groups(rest, values["only"].value)
         return
-    assert not rest or module in ("launch.sweep", "launch.smoke", "imjax.report")
+    assert not rest or module in ("launch.sweep", "launch.smoke", "imjax.report", "imjax.convert")
 
 
 def parsed(module: str, words: list[str], monkeypatch) -> tuple[flags.FlagValues, list[str]]:

@@ -19,6 +19,7 @@ from imjax.config.constraints import check
 from imjax.config.convert import freeze
 from imjax.data import image_io
 from imjax.data.folder.tables import read_classes
+from imjax.data.formats import conversion
 from imjax.data.readers import suim
 from imjax.errors import ErrorCode, UserError
 from imjax.inference import load_run, predict_folder
@@ -87,6 +88,13 @@ def test_folders_of_runs(tmp_path):
 def test_predict(tmp_path):
     assert message(predict_folder.check_folders, tmp_path, tmp_path / "out") == (
         f"--out={tmp_path / 'out'}: lies inside --images={tmp_path}; expected a folder outside of it"
+    )
+
+
+def test_annotations_of_label_tools(tmp_path):
+    assert message(conversion.read_annotations, tmp_path, None, "auto") == (
+        f"FROM={tmp_path}: no annotations found; expected masks, SegmentationClass (CVAT, VOC), or JSON of "
+        "COCO, labelme, Label Studio or QuPath"
     )
 
 

@@ -120,6 +120,17 @@ class ImageReading:
         low, high = np.array(self.limits, np.float32).T
         return LoadedImage(intensity.scale_to_bytes(filled.astype(np.float32), low, high), void)
 
+    def load_values(self, path: Path) -> np.ndarray:
+        """The values of an image before they become 8 bits, with the channels that `load` gives.
+
+        Of the file's own type, `[h, w, c]` or `[d, h, w, c]`, float32 where that is neither uint8 nor uint16;
+        raises as `load`.
+        """
+        values, void, evidence = self._read_values(path)
+        filled = nodata.fill_void(values, void)
+        plain = filled if filled.dtype in (np.uint8, np.uint16) else filled.astype(np.float32)
+        return self._match_colors(plain, void, evidence).pixels
+
     def sample(self, path: Path) -> np.ndarray:
         """Some pixels of an image, those without data left out, `[n, c]`; raises as `load`."""
         values, void, _ = self._read_values(path)

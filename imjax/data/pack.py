@@ -1,8 +1,8 @@
 """Original download -> packed, verified arrays in a cache folder, and back as memory maps.
 
 A packed set is `<cache>/<dataset>-<hash>/{labeled,unlabeled,val,test}/{images,labels}.npy` and
-`manifest.json`. It is written to a temporary folder that is renamed last (`partial_folder`), so a folder of
-that name is whole.
+`manifest.json`; val and test have `instances.npy`, too, where the original numbers objects. It is written to
+a temporary folder that is renamed last (`partial_folder`), so a folder of that name is whole.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from imjax.data import fingerprint, intensity, partial_folder, sample_record, vo
 from imjax.data.copies import Copies, find_copies
 from imjax.data.preprocess import count_crops, cut_crops, iterate_slices
 from imjax.data.readers import registry
-from imjax.data.readers.base import Reader, Sample
+from imjax.data.readers.base import InstanceReader, Reader, Sample
 from imjax.data.spec import DatasetSpec
 from imjax.data.split_writer import SplitWriter
 from imjax.data.splits import (
@@ -40,7 +40,7 @@ from imjax.errors import ErrorCode, UserError, file_error
 from imjax.log import logger, track
 from imjax.user_paths import user_cache
 
-FORMAT = 8
+FORMAT = 9
 """Raised whenever the same settings and files would be packed differently."""
 
 NOT_PACKED = frozenset({"dir", "cache", "keep_split"})
@@ -60,6 +60,8 @@ class Split:
     """uint8 `[n, h, w]` or `[n, h, w, k]`, see `DatasetSpec`; volumes with `d` after `n`."""
     names: tuple[str, ...]
     sources: tuple[str, ...]
+    instances: np.ndarray | None = None
+    """uint16 `[n, h, w]`, numbers of the objects, where the reader knows them: of val and test."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -303,8 +305,10 @@ def _write(
     facts: Mapping[str, Any],
     progress: Progress,
 ) -> None:
+    spec, numbered = reader.spec, _splits_with_instances(reader)
     writers = {
-        name: SplitWriter(folder / name, data, reader.spec, samples) for name, samples in chosen.items()
+        name: SplitWriter(folder / name, data, spec, samples, name in numbered)
+        for name, samples in chosen.items()
     }
     smaller = []
     labeled_crops = _draw_labeled_crops(data, reader, chosen) if data.by_crop else {}
@@ -314,11 +318,12 @@ def _write(
             for title, image, label in iterate_slices(*reader.load(sample), sample.name, reader.spec.dims):
                 key = sample.source + "/" + title
                 image = intensity.percentile_normalize(image) if data.percentile_normalize else image
-                spec = reader.spec
                 rules = spec.label_resize, spec.image_resize, spec.oversized_crop
+                instances = _cut_instances(reader, sample, image, key, data) if name in numbered else None
                 for i, pair in enumerate(cut_crops(image, label, key, data, *rules)):
                     piece = f"{title}#{i}" if data.is_cropped else title
-                    writers[labeled_crops.get(f"{key}#{i}", name)].add(piece, sample.source, *pair)
+                    objects = () if instances is None else (_keep_inside(next(instances), pair[1]),)
+                    writers[labeled_crops.get(f"{key}#{i}", name)].add(piece, sample.source, *pair, *objects)
                 if reader.spec.dims == 3 and volume_box.cropped_foreground_voxels(label, data.box):
                     smaller.append(title)
         for writer in writers.values():
@@ -344,6 +349,32 @@ def _write(
         "common_sources": count_common_sources({name: writer.sources for name, writer in writers.items()}),
     }
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1))
+
+
+def _splits_with_instances(reader: Reader) -> tuple[str, ...]:
+    """Splits whose objects are kept apart: those that networks are measured on."""
+    known = isinstance(reader, InstanceReader) and reader.has_instances
+    # Objects of stacks of slices would go on from slice to slice.
+    return ("val", "test") if known and reader.spec.kind == "binary" and not reader.spec.volumes else ()
+
+
+def _cut_instances(
+    reader: Reader, sample: Sample, image: np.ndarray, key: str, data: Data
+) -> Iterator[np.ndarray]:
+    """Numbers of the objects in each piece of an image, as `cut_crops` cuts it."""
+    assert isinstance(reader, InstanceReader)
+    numbers = reader.load_instances(sample)
+    return (
+        piece for _, piece in cut_crops(image, numbers, key, data, oversized_crop=reader.spec.oversized_crop)
+    )
+
+
+def _keep_inside(numbers: np.ndarray, label: np.ndarray) -> np.ndarray:
+    """Numbers without those around a padded image, where `cut_crops` puts VOID, and outside of the label.
+
+    A label may be resized by another rule than numbers, which nothing may mix.
+    """
+    return np.where(label == 1, numbers, 0).astype(np.uint16)
 
 
 def _draw_labeled_crops(data: Data, reader: Reader, chosen: dict[str, list[Sample]]) -> dict[str, str]:
@@ -381,7 +412,8 @@ def _open(folder: Path, entry: dict[str, Any], verify: bool) -> Split:
         arrays[kind] = np.load(path, mmap_mode="r")
         if list(arrays[kind].shape) != entry["shapes"][kind]:
             raise _damaged(path, folder.parent, f"shape {arrays[kind].shape} is not {entry['shapes'][kind]}")
-    return Split(arrays["images"], arrays["labels"], tuple(entry["names"]), tuple(entry["sources"]))
+    names, sources = tuple(entry["names"]), tuple(entry["sources"])
+    return Split(arrays["images"], arrays["labels"], names, sources, arrays.get("instances"))
 
 
 def _damaged(path: Path | str, root: Path, why: str) -> UserError:

@@ -30,12 +30,14 @@ def label_names(spec: DatasetSpec) -> dict[int, str]:
 
 
 class SplitWriter:
-    """Two growing .npy files and what the manifest says of them.
+    """Two growing .npy files, or three, and what the manifest says of them.
 
     Plain writes, not a memory map: a full disk is then an exception and not a bus error.
     """
 
-    def __init__(self, folder: Path, data: Data, spec: DatasetSpec, samples: list[Sample]) -> None:
+    def __init__(
+        self, folder: Path, data: Data, spec: DatasetSpec, samples: list[Sample], has_instances: bool = False
+    ) -> None:
         folder.mkdir()
         self.names: list[str] = []
         self.sources: list[str] = []
@@ -45,16 +47,30 @@ class SplitWriter:
         n, size = len(samples) * max(data.random_crops, 1), data.box
         self.images = ArrayWriter(folder / "images.npy", (n, *size, spec.channels))
         self.labels = ArrayWriter(folder / "labels.npy", (n, *size, *planes))
+        self.instances = (
+            ArrayWriter(folder / "instances.npy", (n, *size), np.uint16) if has_instances else None
+        )
         self.spec, self.counts = spec, np.zeros(256, np.int64)
 
-    def add(self, name: str, source: str, image: np.ndarray, label: np.ndarray) -> None:
+    def add(
+        self,
+        name: str,
+        source: str,
+        image: np.ndarray,
+        label: np.ndarray,
+        instances: np.ndarray | None = None,
+    ) -> None:
         """Append a packed pair; OSError on a full disk.
 
         Args:
             name: of the image, slice or crop.
             source: of the image, see `Sample`.
             image, label: uint8 of the packed shape.
+            instances: uint16, numbers of objects, where the split has them.
         """
+        if self.instances is not None:
+            assert instances is not None, "a split has numbers of objects for all of its images or for none"
+            self.instances.add(instances)
         self.images.add(image)
         self.labels.add(label)
         self.counts += label_counts(label, self.spec)
@@ -62,14 +78,19 @@ class SplitWriter:
         self.sources.append(source)
 
     def finish(self) -> None:
-        """Make both files whole, once everything is added; OSError on a full disk."""
-        self.images.finish()
-        self.labels.finish()
+        """Make the files whole, once everything is added; OSError on a full disk."""
+        for writer in self._arrays().values():
+            writer.finish()
 
     def close(self) -> None:
-        """Close both files; harmless when called twice."""
-        self.images.file.close()
-        self.labels.file.close()
+        """Close the files; harmless when called twice."""
+        for writer in self._arrays().values():
+            writer.file.close()
+
+    def _arrays(self) -> dict[str, ArrayWriter]:
+        """The files by what they hold."""
+        arrays = {"images": self.images, "labels": self.labels}
+        return arrays if self.instances is None else arrays | {"instances": self.instances}
 
     def facts(self) -> dict[str, Any]:
         """The split's entry in the manifest: counts, shapes, class pixels and shares, checksums, names."""
@@ -77,35 +98,39 @@ class SplitWriter:
         total = max(int(np.prod(self.labels.shape[: 1 + self.spec.dims])), 1)
         return {
             "count": len(self.names),
-            "shapes": {"images": self.images.shape, "labels": self.labels.shape},
+            "shapes": {name: writer.shape for name, writer in self._arrays().items()},
             "pixels": pixels,
             "shares": {name: round(n / total, 6) for name, n in pixels.items()},
-            "sha256": {"images": self.images.hash.hexdigest(), "labels": self.labels.hash.hexdigest()},
+            "sha256": {name: writer.hash.hexdigest() for name, writer in self._arrays().items()},
             "names": self.names,
             "sources": self.sources,
         }
 
 
 class ArrayWriter:
-    """One uint8 .npy file written array by array, hashed on the way.
+    """One .npy file of whole numbers written array by array, hashed on the way.
 
     `shape[0]` is how many are expected; where it turns out otherwise, `finish` rewrites the header.
     """
 
-    def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
+    def __init__(
+        self, path: Path, shape: tuple[int, ...], dtype: type[np.unsignedinteger] = np.uint8
+    ) -> None:
         self.shape, self.count, self.hash = shape, 0, hashlib.sha256()
+        # The same bytes on every machine.
+        self.dtype = np.dtype(dtype).newbyteorder("<")
         self.file = path.open("w+b")
         self.start = self._write_header()
         self.file.seek(0)
         self.hash.update(self.file.read())
 
     def add(self, array: np.ndarray) -> None:
-        assert array.dtype == np.uint8 and array.shape == self.shape[1:], (
+        assert array.dtype == self.dtype and array.shape == self.shape[1:], (
             array.dtype,
             array.shape,
             self.shape,
         )
-        data = array.tobytes()
+        data = array.astype(self.dtype, copy=False).tobytes()
         self.file.write(data)
         self.hash.update(data)
         self.count += 1
@@ -124,6 +149,6 @@ class ArrayWriter:
     def _write_header(self) -> int:
         """Write the header at the start of the file; returns where the data begin."""
         self.file.seek(0)
-        header = {"descr": "|u1", "fortran_order": False, "shape": self.shape}
+        header = {"descr": self.dtype.str, "fortran_order": False, "shape": self.shape}
         np.lib.format.write_array_header_1_0(self.file, header)
         return self.file.tell()

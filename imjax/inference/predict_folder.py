@@ -17,10 +17,12 @@ from imjax.data import image_meaning
 from imjax.data.image_file import ImageEvidence
 from imjax.data.readers.base import slice_name
 from imjax.errors import ErrorCode, UserError
+from imjax.evaluation.objects import measure_objects
 from imjax.inference import writers
 from imjax.inference.prediction import Prediction
 from imjax.inference.sliding_window import Tiler
 from imjax.inference.trained_model import TrainedModel
+from imjax.inference.truth import Comparison, open_truth
 from imjax.log import logger, track
 
 
@@ -53,12 +55,22 @@ class FolderPrediction:
     nets: int
     """The best so many decide by their mean probability."""
     tiler: Tiler
+    split: bool = True
+    """Whether touching objects are taken apart."""
+    min_area: int = 1
+    """Smaller objects are left out, in pixels."""
+    truth_folder: Path | None = None
+    """With masks to compare predictions with, see `truth.open_truth`."""
+    comparison: Comparison | None = None
+    """With these masks, once files have been given."""
     rows: list[dict] = dataclasses.field(default_factory=list)
     """Of predictions.csv, in the order of the files."""
     failed: list[UserError] = dataclasses.field(default_factory=list)
     """One for each file that could not be read."""
     _read_last: tuple[Path, np.ndarray] | None = None
     """The file that was read last: slices of a stack are written one after the other."""
+    _values_last: tuple[Path, np.ndarray] | None = None
+    """The same with the values as stored."""
 
     def __call__(self, files: Sequence[Path], out: Path) -> None:
         """Predict files and write everything to `out`; files that cannot be read are noted and left out.
@@ -72,6 +84,11 @@ class FolderPrediction:
                 `out` has anything else in the folders of results.
         """
         evidence = self._select(files)
+        if self.truth_folder is not None:
+            names = [stem for each in evidence for stem in self._name_results(each)]
+            truth = open_truth(self.truth_folder, self.model.spec, names)
+            logger.info("%s", truth.describe())
+            self.comparison = Comparison(truth, self.model.spec)
         writers.make_folders(self.model.spec, out)
         # Those that fail now have no results, but may have some of an earlier call.
         stems = {path.stem for path in files}.union(*(self._name_results(each) for each in evidence))
@@ -80,12 +97,15 @@ class FolderPrediction:
         # The bar counts files as they are read, one or two batches ahead of those that are written.
         images = self._images(track([each.path for each in evidence], "predicting"), waiting)
         try:
-            for prediction in self.model.predict_stream(images, self.tiler, self.nets):
-                self._write(*waiting.popleft(), prediction, out)
+            with writers.ObjectTable(out / "objects.csv", self.model.spec, self.model.reading) as table:
+                for prediction in self.model.predict_stream(images, self.tiler, self.nets):
+                    self._write(*waiting.popleft(), prediction, out, table)
         finally:
             images.close()
             if self.rows:
                 writers.write_table(out / "predictions.csv", writers.rank_for_labeling(self.rows))
+            if self.comparison is not None and self.comparison.rows:
+                writers.write_table(out / "comparison.csv", self.comparison.table())
 
     def _select(self, files: Sequence[Path]) -> list[ImageEvidence]:
         """Files whose headers are those of the training images; says how they are read."""
@@ -131,15 +151,29 @@ class FolderPrediction:
                 return None
         return self._read_last[1]
 
-    def _write(self, path: Path, number: int | None, prediction: Prediction, out: Path) -> None:
+    def _write(
+        self, path: Path, number: int | None, prediction: Prediction, out: Path, table: writers.ObjectTable
+    ) -> None:
         # Read again rather than kept: with large images a batch of them would fill the memory.
         image = self._read(path)
         if image is None:
             return
-        image, stem, name = (
-            (image, path.stem, path.name)
-            if number is None
-            else (image[number], slice_name(path.stem, number), slice_name(path.name, number))
-        )
+        # As stored: values that each image has brought to 8 bits by a range of its own tell nothing.
+        values = self._read_values(path)
+        stem, name = path.stem, path.name
+        if number is not None:
+            image, values = image[number], values[number]
+            stem, name = slice_name(stem, number), slice_name(name, number)
         writers.write_images(image, prediction, out, stem)
-        self.rows.append(writers.make_row(name, prediction))
+        classes = prediction.label_classes(self.min_area, split=self.split)
+        writers.write_instances(classes, prediction, out, stem)
+        objects = measure_objects(classes, values)
+        table.add(name, objects)
+        self.rows.append(writers.make_row(name, prediction, objects))
+        if self.comparison is not None:
+            self.comparison.add(name, stem, prediction, classes)
+
+    def _read_values(self, path: Path) -> np.ndarray:
+        if self._values_last is None or self._values_last[0] != path:
+            self._values_last = path, self.model.reading.load_values(path)
+        return self._values_last[1]

@@ -5,37 +5,27 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
+import re
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import cv2
 import jax
 import numpy as np
-from scipy import ndimage
 
 from imjax.config.schema import Mask
 from imjax.data.preprocess import resize_label
 from imjax.data.spec import DatasetSpec
+from imjax.evaluation.objects import (
+    DetectedObject,
+    LabeledClass,
+    join_labels,
+    label_classes,
+    measure_objects,
+)
 from imjax.inference import image_scores
 from imjax.methods.generational.inconsistency_masks import consensus
 from imjax.ops import ensemble
 from imjax.ops.batched_map import map_images
-
-
-class DetectedObject(NamedTuple):
-    """A connected component of one class."""
-
-    label: int
-    """Its number among the objects of the image, from 1."""
-    class_index: int
-    """Value in the mask; multilabel: the channel."""
-    class_name: str
-    area: int
-    """Pixels."""
-    centroid: tuple[float, ...]
-    """Row and column; of a volume slice, row and column."""
-    bbox: tuple[int, ...]
-    """Top row, left column, and the row and column behind the last; of a volume slices first."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,40 +68,56 @@ class Prediction:
         """Names of the channels of `probabilities`."""
         return self.spec.classes[int(self.spec.reserved) :]
 
-    def objects(self, min_area: int = 1) -> list[DetectedObject]:
-        """Connected components, class by class; pixels that touch at a corner belong together.
+    def objects(
+        self, min_area: int = 1, *, split: bool = True, image: np.ndarray | None = None
+    ) -> list[DetectedObject]:
+        """Objects, class by class: connected pixels, corners joining, and touching ones taken apart.
 
-        Class 0 is left out where it is the background. `pandas.DataFrame(prediction.objects())` is a table.
+        Backgrounds have none. `pandas.DataFrame(prediction.objects())` is a table.
 
         Args:
             min_area: smaller ones are left out, in pixels.
+            split: whether touching objects are taken apart, see `objects.split_touching`.
+            image: for `mean_intensity`: values of any type `[h, w]` or `[h, w, c]`, of volumes with `d`
+                before `h`.
         """
-        objects: list[DetectedObject] = []
-        for index, name, plane in self._class_planes():
-            parts, _ = ndimage.label(plane, np.ones((3,) * plane.ndim, bool))
-            areas = np.bincount(parts.ravel())
-            for number, box in enumerate(ndimage.find_objects(parts), 1):
-                if areas[number] < min_area:
-                    continue
-                inside = np.nonzero(parts[box] == number)
-                corner = tuple(sides.start for sides in box)
-                center = tuple(float(axis.mean() + first) for axis, first in zip(inside, corner, strict=True))
-                bbox = (*corner, *(sides.stop for sides in box))
-                objects.append(
-                    DetectedObject(len(objects) + 1, index, name, int(areas[number]), center, bbox)
-                )
-        return objects
+        return measure_objects(self.label_classes(min_area, split=split), image)
 
-    def _class_planes(self) -> Iterator[tuple[int, str, np.ndarray]]:
+    def instances(self, min_area: int = 1, *, split: bool = True) -> np.ndarray:
+        """Label image int32 `[h, w]` (multilabel `[h, w, k]`): 0, or the number of an object in `objects`.
+
+        Arguments as of `objects`.
+        """
+        classes = self.label_classes(min_area, split=split)
+        if self.spec.kind == "multilabel":
+            return np.stack([each.labels for each in classes], -1)
+        return join_labels(classes, self.mask.shape)
+
+    def label_classes(self, min_area: int = 1, *, split: bool = True) -> list[LabeledClass]:
+        """The objects of each class that has any; arguments as of `objects`."""
+        return label_classes(self.list_planes(), split, min_area)
+
+    def list_planes(self) -> list[tuple[int, str, np.ndarray]]:
         """Index, name and bool `[h, w]` of each class that consists of objects."""
-        if self.spec.kind == "binary":
-            yield 1, self.classes[0], self.mask == 1
-            return
-        for index, name in enumerate(self.classes):
-            if self.spec.kind == "multilabel":
-                yield index, name, self.mask[..., index] == 1
-            elif index or not self.spec.background:
-                yield index, name, self.mask == index
+        mask, multilabel = self.mask, self.spec.kind == "multilabel"
+        return [
+            (index, name, mask[..., index] == 1 if multilabel else mask == index)
+            for index, name in list_object_classes(self.spec)
+        ]
+
+
+GROUND = re.compile(r"(.*[ _-])?(background|bg)|class 0", re.IGNORECASE)
+"""Names of what is no object where the dataset does not say; `class 0` is 0 in masks without names."""
+
+
+def list_object_classes(spec: DatasetSpec) -> list[tuple[int, str]]:
+    """Index, as of `DetectedObject`, and name of each class that consists of objects."""
+    if spec.kind == "binary":
+        return [(1, spec.classes[0])]
+    classes = list(enumerate(spec.classes[int(spec.reserved) :]))
+    if spec.kind == "multilabel":
+        return classes
+    return [(i, name) for i, name in classes if not (i == 0 and (spec.background or GROUND.fullmatch(name)))]
 
 
 def make_prediction(

@@ -1,25 +1,34 @@
-"""Files that predictions leave: masks, pictures for the eye, and one table."""
+"""Files that predictions leave: masks, objects, pictures for the eye, and tables."""
 
 from __future__ import annotations
 
 import csv
 import os
 import re
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
+from imjax.data.formats.own_folder import INSTANCES, write_label_image
+from imjax.data.image_meaning import GRAY, RGB, ImageReading
 from imjax.data.palette import VOID_COLOR, paint_labels, to_rgb
 from imjax.data.spec import DatasetSpec
 from imjax.errors import ErrorCode, UserError, file_error
-from imjax.inference.prediction import Prediction
+from imjax.evaluation.objects import DetectedObject, LabeledClass, join_labels
+from imjax.inference.prediction import Prediction, list_object_classes
 
-FOLDERS = ("masks", "colour", "overlay", "inconsistency")
+FOLDERS = ("masks", INSTANCES, "colour", "overlay", "inconsistency")
 COLUMNS = ("file", "inconsistent_share", "confidence")
-"""First columns of predictions.csv; a share per class follows."""
+"""First columns of predictions.csv; a share per class and a number of objects per class follow."""
+OBJECT_COLUMNS = (
+    "file", "object", "class", "area", "centroid_row", "centroid_column", "top", "left", "bottom", "right",
+    "eccentricity", "touches_rim",
+)  # fmt: skip
+"""First columns of objects.csv; a mean value per channel follows."""
 
 
 def class_table(spec: DatasetSpec) -> list[dict[str, Any]]:
@@ -49,9 +58,10 @@ def make_folders(spec: DatasetSpec, out: Path) -> None:
     Raises:
         UserError: that is not possible.
     """
-    masks = [f"masks/{folder_name(name)}" for name in spec.classes] if spec.kind == "multilabel" else []
+    labels = [folder_name(name) for name in spec.classes] if spec.kind == "multilabel" else []
+    per_label = [f"{folder}/{label}" for folder in ("masks", INSTANCES) for label in labels]
     try:
-        for name in (*FOLDERS, *masks):
+        for name in (*FOLDERS, *per_label):
             (out / name).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(
@@ -112,11 +122,12 @@ def _is_table_of_predictions(path: Path) -> bool:
 
 def list_fields(spec: DatasetSpec) -> list[str]:
     """Columns of predictions.csv."""
-    return [*COLUMNS, *(f"share_{name}" for name in spec.classes[int(spec.reserved) :])]
+    shares = (f"share_{name}" for name in spec.classes[int(spec.reserved) :])
+    return [*COLUMNS, *shares, *(f"objects_{name}" for _, name in list_object_classes(spec))]
 
 
 def write_images(image: np.ndarray, prediction: Prediction, out: Path, stem: str) -> None:
-    """Write an image's four pictures (multilabel: a mask per label).
+    """Write an image's mask (multilabel: one per label) and its three pictures.
 
     Args:
         image: uint8 `[h, w, c]`.
@@ -140,6 +151,77 @@ def write_images(image: np.ndarray, prediction: Prediction, out: Path, stem: str
     _write_png(out / "inconsistency" / f"{stem}.png", inconsistent)
 
 
+def write_instances(classes: Sequence[LabeledClass], prediction: Prediction, out: Path, stem: str) -> None:
+    """Write the label image of an image's objects, `instances/<stem>.tif` (multilabel: one per label).
+
+    16 bits, or 32 where there are more objects than those hold, which Cellpose, napari, StarDist and Fiji
+    open.
+
+    Args:
+        classes: of `prediction`.
+        prediction: of the image.
+        out: with the folders made.
+        stem: of the file.
+
+    Raises:
+        UserError: a file cannot be written.
+    """
+    if prediction.spec.kind == "multilabel":
+        for each in classes:
+            write_label_image(out / INSTANCES / folder_name(each.class_name) / f"{stem}.tif", each.labels)
+    else:
+        write_label_image(out / INSTANCES / f"{stem}.tif", join_labels(classes, prediction.mask.shape))
+
+
+class ObjectTable:
+    """objects.csv, written image by image: of many images the rows would fill the memory.
+
+    Use it in a `with` block; the file is there once the block ends.
+    """
+
+    def __init__(self, path: Path, spec: DatasetSpec, reading: ImageReading) -> None:
+        """`spec` and `reading` say which channels have a mean value."""
+        channels = reading.used_names or (GRAY if spec.channels == 1 else RGB)
+        self._means = [f"mean_{name}" for name in channels] if len(channels) > 1 else ["mean_intensity"]
+        self._path, self._temporary = path, path.with_name(path.name + ".tmp")
+
+    def __enter__(self) -> ObjectTable:
+        try:
+            self._file = self._temporary.open("w", newline="", encoding="utf-8")
+        except OSError as error:
+            raise self._error(error) from error
+        self._writer = csv.writer(self._file)
+        self._write([(*OBJECT_COLUMNS, *self._means)])
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self._file.close()
+            os.replace(self._temporary, self._path)
+        except OSError as error:
+            raise self._error(error) from error
+
+    def add(self, file: str, objects: Sequence[DetectedObject]) -> None:
+        """Write the rows of an image; UserError if that is not possible."""
+        self._write(
+            (
+                file, each.label, each.class_name, each.area, *(round(at, 2) for at in each.centroid),
+                *each.bbox, round(each.eccentricity, 4), int(each.touches_rim),
+                *(f"{mean:.6g}" for mean in each.mean_intensity),
+            )
+            for each in objects
+        )  # fmt: skip
+
+    def _write(self, rows: Iterable[Sequence[Any]]) -> None:
+        try:
+            self._writer.writerows(rows)
+        except OSError as error:
+            raise self._error(error) from error
+
+    def _error(self, error: OSError) -> UserError:
+        return file_error(self._path, f"cannot be written: {error.strerror}", ErrorCode.UNWRITABLE)
+
+
 def overlay(spec: DatasetSpec, image: np.ndarray, label: np.ndarray, color: np.ndarray) -> np.ndarray:
     """Image and colors half and half where there is an object, uint8 RGB `[h, w, 3]`.
 
@@ -154,8 +236,9 @@ def overlay(spec: DatasetSpec, image: np.ndarray, label: np.ndarray, color: np.n
     return np.where(objects[..., None], mixed, base).astype(np.uint8)
 
 
-def make_row(file: str, prediction: Prediction) -> dict[str, Any]:
-    """An image's line of predictions.csv: shares of the pixels and the mask's estimated IoU, 0..1."""
+def make_row(file: str, prediction: Prediction, objects: Sequence[DetectedObject]) -> dict[str, Any]:
+    """An image's line of predictions.csv: pixels' shares and a mask's estimated IoU, 0..1; object counts."""
+    numbers = Counter(each.class_index for each in objects)
     names, mask = prediction.classes, prediction.mask
     if prediction.spec.kind == "multilabel":
         shares = mask.mean((0, 1))
@@ -168,6 +251,7 @@ def make_row(file: str, prediction: Prediction) -> dict[str, Any]:
         "inconsistent_share": round(float(prediction.inconsistency.mean()), 6),
         "confidence": round(prediction.confidence, 6),
         **{f"share_{name}": round(float(share), 6) for name, share in zip(names, shares, strict=True)},
+        **{f"objects_{name}": numbers[index] for index, name in list_object_classes(prediction.spec)},
     }
 
 
@@ -198,8 +282,11 @@ def write_table(path: Path, rows: list[dict[str, Any]], fields: Sequence[str] = 
 def _write_png(path: Path, pixels: np.ndarray) -> None:
     turned = pixels[..., ::-1] if pixels.ndim == 3 else pixels
     # Encoded in memory: OpenCV's own writing fails on some names, and without a reason on a full disk.
-    data = cv2.imencode(".png", np.ascontiguousarray(turned))[1]
+    _write_bytes(path, cv2.imencode(".png", np.ascontiguousarray(turned))[1].tobytes())
+
+
+def _write_bytes(path: Path, data: bytes) -> None:
     try:
-        path.write_bytes(data.tobytes())
+        path.write_bytes(data)
     except OSError as error:
         raise file_error(path, f"cannot be written: {error.strerror}", ErrorCode.UNWRITABLE) from error

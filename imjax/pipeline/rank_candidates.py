@@ -52,7 +52,13 @@ def measure_labels(
         evaluations[split] = Evaluation(
             labels,
             [
-                evaluate.figures(spec, truth=data.labels, prediction=prediction, names=data.names)
+                evaluate.figures(
+                    spec,
+                    truth=data.labels,
+                    prediction=prediction,
+                    names=data.names,
+                    instances=data.instances,
+                )
                 for prediction in labels
             ],
         )

@@ -62,6 +62,8 @@ METRICS = {
     "mpa": "mPA",
     "miou_ad": "mIoU alive/dead",
     "mcce": "cell count error",
+    "object_f1": "object F1",
+    "count_error": "object count error",
     "miou_dataset": "mIoU, dataset",
     "iou_dataset": "IoU, dataset",
     "dice_dataset": "Dice, dataset",
@@ -73,7 +75,7 @@ METRICS = {
     "assd": "ASSD",
 }
 
-DESCENDING = frozenset({"mcce", "hd95", "assd", "loss", "mae"})
+DESCENDING = frozenset({"mcce", "count_error", "hd95", "assd", "loss", "mae"})
 """Metrics where lower is better."""
 
 

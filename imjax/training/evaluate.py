@@ -9,12 +9,18 @@ import jax
 import numpy as np
 
 from imjax.data.spec import VOID, DatasetSpec
-from imjax.evaluation import cell_count, metrics, surface_distance
+from imjax.evaluation import cell_count, metrics, object_matching, surface_distance
+from imjax.evaluation.objects import label_objects
 from imjax.ops.batched_map import map_images
 
 
 def figures(
-    spec: DatasetSpec, *, truth: np.ndarray, prediction: np.ndarray, names: Sequence[str] = ()
+    spec: DatasetSpec,
+    *,
+    truth: np.ndarray,
+    prediction: np.ndarray,
+    names: Sequence[str] = (),
+    instances: np.ndarray | None = None,
 ) -> metrics.Figures:
     """Every figure of a set of labels (methods.md 1.10, 2).
 
@@ -24,6 +30,7 @@ def figures(
         names: of the images. With `spec.volumes` they say which are slices of one volume, and dice, iou, hd95
             and assd are taken per volume: see `of_volumes`. Without names nothing is, unless each image is a
             volume.
+        instances: uint16 `[n, h, w]`, numbers of the true objects of a binary set, where they are known.
 
     Raises:
         ValueError: with `spec.volumes`, another number of names than images.
@@ -40,7 +47,27 @@ def figures(
         # Those are of slices, and volumes without an object are in no mean anyway.
         found = {key: value for key, value in found.items() if not key[0].endswith("_nonempty")}
         found |= of_volumes(spec, truth=truth, prediction=prediction, names=names)
+    if instances is not None:
+        found |= of_objects(truth=truth, prediction=prediction, instances=instances)
     return found
+
+
+def of_objects(*, truth: np.ndarray, prediction: np.ndarray, instances: np.ndarray) -> metrics.Figures:
+    """`object_f1` and `count_error` of a binary set, means over images (methods.md 1.10).
+
+    Args:
+        truth, prediction: uint8 `[n, h, w]`; predicted objects are connected pixels, touching ones taken
+            apart, and void pixels are of none.
+        instances: uint16 `[n, h, w]`, numbers of the true objects.
+    """
+    matches = [
+        object_matching.match_objects(objects, label_objects((found == 1) & (true != VOID)))
+        for true, found, objects in zip(truth, prediction, instances, strict=True)
+    ]
+    return {
+        ("object_f1", ""): float(np.mean([each.f1 for each in matches])),
+        ("count_error", ""): float(np.mean([abs(each.spurious - each.missed) for each in matches])),
+    }
 
 
 def of_volumes(

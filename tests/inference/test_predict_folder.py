@@ -339,8 +339,10 @@ def test_images_come_as_in_training(runs, folder, tmp_path, quick_environment):
             f"--export={tmp_path / name}.stablehlo",
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
-        assert ("one range" in done.stderr) == (name == "stretched") == ("stretched, then" in done.stdout)
-        assert ("the middle of" in done.stderr) == (name == "padded") == ("padded, 8x8" in done.stdout)
+        sidecar = json.loads((tmp_path / f"{name}.json").read_text())
+        stretched = sidecar["stretch_percentiles"] is not None
+        assert ("one range" in done.stderr) == (name == "stretched") == stretched
+        assert ("the middle of" in done.stderr) == (name == "padded") == (sidecar["fit"] == "pad")
         masks[name] = [path.read_bytes() for path in sorted((tmp_path / name / "colour").iterdir())]
     assert len({tuple(each) for each in masks.values()}) == 3
 

@@ -152,10 +152,11 @@ def prediction_of(kind, output):
 def test_objects_by_hand():
     found = prediction_of("binary", [[1, 0, 0, 0], [0, 1, 0, 1], [0, 0, 0, 1]]).objects()
     # The first two pixels touch at a corner.
-    assert found == [
+    assert [one[:6] for one in found] == [
         (1, 1, "cell", 2, (0.5, 0.5), (0, 0, 2, 2)),
         (2, 1, "cell", 2, (1.5, 3.0), (1, 3, 3, 4)),
     ]
+    assert all(one.touches_rim and one.mean_intensity == () for one in found)
     assert not prediction_of("binary", [[1, 0]]).objects(min_area=2)
     assert not prediction_of("binary", [[0, 0]]).objects()
 

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from imjax.data.readers import hela
+from imjax.data.readers import dsb2018, hela
 from imjax.data.spec import VOID, DatasetSpec
 from imjax.training import evaluate
 
@@ -166,3 +166,22 @@ def test_cells_by_hand():
     )
     assert ("mcce", "") not in plain
     assert plain["iou", "position"] == pytest.approx((25 / disc.sum() + 0) / 2)
+
+
+def test_objects_where_the_truth_numbers_them():
+    spec = dsb2018.SPEC
+    truth = np.zeros((2, 12, 24), np.uint8)
+    instances = np.zeros(truth.shape, np.uint16)
+    instances[0, 2:8, 2:8], instances[0, 2:8, 12:18] = 5, 9
+    instances[1, 1:4, 1:4] = 1
+    truth[instances > 0] = 1
+    found = truth.copy()
+    # One is missed; on the second image one is made up, and what is made up in void is none.
+    found[0, :, 10:] = 0
+    found[1, 8:11, 8:11] = 1
+    truth[1, :, 18:], found[1, :, 18:] = VOID, 1
+    figures = evaluate.figures(spec, truth=truth, prediction=found, instances=instances)
+    assert figures["object_f1", ""] == pytest.approx(2 / 3) and figures["count_error", ""] == 1.0
+    without = evaluate.figures(spec, truth=truth, prediction=found)
+    assert {key: figures[key] for key in without} == without
+    assert set(figures) - set(without) == {("object_f1", ""), ("count_error", "")}

@@ -31,24 +31,22 @@ class Files:
     """What was not read, and is no mistake."""
 
 
-def find_files(raw: Path, complain: Complain) -> Files:
+def find_files(raw: Path, complain: Complain, images_folder: Path | None = None) -> Files:
     """List `raw/images` and `raw/masks`; a missing folder is an empty one, with a complaint.
 
-    Folders inside `images` are not read. Files whose names start with a dot are passed over.
+    Folders inside `images` are not read. Files whose names start with a dot are passed over. `images_folder`
+    stands for `raw/images` where the images lie elsewhere.
     """
     notes: list[str] = []
-    images = _by_stem(raw / IMAGES, IMAGE_ENDINGS, complain, notes)
-    for folder in _folders(raw / IMAGES):
+    where = images_folder or raw / IMAGES
+    images = _by_stem(where, IMAGE_ENDINGS, complain, notes)
+    for folder in _folders(where):
         if any(path.suffix.lower() in IMAGE_ENDINGS for path in folder.rglob("*")):
-            notes.append(f"{folder}: holds images, which are not read; move them to {raw / IMAGES}")
+            notes.append(f"{folder}: holds images, which are not read; move them to {where}")
     if not images:
         expected = f"expected image files ({' '.join(IMAGE_ENDINGS)}) there, and masks in {raw / MASKS}"
-        what = "no image in it" if (raw / IMAGES).is_dir() else "folder not found"
-        complain(
-            file_error(
-                raw / IMAGES, f"{what}, {expected}; add them or name another folder", ErrorCode.MISSING
-            )
-        )
+        what = "no image in it" if where.is_dir() else "folder not found"
+        complain(file_error(where, f"{what}, {expected}; add them or name another folder", ErrorCode.MISSING))
     if drawn := find_masks_among_images(images):
         complain(
             file_error(
@@ -58,7 +56,7 @@ def find_files(raw: Path, complain: Complain) -> Files:
                 ErrorCode.CONFLICT,
             )
         )
-    masks, labels = _find_masks(raw / MASKS, images, complain, notes)
+    masks, labels = find_masks(raw / MASKS, images, complain, notes)
     pairs = pair_names(images, masks)
     if renamed := [stem for stem in sorted(pairs) if pairs[stem] != stem]:
         first = masks[renamed[0]][0]
@@ -82,7 +80,7 @@ def find_files(raw: Path, complain: Complain) -> Files:
     return Files(images, paired, labels, tuple(notes))
 
 
-def _find_masks(
+def find_masks(
     folder: Path, images: dict[str, Path], complain: Complain, notes: list[str]
 ) -> tuple[dict[str, tuple[Path, ...]], tuple[str, ...]]:
     """Mask files by their stems, and the names of the labels where each has a folder."""
@@ -133,8 +131,8 @@ def _label_studio_error(first: Path, count: int) -> UserError:
     return file_error(
         first,
         f"{count} files of Label Studio's brush export, named after tasks, which do not tell the image; "
-        "expected one mask per image with the image's stem: the JSON export tells the image of each task "
-        "(id, data.image): join the regions of a task into one mask of that name",
+        "expected one mask per image with the image's stem; export as JSON, which tells the image of each "
+        "task (id, data.image), and convert that: imjax convert project.json NEW_FOLDER --images=IMAGES",
         ErrorCode.UNSUPPORTED,
     )
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -29,9 +31,13 @@ class Shape:
     label: str
     """`VOID_NAME` for pixels to leave out, `GROUND_LABEL` for none."""
     kind: str
-    """`polygon`, `rectangle` or `circle`."""
+    """`polygon`, `rectangle`, `circle` or `mask`."""
     points: tuple[Point, ...]
     """x and y in pixels: the corners, two opposite ones, or the center and a point of the circle."""
+    group: int | None = None
+    """What shapes of one object have in common."""
+    mask: np.ndarray | None = None
+    """bool, of a `mask`: what its box holds, from the first point on."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +49,7 @@ class Outlines:
     """Height and width of the image, where the file says."""
 
 
-POINTS = {"polygon": (3, 10**6), "rectangle": (2, 2), "circle": (2, 2)}
+POINTS = {"polygon": (3, 10**6), "rectangle": (2, 2), "circle": (2, 2), "mask": (2, 2)}
 """Kinds of shapes that have an area → least and most points."""
 
 
@@ -64,8 +70,8 @@ def read_outlines(path: Path) -> Outlines:
     if isinstance(content, dict) and "annotations" in content:
         raise file_error(
             path,
-            "COCO annotations, expected a labelme file per image or masks as PNG; convert them "
-            "(pycocotools: annToMask)",
+            "COCO annotations, expected a labelme file per image or masks as PNG; convert them: "
+            f"imjax convert {path.name} NEW_FOLDER --images=IMAGES",
             ErrorCode.UNSUPPORTED,
         )
     if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):
@@ -102,7 +108,25 @@ def _parse_shape(path: Path, shape: Any) -> Shape:
         )
     label = label.strip()
     ignored = label == IGNORED_LABEL or label.casefold() == VOID_NAME
-    return Shape(VOID_NAME if ignored else label, kind, found)
+    group = shape.get("group_id")
+    return Shape(
+        VOID_NAME if ignored else label,
+        kind,
+        found,
+        group if type(group) is int else None,
+        _read_shape_mask(path, shape.get("mask")) if kind == "mask" else None,
+    )
+
+
+def _read_shape_mask(path: Path, text: Any) -> np.ndarray:
+    """The picture in a shape of the type `mask`, bool."""
+    try:
+        with Image.open(io.BytesIO(base64.b64decode(text, validate=True)), formats=["PNG"]) as picture:
+            return np.asarray(picture.convert("L")) > 0
+    except (TypeError, ValueError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise file_error(
+            path, f"a mask that is no PNG in base64 ({error}); redraw it", ErrorCode.MALFORMED
+        ) from error
 
 
 def list_names(outlines: Iterable[Outlines]) -> tuple[str, ...]:
@@ -147,16 +171,23 @@ def paint(path: Path, size: tuple[int, int], values: Mapping[str, int], ground: 
     draw = ImageDraw.Draw(canvas)
     values = {GROUND_LABEL: ground, VOID_NAME: VOID, **values}
     for shape in outlines.shapes:
-        value = values[shape.label]
-        if shape.kind == "polygon":
-            draw.polygon(shape.points, fill=value, outline=value)
-        elif shape.kind == "rectangle":
-            draw.rectangle(_box(shape.points), fill=value, outline=value)
-        else:
-            (x, y), (at_x, at_y) = shape.points
-            radius = float(np.hypot(at_x - x, at_y - y))
-            draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=value, outline=value)
+        draw_shape(draw, shape, values[shape.label])
     return np.asarray(canvas)
+
+
+def draw_shape(draw: ImageDraw.ImageDraw, shape: Shape, value: int) -> None:
+    """Draw one shape as labelme's converters do."""
+    if shape.kind == "polygon":
+        draw.polygon(shape.points, fill=value, outline=value)
+    elif shape.kind == "rectangle":
+        draw.rectangle(_box(shape.points), fill=value, outline=value)
+    elif shape.mask is not None:
+        x, y = shape.points[0]
+        draw.bitmap((int(x), int(y)), Image.fromarray(shape.mask.astype(np.uint8) * 255), fill=value)
+    else:
+        (x, y), (at_x, at_y) = shape.points
+        radius = float(np.hypot(at_x - x, at_y - y))
+        draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=value, outline=value)
 
 
 def _box(points: Sequence[Point]) -> tuple[float, float, float, float]:

@@ -68,6 +68,16 @@ def collect_evidence(paths: Iterable[Path], complain: Complain) -> list[MaskEvid
     return found
 
 
+def number_objects(evidence: Sequence[MaskEvidence]) -> bool:
+    """Whether gray values number objects: several in one file, and nearly all of them one piece."""
+    gray = [mask for mask in evidence if mask.storage == "gray"]
+    if len(gray) < len(evidence) or max((len(mask.values("stored")) for mask in gray), default=0) < 3:
+        return False
+    # Of files with many values the pieces are not counted: so many are no classes.
+    pieces = [whole for mask in gray for whole in mask.whole.values()]
+    return sum(pieces) >= WHOLE * len(pieces)
+
+
 def group_problems(problems: Iterable[UserError]) -> list[UserError]:
     """One line for what is wrong with many files alike: the first, and how many more."""
     groups: dict[str, list[UserError]] = {}

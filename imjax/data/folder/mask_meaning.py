@@ -20,6 +20,7 @@ from imjax.data.folder.mask_evidence import (
     collect_evidence,
     describe_evidence,
     group_problems,
+    number_objects,
 )
 from imjax.data.folder.mask_file import WHITE, StoredMask, pack_color
 from imjax.data.folder.tables import CLASSES, ClassTable, Color, Complain
@@ -72,6 +73,8 @@ class MaskMeaning:
     """What is allowed, and may not be what was meant."""
     shapes: Mapping[str, int] | None = None
     """Of labelme's files: label of a shape → label."""
+    numbered: bool = False
+    """Whether the values, which are all foreground, number objects."""
     refused: frozenset[Path] = frozenset()
     """Mask files that were complained about when the meaning was decided."""
 
@@ -416,7 +419,10 @@ def _decide(masks: _Masks, labels: tuple[str, ...]) -> MaskMeaning:
             return meaning
     if masks.wanted == "binary":
         nothing = "black" if masks.view == "color" else "0"
-        return _binary(masks, f"all that is not {nothing} is foreground, as data.label_kind says")
+        meaning = _binary(masks, f"all that is not {nothing} is foreground, as data.label_kind says")
+        return dataclasses.replace(
+            meaning, numbered=masks.view == "stored" and number_objects(masks.evidence)
+        )
     return _by_convention(masks)
 
 

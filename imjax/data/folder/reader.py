@@ -207,6 +207,18 @@ class Folder:
         label = np.stack(labels, axis=-1) if spec.kind == "multilabel" else labels[0]
         return np.repeat(label[None], len(image), 0) if image.ndim == 4 else label
 
+    @property
+    def has_instances(self) -> bool:
+        """See `base.InstanceReader`: masks of numbered objects (`label_kind` binary)."""
+        return self._meaning is not None and self._meaning.numbered
+
+    def load_instances(self, sample: Sample) -> np.ndarray:
+        """See `base.InstanceReader`."""
+        pixels = read_mask(self.files.masks[sample.name][0]).pixels
+        numbers = np.unique(pixels, return_inverse=True)[1].reshape(pixels.shape)
+        # 0 is no object; where an image is full of them there is none.
+        return (numbers + int(pixels.min() != 0)).astype(np.uint16)
+
     def _check_same_size(self, image: np.ndarray, mask: np.ndarray, path: Path, mask_path: Path) -> None:
         """UserError naming both files when height or width differ, with the orientation if that is why."""
         evidence = self.evidence.get(path)

@@ -63,6 +63,24 @@ class Reader(Protocol):
         ...
 
 
+@runtime_checkable
+class InstanceReader(Reader, Protocol):
+    """A reader that may know which pixels belong to which object, where labels only know classes."""
+
+    @property
+    def has_instances(self) -> bool:
+        """Whether it does; of a folder of the user's own, once it has been scanned."""
+        ...
+
+    def load_instances(self, sample: Sample) -> np.ndarray:
+        """Numbers of the objects, uint16 `[h, w]` of the label's size, 0 where there is none.
+
+        Raises:
+            UserError: as of `load`.
+        """
+        ...
+
+
 def slice_name(volume: str, number: int) -> str:
     """Name of a slice; padded, so that the order of the names is that of the numbers, 0 to 999."""
     return f"{volume}#{number:03d}"

@@ -62,6 +62,28 @@ def test_gray_masks(masks, kind, found, wanted, tmp_path):
     assert (labels["bare0"] == VOID).all() and labels["bare0"].shape == SIZE
 
 
+def test_numbers_of_objects_stay_beside_binary_labels(tmp_path):
+    # As Cellpose saves them; values of classes are in more than one piece, and number nothing.
+    classes = np.where(np.arange(SIZE[0])[:, None] % 6 < 3, values(0, 1, 2, 1, 2), np.uint8(0))
+    for name, masks, numbered in (
+        ("objects", {f"s{i}": values(0, *range(1, 2 + i % 3), 0) for i in range(8)}, True),
+        ("classes", {f"s{i}": classes for i in range(8)}, False),
+    ):
+        raw = folder(tmp_path / name, masks)
+        reader, labels = labels_of(raw, "binary")
+        assert reader.has_instances == numbered
+        data = Data(
+            dataset="folder", dir=str(raw), height=48, width=32, label_kind="binary", resize_mode="pad"
+        )
+        test = pack.load_packed(pack.prepare_dataset(data, tmp_path / "cache")).splits["test"]
+        assert (test.instances is not None) == numbered
+        if numbered:
+            (sample,) = (s for part in reader.scan(raw).values() for s in part if s.name == "s2")
+            assert (reader.load_instances(sample) == masks["s2"]).all()
+            # Padded around with void, which is no object.
+            assert (test.instances[:, 12:36] > 0).any() and not test.instances[:, :12].any()
+
+
 def test_a_spec_is_what_the_masks_tell(tmp_path):
     raw = folder(tmp_path / "my cells", {"a": values(0, 1, 2)})
     reader = Folder(rotation_invariant=False)

@@ -113,3 +113,31 @@ def test_truncated(raw, kind):
     path = min((folder_of(raw) / kind).iterdir())
     path.write_bytes(path.read_bytes()[:-60])
     complains(raw, ErrorCode.DAMAGED, path)
+
+
+def test_nuclei_stay_apart(raw):
+    folder = folder_of(raw)
+    for path in (folder / "masks").iterdir():
+        path.unlink()
+    for i, boxes in enumerate(([np.s_[0:10, 0:20]], [np.s_[0:10, 20:30], np.s_[50:60, 0:9]])):
+        mask = np.zeros((96, 128), np.uint8)
+        for box in boxes:
+            mask[box] = 255
+        cv2.imwrite(str(folder / "masks" / f"{i}.png"), mask)
+    numbers = READER.load_instances(READER.scan(raw)["train_val_test"][0])
+    assert numbers.dtype == np.uint16 and sorted(np.bincount(numbers.ravel())[1:]) == [90, 100, 200]
+    # Two touch, in files of their own.
+    assert numbers[5, 19] != numbers[5, 20] > 0
+
+
+def test_packed_val_and_test_have_the_nuclei(raw, tmp_path):
+    data = Data(dataset="dsb2018", dir=str(raw), height=48, width=64, split_seed=1)
+    packed = pack.load_packed(pack.prepare_dataset(data, tmp_path / "cache"))
+    for name in ("val", "test"):
+        split = packed.splits[name]
+        assert split.instances.shape == split.labels.shape and split.instances.dtype == np.uint16
+        # Resized by another rule than the label, which runs a fraction of a pixel beside.
+        assert ((split.instances > 0) == (split.labels == 1)).mean() > 0.97
+        assert not (split.instances > 0)[split.labels != 1].any() and split.instances.any()
+    assert packed.splits["labeled"].instances is None
+    assert set(packed.manifest["splits"]["test"]["sha256"]) == {"images", "labels", "instances"}
