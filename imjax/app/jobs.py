@@ -23,6 +23,8 @@ State = Literal["running", "elsewhere", "finished", "stopped", "failed"]
 
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}")
 PREDICTION_LOG = "predictions.log"
+SOURCE = "source.txt"
+"""In a run's folder: the name of the run that it started from, if any."""
 STOPPED = (0, -signal.SIGTERM)
 """Exit codes of a process that was asked to stop: saved, or before it had begun."""
 STOP_SECONDS = 60
@@ -104,13 +106,18 @@ class Jobs:
             )
         return self.runs / name
 
-    def start(self, preset: str) -> str:
+    def start(self, preset: str, source: str = "") -> str:
         """Start a training; returns its name.
 
         To be called in the main thread: the system ends the process with the thread that started it.
 
+        Args:
+            preset: of `PRESETS`.
+            source: a finished run of that preset whose nets and test images are taken over; or none.
+
         Raises:
-            UserError: another process is at work, no such preset, or the folder of runs cannot be written.
+            UserError: another process is at work, no such preset or source, or the folder of runs cannot be
+                written.
         """
         chosen = next((each for each in PRESETS if each.name == preset), None)
         if chosen is None:
@@ -120,26 +127,38 @@ class Jobs:
             )
         numbers = [int(match[1]) for name in self.list_names() if (match := re.match(r"run-(\d+)", name))]
         name = f"run-{max(numbers, default=0) + 1:03d}-{preset}"
-        self._begin(name, chosen)
+        same_kind = [each for each in self.list_names() if each.endswith(f"-{preset}")]
+        if source and (source not in same_kind or self.status(source).state != "finished"):
+            raise UserError(
+                f"run {source!r}: expected a finished run of the same kind, {preset!r}, to go on from",
+                code=ErrorCode.CONFLICT,
+                field="source",
+            )
+        self._begin(name, chosen, source)
         return name
 
     def resume(self, name: str) -> None:
         """Go on with a run that was stopped or has failed; as `start`."""
         workdir = self.workdir(name)
         preset = next((each for each in PRESETS if name.endswith(f"-{each.name}")), None)
+        source = workdir / SOURCE
         if preset is None or self.status(name).state not in ("stopped", "failed"):
             raise UserError(
                 f"run {name!r} was not stopped, or was not started here; give its own command again",
                 code=ErrorCode.CONFLICT,
                 field="run",
             )
-        self._begin(workdir.name, preset)
+        self._begin(workdir.name, preset, source.read_text("utf-8") if source.is_file() else "")
 
-    def _begin(self, name: str, preset: Preset) -> None:
+    def _begin(self, name: str, preset: Preset, source: str) -> None:
         workdir = self.runs / name
         command = ["-m", "imjax.cli", "train", f"--config={preset.config}", f"--data={self._store.raw}"]
         try:
             workdir.mkdir(parents=True, exist_ok=True)
+            if source:
+                command.append(f"--from={self.workdir(source)}")
+                # To go on after a stop takes the same command.
+                (workdir / SOURCE).write_text(source, "utf-8")
         except OSError as error:
             raise file_error(
                 workdir, f"cannot be made ({error.strerror}); name another --runs", ErrorCode.UNWRITABLE

@@ -35,14 +35,7 @@ class ImagePrediction(NamedTuple):
     inconsistency: np.ndarray
     """bool `[h, w]`, where the nets disagree."""
     score: float
-    """0..1, low where the mask is likely to be wrong."""
-
-
-def score_agreement(foreground: np.ndarray, inconsistency: np.ndarray) -> float:
-    """1 − d / (f + d) of f pixels of foreground and d on which the nets disagree; 1 where there are none."""
-    foreground_pixels, disagreement = int(foreground.sum()), int(inconsistency.sum())
-    total = foreground_pixels + disagreement
-    return 1 - disagreement / total if total else 1.0
+    """0..1, the estimated IoU of the mask; see `Prediction.confidence`."""
 
 
 def predict_images(workdir: Path, store: FolderStore, names: Iterable[str]) -> Iterator[ImagePrediction]:
@@ -59,12 +52,8 @@ def predict_images(workdir: Path, store: FolderStore, names: Iterable[str]) -> I
     for name in names:
         prediction = model.predict(store.image_path(name))
         output = prediction.output
-        if model.spec.kind == "multilabel":
-            foreground, labels = (output == 1).any(-1), pack_planes(output)
-        else:
-            foreground, labels = output != store.ground, output
-        score = score_agreement(foreground, prediction.inconsistency)
-        yield ImagePrediction(labels, prediction.inconsistency, score)
+        labels = pack_planes(output) if model.spec.kind == "multilabel" else output
+        yield ImagePrediction(labels, prediction.inconsistency, prediction.confidence)
 
 
 def _check_classes(workdir: Path, spec: DatasetSpec, store: FolderStore) -> None:

@@ -197,7 +197,7 @@ class Page:
         values = await _read_json(request)
         action, run = values.get("action"), str(values.get("run", ""))
         if action == "start":
-            run = self._jobs.start(str(values.get("preset", "")))
+            run = self._jobs.start(str(values.get("preset", "")), str(values.get("source", "")))
         elif action == "stop":
             self._jobs.stop(run)
         elif action == "resume":

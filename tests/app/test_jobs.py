@@ -131,6 +131,31 @@ def test_predictions_follow_a_training(jobs, command):
     assert jobs.start("quick") == "run-002-quick"
 
 
+def test_a_training_goes_on_from_a_finished_run_of_its_kind(jobs, command):
+    command('echo "$@"; exec sleep 60')
+    earlier = jobs.runs / "run-001-quick"
+    earlier.mkdir(parents=True)
+    for name in ("config.json", "results.csv"):
+        (earlier / name).write_text("{}")
+    with raises_user_error(ErrorCode.CONFLICT, "source"):
+        jobs.start("quick", earlier.name)  # not finished
+    (earlier / "report.html").write_text("")
+    with raises_user_error(ErrorCode.CONFLICT, "source"):
+        jobs.start("recommended", earlier.name)
+    with raises_user_error(ErrorCode.CONFLICT, "source"):
+        jobs.start("quick", "../run-001-quick")
+    name = jobs.start("quick", earlier.name)
+    log = jobs.runs / name / LOG
+    wait_for(lambda: f"--from={earlier}" in log.read_text())
+    jobs.stop(name)
+    jobs._process.wait()
+    jobs.poll()
+    # To go on with it takes the same command.
+    (jobs.runs / name / "config.json").write_text("{}")
+    jobs.resume(name)
+    wait_for(lambda: log.read_text().count(f"--from={earlier}") == 2)
+
+
 def test_a_failed_training_says_why(jobs, command):
     command('echo "imjax: not so"; exit 2')
     name = jobs.start("quick")

@@ -13,16 +13,9 @@ from user_errors import raises_user_error
 from imjax.app import predictions
 from imjax.app.comparison import compare_runs, read_headline
 from imjax.app.folder_store import FolderStore
-from imjax.app.predictions import ImagePrediction, PredictionFiles, score_agreement
+from imjax.app.predictions import ImagePrediction, PredictionFiles
 from imjax.data.folder.reader import SPEC
 from imjax.errors import ErrorCode
-
-
-def test_scores():
-    none, some = np.zeros(SIZE, bool), columns(0, 1, 0, 0) == 1
-    assert score_agreement(some, none) == 1 and score_agreement(none, none) == 1
-    assert score_agreement(none, some) == 0
-    assert score_agreement(some, some) == 0.5
 
 
 def test_predictions_are_kept_until_their_image_changes(tmp_path):

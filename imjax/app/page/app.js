@@ -469,6 +469,7 @@ function showRuns() {
   $("runs").replaceChildren(...(state.runs.length ? state.runs.map(makeRun) : [make("p", "None yet.", "note")]));
   if (within) [...$("runs").querySelectorAll(".run")].find((box) => box.dataset.run === within)
     ?.querySelectorAll("button").forEach((button) => { if (button.textContent === focused) button.focus(); });
+  fillSources();
   fillCompare();
 }
 
@@ -478,16 +479,30 @@ function buildPresets() {
     const label = make("label"), input = make("input");
     input.type = "radio"; input.name = "preset"; input.value = preset.name;
     input.checked = chosen ? chosen === preset.name : i === 0;
+    input.onchange = fillSources;
     label.append(input, preset.title, make("small", preset.hint));
     return label;
   });
   $("presets").replaceChildren(make("legend", "How"), ...labels);
+  fillSources();
+}
+
+// Networks of another kind of training have other sizes. The newest run comes first.
+function fillSources() {
+  const preset = document.querySelector("#presets input:checked")?.value;
+  const runs = state.runs.filter((run) => run.state === "finished" && run.name.endsWith(`-${preset}`));
+  const names = [preset, ...runs.map((run) => run.name)].join("\n");
+  if ($("source").dataset.names === names) return;
+  $("source").dataset.names = names;
+  $("source").replaceChildren(...runs.map((run) => new Option(run.title, run.name)), new Option("no run: train anew", ""));
+  $("source-field").hidden = !runs.length;
 }
 
 const start = guard(async () => {
   if (!(await mayLeave())) return;
   $("start").disabled = true;
-  await post({ action: "start", preset: document.querySelector("#presets input:checked").value }).finally(pollRuns);
+  const preset = document.querySelector("#presets input:checked").value;
+  await post({ action: "start", preset, source: $("source").value }).finally(pollRuns);
 });
 
 // ---- comparing
