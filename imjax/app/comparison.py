@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
+from imjax.data import sample_record
 from imjax.errors import UserError
 from imjax.evaluation.image_counts import COUNTS
 from imjax.report.load import RunRecord, read_run, to_generation
@@ -39,7 +41,7 @@ def compare_runs(first: Path, second: Path) -> Comparison:
     """Test metrics of two finished runs.
 
     Raises:
-        UserError: a folder is none of a run, or is damaged.
+        UserError: a folder is none of a finished run, or is damaged.
     """
     runs = read_run(first), read_run(second)
     titles, values = zip(*(_read_result(run) for run in runs), strict=True)
@@ -53,7 +55,8 @@ def compare_runs(first: Path, second: Path) -> Comparison:
         )
         for metric, class_name in keys
     )  # fmt: skip
-    return Comparison(titles[0], titles[1], rows, _notes(*runs))
+    notes = _notes(runs, [_read_test_images(folder) for folder in (first, second)])
+    return Comparison(titles[0], titles[1], rows, notes)
 
 
 def read_headline(workdir: Path) -> tuple[str, float] | None:
@@ -90,16 +93,23 @@ def _read_result(run: RunRecord) -> tuple[str, dict[tuple[str, str], float]]:
     return entry_title(str(last["method"]), generation), values
 
 
-def _notes(first: RunRecord, second: RunRecord) -> tuple[str, ...]:
-    counts = [run.record.get("counts", {}) for run in (first, second)]
+def _read_test_images(workdir: Path) -> set[tuple[str, str, str]]:
+    """Name, image and truth of each test image, the latter as hashes."""
+    records = sample_record.read_records(workdir).items()
+    return {(name, each["image"], each["truth"]) for name, each in records if each["split"] == "test"}
+
+
+def _notes(runs: Sequence[RunRecord], tests: Sequence[set[tuple[str, str, str]]]) -> tuple[str, ...]:
+    counts = [run.record.get("counts", {}) for run in runs]
     notes = []
-    if first.record.get("data") != second.record.get("data"):
+    if tests[0] != tests[1]:
         labeled = " and ".join(str(count.get("labeled", "?")) for count in counts)
         notes.append(
-            f"The folder changed between these runs ({labeled} labeled images). Unless splits.csv names the "
-            "test images, they were drawn anew, and the figures are of different images."
+            f"The test images of these runs are not the same ({labeled} images were labeled), so the figures "
+            "cannot be compared. They stay the same where one run starts from the other, or where splits.csv "
+            "names them."
         )
-    few = min(int(count.get("test", 0)) for count in counts)
+    few = min(map(len, tests))
     if few < 20:
         notes.append(f"Only {few} test images: small differences mean little.")
     return tuple(notes)

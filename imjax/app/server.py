@@ -250,7 +250,7 @@ def make_app(store: FolderStore, jobs: Jobs, host: str, port: int, token: str) -
 
 
 def _answered(function: Endpoint) -> Endpoint:
-    """Errors that the person can mend as answers."""
+    """Errors that the person can fix, as answers."""
 
     @functools.wraps(function)
     async def answer(request: Request) -> Response:

@@ -63,7 +63,7 @@ def test_a_run_of_other_classes_is_refused(tmp_path):
 
 @pytest.fixture
 def runs(tmp_path):
-    def make(name, values, data):
+    def make(name, values, tested):
         folder = tmp_path / name
         folder.mkdir()
         spec = {
@@ -71,8 +71,11 @@ def runs(tmp_path):
             "palette": [[0, 0, 0]] * 3, "reserved": True, "primary_metric": "miou",
         }  # fmt: skip
         record = {"config": {"method": "im", "seed": 0, "data": {}}, "spec": spec, "start": "ldt"}
-        record |= {"data": data, "counts": {"labeled": 4, "test": 5}}
+        record |= {"counts": {"labeled": 4, "test": 5}}
         (folder / "config.json").write_text(json.dumps(record))
+        samples = {f"image{n}": {"split": "test", "image": "1", "truth": "2"} for n in tested}
+        samples["other"] = {"split": "labeled", "image": name, "truth": name}
+        (folder / "samples.json").write_text(json.dumps(samples))
         head = "dataset,method,seed,generation,member,rank,split,metric,class,value".split(",")
         with (folder / "results.csv").open("w", newline="") as file:
             writer = csv.writer(file)
@@ -91,11 +94,13 @@ def runs(tmp_path):
 
 
 def test_two_runs_side_by_side(runs):
-    first, second = runs("a", [0.4, 0.5], "one"), runs("b", [0.6], "two")
+    first, second = runs("a", [0.4, 0.5], range(5)), runs("b", [0.6], range(1, 6))
     found = compare_runs(first, second)
     assert [(row.title, row.first, row.second, row.primary) for row in found.rows] == [
         ("mIoU", 0.5, 0.6, True), ("IoU, dataset · x", 0.25, 0.3, False),
     ]  # fmt: skip
     assert (found.first, found.second) == ("IM, gen. 1", "IM, gen. 0")
-    assert len(found.notes) == 2 and "changed" in found.notes[0] and "5 test images" in found.notes[1]
+    assert len(found.notes) == 2 and "not the same" in found.notes[0] and "5 test images" in found.notes[1]
+    # Other labeled images do not matter.
+    assert len(compare_runs(first, runs("c", [0.6], range(5))).notes) == 1
     assert read_headline(second) == ("mIoU", 0.6)
