@@ -23,7 +23,7 @@ VARIANCE_FLOOR = 1e-8
 """Added to the reliable cluster's variances: its spread is at least 1e-4, so nearly equal pixels weigh 1."""
 
 TIE = 1e-6
-"""Mean confidences closer than this are equal up to float32 rounding."""
+"""Confidences, and distances from the cut, closer than this are equal up to float32 rounding."""
 
 
 def reliability_features(
@@ -77,7 +77,8 @@ def reliability_weights(
 
     dc, dd = confidence - mean(confidence, counted), dispersion - mean(dispersion, counted)
     along, across = leading_direction(mean(dc * dc, counted), mean(dc * dd, counted), mean(dd * dd, counted))
-    ahead = dc * along + dd * across >= 0
+    # A pixel at the cut must be on one side in every place where a program computes this, however it rounds.
+    ahead = dc * along + dd * across >= -TIE
     # An empty side has the mean 0, below every confidence: the other side is then reliable.
     gain = mean(confidence, counted & ahead) - mean(confidence, counted & ~ahead)
     less_dispersed = mean(dispersion, counted & ahead) <= mean(dispersion, counted & ~ahead)
