@@ -2,7 +2,7 @@
 
   python -m benchmarks.label_loop --data=data/dsb2018 --root=runs/label_loop --seeds=0,1,2
 
-Nuclei of DSB 2018 as a folder of one's own: 60 images of which 12 have masks, and 60 others with truth that
+Nuclei of DSB 2018 as your own folder: 60 images of which 12 have masks, and 60 others with truth that
 nets never see (test). After each of three rounds five images get their true masks, as if a person had
 corrected them: those that `imjax suggest` names, or random ones; the next round starts from the nets of the
 last. Prints Dice on test by round, and writes it to ROOT/label_loop.json. The same command goes on where it
@@ -155,20 +155,15 @@ def render(found: Sequence[dict[str, Any]]) -> list[str]:
     seeds = sorted({one["seed"] for one in found})
     dice = {(one["arm"], one["round"], one["seed"]): one["dice"] for one in found}
     head = [f"{MASKED + ADDED * number} masks" for number in rounds]
-    lines = [f"| five masks a round | {' | '.join(head)} |", f"|{' --- |' * (len(rounds) + 1)}"]
+    lines = [table.format_row(["five masks a round", *head]), f"|{' --- |' * (len(rounds) + 1)}"]
     for arm in ARMS:
-        cells = [_mean([dice[arm, number, seed] for seed in seeds]) for number in rounds]
-        lines.append(f"| {arm} | {' | '.join(cells)} |")
+        cells = [table.format_mean([dice[arm, number, seed] for seed in seeds]) for number in rounds]
+        lines.append(table.format_row([arm, *cells]))
     ahead = [
         sum(dice["suggested", number, seed] > dice["random", number, seed] for seed in seeds)
         for number in rounds[1:]
     ]
     return [*lines, "", f"suggested ahead after each round: {ahead} of {len(seeds)} seeds"]
-
-
-def _mean(values: Sequence[float]) -> str:
-    mean = f"{statistics.fmean(values):.3f}"
-    return f"{mean} ± {statistics.stdev(values):.3f}" if len(values) > 1 else mean
 
 
 def _write(path: Path, pixels: np.ndarray) -> None:

@@ -21,6 +21,7 @@ import numpy as np
 from absl import flags
 from scipy import stats
 
+from benchmarks import table
 from imjax import cli
 from imjax.config.schema import Config, Mask
 from imjax.data import pack
@@ -158,21 +159,19 @@ def render(found: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
     """The table as lines of Markdown: means over seeds."""
     titles = list(dict.fromkeys(title for title, _ in found))
     by_title = {title: [one for other, one in found if other == title] for title in titles}
-    lines = [_row("score", *titles, "mean"), _row(*["---"] * (len(titles) + 2))]
+    lines = [table.format_row(["score", *titles, "mean"]), table.format_row(["---"] * (len(titles) + 2))]
     means = {
         name: [statistics.fmean(one["rho"][name] for one in by_title[title]) for title in titles]
         for name in TITLES
     }
     for name, values in sorted(means.items(), key=lambda pair: -sum(pair[1])):
-        lines.append(_row(TITLES[name], *(f"{v:.2f}" for v in (*values, statistics.fmean(values)))))
+        cells = [f"{v:.2f}" for v in (*values, statistics.fmean(values))]
+        lines.append(table.format_row([TITLES[name], *cells]))
     for what, text in (("images", "test images"), ("iou", "their mean IoU")):
         values = [statistics.fmean(one[what] for one in by_title[title]) for title in titles]
-        lines.append(_row(text, *(f"{v:.2f}" if what == "iou" else f"{v:.0f}" for v in values), ""))
+        cells = [f"{v:.2f}" if what == "iou" else f"{v:.0f}" for v in values]
+        lines.append(table.format_row([text, *cells, ""]))
     return [*lines, "", f"{NETS} nets, {STEPS} steps of {BATCH} images at 64², {len(found)} runs"]
-
-
-def _row(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

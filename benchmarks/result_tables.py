@@ -256,7 +256,14 @@ def render_group(group: Group, rows: Sequence[tuple[Row, Sequence[SweepRun]]], r
         if done:
             cells.append(("PyTorch U-Net, pretrained, labeled images only", *_format_figures(done)))
     head = ("", "test", "val", "steps × images", "minutes", "seeds")
-    lines = [f"### {group.title}", "", _row(head), _row(["---"] * len(head)), *map(_row, cells), ""]
+    lines = [
+        f"### {group.title}",
+        "",
+        table.format_row(head),
+        table.format_row(["---"] * len(head)),
+        *map(table.format_row, cells),
+        "",
+    ]
     if left:
         lines += [f"Not finished: {', '.join(left)}", ""]
     return lines
@@ -284,17 +291,8 @@ def _format_figures(done: Sequence[Figures]) -> tuple[str, ...]:
     steps, images = done[0].extent
     extent = f"{steps} × {images // steps}" if steps else NONE
     minutes = statistics.fmean(one.minutes for one in done)
-    test, val = (_format_mean([getattr(one, name) for one in done]) for name in ("test", "val"))
+    test, val = (table.format_mean([getattr(one, name) for one in done]) for name in ("test", "val"))
     return test, val, extent, f"{minutes:.0f}", str(len(done))
-
-
-def _format_mean(values: Sequence[float]) -> str:
-    mean = f"{statistics.fmean(values):.3f}"
-    return f"{mean} ± {statistics.stdev(values):.3f}" if len(values) > 1 else mean
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

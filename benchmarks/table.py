@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +12,17 @@ from benchmarks import machine, timing
 from benchmarks.timing import Result
 
 Row = dict[str, Any]
+
+
+def format_mean(values: Sequence[float]) -> str:
+    """Mean and, of several values, standard deviation."""
+    mean = f"{statistics.fmean(values):.3f}"
+    return f"{mean} ± {statistics.stdev(values):.3f}" if len(values) > 1 else mean
+
+
+def format_row(cells: Sequence[str]) -> str:
+    """A row of a table in Markdown."""
+    return f"| {' | '.join(cells)} |"
 
 
 def rows(case: str, results: Sequence[Result]) -> list[Row]:
