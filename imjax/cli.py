@@ -148,33 +148,34 @@ def train_arguments(arguments: list[str]) -> list[str]:
 
 def _expand_from(arguments: list[str]) -> list[str]:
     """`--from=RUN`: the run's nets to start from, and its val and test images."""
-    for i, argument in enumerate(arguments):
-        match = re.fullmatch(r"--?from(?:=(.*))?", argument)
-        if not match:
-            continue
-        is_apart = match[1] is None
-        run = arguments[i + 1] if is_apart and i + 1 < len(arguments) else match[1] or ""
-        if run.strip():
-            rest = [*arguments[:i], *arguments[i + 1 + is_apart :]]
-            # Behind --data and --config, which come before their keys.
-            return [*rest, f"--config.model.weights={run}", f"--config.data.keep_split={run}"]
-    return arguments
+    if not (found := _take_flag("from", arguments)):
+        return arguments
+    before, run, rest = found
+    # Behind --data and --config, which come before their keys.
+    return [*before, *rest, f"--config.model.weights={run}", f"--config.data.keep_split={run}"]
 
 
 def _expand_data(arguments: list[str]) -> list[str]:
+    if not (found := _take_flag("data", arguments)):
+        return arguments
+    before, folder, rest = found
     has_config = any(re.match(r"--?config(=|$)", argument) for argument in arguments)
     config = [] if has_config else [f"--config={OWN_FOLDER}"]
+    # The configuration comes before its keys.
+    return [*config, *before, f"--config.data.dir={folder}", *rest]
+
+
+def _take_flag(name: str, arguments: list[str]) -> tuple[list[str], str, list[str]] | None:
+    """What stands before `--name=VALUE` or `--name VALUE`, the value, and what follows; None without one."""
     for i, argument in enumerate(arguments):
-        match = re.fullmatch(r"--?data(?:=(.*))?", argument)
+        match = re.fullmatch(rf"--?{name}(?:=(.*))?", argument)
         if not match:
             continue
         is_apart = match[1] is None
-        folder = arguments[i + 1] if is_apart and i + 1 < len(arguments) else match[1] or ""
-        if folder.strip():
-            rest = arguments[i + 1 + is_apart :]
-            # The configuration comes before its keys.
-            return [*config, *arguments[:i], f"--config.data.dir={folder}", *rest]
-    return arguments
+        value = arguments[i + 1] if is_apart and i + 1 < len(arguments) else match[1] or ""
+        if value.strip():
+            return arguments[:i], value, arguments[i + 1 + is_apart :]
+    return None
 
 
 def define_config(**options: Any) -> None:

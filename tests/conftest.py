@@ -29,7 +29,7 @@ QUICK = {"xla_cpu_use_fusion_emitters": False, "xla_cpu_parallel_codegen_split_c
 
 
 @pytest.fixture(scope="module", autouse=True)
-def quick_compilation(request, monkeypatch_module):
+def quick_compilation(request):
     """Programs of tests run for milliseconds, and would be optimized for seconds.
 
     Files marked `optimized` compare numbers of different programs bit for bit, as they are in a run.
@@ -39,6 +39,7 @@ def quick_compilation(request, monkeypatch_module):
     if optimized:
         # Those that other files compiled.
         jax.clear_caches()
+        yield
         return
     make_options = compiler.get_compile_options
 
@@ -46,14 +47,9 @@ def quick_compilation(request, monkeypatch_module):
         return make_options(*args, env_options_overrides=QUICK | (env_options_overrides or {}), **kwargs)
 
     # JAX has no setting for all programs of a process but XLA_FLAGS, which would hold for every file.
-    monkeypatch_module.setattr(compiler, "get_compile_options", make_quick_options)
-
-
-@pytest.fixture(scope="module")
-def monkeypatch_module():
-    """pytest's `monkeypatch` for a file."""
     with pytest.MonkeyPatch.context() as patch:
-        yield patch
+        patch.setattr(compiler, "get_compile_options", make_quick_options)
+        yield
 
 
 @pytest.fixture(scope="session")

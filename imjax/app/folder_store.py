@@ -1,4 +1,4 @@
-"""A folder of one's own as the page sees it: its images, its classes, and masks that are read and written.
+"""Your own folder as the page sees it: its images, its classes, and masks that are read and written.
 
 Images are named by their stem and looked up among those that a scan has found: no path is ever made of what a
 browser sends.

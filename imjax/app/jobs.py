@@ -113,7 +113,7 @@ class Jobs:
 
         Args:
             preset: of `PRESETS`.
-            source: a finished run of that preset whose nets and test images are taken over; or none.
+            source: a finished run of that preset whose nets and test images are kept; or none.
 
         Raises:
             UserError: another process is at work, no such preset or source, or the folder of runs cannot be

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from imjax.data.folder.files import Files
-from imjax.data.folder.mask_file import WHITE, StoredMask, pack_color
+from imjax.data.folder.mask_file import WHITE, StoredMask, pack_color, unpack_colors
 from imjax.data.folder.mask_meaning import (
     BACKGROUND_NAMES,
     MaskMeaning,
@@ -70,7 +70,7 @@ def encode_mask(labels: np.ndarray, meaning: MaskMeaning, like: StoredMask | Non
         table[label] = _choose_value(label, meaning, like)
     values = table[labels]
     if meaning.view == "color":
-        picture = Image.fromarray(_unpack_colors(values))
+        picture = Image.fromarray(unpack_colors(values))
     elif meaning.view == "stored" and like is not None and like.palette is not None:
         picture = Image.fromarray(values.astype(np.uint8), mode="P")
         picture.putpalette(like.palette.tobytes())
@@ -91,11 +91,6 @@ def _choose_value(label: int, meaning: MaskMeaning, like: StoredMask | None) -> 
         pixels = like.colors() if meaning.view == "color" else like.pixels
         values = [value for value in values if (pixels == value).any()] or values
     return next((value for value in (WHITE, 0) if value in values), values[0])
-
-
-def _unpack_colors(colors: np.ndarray) -> np.ndarray:
-    """The inverse of `mask_file.pack_colors`: int64 `[h, w]` → uint8 `[h, w, 3]`."""
-    return np.stack([colors >> 16, colors >> 8, colors], -1).astype(np.uint8)
 
 
 def propose_meaning(raw: Path, table: ClassTable | None) -> MaskMeaning:
@@ -132,8 +127,8 @@ def _probe_masks(table: ClassTable) -> Iterator[np.ndarray]:
     if table.colors:
         colors = [pack_color(color) for color in table.known]
         if 0 not in colors and not any(map(BACKGROUND_NAMES.fullmatch, table.names)):
-            yield _unpack_colors(_columns([0, *colors]))
-        yield _unpack_colors(_columns(colors))
+            yield unpack_colors(_columns([0, *colors]))
+        yield unpack_colors(_columns(colors))
     ids = [*table.known_ids]
     if min(ids) >= 0 and max(ids) <= WHITE:
         # As many values as classes: without a line for the background, 0 is that and the lines count from 1.

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -158,6 +158,31 @@ def read_index(path: Path) -> np.ndarray:
             ErrorCode.WRONG_TYPE,
         )
     return mask
+
+
+def read_objects(paths: Sequence[Path]) -> np.ndarray:
+    """Numbers of objects, int32 `[h, w]`, of masks as `read_binary` reads them: each connected part is one.
+
+    Files that hold several objects keep them apart so. What two files share belongs to the later one.
+
+    Raises:
+        UserError: as for `read_binary`, or the files have different sizes.
+    """
+    joined: np.ndarray | None = None
+    count = 0
+    for path in paths:
+        number, parts = cv2.connectedComponents(read_binary(path), connectivity=8)
+        if joined is None:
+            joined = np.zeros(parts.shape, np.int32)
+        if joined.shape != parts.shape:
+            raise file_error(
+                path, f"{parts.shape} pixels, but {paths[0].name} has {joined.shape}", ErrorCode.CONFLICT
+            )
+        inside = parts > 0
+        joined[inside] = parts[inside] + count
+        count += number - 1
+    assert joined is not None, "there is a file"
+    return joined
 
 
 def read_binary(path: Path) -> np.ndarray:

@@ -14,6 +14,8 @@ from jaxtyping import Integer
 from scipy import sparse
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
+from imjax.evaluation.object_numbers import renumber
+
 THRESHOLD = 0.5
 
 
@@ -48,11 +50,7 @@ def match_objects(
         truth, prediction: numbers of objects, any but 0, gaps allowed.
         threshold: intersection over union from which two objects match, above 0.
     """
-    _, true = np.unique(truth, return_inverse=True)
-    _, found = np.unique(prediction, return_inverse=True)
-    # 0 comes first among the numbers; where an image is full of objects there is none of it.
-    true = true.ravel() + int(not (truth == 0).any())
-    found = found.ravel() + int(not (prediction == 0).any())
+    true, found = renumber(truth).ravel(), renumber(prediction).ravel()
     sizes = np.bincount(true), np.bincount(found)
     pairs, overlap = np.unique(true * len(sizes[1]) + found, return_counts=True)
     rows, columns = np.divmod(pairs, len(sizes[1]))

@@ -7,6 +7,7 @@ from typing import Any
 from imjax import __version__
 from imjax.config.schema import Data
 from imjax.data import intensity
+from imjax.data.image_meaning import GRAY, RGB
 from imjax.data.spec import DatasetSpec
 
 
@@ -60,8 +61,8 @@ def channel_names(spec: DatasetSpec) -> list[str]:
     """One name for each channel of an image."""
     if spec.channel_names:
         return list(spec.channel_names)
-    known = {1: ["gray"], 3: ["red", "green", "blue"]}
-    return known.get(spec.channels, [f"channel{i}" for i in range(spec.channels)])
+    known = {len(names): names for names in (GRAY, RGB)}
+    return list(known.get(spec.channels, [f"channel{i}" for i in range(spec.channels)]))
 
 
 def _describe_scaling(spec: DatasetSpec) -> dict[str, Any]:

@@ -94,7 +94,7 @@ def find_candidates(workdir: Path, model: TrainedModel, images: Path | None) -> 
 
     Raises:
         UserError: no such folder, every image has a mask, the folder's masks have other classes than the
-            nets, or the run was of no folder of one's own.
+            nets, or the run was not on your own folder.
     """
     values = read_record(workdir / "config.json")["config"]["data"]
     # Of other keys a run of another version may have more or fewer.

@@ -16,10 +16,11 @@ from imjax.data.folder.mask_file import read_mask
 from imjax.data.folder.mask_meaning import MaskMeaning, decide_meaning, decode_mask
 from imjax.data.folder.mask_names import pair_names
 from imjax.data.folder.tables import CLASSES, read_classes
-from imjax.data.image_io import read_binary
+from imjax.data.image_io import read_objects
 from imjax.data.spec import VOID, DatasetSpec
 from imjax.errors import ErrorCode, UserError, file_error
 from imjax.evaluation.object_matching import ObjectMatches, add_matches, match_objects
+from imjax.evaluation.object_numbers import renumber
 from imjax.evaluation.objects import LabeledClass, label_objects
 from imjax.inference.prediction import Prediction, list_object_classes
 
@@ -61,12 +62,10 @@ class Truth:
         """
         files, classes = self.masks[stem], list_object_classes(spec)
         if self.meaning is None:
-            labels = _join_files(files)
+            labels = read_objects(files)
             return [LabeledClass(*classes[0], labels)], np.ones(labels.shape, bool)
         if self.numbered:
-            pixels = read_mask(files[0]).pixels
-            labels = np.unique(pixels, return_inverse=True)[1].reshape(pixels.shape).astype(np.int32)
-            labels += int(pixels.min() != 0)
+            labels = renumber(read_mask(files[0]).pixels).astype(np.int32)
             return [LabeledClass(*classes[0], labels)], np.ones(labels.shape, bool)
         planes = [decode_mask(read_mask(path), path, self.meaning) for path in files]
         if spec.kind == "multilabel":
@@ -184,23 +183,6 @@ def _match_names(folder: Path, meaning: MaskMeaning, spec: DatasetSpec) -> MaskM
         code=ErrorCode.CONFLICT,
         field=FLAG,
     )
-
-
-def _join_files(files: Sequence[Path]) -> np.ndarray:
-    """Label image of a file per object; what two files share belongs to the later one."""
-    joined: np.ndarray | None = None
-    for path in files:
-        parts = label_objects(read_binary(path) == 1, split=False)
-        if joined is None:
-            joined = np.zeros(parts.shape, np.int32)
-        if joined.shape != parts.shape:
-            raise file_error(
-                path, f"{parts.shape} pixels, but {files[0].name} has {joined.shape}", ErrorCode.CONFLICT
-            )
-        inside = parts > 0
-        joined[inside] = parts[inside] + joined.max()
-    assert joined is not None, "an image without files is not listed"
-    return joined
 
 
 class Comparison:

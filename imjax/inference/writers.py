@@ -282,11 +282,8 @@ def write_table(path: Path, rows: list[dict[str, Any]], fields: Sequence[str] = 
 def _write_png(path: Path, pixels: np.ndarray) -> None:
     turned = pixels[..., ::-1] if pixels.ndim == 3 else pixels
     # Encoded in memory: OpenCV's own writing fails on some names, and without a reason on a full disk.
-    _write_bytes(path, cv2.imencode(".png", np.ascontiguousarray(turned))[1].tobytes())
-
-
-def _write_bytes(path: Path, data: bytes) -> None:
+    data = cv2.imencode(".png", np.ascontiguousarray(turned))[1]
     try:
-        path.write_bytes(data)
+        path.write_bytes(data.tobytes())
     except OSError as error:
         raise file_error(path, f"cannot be written: {error.strerror}", ErrorCode.UNWRITABLE) from error

@@ -91,13 +91,12 @@ def _check_evalnets(config: Config) -> None:
             f"data.{key}",
         )
     used, trained = config.ensemble.members, config.evalnet.num_nets
-    if used > trained:
-        raise UserError(
-            f"config key 'ensemble.members' is {used}; expected at most the {trained} EvalNets that are "
-            f"trained (evalnet.num_nets): with method {config.method!r} as many of them score",
-            code=ErrorCode.CONFLICT,
-            field="ensemble.members",
-        )
+    _require(
+        used <= trained,
+        f"config key 'ensemble.members' is {used}; expected at most the {trained} EvalNets that are "
+        f"trained (evalnet.num_nets): with method {config.method!r} as many of them score",
+        "ensemble.members",
+    )
 
 
 def _check_joint(config: Config) -> None:

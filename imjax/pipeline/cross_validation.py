@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from imjax.config.schema import Config
-from imjax.data import pack
 from imjax.errors import ErrorCode, UserError
 from imjax.evaluation import held_out
 from imjax.evaluation.image_counts import COUNTS
@@ -55,20 +54,19 @@ def run_cross_validation(
             code=ErrorCode.UNSUPPORTED,
             field="data.folds",
         )
-    rows_of: list[list[Row]] = []
+    folds: list[tuple[Outcome, Fold]] = []
     for number in range(1, config.data.num_folds + 1):
         logger.info("fold %d of %d", number, config.data.num_folds)
         outcome = run_training(_fold(config, number), stages, fold_folder(workdir, number), reuse, **how)
         assert outcome is not None, "a single process is the first"
-        rows_of.append(outcome.rows)
+        folds.append((outcome, _load_fold(config.data.folds, stages, outcome, number)))
     logger.info("final nets, on all images with labels: what is logged of val and test is of the same images")
     done: list[Outcome] = []
 
     def finish_all(outcome: Outcome) -> None:
-        rows = average_rows(rows_of)
+        rows = average_rows([of_fold.rows for of_fold, _ in folds])
         results.write(outcome.workdir, rows)
-        folds = [_load_fold(config, stages, workdir, n) for n in range(1, config.data.num_folds + 1)]
-        text = held_out.describe(out_of_fold.write(outcome.workdir, outcome.spec, folds))
+        text = held_out.describe(out_of_fold.write(outcome.workdir, outcome.spec, [f for _, f in folds]))
         logger.info("%s", text)
         done.append(dataclasses.replace(outcome, rows=rows, note=text))
         finish(done[0])
@@ -86,17 +84,12 @@ def _fold(config: Config, number: int) -> Config:
     return dataclasses.replace(config, data=dataclasses.replace(config.data, fold=number))
 
 
-def _load_fold(config: Config, stages: Sequence[Stage], workdir: Path, number: int) -> Fold:
+def _load_fold(folds: int, stages: Sequence[Stage], outcome: Outcome, number: int) -> Fold:
     """What a finished fold's last nets gave on its test images."""
-    config = _fold(config, number)
-    cache = Path(config.data.cache or pack.default_cache())
-    # Verified when the fold ran, and its masks are no reason to read all arrays again.
-    packed = pack.load_packed(pack.prepare_dataset(config.data, cache), verify=False)
     last = max(i for i, stage in enumerate(stages) if isinstance(stage, TrainStage | JointStage))
-    folder = fold_folder(workdir, number) / "stages" / f"{last:02d}_{stages[last].name}"
-    labels = np.load(folder / HELD_OUT)["labels"]
-    repeat = (number - 1) // config.data.folds + 1
-    return Fold(number, repeat, packed.splits["test"], labels, len(packed.splits["val"].names))
+    labels = np.load(outcome.workdir / "stages" / f"{last:02d}_{stages[last].name}" / HELD_OUT)["labels"]
+    splits = outcome.packed.splits
+    return Fold(number, (number - 1) // folds + 1, splits["test"], labels, len(splits["val"].names))
 
 
 def average_rows(runs: Sequence[Sequence[Row]]) -> list[Row]:

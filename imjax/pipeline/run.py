@@ -35,9 +35,15 @@ class Outcome:
     workdir: Path
     rows: list[dict[str, Any]]
     """Of results.csv."""
-    spec: DatasetSpec
+    packed: PackedDataset
+    """What it was made with."""
     note: str = ""
     """What to say below the table; of a cross-validation its result."""
+
+    @property
+    def spec(self) -> DatasetSpec:
+        """Of the dataset."""
+        return self.packed.spec
 
 
 def _never() -> bool:
@@ -101,7 +107,7 @@ def run_training(
         outcome = None
         if distributed.is_first():
             results.write(folder, rows)
-            outcome = Outcome(folder, rows, packed.spec)
+            outcome = Outcome(folder, rows, packed)
             finish(outcome)
         # The first process has more to do at the end; the others must be there until then.
         distributed.barrier()

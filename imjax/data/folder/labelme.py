@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import dataclasses
 import io
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,8 @@ from PIL import Image, ImageDraw
 
 from imjax.data.folder.tables import VOID_NAME, ClassTable, suggest_closest
 from imjax.data.spec import VOID
-from imjax.errors import ErrorCode, UserError, file_error, unreadable_error
+from imjax.errors import ErrorCode, UserError, file_error
+from imjax.json_io import read_foreign_json
 
 ENDING = ".json"
 GROUND_LABEL, IGNORED_LABEL = "_background_", "__ignore__"
@@ -59,14 +59,7 @@ def read_outlines(path: Path) -> Outlines:
     Raises:
         UserError: no readable JSON, no labelme file, or a shape without area, such as a line.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise unreadable_error(path, error) from error
-    except (ValueError, RecursionError) as error:
-        raise file_error(
-            path, f"no readable JSON ({error}); save it again in labelme", ErrorCode.UNREADABLE
-        ) from error
+    content = read_foreign_json(path, "save it again in labelme")
     if isinstance(content, dict) and "annotations" in content:
         raise file_error(
             path,

@@ -88,6 +88,11 @@ def pack_colors(colors: np.ndarray) -> np.ndarray:
     return red << 16 | green << 8 | blue
 
 
+def unpack_colors(colors: np.ndarray) -> np.ndarray:
+    """The inverse of `pack_colors`: int64 `[...]` → uint8 `[..., 3]`."""
+    return np.stack([colors >> 16, colors >> 8, colors], -1).astype(np.uint8)
+
+
 def read_mask(path: Path) -> StoredMask:
     """Decode a mask.
 

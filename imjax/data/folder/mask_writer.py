@@ -18,7 +18,7 @@ from PIL import Image
 
 from imjax.data.folder import labelme
 from imjax.data.folder.files import Files
-from imjax.data.folder.mask_file import WHITE, Storage, StoredMask, pack_colors, read_mask
+from imjax.data.folder.mask_file import WHITE, Storage, StoredMask, pack_colors, read_mask, unpack_colors
 from imjax.data.folder.mask_meaning import MaskMeaning, decode_mask
 from imjax.data.folder.mask_names import pair_names
 from imjax.data.spec import VOID
@@ -182,7 +182,7 @@ def _encode(label: np.ndarray, form: MaskFormat) -> Image.Image:
         table[each] = value
     stored = table[label]
     if form.storage == "color":
-        return Image.fromarray(np.stack([stored >> 16, stored >> 8 & 255, stored & 255], -1).astype(np.uint8))
+        return Image.fromarray(unpack_colors(stored))
     if form.storage == "palette":
         assert form.palette is not None, "such a file has one"
         image = Image.fromarray(stored.astype(np.uint8), "P")

@@ -31,6 +31,7 @@ from imjax.data.readers.base import Sample
 from imjax.data.spec import VOID, DatasetSpec
 from imjax.data.splits import SPLITS
 from imjax.errors import ErrorCode, UserError, file_error
+from imjax.evaluation.object_numbers import renumber
 from imjax.log import logger
 
 SPEC = DatasetSpec(
@@ -214,10 +215,7 @@ class Folder:
 
     def load_instances(self, sample: Sample) -> np.ndarray:
         """See `base.InstanceReader`."""
-        pixels = read_mask(self.files.masks[sample.name][0]).pixels
-        numbers = np.unique(pixels, return_inverse=True)[1].reshape(pixels.shape)
-        # 0 is no object; where an image is full of them there is none.
-        return (numbers + int(pixels.min() != 0)).astype(np.uint16)
+        return renumber(read_mask(self.files.masks[sample.name][0]).pixels).astype(np.uint16)
 
     def _check_same_size(self, image: np.ndarray, mask: np.ndarray, path: Path, mask_path: Path) -> None:
         """UserError naming both files when height or width differ, with the orientation if that is why."""

@@ -6,7 +6,8 @@ import dataclasses
 import difflib
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -17,7 +18,8 @@ from imjax.data.folder.tables import MOST, TAKEN, VOID_NAME, Color
 from imjax.data.image_file import inspect_image
 from imjax.data.image_io import ENDINGS
 from imjax.data.palette import object_colors
-from imjax.errors import ErrorCode, UserError, file_error, unreadable_error
+from imjax.errors import ErrorCode, UserError, file_error
+from imjax.json_io import read_foreign_json
 
 MASK_FOLDERS = (
     "masks", "instances", "SegmentationClass", "SegmentationObject", "SegmentationClassVisualization",
@@ -56,6 +58,10 @@ class AnnotatedImage:
     """In the order of drawing; empty: nothing is on it; None: nobody has looked at it."""
     source: Path
     """The file that says so, for messages."""
+
+    def annotate(self, regions: Iterable[Region | None]) -> AnnotatedImage:
+        """The image with its regions; those that are None, of no pixel, are left out."""
+        return dataclasses.replace(self, regions=tuple(region for region in regions if region))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,6 +163,16 @@ class ImageIndex:
             for path in sorted(folder.rglob("*"))
             if path.suffix.lower() in ENDINGS and path.is_file() and not self._is_left_out(path)
         ]
+        # Looked up once for each annotated image, of which there may be as many as files.
+        self._by_path = self._group(lambda path: path.relative_to(folder).as_posix())
+        self._by_name = self._group(lambda path: path.name)
+        self._by_stem = self._group(lambda path: path.stem)
+
+    def _group(self, key: Callable[[Path], str]) -> defaultdict[str, list[Path]]:
+        groups = defaultdict(list)
+        for path in self.files:
+            groups[key(path)].append(path)
+        return groups
 
     def _is_left_out(self, path: Path) -> bool:
         parts = path.relative_to(self.folder).parts
@@ -173,10 +189,9 @@ class ImageIndex:
             UserError: no such image, several, or a path that leads out of the folder.
         """
         wanted = check_inside(name, source)
-        below = [path for path in self.files if path.relative_to(self.folder).as_posix() == wanted.as_posix()]
-        same_name = [path for path in self.files if path.name == wanted.name]
-        same_stem = [path for path in self.files if wanted.name in (path.stem, f"{path.stem}.png")]
-        found = below or same_name or same_stem
+        stems = {wanted.name, wanted.name.removesuffix(".png")}
+        same_stem = sorted(path for stem in stems for path in self._by_stem[stem])
+        found = self._by_path[wanted.as_posix()] or self._by_name[wanted.name] or same_stem
         if len(found) == 1:
             return found[0]
         if found:
@@ -193,19 +208,14 @@ class ImageIndex:
             ErrorCode.MISSING,
         )
 
-    def annotate(self, path: Path, regions: Iterable[Region | None], source: Path) -> AnnotatedImage:
-        """The image with its regions; those that are None, of no pixel, are left out."""
-        size = inspect_image(path).turned_size
-        return AnnotatedImage(path, size, tuple(region for region in regions if region), source)
+    def open_image(self, path: Path, source: Path) -> AnnotatedImage:
+        """The image, of whose regions nothing is known yet."""
+        return AnnotatedImage(path, inspect_image(path).turned_size, None, source)
 
     def rest(self, images: Iterable[AnnotatedImage]) -> tuple[AnnotatedImage, ...]:
         """Images that no annotation is about."""
         known = {image.path for image in images}
-        return tuple(
-            AnnotatedImage(path, inspect_image(path).turned_size, None, path)
-            for path in self.files
-            if path not in known
-        )
+        return tuple(self.open_image(path, path) for path in self.files if path not in known)
 
 
 def check_inside(name: str, source: Path) -> PurePosixPath:
@@ -233,14 +243,7 @@ def check_size(image: AnnotatedImage, height: object, width: object) -> None:
 
 def read_json(path: Path) -> Any:
     """The content of a JSON file; UserError where it is none."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise unreadable_error(path, error) from error
-    except (ValueError, RecursionError) as error:
-        raise file_error(
-            path, f"no readable JSON ({error}); export it again", ErrorCode.UNREADABLE
-        ) from error
+    return read_foreign_json(path, "export it again")
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -79,10 +79,10 @@ def _read_images(
         raise _malformed(path, "images or annotations", "id, file_name, image_id and category_id") from error
     annotated = []
     for id_, (file, entry) in by_id.items():
-        image = images.annotate(file, (), path)
+        image = images.open_image(file, path)
         check_size(image, entry.get("height"), entry.get("width"))
         regions = [_read_region(path, each, categories, image) for each in shapes[id_]]
-        annotated.append(images.annotate(file, regions, path))
+        annotated.append(image.annotate(regions))
     return annotated
 
 

@@ -60,9 +60,9 @@ def read(files: list[Path], images: ImageIndex) -> AnnotationSet:
             results = _list_results(path, what, task)
             if results is None:
                 continue
-            image = images.annotate(file, (), path)
+            image = images.open_image(file, path)
             regions = [_read_region(path, what, result, image) for result in results]
-            annotated.append(images.annotate(file, regions, path))
+            annotated.append(image.annotate(regions))
     names = sorted({region.name for image in annotated for region in image.regions or ()})
     return AnnotationSet(class_names(names, files[0]), (*annotated, *images.rest(annotated)))
 

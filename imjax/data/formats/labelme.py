@@ -48,10 +48,10 @@ def read(files: list[Path], images: ImageIndex) -> AnnotationSet:
     annotated = []
     for path in files:
         outlines = labelme.read_outlines(path)
-        image = images.annotate(images.find(path.stem, path), (), path)
+        image = images.open_image(images.find(path.stem, path), path)
         if outlines.size is not None:
             check_size(image, *outlines.size)
-        annotated.append(images.annotate(image.path, _list_regions(path, outlines, image.size), path))
+        annotated.append(image.annotate(_list_regions(path, outlines, image.size)))
     names = sorted({region.name for image in annotated for region in image.regions or ()})
     return AnnotationSet(class_names(names, files[0]), (*annotated, *images.rest(annotated)), paints=True)
 

@@ -33,11 +33,12 @@ from imjax.data.formats.annotations import (
     make_region,
     write_bytes,
 )
-from imjax.data.formats.voc import paint_regions
+from imjax.data.formats.voc import paint_regions, write_indices
 from imjax.data.image_file import inspect_image
 from imjax.data.palette import BACKGROUND
 from imjax.data.spec import VOID
 from imjax.errors import ErrorCode, UserError, file_error
+from imjax.evaluation.object_numbers import renumber
 
 INSTANCES = "instances"
 CORNERS = np.ones((3, 3), bool)
@@ -146,10 +147,7 @@ def _cut_plane(name: str, plane: np.ndarray, objects: np.ndarray | None) -> Iter
     rest = plane
     if objects is not None and name != VOID_NAME:
         rest = plane & (objects == 0)
-        _, places = np.unique(np.where(plane, objects, 0), return_inverse=True)
-        # Where every pixel is of an object there is no 0 before their numbers.
-        numbers = places.reshape(plane.shape).astype(np.int32) + int(bool((plane & (objects != 0)).all()))
-        yield from _cut_labels(name, numbers)
+        yield from _cut_labels(name, renumber(np.where(plane, objects, 0)))
     yield from _cut_labels(name, ndimage.label(rest, CORNERS)[0])
 
 
@@ -214,7 +212,7 @@ def _write_classes(
     for image in looked_at:
         labels, objects = paint_regions(image, {GROUND: 0, VOID_NAME: VOID} | values, paints)
         found.update(np.unique(labels).tolist())
-        _write_indices(target / MASKS / f"{image.path.stem}.png", labels, palette)
+        write_indices(target / MASKS / f"{image.path.stem}.png", labels, palette)
         write_label_image(target / INSTANCES / f"{image.path.stem}.tif", objects)
     if found[0] or len(rows) == 1:
         rows.insert(0, (GROUND, 0, BACKGROUND))
@@ -261,14 +259,6 @@ def _write_csv(path: Path, rows: Sequence[Sequence[object]]) -> None:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     write_bytes(path, text.getvalue().encode())
-
-
-def _write_indices(path: Path, indices: np.ndarray, palette: np.ndarray) -> None:
-    image = Image.fromarray(indices)
-    image.putpalette(palette.tobytes())
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    write_bytes(path, buffer.getvalue())
 
 
 def write_label_image(path: Path, labels: np.ndarray) -> None:

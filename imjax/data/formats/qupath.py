@@ -48,12 +48,12 @@ def read(files: list[Path], images: ImageIndex) -> AnnotationSet:
     annotated: list[AnnotatedImage] = []
     for path, features in contents:
         # `a.tif.geojson` or `a.geojson`, and so by older versions with the ending `.json`.
-        image = images.annotate(images.find(path.stem, path), (), path)
+        image = images.open_image(images.find(path.stem, path), path)
         regions = [
             _read_region(path, number, each, image.size, colors, is_named)
             for number, each in enumerate(features, 1)
         ]
-        annotated.append(images.annotate(image.path, regions, path))
+        annotated.append(image.annotate(regions))
     names = sorted({region.name for image in annotated for region in image.regions or ()})
     return AnnotationSet(class_names(names, files[0]), (*annotated, *images.rest(annotated)), colors)
 

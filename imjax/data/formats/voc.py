@@ -74,11 +74,11 @@ def read(files: list[Path], images: ImageIndex) -> AnnotationSet:
     names, colors, by_index = _read_table(folder)
     annotated = []
     for path in sorted((folder / CLASS_FOLDER).glob("*.png")):
-        image = images.annotate(images.find(path.stem, path), (), path)
+        image = images.open_image(images.find(path.stem, path), path)
         labels = _decode_classes(path, read_mask(path), names, colors, by_index)
         check_size(image, *labels.shape)
         objects = _read_objects(folder / OBJECT_FOLDER / path.name, labels.shape)
-        annotated.append(images.annotate(image.path, _list_regions(labels, objects, names), path))
+        annotated.append(image.annotate(_list_regions(labels, objects, names)))
     if not annotated:
         raise file_error(folder / CLASS_FOLDER, "no PNG in it, expected masks", ErrorCode.MISSING)
     shown = {name: color for name, color in colors.items() if name not in (GROUND, VOID_NAME)}
@@ -181,7 +181,7 @@ def _list_regions(labels: np.ndarray, objects: np.ndarray, names: Sequence[str])
 
 def write(annotations: AnnotationSet, target: Path) -> None:
     """Write VOC's folders: palette PNG and the images; see `conversion`."""
-    looked_at = _write_masks(annotations, target, _write_indices, _write_few_objects, COLORS)
+    looked_at = _write_masks(annotations, target, write_indices, _write_few_objects, COLORS)
     copy_images(looked_at, target / "JPEGImages")
 
 
@@ -258,14 +258,15 @@ def paint_regions(
 def _write_few_objects(path: Path, objects: np.ndarray) -> None:
     # Of more objects than 8 bits hold the numbers begin anew.
     numbers = np.where(objects > 0, (objects - 1) % MOST_OBJECTS + 1, 0)
-    _write_indices(path, numbers.astype(np.uint8), COLORS)
+    write_indices(path, numbers.astype(np.uint8), COLORS)
 
 
 def _write_many_objects(path: Path, objects: np.ndarray) -> None:
     _save(path, Image.fromarray(spread_bits(objects)))
 
 
-def _write_indices(path: Path, indices: np.ndarray, colors: np.ndarray) -> None:
+def write_indices(path: Path, indices: np.ndarray, colors: np.ndarray) -> None:
+    """Write uint8 `[h, w]` as PNG with a palette, uint8 `[256, 3]`; UserError if that is not possible."""
     image = Image.fromarray(indices)
     image.putpalette(colors.tobytes())
     _save(path, image)
