@@ -88,7 +88,7 @@ def test_the_time_left_is_said_once_the_speed_is_known_and_without_the_compilati
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0.42, "0.4 s"), (59.6, "60 s"), (100, "2 min"), (3599, "1 h 00 min")]
+    ("seconds", "text"), [(0.42, "0.4 s"), (59.6, "60 s"), (100.0, "2 min"), (3599.0, "1 h 00 min")]
 )
 def test_times_for_people(seconds, text):
     assert log.format_time(seconds) == text

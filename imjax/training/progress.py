@@ -44,6 +44,8 @@ class Progress:
         self._later_images, self._clock = later_images, clock
         self._first, self._start, self._last_line = first, clock(), clock()
         self._compiled: tuple[float, int] | None = None
+        self.images_per_second: float | None = None
+        """Over all members, since the first step; None while it is not known."""
         self._loss, self._step = "-", first
         self._bars = make_bars() if sys.stderr.isatty() else None
         # The first step is compiled before it runs, which takes up to minutes without any progress.
@@ -63,6 +65,10 @@ class Progress:
         if self._compiled is None:
             self._compiled = now, step
             logger.info("%s: first step compiled in %s", self._title, format_time(now - self._start))
+        since, before = self._compiled
+        # Without the compilation, which the first estimates would otherwise repeat for every step.
+        if step > before and now - since >= LEAST_SECONDS:
+            self.images_per_second = (step - before) * self._images / (now - since)
         left = self._describe_time_left()
         if self._bars is not None:
             status = f"epoch {epoch}, loss {self._loss}" + left
@@ -76,13 +82,9 @@ class Progress:
 
     def _describe_time_left(self) -> str:
         """`, 530 images/s, 40 s left, of the run about 2 h 05 min`; empty while the speed is not known."""
-        assert self._compiled is not None, "a step is done"
-        since, before = self._compiled
-        seconds, steps = self._clock() - since, self._step - before
-        # Without the compilation, which the first estimates would otherwise repeat for every step.
-        if not steps or seconds < LEAST_SECONDS:
+        rate = self.images_per_second
+        if rate is None:
             return ""
-        rate = steps * self._images / seconds
         stage = (self._total - self._step) * self._images / rate
         text = f", {rate:.{0 if rate >= 10 else 1}f} images/s, {format_time(stage)} left"
         if self._later_images:
@@ -131,6 +133,7 @@ class StageLogger:
             "" if generation is None else f" generation {generation}"
         )
         self.stopping, self._later_images = stopping, later_images
+        self._progress: Progress | None = None
         self.metadata: dict[str, int | float] = {}
         """`Progress.metadata` once training has ended; empty for stages without training."""
 
@@ -140,11 +143,12 @@ class StageLogger:
         # A killed process may have recorded steps after its last checkpoint, which are now done again.
         self._writer.rewind(self._stage, first)
         logger.info("%s: %d steps%s", self._title, total, f", going on from {first}" if first else "")
-        progress = Progress(self._title, first, total, images_per_step, self._later_images)
+        self._progress = progress = Progress(self._title, first, total, images_per_step, self._later_images)
         try:
             yield progress
         finally:
             self.metadata = progress.metadata()
+            self._progress = None
             progress.close()
 
     def epoch(self, epoch: int, step: int, metrics: Mapping[str, Mapping[str, np.ndarray]]) -> None:
@@ -152,7 +156,14 @@ class StageLogger:
         for split, values in metrics.items():
             for name, members in values.items():
                 self._writer.members(self._stage, self._generation, step, split, name, members)
+        if self._progress is not None and (rate := self._progress.images_per_second):
+            self._writer.event(f"{self._stage}/train/images_per_second", step, rate)
         self._writer.flush()
+
+    def learning_rate(self, step: int, value: float | None) -> None:
+        """Record the learning rate of a step, for TensorBoard; None where it differs between members."""
+        if value is not None:
+            self._writer.event(f"{self._stage}/train/learning_rate", step, value)
 
     def scalar(self, split: str, name: str, value: float, step: int = 0) -> None:
         """Record one scalar of the stage as a whole."""
