@@ -14,6 +14,7 @@ from imjax.pipeline.artifacts import ArtifactStore
 from imjax.pipeline.plan import make_plan
 from imjax.pipeline.rank_candidates import Evaluation
 from imjax.training.loop import TrainResult
+from imjax.training.metric_writer import Writer
 from imjax.training.objective import Objective
 from imjax.training.progress import StageLogger
 from imjax.training.runtime import Runtime
@@ -62,7 +63,7 @@ def test_the_table_of_parameters_is_a_file_that_the_log_names(demo_config, said,
     store = ArtifactStore(tmp_path, make_plan(demo_config)[:1], [])
     (name,) = (stage.name for stage in make_plan(demo_config)[:1])
     folder = store.begin(name)
-    monitor = StageLogger(None, name, "1/8", None, lambda: False)
+    monitor = StageLogger(Writer.__new__(Writer), name, "1/8", None, lambda: False)
     train_stage.write_parameter_table(objective, store, name, monitor)
     place = store.folder(name) / "parameters.txt"
     assert said == [f"stage 1/8 {name}: 16 parameters, listed in {place}"]
