@@ -58,6 +58,16 @@ def track(items: Collection[T], what: str) -> Iterator[T]:
             bars.advance(task)
 
 
+def format_time(seconds: float) -> str:
+    """A time for people, no more exact than an estimate is: `0.4 s`, `40 s`, `12 min`, `2 h 05 min`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
+
+
 class _AboveBars(logging.Handler):
     """Writes lines to stderr without tearing a progress bar."""
 

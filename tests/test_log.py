@@ -65,3 +65,30 @@ def test_a_stage_s_bar_names_the_compilation_and_goes_on_from_the_first_step(ter
     progress._bars.refresh()
     progress.close()
     assert "6/20" in screen.getvalue() and "epoch 1, loss 1.0000" in screen.getvalue()
+
+
+def test_the_time_left_is_said_once_the_speed_is_known_and_without_the_compilation(said):
+    now = [0.0]
+    # 4 images a step; later stages have as many images as 300 steps of this one.
+    progress = Progress("stage 1/2 train_ldt", 0, 100, 4, later_images=1200, clock=lambda: now[0])
+    for step, seconds in enumerate([60, 62, *range(80, 101)], 1):
+        now[0] = seconds
+        progress.update(step, 0)
+    assert said[:2] == [
+        "stage 1/2 train_ldt: compiling the first step",
+        "stage 1/2 train_ldt: first step compiled in 60 s",
+    ]
+    # Two steps in 20 s after the first: 97 and 397 steps more.
+    assert said[3] == (
+        "stage 1/2 train_ldt: step 3/100, epoch 0, loss -, 0.4 images/s, 16 min left, "
+        "of the run about 1 h 06 min"
+    )
+    assert said[2] == "stage 1/2 train_ldt: step 1/100, epoch 0, loss -"
+    assert progress.metadata()["images_per_second"] == round(23 * 4 / 100, 1)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.42, "0.4 s"), (59.6, "60 s"), (100.0, "2 min"), (3599.0, "1 h 00 min")]
+)
+def test_times_for_people(seconds, text):
+    assert log.format_time(seconds) == text

@@ -1,4 +1,4 @@
-"""Optimizer steps of a plan's stages, from the number of images alone: what `--plan` prints."""
+"""Optimizer steps of a plan's stages, from the number of images alone: for `--plan` and the time left."""
 
 from __future__ import annotations
 
@@ -40,6 +40,17 @@ def count_steps(stage: Stage, stages: Sequence[Stage], counts: ImageCounts) -> S
             for images in _phase_images(stage, by_name, counts)
         )
     )
+
+
+def count_images(stage: Stage, stages: Sequence[Stage], counts: ImageCounts) -> int:
+    """Images in all batches of all nets (or systems) of a training stage, about; 0 of other stages.
+
+    Where only the run will know how many pairs there are, the middle between fewest and most.
+    """
+    if isinstance(stage, PairsStage | LabelStage):
+        return 0
+    steps = count_steps(stage, stages, counts)
+    return stage.num_nets * stage.train.batch_size * stage.train.epochs * sum(steps) // 2
 
 
 def _phase_images(

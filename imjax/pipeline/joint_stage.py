@@ -81,7 +81,8 @@ def run(
     if system.method.num_pairs(stage.joint):
         best = jax.tree.map(lambda leaf: leaf[ranked[0] // system.num_nets], fitted.variables)
         visuals = jax.jit(make_loss_visualizer(system))(best, *_first_batch(stage, examples))
-        loss_visuals.write(spec, jax.tree.map(np.asarray, visuals), out, monitor)
+        show_regions = stage.joint.pixel_weighting == "metassl"
+        loss_visuals.write(spec, jax.tree.map(np.asarray, visuals), out, monitor, show_regions)
     return {"pairs": sum(dataset.image_counts)}
 
 

@@ -18,22 +18,28 @@ REGION_COLORS = np.array(((0, 114, 178), (86, 180, 233), (213, 94, 0), (240, 228
 (Okabe & Ito)."""
 
 
-def write(spec: DatasetSpec, visuals: LossVisuals, out: Path, monitor: StageLogger) -> None:
+def write(
+    spec: DatasetSpec, visuals: LossVisuals, out: Path, monitor: StageLogger, show_regions: bool
+) -> None:
     """Write `looks.npz`: uint8 RGB by title, of a few unlabeled images and of each of the batch's maps.
 
-    Of volumes it is the middle slice of the patch that the step had.
+    Of volumes it is the middle slice of the patch that the step had. The regions are MetaSSL's: without it
+    they would explain nothing (`show_regions`).
     """
     images = {
         name: image_panels.plane(spec, x[: image_panels.COUNT])
         for name, x in visuals._asdict().items()
         if name != "similarity_maps"
     }
-    regions = REGION_COLORS[_channel(spec, images["region"])]
+    regions = {}
+    if show_regions:
+        title = "region (blue: UC, light: US, orange: DC, yellow: DS)"
+        regions[title] = REGION_COLORS[_channel(spec, images["region"])]
     panels = {
         "view": to_rgb(images["image"], spec.channel_names),
         "reference": paint_labels(spec, images["reference"]),
         "supervised": paint_labels(spec, images["supervised"]),
-        "region (blue: UC, light: US, orange: DC, yellow: DS)": regions,
+        **regions,
         "weight of the pixels": _gray(_channel(spec, images["weight"])),
     }
     side = max(images["image"].shape[1:3])

@@ -47,7 +47,10 @@ def table(rows: list[dict[str, Any]], primary_metric: str, top: int) -> str:
         row["metric"] for group in groups.values() for row in group if row["metric"] not in COUNTS
     )
     metrics = sorted(names, key=lambda metric: metric != primary_metric)
-    lines = [["method", "generation", *metrics, f"{primary_metric} of the best {top}"]]
+    # No more than there are: a baseline may have more candidates than a generation.
+    counts = sorted({min(top, max(row["rank"] for row in group)) for group in groups.values()})
+    best_title = f"{primary_metric} of the best {'/'.join(map(str, counts))}"
+    lines = [["method", "generation", *metrics, best_title]]
     for (method, generation), group in groups.items():
         best = {row["metric"]: row["value"] for row in group if row["rank"] == 1}
         top_values = [row["value"] for row in group if row["metric"] == primary_metric and row["rank"] <= top]

@@ -13,6 +13,7 @@ from imjax.errors import Stopped
 from imjax.log import logger
 from imjax.pipeline import evalnet_stage, joint_stage, label_stage, results, train_stage
 from imjax.pipeline.artifacts import ArtifactStore
+from imjax.pipeline.count_steps import count_images
 from imjax.pipeline.stages import EvalNetStage, JointStage, LabelStage, PairsStage, Stage, TrainStage
 from imjax.training import distributed, memory
 from imjax.training.metric_writer import Writer
@@ -63,6 +64,7 @@ def run(
         TrainingError: from a training stage, or out of memory.
         UserError: the packed data changed during a stage.
     """
+    images = [count_images(stage, stages, dataset.image_counts) for stage in stages]
     for number, stage in enumerate(stages, 1):
         position = f"{number}/{len(stages)}"
         done, folder = _locate_stage(artifacts, stage.name)
@@ -79,7 +81,8 @@ def run(
             artifacts.copy_stage_from(stage.name, folder)
             logger.info("stage %s %s: copied from %s", position, stage.name, folder)
             continue
-        monitor = StageLogger(writer, stage.name, position, stage.generation, stopping)
+        later_images = sum(images[number:])
+        monitor = StageLogger(writer, stage.name, position, stage.generation, stopping, later_images)
         _run_stage(stage, dataset, artifacts, runtime, monitor, writer)
         results.write(artifacts.workdir, results.collect(artifacts, stages))
     return results.collect(artifacts, stages)

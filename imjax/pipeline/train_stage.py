@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,6 @@ from imjax.data.splits import ImageCounts
 from imjax.inference.load_run import load_stage, write_model
 from imjax.inference.trained_model import TrainedModel
 from imjax.json_io import write_json
-from imjax.log import logger
 from imjax.models.factory import create_backbone
 from imjax.pipeline import image_panels, initial_weights, training_sets
 from imjax.pipeline.artifacts import ArtifactStore
@@ -32,6 +32,9 @@ from imjax.training.loop import TrainResult, fit
 from imjax.training.objective import Objective, consistency_objective, segmentation_objective
 from imjax.training.progress import StageLogger
 from imjax.training.runtime import Runtime, is_paired
+
+PARAMETERS = "parameters.txt"
+"""In the folder of a stage that trains: names, shapes and numbers of a candidate's weights."""
 
 
 def run(
@@ -114,7 +117,7 @@ def fit_stage(
     `counts` are the dataset's; see `steps_per_epoch` for `least_images`.
     """
     members = runtime.place(stage.num_nets, lambda: _member_bytes(stage, objective, phases, val, runtime))
-    log_parameter_overview(objective)
+    write_parameter_table(objective, artifacts, stage.name, monitor)
     checkpoints = Checkpoints(artifacts.checkpoints(stage.name))
     sources = [runtime.load(examples, members) for examples in phases]
     images, longest = [source.count for source in sources], longest_training_set(counts)
@@ -156,14 +159,28 @@ def _member_bytes(
     return memory.training_memory(objective, [batch(examples) for examples in phases], val_batch)
 
 
+def write_parameter_table(
+    objective: Objective, artifacts: ArtifactStore, stage: str, monitor: StageLogger
+) -> None:
+    """Write `parameters.txt` to a stage's folder: a line for each array of weights of one candidate.
+
+    The log has only their number and the file's place, since the table is longer than a screen.
+    """
+    text, count = _tabulate_parameters(objective)
+    (artifacts.folder_in_progress(stage) / PARAMETERS).write_text(text + "\n", encoding="utf-8")
+    # Where the file is once the stage is done.
+    monitor.log(f"{count:,} parameters, listed in {artifacts.folder(stage) / PARAMETERS}")
+
+
 @functools.lru_cache(maxsize=32)
-def log_parameter_overview(objective: Objective) -> None:
-    """Log the net's parameters, once per shape of net."""
+def _tabulate_parameters(objective: Objective) -> tuple[str, int]:
+    """Table and number of the parameters, once per shape of net."""
     # Imported here, so that other users of this module need no clu.
     from clu import parameter_overview
 
-    shapes = jax.eval_shape(objective.init, rng.key(0, "overview"))
-    logger.info("\n%s", parameter_overview.get_parameter_overview(shapes["params"], include_stats=False))
+    shapes = jax.eval_shape(objective.init, rng.key(0, "overview"))["params"]
+    count = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
+    return parameter_overview.get_parameter_overview(shapes, include_stats=False), count
 
 
 def training_set(stage: TrainStage, dataset: PackedDataset, artifacts: ArtifactStore) -> training_sets.Pairs:

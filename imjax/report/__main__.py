@@ -2,7 +2,7 @@
 
   python -m imjax.report --workdir=runs/suim_aim_pp --out=report.html
   python -m imjax.report --workdir=runs/seed0 runs/seed1 runs/seed2 --out=report.html
-  python -m imjax.report runs/* --out=report.html
+  python -m imjax.report runs/* --out=report.html --tables=tables
 
 Runs of one dataset and method with different seeds are shown as mean ± standard deviation; several datasets
 get a panel each. An unfinished run is reported as far as it has come.
@@ -34,6 +34,9 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "out", None, "The html file to write; default: report.html, of one run in its folder."
     )
+    flags.DEFINE_string(
+        "tables", None, "Folder for the page's tables as CSV and LaTeX files. Made if missing. Default: none."
+    )
 
 
 def main(arguments: list[str]) -> None:
@@ -53,6 +56,11 @@ def main(arguments: list[str]) -> None:
 
     write_report(workdirs, out)
     print(f"report: {out}")
+    if FLAGS.tables is not None:
+        from imjax.report.export_tables import write_tables
+
+        folder = expand_path(FLAGS.tables, "--tables")
+        print(f"tables: {len(write_tables(workdirs, folder))} files in {folder}")
 
 
 def expand_workdirs(values: Sequence[str]) -> list[Path]:

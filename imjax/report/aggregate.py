@@ -113,6 +113,11 @@ class Entry:
             statistics.fmean(values) for _, values in rows.groupby("seed", sort=False).value
         )
 
+    @property
+    def top_count(self) -> int:
+        """Number of candidates that `top_mean` is of: no more than there are."""
+        return min(int(self.results["report_top_k"].max()), int(self.results["rank"].max()))
+
     def candidates(self, metric: str) -> list[float]:
         """Values of all candidates of all seeds."""
         return self._select_means(metric)["value"].dropna().tolist()
@@ -156,8 +161,8 @@ class DatasetResults:
 
     @property
     def report_top_k(self) -> str:
-        """How many candidates `Entry.top_mean` averages: `2`, or `2/3` where the runs differ."""
-        return "/".join(sorted({str(run.config.get("report_top_k", 1)) for run in self.runs}, key=int))
+        """How many candidates `Entry.top_mean` averages: `2`, or `2/3` where entries differ in it."""
+        return "/".join(map(str, sorted({entry.top_count for entry in self.entries})))
 
     def training_extents(self, entry: Entry) -> list[tuple[int, int]]:
         """Optimizer steps and images seen of each net of an entry, sorted; several where runs differ."""
@@ -210,6 +215,14 @@ def group_by_entry(results: pd.DataFrame) -> Iterator[tuple[tuple[str, int | Non
     """((method, generation), its rows) in the order of the rows."""
     for (method, generation), rows in results.groupby(["method", "generation"], dropna=False, sort=False):
         yield (method, to_generation(generation)), rows
+
+
+def group_by_dataset(runs: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
+    """Dataset → its runs in the order of their methods on the page, see `disambiguate_runs`."""
+    groups: dict[str, list[RunRecord]] = {}
+    for run in sorted(runs, key=lambda run: names.method_order(run.method)):
+        groups.setdefault(run.spec.name, []).append(run)
+    return {name: disambiguate_runs(group) for name, group in groups.items()}
 
 
 def group_by_method(runs: Iterable[RunRecord]) -> dict[str, list[RunRecord]]:

@@ -17,6 +17,8 @@ MAX_SIDE = 320
 """Pixels of the longer side; the page shows about half of them per inch of a screen."""
 PHOTOGRAPHS = ("image", "view")
 """Panels without hard edges: the others are label maps, whose colors must stay exact."""
+BATCH = "a batch"
+"""Title of the strip with maps of a whole batch."""
 SHARED = ("image", "truth")
 """Panels that are the same in every stage, and are shown once."""
 
@@ -68,8 +70,30 @@ def build_loss_strips(run: RunRecord, count: int) -> list[Strip]:
         per_image = {name: images for name, images in panels.items() if len(images) > 1}
         strips += _split_groups(_build_strips([("", per_image)], "unlabeled image", count))
         maps = [(encode_picture(images[0], name),) for name, images in panels.items() if len(images) == 1]
-        strips += [Strip("a batch", tuple(maps))] if maps else []
+        strips += [Strip(BATCH, tuple(maps))] if maps else []
     return strips
+
+
+LOSS_PANELS = {
+    "view": "the view",
+    "reference": "the prediction used as target",
+    "supervised": "the prediction that learned from it",
+    "region": "the regions that MetaSSL weights apart",
+    "weight": "the weight of each pixel (white: full weight)",
+}
+"""Beginning of a panel's title → what it shows."""
+
+
+def describe_loss_strips(strips: Sequence[Strip]) -> str:
+    """What the strips of a loss show, without a word of what is not there."""
+    titles = [picture.title for strip in strips for group in strip.groups for picture in group]
+    shown = [text for name, text in LOSS_PANELS.items() if any(title.startswith(name) for title in titles)]
+    parts = [f"Unlabeled images in the loss after the last step: {', '.join(shown)}."] if shown else []
+    if any(strip.title == BATCH for strip in strips):
+        parts.append(
+            "Maps of a batch: similarity of each image to each other image, white where two are similar."
+        )
+    return " ".join(parts)
 
 
 def compare_methods(runs: Sequence[RunRecord], count: int) -> list[Strip]:

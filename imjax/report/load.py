@@ -48,6 +48,8 @@ class StageRecord:
     training: dict[str, Any]
     """Contents of train.json: `ranked`, `value`, `epoch`; empty for stages that train nothing."""
     folder: Path
+    finished: float | None = None
+    """Seconds of Unix time, by the file's time, which a copy may not keep."""
 
     def load_panels(self, name: str = "panels") -> dict[str, np.ndarray]:
         """uint8 RGB images `[n, h, w, 3]` by title, from `name.npz`; empty where the stage has none."""
@@ -260,7 +262,8 @@ def _read_scalars(path: Path) -> Iterator[ScalarRecord]:
 def _read_stages(folder: Path) -> Iterator[StageRecord]:
     for path in sorted(folder.glob("[0-9]*_*")):
         if metadata := _read_optional(path / "DONE.json"):
-            yield StageRecord(path.name.split("_", 1)[1], metadata, _read_optional(path / "train.json"), path)
+            name, training = path.name.split("_", 1)[1], _read_optional(path / "train.json")
+            yield StageRecord(name, metadata, training, path, (path / "DONE.json").stat().st_mtime)
 
 
 def _read_optional(path: Path) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from imjax.log import track
 from imjax.report import (
     aggregate,
     differences,
+    glossary,
+    head,
     held_out,
     images,
     names,
@@ -58,10 +60,7 @@ def write_report(workdirs: Sequence[Path], path: Path) -> None:
 
 def render_page(runs: Sequence[RunRecord]) -> str:
     """The HTML text of the page on these runs."""
-    groups: dict[str, list[RunRecord]] = {}
-    for run in sorted(runs, key=lambda run: names.method_order(run.method)):
-        groups.setdefault(run.spec.name, []).append(run)
-    groups = {name: aggregate.disambiguate_runs(group) for name, group in groups.items()}
+    groups = aggregate.group_by_dataset(runs)
     runs = [run for group in groups.values() for run in group]
     runs.sort(key=lambda run: (names.method_order(run.method), run.method))
     methods = list(dict.fromkeys(names.method_title(run.method) for run in runs))
@@ -82,6 +81,10 @@ def render_page(runs: Sequence[RunRecord]) -> str:
         datasets=[_describe_dataset(group) for group in groups.values()],
         runs=[_describe_run(run, runs, num_images if run in illustrated else 0) for run in progress],
         folded=len(runs) > summary.FEW,
+        made=head.describe_making(runs),
+        next_steps=head.suggest_next_steps(runs, bool(run_warnings.warn_unfinished(runs))),
+        headings=[],
+        list_terms=glossary.list_terms,
     )
 
 
@@ -101,7 +104,8 @@ def _describe_dataset(runs: Sequence[RunRecord]) -> dict[str, Any]:
     plot = plots.plot_methods if in_rows else plots.plot_generations
     return {
         "title": spec.title,
-        "alarms": run_warnings.warn_ranked_on_test(runs)
+        "alarms": head.warn_smoke_runs(runs)
+        + run_warnings.warn_ranked_on_test(runs)
         + run_warnings.warn_dropped_candidates(runs)
         + run_warnings.warn_failing_nets(entries, useless=True)
         + pseudo_labels.warn_useless_labels(runs),
@@ -158,13 +162,16 @@ def _describe_run(run: RunRecord, runs: Sequence[RunRecord], num_images: int) ->
     titles = [names.run_title(peer.method, peer.spec.title, peer.seed) for peer in runs]
     title = names.run_title(run.method, run.spec.title, run.seed)
     labeling, training = images.build_stage_strips(run, num_images) if num_images else ([], [])
+    loss_strips = images.build_loss_strips(run, num_images) if num_images else []
     return {
         # The folder, where it alone distinguishes two runs.
         "title": f"{title} ({run.workdir})" if titles.count(title) > 1 else title,
         "illustrated": num_images > 0,
         "labeling": labeling,
+        "has_final": any("final" in picture.title for strip in labeling for picture in strip.groups[0]),
         "training": training,
-        "loss_visuals": images.build_loss_strips(run, num_images) if num_images else [],
+        "loss_visuals": loss_strips,
+        "loss_caption": images.describe_loss_strips(loss_strips),
         "learning_curves": plots.plot_learning_curves(run) if num_images else [],
         "legend": _list_colors(run.spec),
         "command": _format_command(run.record.get("command", [])),

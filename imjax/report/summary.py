@@ -60,8 +60,9 @@ def _describe_entry(results: DatasetResults, entry: Entry) -> str:
     seeds = f"over {best.n} seeds" if best and best.n > 1 else "with one seed"
     published = results.published_value(entry.method, entry.generation)
     reference = f"; published {published:.3f}" if published is not None else ""
-    top_mean = format_mean(entry.top_mean(results.metric))
+    top_mean, count = format_mean(entry.top_mean(results.metric)), entry.top_count
+    mean = f"mean of the best {count} candidates {top_mean}" if count > 1 else "of one candidate"
     return (
         f"{names.method_title(entry.method)} reaches a test {results.metric_title} of {format_mean(best)} "
-        f"{seeds} (mean of the best {results.report_top_k} candidates {top_mean}{reference})"
+        f"{seeds} ({mean}{reference})"
     )

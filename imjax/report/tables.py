@@ -77,7 +77,7 @@ def tabulate_results(results: DatasetResults) -> Table:
     rows = []
     for entry in entries:
         cells = [format_metric(entry.best(metric)) for metric in metrics]
-        cells.insert(1, format_metric(entry.top_mean(results.metric)))
+        cells.insert(1, _format_top_mean(results, entry))
         if published_metric:
             reference = results.published_value(entry.method, entry.generation, published_metric)
             delta = _format_difference(entry.best(published_metric), reference)
@@ -88,7 +88,8 @@ def tabulate_results(results: DatasetResults) -> Table:
         rows.append((title + ON_TEST if entry.ranked_on_test else title, *cells))
     caption = (
         f"Test split. Each value is that of the candidate that is {_describe_ranking(entries)}; next to the "
-        f"{results.metric_title} is its mean over the best {results.report_top_k} candidates. "
+        f"{results.metric_title} is its mean over the best candidates, "
+        f"{results.report_top_k.replace('/', ' or ')} of each row. "
         f"{_describe_direction(metrics)}{_describe_seeds(entries)}"
     )
     caption += _describe_metric_rules(results) + _describe_crop_rule(results)
@@ -98,6 +99,12 @@ def tabulate_results(results: DatasetResults) -> Table:
         caption += " Steps and images seen: optimizer steps of each net and the images in their batches."
     best = {(row, 1) for m in metrics[:1] for row in _find_best([entry.best(m) for entry in entries], m)}
     return Table(("method", *head), tuple(rows), caption, frozenset(best), breaks=_find_breaks(entries))
+
+
+def _format_top_mean(results: DatasetResults, entry: Entry) -> str:
+    """The mean over the best candidates, with their number where not all entries have as many."""
+    text = format_metric(entry.top_mean(results.metric))
+    return text if "/" not in results.report_top_k or text == NONE else f"{text} of {entry.top_count}"
 
 
 def _format_extents(extents: Sequence[tuple[int, int]]) -> list[str]:

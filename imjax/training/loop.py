@@ -101,7 +101,8 @@ def fit(
         TrainingError: a member's loss is not finite, or with `drop`, that of all of them.
         Stopped: a stop was requested; the state is saved.
     """
-    programs = _programs(ProgramSpec(objective, members, Optimizer.of(options, sum(steps))))
+    optimizer = Optimizer.of(options, sum(steps))
+    programs = _programs(ProgramSpec(objective, members, optimizer))
     member_keys = _member_keys(seed, stage, members.count)
     keys = members.shard(member_keys)
     first, state = checkpoints.restore(members, programs.state_shapes)
@@ -122,6 +123,7 @@ def fit(
                 if done == phase.end:
                     state, losses = end_phase(state, phase)
                     progress.set_loss(losses[np.isfinite(losses)])
+                    stage_logger.learning_rate(done, optimizer.rate_at(done))
                     checkpoints.maybe_save(done, members, state)
                 # After the last step the stage is about to end anyway.
                 if done < total and stage_logger.stopping():

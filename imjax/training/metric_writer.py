@@ -53,9 +53,15 @@ class Writer:
             "value": value if math.isfinite(value) else None,
         }
         self._file.write(json.dumps(line) + "\n")
+        self.event(f"{stage}/{split}/{name}" + ("" if member is None else f"/{member}"), step, value)
+        if generation is not None and member is None:
+            # Stages have curves of a single point: this one has a point for each of them.
+            self.event(f"generations/{split}/{name}", generation, value)
+
+    def event(self, tag: str, step: int, value: float) -> None:
+        """Write one figure to the events only, as a wall time is, which no two equal runs share."""
         # TensorBoard draws no curve that has a NaN in it.
         if self._events is not None and math.isfinite(value):
-            tag = f"{stage}/{split}/{name}" + ("" if member is None else f"/{member}")
             self._events.write_scalars(int(step), {tag: value})
 
     def members(

@@ -69,17 +69,28 @@ class Optimizer:
             parts = (*parts, optax.masked(optax.scale(self.encoder_lr_scale), _select_encoder))
         return optax.with_extra_args_support(optax.chain(*parts))
 
-    def _rate(self) -> optax.GradientTransformation:
-        """Minus the learning rate at each step."""
+    def rate_at(self, step: int) -> float | None:
+        """The learning rate after `step` steps; None with `plateau`, where each member has its own."""
+        if self.schedule == "plateau":
+            return None
+        schedule = self._schedule()
+        return self.learning_rate if schedule is None else float(schedule(step))
+
+    def _schedule(self) -> optax.Schedule | None:
+        """The learning rate as a function of the step; None where it is none."""
         if self.schedule == "poly":
             # Power 0.9, as in the SSL4MIS benchmark.
-            poly = optax.polynomial_schedule(self.learning_rate, 0.0, 0.9, self.horizon)
-            return optax.scale_by_learning_rate(poly)
+            return optax.polynomial_schedule(self.learning_rate, 0.0, 0.9, self.horizon)
         if self.schedule == "one_cycle":
             # Smith & Topin 2018 (arXiv 1708.07120), with cosines: the small rates at the end are what short
             # trainings gain most from.
-            cycle = optax.cosine_onecycle_schedule(self.horizon, self.learning_rate, pct_start=0.25)
-            return optax.scale_by_learning_rate(cycle)
+            return optax.cosine_onecycle_schedule(self.horizon, self.learning_rate, pct_start=0.25)
+        return None
+
+    def _rate(self) -> optax.GradientTransformation:
+        """Minus the learning rate at each step."""
+        if (schedule := self._schedule()) is not None:
+            return optax.scale_by_learning_rate(schedule)
         constant = optax.scale(-self.learning_rate)
         if self.schedule == "plateau":
             # A tenth of the rate once the value has not fallen for `patience` epochs. It is that of the last

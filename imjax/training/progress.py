@@ -9,25 +9,51 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
-from imjax.log import logger, make_bars
+from imjax.log import format_time, logger, make_bars
 from imjax.training.metric_writer import Writer
 
 LOG_SECONDS = 15
 """Between progress lines where there is no terminal."""
+LEAST_SECONDS = 5
+"""Of training after the first step, before the speed counts as known."""
 
 
 class Progress:
-    """A bar on a terminal, a line every few seconds elsewhere."""
+    """A bar on a terminal, a line every few seconds elsewhere.
 
-    def __init__(self, title: str, first: int, total: int, images_per_step: int):
+    Args:
+        title: of the stage.
+        first: steps done before.
+        total: steps of the stage.
+        images_per_step: over all members.
+        later_images: that later stages of the run train on, over all members; their time is estimated from
+            the speed of this one.
+        clock: seconds, from any moment on.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        first: int,
+        total: int,
+        images_per_step: int,
+        later_images: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ):
         self._title, self._total, self._images = title, total, images_per_step
-        self._first, self._start, self._last_line = first, time.monotonic(), time.monotonic()
+        self._later_images, self._clock = later_images, clock
+        self._first, self._start, self._last_line = first, clock(), clock()
+        self._compiled: tuple[float, int] | None = None
+        self.images_per_second: float | None = None
+        """Over all members, since the first step; None while it is not known."""
         self._loss, self._step = "-", first
         self._bars = make_bars() if sys.stderr.isatty() else None
+        # The first step is compiled before it runs, which takes up to minutes without any progress.
         if self._bars is not None:
-            # The first step is compiled before it runs, which takes up to minutes without any progress.
             self._task = self._bars.add_task(title, total=total, completed=first, status="compiling")
             self._bars.start()
+        elif first < total:
+            logger.info("%s: compiling the first step", title)
 
     def set_loss(self, losses: np.ndarray) -> None:
         """Show the mean over the members of the loss `[member]` of the phase that ended."""
@@ -35,19 +61,35 @@ class Progress:
 
     def update(self, step: int, epoch: int) -> None:
         """Show that `step` steps and `epoch` whole epochs are done."""
-        self._step = step
-        seconds = time.monotonic() - self._start
-        rate = self._rate(seconds)
+        self._step, now = step, self._clock()
+        if self._compiled is None:
+            self._compiled = now, step
+            logger.info("%s: first step compiled in %s", self._title, format_time(now - self._start))
+        since, before = self._compiled
+        # Without the compilation, which the first estimates would otherwise repeat for every step.
+        if step > before and now - since >= LEAST_SECONDS:
+            self.images_per_second = (step - before) * self._images / (now - since)
+        left = self._describe_time_left()
         if self._bars is not None:
-            status = f"epoch {epoch}, loss {self._loss}, {rate:.0f} images/s"
+            status = f"epoch {epoch}, loss {self._loss}" + left
             self._bars.update(self._task, completed=step, status=status)
-        elif time.monotonic() - self._last_line > LOG_SECONDS:
-            self._last_line = time.monotonic()
-            left = (self._total - step) * seconds / max(step - self._first, 1)
+        elif now - self._last_line > LOG_SECONDS:
+            self._last_line = now
             logger.info(
-                "%s: step %d/%d, epoch %d, loss %s, %.0f images/s, %d s left",
-                self._title, step, self._total, epoch, self._loss, rate, left,
+                "%s: step %d/%d, epoch %d, loss %s%s",
+                self._title, step, self._total, epoch, self._loss, left,
             )  # fmt: skip
+
+    def _describe_time_left(self) -> str:
+        """`, 530 images/s, 40 s left, of the run about 2 h 05 min`; empty while the speed is not known."""
+        rate = self.images_per_second
+        if rate is None:
+            return ""
+        stage = (self._total - self._step) * self._images / rate
+        text = f", {rate:.{0 if rate >= 10 else 1}f} images/s, {format_time(stage)} left"
+        if self._later_images:
+            text += f", of the run about {format_time(stage + self._later_images / rate)}"
+        return text
 
     def _rate(self, seconds: float) -> float:
         return (self._step - self._first) * self._images / max(seconds, 1e-9)
@@ -56,7 +98,7 @@ class Progress:
         """For DONE.json: all steps, those done before this process, and its images/s over all members."""
         metadata: dict[str, int | float] = {"steps": self._total, "steps_before": self._first}
         if self._step > self._first:
-            metadata["images_per_second"] = round(self._rate(time.monotonic() - self._start), 1)
+            metadata["images_per_second"] = round(self._rate(self._clock() - self._start), 1)
         return metadata
 
     def close(self) -> None:
@@ -74,16 +116,24 @@ class StageLogger:
         position: of the stage in the plan, "4/9".
         generation: None for a start stage.
         stopping: returns True once the run was asked to stop.
+        later_images: see `Progress`.
     """
 
     def __init__(
-        self, writer: Writer, stage: str, position: str, generation: int | None, stopping: Callable[[], bool]
+        self,
+        writer: Writer,
+        stage: str,
+        position: str,
+        generation: int | None,
+        stopping: Callable[[], bool],
+        later_images: int = 0,
     ):
         self._writer, self._stage, self._generation = writer, stage, generation
         self._title = f"stage {position} {stage}" + (
             "" if generation is None else f" generation {generation}"
         )
-        self.stopping = stopping
+        self.stopping, self._later_images = stopping, later_images
+        self._progress: Progress | None = None
         self.metadata: dict[str, int | float] = {}
         """`Progress.metadata` once training has ended; empty for stages without training."""
 
@@ -93,11 +143,12 @@ class StageLogger:
         # A killed process may have recorded steps after its last checkpoint, which are now done again.
         self._writer.rewind(self._stage, first)
         logger.info("%s: %d steps%s", self._title, total, f", going on from {first}" if first else "")
-        progress = Progress(self._title, first, total, images_per_step)
+        self._progress = progress = Progress(self._title, first, total, images_per_step, self._later_images)
         try:
             yield progress
         finally:
             self.metadata = progress.metadata()
+            self._progress = None
             progress.close()
 
     def epoch(self, epoch: int, step: int, metrics: Mapping[str, Mapping[str, np.ndarray]]) -> None:
@@ -105,7 +156,14 @@ class StageLogger:
         for split, values in metrics.items():
             for name, members in values.items():
                 self._writer.members(self._stage, self._generation, step, split, name, members)
+        if self._progress is not None and (rate := self._progress.images_per_second):
+            self._writer.event(f"{self._stage}/train/images_per_second", step, rate)
         self._writer.flush()
+
+    def learning_rate(self, step: int, value: float | None) -> None:
+        """Record the learning rate of a step, for TensorBoard; None where it differs between members."""
+        if value is not None:
+            self._writer.event(f"{self._stage}/train/learning_rate", step, value)
 
     def scalar(self, split: str, name: str, value: float, step: int = 0) -> None:
         """Record one scalar of the stage as a whole."""

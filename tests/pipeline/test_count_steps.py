@@ -6,7 +6,7 @@ from imjax.config import get_config
 from imjax.config.convert import freeze
 from imjax.data.readers import registry
 from imjax.data.splits import ImageCounts
-from imjax.pipeline.count_steps import count_steps
+from imjax.pipeline.count_steps import count_images, count_steps
 from imjax.pipeline.plan import describe, make_plan
 
 ISIC = ImageCounts(259, 2335)
@@ -71,3 +71,12 @@ def test_the_plan_says_the_numbers():
     assert "10 U-Nets α=0.5, 50 epochs of 80 steps: 4 000 steps of 32 images" in text
     assert "50 epochs of 226 to 518 steps: 11 300 to 25 900 steps of 32 images" in text
     assert "⌊images/batch⌋ steps" in describe(stages)
+
+
+def test_images_of_a_stage_for_the_time_left():
+    stages, counts = plan_of("isic2018", "im_pp")
+    by_name = {stage.name: stage for stage in stages}
+    nets = by_name["train_g0"].num_nets
+    # 4 050 to 18 600 steps of 32 images.
+    assert count_images(by_name["train_g0"], stages, counts) == nets * 32 * (4_050 + 18_600) // 2
+    assert count_images(by_name["label_g0"], stages, counts) == 0

@@ -61,4 +61,5 @@ def test_a_run_with_blocked_images_learns_and_says_what_it_is(quick_command, tin
     assert [float(row["value"]) > 0.2 for row in rows if row["metric"] == "mpa"] == [True]
     weights = np.load(workdir / "stages" / "00_train_fixmatch_inconsistency" / "looks.npz")
     assert set(np.unique(weights["weight of the pixels"])) <= {0, 255}
+    assert not [name for name in weights.files if name.startswith("region")], "these are MetaSSL's"
     assert "FixMatch + inconsistency mask" in (workdir / "report.html").read_text()

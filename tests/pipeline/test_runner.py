@@ -1,8 +1,9 @@
 """Which stages a run repeats, and what it logs of them; the stages themselves are stand-ins."""
 
+import numpy as np
 import pytest
 
-from imjax.data.pack import PackedDataset
+from imjax.data.pack import PackedDataset, Split
 from imjax.data.synthetic import scenes
 from imjax.pipeline import artifacts, runner
 from imjax.pipeline.artifacts import ArtifactStore, shared_inputs
@@ -29,7 +30,8 @@ def run(demo_config, tmp_path, monkeypatch):
         # What an attempt with other code left behind.
         (store.workdir / "checkpoints" / f"{store.label('train_g0')}-00000000").mkdir(parents=True)
         writer = Writer(store.workdir, events=False)
-        dataset = PackedDataset(scenes.SPEC, {}, {})
+        none = Split(np.zeros((0, 64, 64, 3), np.uint8), np.zeros((0, 64, 64), np.uint8), (), ())
+        dataset = PackedDataset(scenes.SPEC, {}, dict.fromkeys(("labeled", "unlabeled"), none))
         runner.run(stages, dataset, store, Runtime.of(demo_config), writer)
         writer.close()
         names, executed[:] = list(executed), []

@@ -14,6 +14,8 @@ from imjax.pipeline.artifacts import ArtifactStore
 from imjax.pipeline.plan import make_plan
 from imjax.pipeline.rank_candidates import Evaluation
 from imjax.training.loop import TrainResult
+from imjax.training.metric_writer import Writer
+from imjax.training.objective import Objective
 from imjax.training.progress import StageLogger
 from imjax.training.runtime import Runtime
 
@@ -53,3 +55,18 @@ def test_the_metric_ranks_and_not_what_picked_the_epoch(on_test, order, demo_con
     assert facts["ranked"] == order and facts["value"] == [0.1, 0.2, 0.9]
     ranks = {row["member"]: row["rank"] for row in rows}
     assert sorted(ranks, key=ranks.get) == order
+
+
+def test_the_table_of_parameters_is_a_file_that_the_log_names(demo_config, said, tmp_path):
+    weights = {"params": {"Dense": {"kernel": np.zeros((3, 4)), "bias": np.zeros(4)}}}
+    objective = Objective(("dense",), lambda _: weights, {}, lambda *_: {}, "loss", larger_is_better=False)
+    store = ArtifactStore(tmp_path, make_plan(demo_config)[:1], [])
+    (name,) = (stage.name for stage in make_plan(demo_config)[:1])
+    folder = store.begin(name)
+    monitor = StageLogger(Writer.__new__(Writer), name, "1/8", None, lambda: False)
+    train_stage.write_parameter_table(objective, store, name, monitor)
+    place = store.folder(name) / "parameters.txt"
+    assert said == [f"stage 1/8 {name}: 16 parameters, listed in {place}"]
+    store.commit(name, folder, {})
+    table = place.read_text()
+    assert "Dense/kernel" in table and "Dense/bias" in table and store.is_done(name)

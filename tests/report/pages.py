@@ -9,7 +9,7 @@ from imjax.report import write_report
 
 
 class Page(HTMLParser):
-    """Cells of every table row, addresses, and tags that were not closed."""
+    """Cells of every table row, addresses, places on the page, and tags that were not closed."""
 
     VOID = {"meta", "img"}
 
@@ -17,13 +17,18 @@ class Page(HTMLParser):
         super().__init__()
         self.rows: list[list[str]] = []
         self.addresses: list[str] = []
+        self.anchors: list[str] = []
+        self.ids: list[str] = []
         self.tags: list[str] = []
         self.open: list[str] = []
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
-        self.addresses += [value for name, value in attrs if name in ("src", "href")]
+        links = [value for name, value in attrs if name in ("src", "href")]
+        self.anchors += [value[1:] for value in links if value.startswith("#")]
+        self.addresses += [value for value in links if not value.startswith("#")]
+        self.ids += [value for name, value in attrs if name == "id"]
         if tag == "tr":
             self.rows.append([])
         if tag in ("td", "th"):

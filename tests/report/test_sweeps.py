@@ -204,7 +204,7 @@ def test_collapse_warning_is_at_the_top(tmp_path, make_run):
     assert text.count('class="alarm"') == 1
     assert "collapsed: IM, generation 0, seed 1:" in text
     assert "(foreground 0.0 %, in the labeled set 20.0 %)" in text
-    assert text.index('class="alarm"') < text.index("<h2>")
+    assert text.index('class="alarm"') < text.index("<h2")
     assert row(parsed, "0, by LDT ⚠")
     assert "seeds" not in pseudo_labels.warn_useless_labels(read(made))[0]
 

@@ -100,3 +100,13 @@ def test_an_encoder_takes_smaller_steps(optimizer):
     encoder = scaled["net0"].pop("backbone"), whole["net0"].pop("backbone")
     np.testing.assert_allclose(encoder[0]["stem"], 0.25 * encoder[1]["stem"], rtol=1e-6)
     assert scaled == whole
+
+
+def test_the_rate_that_is_shown():
+    def rates(**changes):
+        optimizer = Optimizer.of(dataclasses.replace(Train(), learning_rate=0.1, epochs=2, **changes), 20)
+        return [optimizer.rate_at(step) for step in (0, 10, 40)]
+
+    assert rates(schedule="constant") == [0.1] * 3 and rates(schedule="plateau") == [None] * 3
+    assert rates(schedule="poly") == pytest.approx([0.1, 0.1 * 0.75**0.9, 0.0])
+    assert rates(schedule="one_cycle")[1:] == pytest.approx([0.1, 0.0], abs=1e-5)
