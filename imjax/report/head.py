@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import re
 import shlex
 from collections.abc import Sequence
@@ -39,8 +40,7 @@ def describe_making(runs: Sequence[RunRecord]) -> str:
 
 def find_configuration(run: RunRecord) -> str:
     """Name or file of the configuration, with its preset, as it was given; empty where it is not recorded."""
-    words = list(run.record.get("command", []))
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in itertools.pairwise([*run.record.get("command", []), ""]):
         if match := re.fullmatch(r"--?config(?:=(.*))?", word):
             return following if match[1] is None else match[1]
     return ""

@@ -101,3 +101,9 @@ def test_captions_name_only_panels_that_are_there():
 def test_the_final_prediction_is_named_only_where_it_is(run, tmp_path):
     text, _ = page([run], tmp_path / "report.html")
     assert "which training never sees, and each generation" in text
+
+
+def test_a_run_without_a_command_has_no_configuration_to_name(run):
+    """`imjax.train` is called with a configuration made in Python."""
+    set_command(run)
+    assert head.find_configuration(read_run(run)) == ""
