@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 
 from imjax.data.spec import VOID, DatasetSpec
 
 Color = tuple[int, int, int]
 """RGB, 0..255."""
+BLACK: Color = (0, 0, 0)
 
 OBJECTS: tuple[Color, ...] = (
     (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0),
@@ -15,7 +18,11 @@ OBJECTS: tuple[Color, ...] = (
 )  # fmt: skip
 """Of Okabe & Ito 2008, "Color Universal Design"."""
 BACKGROUND: Color = (70, 70, 70)
-"""Of class 0 where that is what is no object; dark gray, so that black stays for void."""
+"""Of class 0 where that is what is no object."""
+VOID_COLORS: tuple[Color, ...] = ((255, 255, 255), (128, 128, 128), (255, 0, 255), (0, 255, 255))
+"""Of void: the first that no class of the dataset has."""
+LEAST_DISTANCE = 50
+"""Between void's color and those of the classes, in the largest difference of a channel."""
 
 
 def object_colors(count: int) -> tuple[Color, ...]:
@@ -26,23 +33,34 @@ def object_colors(count: int) -> tuple[Color, ...]:
     )
 
 
-VOID_COLOR = (0, 0, 0)
 SHOWN = ("red", "green", "blue")
 """Names of the channels that a picture of many is painted with."""
 
 
+def choose_void_color(palette: Iterable[Color]) -> Color:
+    """A color for void that differs from black and from the classes' colors."""
+    taken = np.array([BLACK, *palette])
+    return max(VOID_COLORS, key=lambda color: min(LEAST_DISTANCE, np.abs(taken - color).max(1).min()))
+
+
+def index_palette(colors: Sequence[Color]) -> np.ndarray:
+    """Palette of a PNG of class indices, uint8 `[256, 3]`: a color per class, and one for `VOID`."""
+    table = np.zeros((256, 3), np.uint8)
+    table[: len(colors)] = colors
+    table[VOID] = choose_void_color(colors)
+    return table
+
+
 def paint_labels(spec: DatasetSpec, labels: np.ndarray) -> np.ndarray:
-    """Labels → uint8 RGB `[..., h, w, 3]` in the dataset's colors; void is black.
+    """Labels → uint8 RGB `[..., h, w, 3]` in the dataset's colors, void in `choose_void_color`.
 
     Multilabel channels are painted over one another in their order.
     """
-    table = np.zeros((256, 3), np.uint8)
-    table[VOID] = VOID_COLOR
     if spec.kind == "multiclass":
-        table[: spec.outputs] = spec.palette
-        return table[labels]
+        return index_palette(spec.palette)[labels]
     channels = labels[..., None] if spec.kind == "binary" else labels
     out = np.zeros((*channels.shape[:-1], 3), np.uint8)
+    out[(channels == VOID).all(-1)] = choose_void_color(spec.palette)
     for channel, rgb in enumerate(spec.palette):
         out[channels[..., channel] == 1] = rgb
     return out

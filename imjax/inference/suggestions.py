@@ -18,14 +18,13 @@ from PIL import Image
 from imjax.config.schema import Data
 from imjax.data import duplicates, image_io
 from imjax.data.folder import labelme
-from imjax.data.folder.contact_sheet import draw_overlay
 from imjax.data.folder.files import IMAGES, MASKS
 from imjax.data.folder.mask_file import read_mask
 from imjax.data.folder.mask_meaning import MaskMeaning, decode_mask
 from imjax.data.folder.mask_writer import MaskFormat, default_formats, learn_formats, write_mask
 from imjax.data.folder.reader import Folder
 from imjax.data.image_meaning import ImageChoices, group_problems
-from imjax.data.palette import to_rgb
+from imjax.data.palette import paint_labels
 from imjax.errors import ErrorCode, UserError, file_error
 from imjax.inference import image_scores, sliding_window, writers
 from imjax.inference.load_run import read_record
@@ -116,9 +115,9 @@ def find_candidates(workdir: Path, model: TrainedModel, images: Path | None) -> 
             )
     if data is None or raw is None or not (raw / MASKS).is_dir():
         assert images is not None, "the run's own folder has masks"
-        return Candidates(
-            tuple(image_io.find_images(images)), (), default_formats(model.spec.kind, labels), False
-        )
+        colors = model.spec.palette[int(model.spec.reserved) :]
+        formats = default_formats(model.spec.kind, labels, colors)
+        return Candidates(tuple(image_io.find_images(images)), (), formats, False)
     reader = Folder(data.label_kind, data.rotation_invariant, ImageChoices.of(data))
     reader.scan(raw)
     spec = reader.spec
@@ -357,7 +356,7 @@ def _write(
     # Of a folder's classes output 0 is the inconsistent one, as in the labels that its masks become.
     label = prediction.output if spec.reserved or spec.kind != "multiclass" else prediction.output + 1
     paths = write_mask(out / MASKS, stem, label, formats)
-    picture = draw_overlay(to_rgb(pixels, spec.channel_names), prediction.output, spec)
+    picture = writers.overlay(spec, pixels, prediction.output, paint_labels(spec, prediction.output))
     overlay = out / OVERLAYS / f"{stem}.png"
     try:
         overlay.parent.mkdir(parents=True, exist_ok=True)

@@ -13,9 +13,11 @@ from typing import Any
 import cv2
 import numpy as np
 
+from imjax.data.folder.mask_file import WHITE
 from imjax.data.formats.own_folder import INSTANCES, write_label_image
+from imjax.data.formats.voc import write_indices
 from imjax.data.image_meaning import GRAY, RGB, ImageReading
-from imjax.data.palette import VOID_COLOR, paint_labels, to_rgb
+from imjax.data.palette import BLACK, index_palette, paint_labels, to_rgb
 from imjax.data.spec import DatasetSpec
 from imjax.errors import ErrorCode, UserError, file_error
 from imjax.evaluation.objects import DetectedObject, LabeledClass, join_labels
@@ -32,18 +34,19 @@ OBJECT_COLUMNS = (
 
 
 def class_table(spec: DatasetSpec) -> list[dict[str, Any]]:
-    """Rows of classes.csv: value in the masks (multilabel: number of the channel), name, color.
+    """Rows of classes.csv: value in the masks (multilabel: number of the label, from 0), name, color.
 
     Classes are counted as the dataset counts them: the class that a net reserves for inconsistent pixels is
     none of them, so that index is the net's output less one there.
     """
     first = int(spec.reserved)
     named = list(zip(spec.classes, spec.palette, strict=True))[first:]
+    rows = [(index, *row) for index, row in enumerate(named)]
     if spec.kind == "binary":
-        named.insert(0, ("background", VOID_COLOR))
+        rows = [(0, "background", BLACK), *((WHITE, *row) for row in named)]
     return [
         {"index": index, "name": name, "color": "#{:02x}{:02x}{:02x}".format(*color)}
-        for index, (name, color) in enumerate(named)
+        for index, name, color in rows
     ]
 
 
@@ -129,6 +132,8 @@ def list_fields(spec: DatasetSpec) -> list[str]:
 def write_images(image: np.ndarray, prediction: Prediction, out: Path, stem: str) -> None:
     """Write an image's mask (multilabel: one per label) and its three pictures.
 
+    Masks are to be seen in any viewer: 0 and 255, or class indices with a palette of the classes' colors.
+
     Args:
         image: uint8 `[h, w, c]`.
         prediction: of the same height and width.
@@ -141,9 +146,12 @@ def write_images(image: np.ndarray, prediction: Prediction, out: Path, stem: str
     spec, mask = prediction.spec, prediction.mask
     if spec.kind == "multilabel":
         for channel, name in enumerate(spec.classes):
-            _write_png(out / "masks" / folder_name(name) / f"{stem}.png", mask[..., channel])
+            _write_png(out / "masks" / folder_name(name) / f"{stem}.png", WHITE * mask[..., channel])
+    elif spec.kind == "binary":
+        _write_png(out / "masks" / f"{stem}.png", WHITE * mask)
     else:
-        _write_png(out / "masks" / f"{stem}.png", mask)
+        colors = index_palette(spec.palette[int(spec.reserved) :])
+        write_indices(out / "masks" / f"{stem}.png", mask, colors)
     color = paint_labels(spec, prediction.output)
     _write_png(out / "colour" / f"{stem}.png", color)
     _write_png(out / "overlay" / f"{stem}.png", overlay(spec, image, prediction.output, color))

@@ -60,7 +60,7 @@ def test_a_mask_for_each_label(tmp_path):
     for i, stem in enumerate(STEMS):
         (raw / "masks" / f"{stem}.png").unlink()
         for k, label in enumerate(planes):
-            formats = default_formats("binary", ["x"])
+            formats = default_formats("binary", ["x"], [(9, 9, 9)])
             write_mask(raw / "masks" / label, stem, np.uint8(scene(i, 1 + k) > 0), formats)
     save_noise(raw / "images" / "new.png", 99)
     label = np.stack(list(planes.values()), -1).astype(np.uint8)

@@ -21,6 +21,7 @@ from imjax.data.folder.files import Files
 from imjax.data.folder.mask_file import WHITE, Storage, StoredMask, pack_colors, read_mask, unpack_colors
 from imjax.data.folder.mask_meaning import MaskMeaning, decode_mask
 from imjax.data.folder.mask_names import pair_names
+from imjax.data.palette import Color, index_palette
 from imjax.data.spec import VOID
 from imjax.errors import ErrorCode, file_error
 
@@ -74,18 +75,20 @@ def learn_formats(files: Files, meaning: MaskMeaning) -> dict[str, MaskFormat]:
     }
 
 
-def default_formats(kind: str, labels: Sequence[str]) -> dict[str, MaskFormat]:
-    """Where there is no folder to learn from: gray PNGs of 0 and 255, of multiclass the class indices.
+def default_formats(kind: str, labels: Sequence[str], colors: Sequence[Color]) -> dict[str, MaskFormat]:
+    """Where there is no folder to learn from: PNGs of 0 and 255, of multiclass indices with a palette.
 
     Args:
         kind: of the labels.
         labels: names of the classes, without the reserved one.
+        colors: of these.
     """
     if kind == "multilabel":
         return {label: MaskFormat() for label in labels}
     if kind == "binary":
         return {"": MaskFormat()}
-    return {"": MaskFormat(values={i + 1: i for i in range(len(labels))})}
+    values = {i + 1: i for i in range(len(labels))}
+    return {"": MaskFormat(storage="palette", values=values, palette=index_palette(colors))}
 
 
 def write_mask(folder: Path, stem: str, label: np.ndarray, formats: Mapping[str, MaskFormat]) -> list[Path]:

@@ -35,7 +35,7 @@ from imjax.data.formats.annotations import (
 )
 from imjax.data.formats.voc import paint_regions, write_indices
 from imjax.data.image_file import inspect_image
-from imjax.data.palette import BACKGROUND
+from imjax.data.palette import BACKGROUND, choose_void_color
 from imjax.data.spec import VOID
 from imjax.errors import ErrorCode, UserError, file_error
 from imjax.evaluation.object_numbers import renumber
@@ -209,6 +209,8 @@ def _write_classes(
     palette[0] = BACKGROUND
     for _, value, color in rows:
         palette[value] = color
+    void_color = choose_void_color([BACKGROUND, *(color for _, _, color in rows)])
+    palette[VOID] = void_color
     for image in looked_at:
         labels, objects = paint_regions(image, {GROUND: 0, VOID_NAME: VOID} | values, paints)
         found.update(np.unique(labels).tolist())
@@ -217,7 +219,7 @@ def _write_classes(
     if found[0] or len(rows) == 1:
         rows.insert(0, (GROUND, 0, BACKGROUND))
     if found[VOID]:
-        rows.append((VOID_NAME, VOID, (0, 0, 0)))
+        rows.append((VOID_NAME, VOID, void_color))
     lines = [
         ("name", "id", "color"),
         *((name, value, format_color(color)) for name, value, color in rows),
