@@ -24,8 +24,8 @@ from imjax.data.split_writer import label_counts, label_names
 from imjax.data.splits import split_sources
 from imjax.errors import UserError
 
-TILES = 48
-"""Samples on the contact sheet at most; of more, as many evenly chosen ones."""
+MOST_MASKED, MOST_BARE = 300, 24
+"""Images with a mask, and without, on the contact sheet at most; of more, as many evenly chosen ones."""
 
 Progress = Callable[[list[Sample], str], Iterable[Sample]]
 
@@ -59,7 +59,7 @@ class FolderReport:
     """Images with pixels without data."""
     same: dict[Any, list[str]] = dataclasses.field(default_factory=lambda: defaultdict(list))
     """Images by shape and checksum of their pixels."""
-    tiles: list[np.ndarray] = dataclasses.field(default_factory=list)
+    tiles: list[contact_sheet.Tile] = dataclasses.field(default_factory=list)
 
     def complain(self, problem: UserError) -> None:
         """Take a problem down."""
@@ -92,11 +92,11 @@ def check_folder(data: Data, page: Path, progress: Progress) -> tuple[str, list[
     report.sizes = Counter(_turned_size(each, data) for each in reader.evidence.values())
     spec = reader.spec if meaning and reading else None
     samples = sorted((s for part in parts.values() for s in part), key=lambda s: s.name)
-    shown = set(np.linspace(0, max(len(samples) - 1, 0), TILES).round().astype(int).tolist())
-    for i, sample in enumerate(progress(samples, "checking") if reading else ()):
+    shown = _choose_shown(samples, reader)
+    for sample in progress(samples, "checking") if reading else ():
         # Of the others it has been said that they have no readable header, or other channels.
         if sample.image in reader.evidence:
-            _look(reader, sample, spec, data, report, i in shown)
+            _look(reader, sample, spec, data, report, sample.name in shown)
     for problem in image_meaning.group_problems(report.alike):
         report.complain(problem)
     report.notes += reader.files.notes
@@ -113,8 +113,8 @@ def check_folder(data: Data, page: Path, progress: Progress) -> tuple[str, list[
     report.notes += intensity.brightness_warnings(report.highs)
     _remark(report)
     if report.tiles:
-        contact_sheet.save_contact_sheet(report.tiles, page)
-        lines.append(f"contact sheet: {page} ({len(report.tiles)} of {len(samples)} images)")
+        pages = contact_sheet.save_contact_sheet(report.tiles, page, spec)
+        lines.append(_describe_sheet(pages, report.tiles, reader))
     lines += _listed("note", report.notes) + _listed("problem", list(report.problems))
     return "\n".join(lines), list(report.problems.values())
 
@@ -134,10 +134,12 @@ def _look(
         report.alike.append(error)
         return
     label: np.ndarray = np.full(image.shape[:-1], VOID, np.uint8)
+    masks, readable = {*reader.files.masks.get(sample.name, ())}, False
     # Of the masks that were refused it has been said why.
-    if spec and not reader.meaning.refused & {*reader.files.masks.get(sample.name, ())}:
+    if spec and not reader.meaning.refused & masks:
         try:
             label = reader.load_label(sample, image)
+            readable = bool(masks)
         except UserError as error:
             report.alike.append(error)
         label = nodata.mark_void(label, void)
@@ -165,9 +167,38 @@ def _look(
     if show:
         image = intensity.percentile_normalize(image) if data.percentile_normalize else image
         image = to_rgb(image, spec.channel_names if spec else ())
+        note = "mask not read" if masks else "no mask"
         report.tiles.append(
-            contact_sheet.arrange_tiles(sample.name, *contact_sheet.make_thumbnail(image, label), spec)
+            contact_sheet.make_tile(sample.name, image, label if readable else None, spec, note)
         )
+
+
+def _choose_shown(samples: list[Sample], reader: Folder) -> set[str]:
+    """Names of the images on the contact sheet."""
+    shown = set()
+    for has_mask, most in ((True, MOST_MASKED), (False, MOST_BARE)):
+        names = [each.name for each in samples if (each.name in reader.files.masks) == has_mask]
+        chosen = np.linspace(0, max(len(names) - 1, 0), most).round().astype(int)
+        shown |= {names[i] for i in {*chosen.tolist()} if names}
+    return shown
+
+
+def _describe_sheet(pages: list[Path], tiles: list[contact_sheet.Tile], reader: Folder) -> str:
+    """Where the contact sheet is, and what it leaves out."""
+    masks, images = len(reader.files.masks), len(reader.files.images)
+    masked = sum(tile.name in reader.files.masks for tile in tiles)
+    bare = len(tiles) - masked
+    parts = [
+        f"{shown} of {count} {what}, evenly chosen" if shown < count else f"all {count} {what}"
+        for shown, count, what in (
+            (masked, masks, "images with a mask"),
+            (bare, images - masks, "images without"),
+        )
+        if count
+    ]
+    more = "" if len(pages) == 1 else f" and {pages[1].name} to {pages[-1].name}"
+    more = f" and {pages[1].name}" if len(pages) == 2 else more
+    return f"contact sheet: {pages[0]}{more}: {' and '.join(parts)}"
 
 
 def _turned_size(evidence: ImageEvidence, data: Data) -> tuple[int, int]:

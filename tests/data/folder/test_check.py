@@ -197,8 +197,8 @@ def test_report_of_a_sound_folder(raw, tmp_path):
         "1 files such as notes.txt are not read",
     ):
         assert line in text
-    # Two rows of four tiles of 320 by 178 pixels, 8 pixels around each.
-    assert cv2.imread(str(page)).shape == (2 * 186 + 8, 4 * 328 + 8, 3)
+    # A legend of 30 pixels, and rows of three: a caption of 20 above images of 32x24, six times as large.
+    assert cv2.imread(str(page)).shape == (30 + 3 * (20 + 144 + 10), 3 * 396 + 10, 3)
 
 
 def test_report_lists_all_problems(raw, tmp_path):
@@ -238,7 +238,7 @@ def test_a_class_that_no_mask_has(tmp_path):
     assert "inconsistent" not in text and not problems
 
 
-def test_images_of_unlike_brightness_are_said_and_shown_alike(tmp_path):
+def test_images_of_unlike_brightness_are_noted_and_all_of_them_can_be_seen(tmp_path):
     raw = folder(tmp_path / "raw", {s: values(0, 255) for s in "abc"})
     ramp = np.linspace(0, 255, 32 * 24).reshape(24, 32).astype(np.uint8)
     for stem, share in zip("abc", (1, 0.5, 0.25), strict=True):
@@ -247,17 +247,53 @@ def test_images_of_unlike_brightness_are_said_and_shown_alike(tmp_path):
     quiet, _ = checked(raw, tmp_path / "alike.png", percentile_normalize=True)
     assert "the brightest pixels are" in said and "--percentile_normalize" not in quiet
     pages = (cv2.imread(str(tmp_path / f"{name}.png")) for name in ("plain", "alike"))
-    # Images of 32x24 in the middle of squares of 160 every 328 columns, below a gap of 8 and a caption of 18.
-    means = [[page[96:116, 76 + 328 * i : 100 + 328 * i].mean() for i in range(3)] for page in pages]
-    assert max(means[0]) > 1.3 * min(means[0]) and max(means[1]) < 1.05 * min(means[1])
+    # Images of 32x24, six times as large, below a legend of 30 and captions of 20; every 396 columns.
+    means = [[page[60:180, 30 + 396 * i : 180 + 396 * i].mean() for i in range(3)] for page in pages]
+    assert max(means[0]) < 1.3 * min(means[0]) and max(means[1]) < 1.1 * min(means[1])
 
 
-def test_overlay():
-    spec = DatasetSpec("x", "x", "binary", ("cell",), ((200, 100, 0),))
-    image = np.full((1, 3, 3), 100, np.uint8)
-    # 0.45 · 100 + 0.55 · (200, 100, 0), and of white for void.
-    found = contact_sheet.draw_overlay(image, np.array([[0, 1, VOID]], np.uint8), spec)
-    assert found.tolist() == [[[100, 100, 100], [155, 100, 45], [185, 185, 185]]]
+def test_outlines():
+    spec = DatasetSpec("x", "x", "multiclass", ("inconsistent", "background", "cell", "dark"),
+                       ((9, 9, 9), (70, 70, 70), (200, 150, 0), (40, 0, 0)), reserved=True)  # fmt: skip
+    label = np.ones((9, 16), np.uint8)
+    label[2:7, 2:7], label[:, 12:] = 2, 3
+    found = contact_sheet.draw_outlines(np.full((9, 16, 3), 100, np.uint8), label, spec)
+    # Outside, outline, inside of a bright class and of a dark one, which the image's border does not end.
+    assert found[4, [0, 1, 2, 3, 10, 11, 12, 13, 15]].tolist() == [
+        [100] * 3, [0] * 3, [200, 150, 0], [100] * 3, [100] * 3, [255] * 3, [40, 0, 0], [100] * 3, [100] * 3
+    ]  # fmt: skip
+    label[:, :2] = VOID
+    found = contact_sheet.draw_outlines(np.full((9, 16, 3), 100, np.uint8), label, spec)
+    assert [255] * 3 in found[:, 0].tolist() and [0] * 3 in found[:, 0].tolist()
+
+
+def test_what_is_dark_is_brightened():
+    bright, dim = np.full((8, 8, 3), 200, np.uint8), np.arange(192, dtype=np.uint8).reshape(8, 8, 3) // 8
+    bright[::2] = 20
+    assert contact_sheet.brighten(bright) == (pytest.approx(bright), False)
+    shown, is_brightened = contact_sheet.brighten(dim)
+    assert is_brightened and shown.max() > 200 and shown.mean() > 60
+    # A bright sky alone does not make the rest seen.
+    dim[0] = 255
+    assert contact_sheet.brighten(dim)[0][1:].mean() > 2 * dim[1:].mean()
+
+
+def test_long_names_keep_both_ends():
+    short = contact_sheet.shorten("a_rather_long_name_of_a_microscope_z003", 120)
+    assert short.startswith("a_r") and short.endswith("003") and "…" in short
+    assert contact_sheet.shorten("z003", 120) == "z003"
+
+
+def test_every_mask_is_on_a_page(tmp_path, monkeypatch):
+    monkeypatch.setattr(contact_sheet, "PAGE_TILES", 2)
+    raw = folder(tmp_path / "raw", {s: values(0, 255) for s in "abcd"}, bare=1)
+    said, _ = checked(raw, tmp_path / "sheet.png")
+    assert "sheet.png and sheet.page2.png to sheet.page3.png: all 4 images with a mask and all 1" in said
+    monkeypatch.setattr(check, "MOST_MASKED", 2)
+    said, _ = checked(raw, tmp_path / "sheet.png")
+    # A page of the sheet before would be out of date.
+    assert "2 of 4 images with a mask, evenly chosen" in said
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == ["sheet.page2.png", "sheet.png"]
 
 
 def test_a_sheet_that_cannot_be_written(raw, tmp_path):
