@@ -45,7 +45,9 @@ def define_flags() -> None:
         "are copied from there instead of made again. May be repeated.",
     )
     flags.DEFINE_bool("pod", False, "Join the other hosts of a TPU pod; see docs/how-to/sweeps.md.")
-    flags.DEFINE_bool("plan", False, "Print the stages of the run and stop.")
+    flags.DEFINE_bool("plan", False, "Print the stages of the run and how long it takes, and stop.")
+    text = "With --plan: train a few steps, to know how long the run takes on this machine."
+    flags.DEFINE_bool("measure", False, text)
 
 
 def main(_: list[str]) -> None:
@@ -73,12 +75,12 @@ def main(_: list[str]) -> None:
     from imjax.pipeline import plan
 
     stages = plan.make_plan(config)
+    if FLAGS.measure and not FLAGS.plan:
+        raise UserError(
+            "--measure is for --plan; expected both, or neither", code=ErrorCode.CONFLICT, field="--measure"
+        )
     if FLAGS.plan:
-        counts, where = _count_images(config)
-        print(plan.describe(stages, counts))
-        print(where)
-        if config.data.is_final:
-            print(f"These are the final nets; before them come {config.data.num_folds} folds, a run each.")
+        _print_plan(config, stages)
         return
     if FLAGS.workdir is None:
         raise UserError(
@@ -88,6 +90,26 @@ def main(_: list[str]) -> None:
         )
     reuse = [expand_path(folder, "--reuse") for folder in FLAGS.reuse]
     run(config, stages, expand_path(FLAGS.workdir, "--workdir"), reuse, FLAGS.pod)
+
+
+def _print_plan(config: Config, stages: tuple) -> None:
+    """Stages, numbers of images, and the time that the run takes."""
+    from imjax.pipeline import plan, speeds
+
+    if FLAGS.measure:
+        from imjax.pipeline.trial import measure_speed
+
+        log.show()
+        log.logger.info("measuring: the first stage is trained for some seconds, and its result is dropped")
+        measure_speed(config, stages)
+    counts, where = _count_images(config)
+    print(plan.describe(stages, counts))
+    print(where)
+    runs = 1
+    if config.data.is_final:
+        print(f"These are the final nets; before them come {config.data.num_folds} folds, a run each.")
+        runs += config.data.num_folds
+    print(speeds.describe_time(stages, counts, speeds.SpeedStore.of(config), runs))
 
 
 def _count_images(config: Config) -> tuple[ImageCounts | None, str]:
@@ -112,10 +134,11 @@ def run(config: Config, stages: tuple, workdir: Path, reuse: Sequence[Path] = ()
 
     Args and errors: see `imjax.api.run_with_report`.
     """
+    # Before the imports, of which some write lines of their own.
+    log.show()
     from imjax import api
     from imjax.training import devices
 
-    log.show()
     run = api.run_with_report(
         config, stages, workdir, reuse, pod=pod, stopping=devices.stop_on_sigterm(),
         command=["python", "-m", "imjax.main", *sys.argv[1:]],

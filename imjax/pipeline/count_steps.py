@@ -47,10 +47,16 @@ def count_images(stage: Stage, stages: Sequence[Stage], counts: ImageCounts) -> 
 
     Where only the run will know how many pairs there are, the middle between fewest and most.
     """
+    return sum(count_image_range(stage, stages, counts)) // 2
+
+
+def count_image_range(stage: Stage, stages: Sequence[Stage], counts: ImageCounts) -> tuple[int, int]:
+    """Fewest and most images in all batches of all nets of a training stage; 0 of other stages."""
     if isinstance(stage, PairsStage | LabelStage):
-        return 0
-    steps = count_steps(stage, stages, counts)
-    return stage.num_nets * stage.train.batch_size * stage.train.epochs * sum(steps) // 2
+        return 0, 0
+    fewest, most = count_steps(stage, stages, counts)
+    images = stage.num_nets * stage.train.batch_size * stage.train.epochs
+    return images * fewest, images * most
 
 
 def _phase_images(

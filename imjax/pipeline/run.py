@@ -22,6 +22,7 @@ from imjax.methods import check_data
 from imjax.pipeline import initial_weights, lock, results, runner
 from imjax.pipeline import workdir as workdirs
 from imjax.pipeline.artifacts import ArtifactStore, shared_inputs
+from imjax.pipeline.speeds import SpeedStore
 from imjax.pipeline.stages import Stage
 from imjax.training import devices, disk, distributed
 from imjax.training.metric_writer import Writer
@@ -131,6 +132,7 @@ def _run_stages(
     writer.hparams(flatten(dataclasses.asdict(config)))
     try:
         artifacts = ArtifactStore(workdir, stages, shared_inputs(config, packed.manifest["hash"]), reusable)
-        return runner.run(stages, packed, artifacts, Runtime.of(config), writer, stopping)
+        speeds = SpeedStore.of(config)
+        return runner.run(stages, packed, artifacts, Runtime.of(config), writer, stopping, speeds)
     finally:
         writer.close()

@@ -14,6 +14,7 @@ from imjax.log import logger
 from imjax.pipeline import evalnet_stage, joint_stage, label_stage, results, train_stage
 from imjax.pipeline.artifacts import ArtifactStore
 from imjax.pipeline.count_steps import count_images
+from imjax.pipeline.speeds import Speed, SpeedStore
 from imjax.pipeline.stages import EvalNetStage, JointStage, LabelStage, PairsStage, Stage, TrainStage
 from imjax.training import distributed, memory
 from imjax.training.metric_writer import Writer
@@ -45,6 +46,7 @@ def run(
     runtime: Runtime,
     writer: Writer,
     stopping: Callable[[], bool] = lambda: False,
+    speeds: SpeedStore | None = None,
 ) -> list[dict[str, Any]]:
     """Run every stage that is not done, or copy it from another run that has the same stage.
 
@@ -55,6 +57,7 @@ def run(
         runtime: how nets run on this machine.
         writer: of the run's metrics.
         stopping: returns True once the run should save its state and stop; in all processes at the same call.
+        speeds: where the speed of each stage is kept; None: nowhere.
 
     Returns:
         All rows of results.csv.
@@ -83,9 +86,35 @@ def run(
             continue
         later_images = sum(images[number:])
         monitor = StageLogger(writer, stage.name, position, stage.generation, stopping, later_images)
-        _run_stage(stage, dataset, artifacts, runtime, monitor, writer)
+        start = time.monotonic()
+        try:
+            _run_stage(stage, dataset, artifacts, runtime, monitor, writer)
+        except Stopped:
+            _keep_speed(speeds, stage, dataset, monitor, start, replace=False)
+            raise
+        _keep_speed(speeds, stage, dataset, monitor, start)
         results.write(artifacts.workdir, results.collect(artifacts, stages))
     return results.collect(artifacts, stages)
+
+
+def _keep_speed(
+    speeds: SpeedStore | None,
+    stage: Stage,
+    dataset: PackedDataset,
+    monitor: StageLogger,
+    start: float,
+    replace: bool = True,
+) -> None:
+    """Keep the speed of a stage that began at `start`; see `SpeedStore.write`."""
+    if speeds is None or not distributed.is_first():
+        return
+    end = time.monotonic()
+    if isinstance(stage, LabelStage | PairsStage):
+        if replace:
+            speeds.write(stage, Speed(sum(dataset.image_counts) / max(end - start, 1e-3), 0.0, 0.0))
+    elif monitor.measured is not None:
+        rate, first, last = monitor.measured
+        speeds.write(stage, Speed(rate, first - start, end - last), replace)
 
 
 def _locate_stage(store: ArtifactStore, name: str) -> tuple[bool, Path | None]:

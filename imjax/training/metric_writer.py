@@ -135,6 +135,8 @@ def _parsed(text: str) -> dict[str, Any] | None:
 def _events(workdir: Path) -> Any | None:
     # tensorflow talks a lot while it loads.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Nothing is computed with it. Otherwise it writes four lines on its rounding, whatever the log level.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     try:
         from clu import metric_writers
     except ImportError as error:

@@ -6,6 +6,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,6 +17,17 @@ LOG_SECONDS = 15
 """Between progress lines where there is no terminal."""
 LEAST_SECONDS = 5
 """Of training after the first step, before the speed counts as known."""
+
+
+class Measured(NamedTuple):
+    """How fast a stage trained."""
+
+    images_per_second: float
+    """Over all members, from the end of the first step on."""
+    first: float
+    """When that was, as `time.monotonic` has it."""
+    last: float
+    """End of the last step."""
 
 
 class Progress:
@@ -46,7 +58,7 @@ class Progress:
         self._compiled: tuple[float, int] | None = None
         self.images_per_second: float | None = None
         """Over all members, since the first step; None while it is not known."""
-        self._loss, self._step = "-", first
+        self._loss, self._step, self._now = "-", first, self._start
         self._bars = make_bars() if sys.stderr.isatty() else None
         # The first step is compiled before it runs, which takes up to minutes without any progress.
         if self._bars is not None:
@@ -61,7 +73,8 @@ class Progress:
 
     def update(self, step: int, epoch: int) -> None:
         """Show that `step` steps and `epoch` whole epochs are done."""
-        self._step, now = step, self._clock()
+        self._step, self._now = step, self._clock()
+        now = self._now
         if self._compiled is None:
             self._compiled = now, step
             logger.info("%s: first step compiled in %s", self._title, format_time(now - self._start))
@@ -93,6 +106,14 @@ class Progress:
 
     def _rate(self, seconds: float) -> float:
         return (self._step - self._first) * self._images / max(seconds, 1e-9)
+
+    def measured(self) -> Measured | None:
+        """The speed without the first step; None before a second one."""
+        if self._compiled is None or self._step <= self._compiled[1]:
+            return None
+        since, before = self._compiled
+        seconds = max(self._now - since, 1e-9)
+        return Measured((self._step - before) * self._images / seconds, since, self._now)
 
     def metadata(self) -> dict[str, int | float]:
         """For DONE.json: all steps, those done before this process, and its images/s over all members."""
@@ -136,6 +157,8 @@ class StageLogger:
         self._progress: Progress | None = None
         self.metadata: dict[str, int | float] = {}
         """`Progress.metadata` once training has ended; empty for stages without training."""
+        self.measured: Measured | None = None
+        """`Progress.measured`, likewise."""
 
     @contextlib.contextmanager
     def stage_progress(self, first: int, total: int, images_per_step: int) -> Iterator[Progress]:
@@ -147,7 +170,7 @@ class StageLogger:
         try:
             yield progress
         finally:
-            self.metadata = progress.metadata()
+            self.metadata, self.measured = progress.metadata(), progress.measured()
             self._progress = None
             progress.close()
 
