@@ -144,8 +144,9 @@ def run(config: Config, stages: tuple, workdir: Path, reuse: Sequence[Path] = ()
         command=["python", "-m", "imjax.main", *sys.argv[1:]],
     )  # fmt: skip
     if run is not None:
-        print(run.table)
-        print(f"\nresults: {run.workdir / 'results.csv'}\nreport:  {run.report}")
+        print(f"Results on the test images, of each method's best network:\n{run.table}")
+        print(f"\nresults: {run.workdir / 'results.csv'}")
+        print(f"report:  {run.report} (curves, images, what to do next; opens in a browser)")
 
 
 if __name__ == "__main__":

@@ -190,7 +190,11 @@ def _predict(model: TrainedModel, files: list[Path]) -> None:
     logger.info("predicting %d images", len(files))
     run(files, out)
     if run.rows:
-        print(f"{len(run.rows)} images predicted; which to label next: {out / 'predictions.csv'}")
+        print(
+            f"{len(run.rows)} images predicted: masks in {out / 'masks'}, the same over the images in "
+            f"{out / 'overlay'}\nimages whose masks are likely to be worst come first in "
+            f"{out / 'predictions.csv'}"
+        )
     if run.comparison is not None and run.comparison.rows:
         print("\n".join([*run.comparison.describe(), f"image by image: {out / 'comparison.csv'}"]))
     if run.failed:

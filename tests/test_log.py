@@ -64,7 +64,7 @@ def test_a_stage_s_bar_names_the_compilation_and_goes_on_from_the_first_step(ter
     progress.update(6, 1)
     progress._bars.refresh()
     progress.close()
-    assert "6/20" in screen.getvalue() and "epoch 1, loss 1.0000" in screen.getvalue()
+    assert "6/20" in screen.getvalue() and "loss 1.0000 after epoch 1" in screen.getvalue()
 
 
 def test_the_time_left_is_said_once_the_speed_is_known_and_without_the_compilation(said):
@@ -75,15 +75,14 @@ def test_the_time_left_is_said_once_the_speed_is_known_and_without_the_compilati
         now[0] = seconds
         progress.update(step, 0)
     assert said[:2] == [
-        "stage 1/2 train_ldt: compiling the first step",
+        "stage 1/2 train_ldt: compiling the first step, which can take minutes",
         "stage 1/2 train_ldt: first step compiled in 60 s",
     ]
     # Two steps in 20 s after the first: 97 and 397 steps more.
     assert said[3] == (
-        "stage 1/2 train_ldt: step 3/100, epoch 0, loss -, 0.4 images/s, 16 min left, "
-        "of the run about 1 h 06 min"
+        "stage 1/2 train_ldt: step 3/100, 0.4 images/s, 16 min left, about 1 h 06 min in the whole run"
     )
-    assert said[2] == "stage 1/2 train_ldt: step 1/100, epoch 0, loss -"
+    assert said[2] == "stage 1/2 train_ldt: step 1/100"
     assert progress.metadata()["images_per_second"] == round(23 * 4 / 100, 1)
 
 

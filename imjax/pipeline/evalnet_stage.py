@@ -156,7 +156,7 @@ def train(
     save_nets(out / "nets", fitted.variables)
     write_json(out / "train.json", fitted.metadata() | {"model": dataclasses.asdict(stage.model)})
     best = fitted.value[fitted.ranked()[0]]
-    monitor.log(f"val {objective.selection_metric} {best:.4f} (best of {stage.num_nets})")
+    monitor.log(f"val {objective.selection_metric} {best:.4f} by the best of {stage.num_nets} EvalNets")
     return {"pairs": len(learn["image"])}
 
 

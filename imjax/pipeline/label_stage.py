@@ -83,8 +83,24 @@ def _record(metrics: dict[str, float], monitor: StageLogger) -> dict[str, float]
         monitor.scalar("unlabeled", name, value)
     # Without EvalNets there is no score, and without ground truth no accuracy.
     finite = {name: value for name, value in metrics.items() if np.isfinite(value)}
-    monitor.log(", ".join(f"{name} {value:.4g}" for name, value in finite.items()))
+    monitor.log(_describe_labeling(finite))
     return finite
+
+
+def _describe_labeling(metrics: dict[str, float]) -> str:
+    """The metrics that are defined in words; `collapsed` has a line of its own."""
+    parts = [
+        f"{metrics['kept_share']:.1%} of the images are kept, with {metrics['copies']:.3g} copies each",
+        f"the nets disagree on {metrics['inconsistent_share']:.1%} of the pixels",
+    ]
+    if "score" in metrics:
+        parts.append(f"mean score {metrics['score']:.3f}")
+    if "pseudo_foreground" in metrics:
+        shares = metrics["pseudo_foreground"], metrics.get("labeled_foreground", float("nan"))
+        parts.append("foreground {:.1%} of the pixels, {:.1%} in the labeled images".format(*shares))
+    accuracy = [name for name in metrics if name.startswith("pseudo_") and name != "pseudo_foreground"]
+    parts += [f"{name.removeprefix('pseudo_')} with the true masks {metrics[name]:.4f}" for name in accuracy]
+    return "; ".join(parts)
 
 
 def _evalnet_scorer(

@@ -91,8 +91,8 @@ def report(
     for (metric, label), value in metrics.items():
         if not label:
             monitor.scalar("test", metric, value)
-    best = f"best on {selection_split(stage)} of {len(ranked)}"
-    monitor.log(f"test {primary} {metrics[primary, '']:.4f} ({best})")
+    best = f" by the best of {len(ranked)} networks on {selection_split(stage)}" if len(ranked) > 1 else ""
+    monitor.log(f"test {primary} {metrics[primary, '']:.4f}{best}")
     if empty := image_counts.describe_empty_images(spec, metrics):
         monitor.log(f"test: {empty}")
     if failures := image_counts.describe_failures(metrics):

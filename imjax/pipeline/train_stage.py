@@ -52,7 +52,7 @@ def run(
         Metadata for DONE.json.
     """
     pairs = training_set(stage, dataset, artifacts)
-    monitor.log(f"{len(pairs['image'])} training pairs")
+    monitor.log(f"{len(pairs['image'])} pairs of image and mask to train on")
     val = training_sets.of_split(dataset, "val")
     net = create_backbone(stage.model, dataset.spec)
     setting = (net, training_spec(stage, dataset.spec), val["image"].shape[1:3])
@@ -169,7 +169,8 @@ def write_parameter_table(
     text, count = _tabulate_parameters(objective)
     (artifacts.folder_in_progress(stage) / PARAMETERS).write_text(text + "\n", encoding="utf-8")
     # Where the file is once the stage is done.
-    monitor.log(f"{count:,} parameters, listed in {artifacts.folder(stage) / PARAMETERS}")
+    path = artifacts.folder(stage) / PARAMETERS
+    monitor.log(f"setting up networks of {count:,} parameters each, listed in {path}")
 
 
 @functools.lru_cache(maxsize=32)

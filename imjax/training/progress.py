@@ -58,14 +58,14 @@ class Progress:
         self._compiled: tuple[float, int] | None = None
         self.images_per_second: float | None = None
         """Over all members, since the first step; None while it is not known."""
-        self._loss, self._step, self._now = "-", first, self._start
+        self._loss, self._step, self._now = "", first, self._start
         self._bars = make_bars() if sys.stderr.isatty() else None
         # The first step is compiled before it runs, which takes up to minutes without any progress.
         if self._bars is not None:
             self._task = self._bars.add_task(title, total=total, completed=first, status="compiling")
             self._bars.start()
         elif first < total:
-            logger.info("%s: compiling the first step", title)
+            logger.info("%s: compiling the first step, which can take minutes", title)
 
     def set_loss(self, losses: np.ndarray) -> None:
         """Show the mean over the members of the loss `[member]` of the phase that ended."""
@@ -82,27 +82,25 @@ class Progress:
         # Without the compilation, which the first estimates would otherwise repeat for every step.
         if step > before and now - since >= LEAST_SECONDS:
             self.images_per_second = (step - before) * self._images / (now - since)
-        left = self._describe_time_left()
+        parts = [f"loss {self._loss} after epoch {epoch}"] if self._loss else []
+        status = ", ".join(parts + self._describe_time_left())
         if self._bars is not None:
-            status = f"epoch {epoch}, loss {self._loss}" + left
             self._bars.update(self._task, completed=step, status=status)
         elif now - self._last_line > LOG_SECONDS:
             self._last_line = now
-            logger.info(
-                "%s: step %d/%d, epoch %d, loss %s%s",
-                self._title, step, self._total, epoch, self._loss, left,
-            )  # fmt: skip
+            text = f"step {step}/{self._total}" + (f", {status}" if status else "")
+            logger.info("%s: %s", self._title, text)
 
-    def _describe_time_left(self) -> str:
-        """`, 530 images/s, 40 s left, of the run about 2 h 05 min`; empty while the speed is not known."""
+    def _describe_time_left(self) -> list[str]:
+        """`530 images/s`, `40 s left, about 2 h 05 min in the whole run`; none while they are not known."""
         rate = self.images_per_second
         if rate is None:
-            return ""
+            return []
         stage = (self._total - self._step) * self._images / rate
-        text = f", {rate:.{0 if rate >= 10 else 1}f} images/s, {format_time(stage)} left"
+        left = f"{format_time(stage)} left"
         if self._later_images:
-            text += f", of the run about {format_time(stage + self._later_images / rate)}"
-        return text
+            left += f", about {format_time(stage + self._later_images / rate)} in the whole run"
+        return [f"{rate:.{0 if rate >= 10 else 1}f} images/s", left]
 
     def _rate(self, seconds: float) -> float:
         return (self._step - self._first) * self._images / max(seconds, 1e-9)

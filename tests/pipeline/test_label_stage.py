@@ -185,3 +185,16 @@ def test_a_mask_kept_before_wins_or_loses_by_its_score(tmp_path, demo_config):
     best, keep, score = scored((6, 2, 8), (5, 7, 1), kept[:, 0, 0])
     assert best == [9, 7, 8] and keep == [True] * 3
     np.testing.assert_allclose(score, [0.9, 0.7, 0.8])
+
+
+def test_the_log_says_a_labeling_in_words():
+    metrics = {"inconsistent_pixels": 9.0, "inconsistent_share": 0.444, "kept_share": 1.0, "copies": 2.5}
+    text = label_stage._describe_labeling(metrics | {"score": 0.4485, "pseudo_miou": 0.352, "collapsed": 0.0})
+    assert text == (
+        "100.0% of the images are kept, with 2.5 copies each; the nets disagree on 44.4% of the pixels; "
+        "mean score 0.449; miou with the true masks 0.3520"
+    )
+    more = {"pseudo_foreground": 0.1, "labeled_foreground": 0.2}
+    assert "foreground 10.0% of the pixels, 20.0% in the labeled images" in label_stage._describe_labeling(
+        metrics | more
+    )

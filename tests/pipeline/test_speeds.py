@@ -69,6 +69,12 @@ def test_an_estimate_by_hand(store, stages):
     assert (single, five) == ("Time: about 31 s", "Time: about 3 min")
 
 
+def test_the_number_of_pairs_makes_a_range(store, stages, monkeypatch):
+    store.write(stages[0], Speed(10.0, 0.0, 0.0))
+    monkeypatch.setattr(speeds, "count_image_range", lambda *_: (600, 6000))
+    assert "Time: about 60 s to 10 min, by the number of pairs" in describe_time(stages[:1], COUNTS, store)
+
+
 def test_a_cache_that_cannot_be_read_or_written_is_no_error(store, stages):
     store.folder.parent.mkdir(exist_ok=True)
     store.folder.write_text("a file")

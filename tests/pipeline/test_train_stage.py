@@ -66,7 +66,7 @@ def test_the_table_of_parameters_is_a_file_that_the_log_names(demo_config, said,
     monitor = StageLogger(Writer.__new__(Writer), name, "1/8", None, lambda: False)
     train_stage.write_parameter_table(objective, store, name, monitor)
     place = store.folder(name) / "parameters.txt"
-    assert said == [f"stage 1/8 {name}: 16 parameters, listed in {place}"]
+    assert said == [f"stage 1/8 {name}: setting up networks of 16 parameters each, listed in {place}"]
     store.commit(name, folder, {})
     table = place.read_text()
     assert "Dense/kernel" in table and "Dense/bias" in table and store.is_done(name)

@@ -94,7 +94,7 @@ class Folder:
             meaning = self.decide_meaning(problems.append)
             self._raise(problems)
             assert meaning is not None, "a meaning that is not found is complained about"
-            logger.info("%s: %s; %s", self._raw, meaning.describe(), meaning.evidence)
+            logger.info("masks: %s; read as %s", meaning.evidence, meaning.describe())
             for note in meaning.notes:
                 logger.warning("%s: %s", self._raw, note)
         return _spec(self._raw, self.meaning, self.reading, self._rotation_invariant)
@@ -107,7 +107,7 @@ class Folder:
             reading = self.read_images(problems.append)
             self._raise(problems)
             assert reading is not None, "nothing is decided only after a complaint"
-            logger.info("%s: %s", self._raw / IMAGES, self.describe_images())
+            logger.info("images: %s", self.describe_images())
         assert self._reading is not None
         return self._reading
 
