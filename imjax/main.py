@@ -96,10 +96,10 @@ def _print_plan(config: Config, stages: tuple) -> None:
     """Stages, numbers of images, and the time that the run takes."""
     from imjax.pipeline import plan, speeds
 
+    log.show()
     if FLAGS.measure:
         from imjax.pipeline.trial import measure_speed
 
-        log.show()
         log.logger.info("measuring: the first stage is trained for some seconds, and its result is dropped")
         measure_speed(config, stages)
     counts, where = _count_images(config)

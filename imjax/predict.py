@@ -85,7 +85,7 @@ def main(_: list[str]) -> None:
     files = _files()
     devices.configure(pack.default_cache(), count)
     devices.check_backend()
-    logger.info("%s: %s of %d nets", model.name, _best(FLAGS.nets), len(model.ranked))
+    logger.info("networks: %s of %d of the stage %s", _best(FLAGS.nets), len(model.ranked), model.name)
     if FLAGS.export is not None:
         path = expand_path(FLAGS.export, "--export")
         model.export(path, FLAGS.nets)
