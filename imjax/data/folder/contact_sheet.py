@@ -115,9 +115,13 @@ def make_thumbnail(image: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np
     """Image uint8 `[h, w, 3]` and label at a size that fits `SIDE`: shrunk, or enlarged by a whole factor."""
     factor = SIDE // max(image.shape[:2])
     if factor > 1:
-        return tuple(array.repeat(factor, 0).repeat(factor, 1) for array in (image, label))
+        return _enlarge(image, factor), _enlarge(label, factor)
     size = centered_placement(image.shape[:2], (SIDE, SIDE))[2:]
     return resize_image(image, size), resize_label(label, size)
+
+
+def _enlarge(array: np.ndarray, factor: int) -> np.ndarray:
+    return array.repeat(factor, 0).repeat(factor, 1)
 
 
 class Tile(NamedTuple):
