@@ -21,7 +21,7 @@ from imjax.data import tiff
 from imjax.data.folder import labelme
 from imjax.data.folder.files import IMAGES, MASKS, Files, find_files
 from imjax.data.folder.mask_file import read_mask
-from imjax.data.folder.mask_meaning import BACKGROUND_NAMES, GROUND, MaskMeaning, decide_meaning, decode_mask
+from imjax.data.folder.mask_meaning import GROUND, MaskMeaning, decide_meaning, decode_mask
 from imjax.data.folder.tables import CLASSES, VOID_NAME, read_classes
 from imjax.data.formats.annotations import (
     AnnotatedImage,
@@ -36,7 +36,7 @@ from imjax.data.formats.annotations import (
 from imjax.data.formats.voc import paint_regions, write_indices
 from imjax.data.image_file import inspect_image
 from imjax.data.palette import BACKGROUND
-from imjax.data.spec import VOID
+from imjax.data.spec import VOID, is_background_name
 from imjax.errors import ErrorCode, UserError, file_error
 from imjax.evaluation.object_numbers import renumber
 
@@ -68,7 +68,7 @@ def read(folder: Path, images: Path | None, label_kind: str) -> AnnotationSet:
     if problems:
         raise problems[0]
     assert meaning is not None, "a meaning that is not found is complained about"
-    ground = {name for name in meaning.names if meaning.kind == "multiclass" and _is_ground(name)}
+    ground = {name for name in meaning.names if meaning.kind == "multiclass" and is_background_name(name)}
     annotated = []
     for stem, path in files.images.items():
         size = inspect_image(path).turned_size
@@ -93,10 +93,6 @@ def read(folder: Path, images: Path | None, label_kind: str) -> AnnotationSet:
     names = tuple(name for name in meaning.names if name not in ground)
     colors = dict(zip(meaning.names, meaning.palette, strict=True))
     return AnnotationSet(names, tuple(annotated), {name: colors[name] for name in names})
-
-
-def _is_ground(name: str) -> bool:
-    return bool(BACKGROUND_NAMES.fullmatch(name)) or name == "class 0"
 
 
 def _list_planes(
