@@ -256,11 +256,7 @@ def _outline(label: np.ndarray, names: Mapping[int, str], stem: str) -> dict[str
         drawn.append((int(filled.sum()), shapes))
     # What lies in the hole of another is smaller, and is painted after it.
     drawn.sort(key=lambda pair: -pair[0])
-    height, width = label.shape
-    return {
-        "version": "5.0.0", "flags": {}, "shapes": [shape for _, shapes in drawn for shape in shapes],
-        "imagePath": stem, "imageData": None, "imageHeight": height, "imageWidth": width,
-    }  # fmt: skip
+    return labelme.format_outlines([shape for _, shapes in drawn for shape in shapes], stem, label.shape)
 
 
 def _find_contours(plane: np.ndarray) -> Sequence[np.ndarray]:
@@ -268,9 +264,7 @@ def _find_contours(plane: np.ndarray) -> Sequence[np.ndarray]:
 
 
 def _polygon(label: str, contour: np.ndarray) -> dict[str, Any]:
-    points = contour[:, 0].tolist()
+    points = contour[:, 0].astype(float).tolist()
     # An outline has three points at least; of an object of a pixel or a line some are the same.
     points += points[-1:] * max(0, 3 - len(points))
-    return {
-        "label": label, "points": points, "group_id": None, "shape_type": "polygon", "flags": {},
-    }  # fmt: skip
+    return labelme.format_shape(label, points)
