@@ -123,7 +123,7 @@ def find_side_by_side(folder: Path, complain: Complain) -> Files | None:
     images, pairs = split_side_by_side(paths)
     if not pairs:
         return None
-    masks = {stem: (paths[stem],) for stem in pairs}
+    masks: dict[str, tuple[Path, ...]] = {stem: (paths[stem],) for stem in pairs}
     return pair_files({stem: paths[stem] for stem in images}, masks, (), notes, complain)
 
 
