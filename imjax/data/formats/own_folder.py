@@ -19,7 +19,7 @@ from scipy import ndimage
 
 from imjax.data import tiff
 from imjax.data.folder import labelme
-from imjax.data.folder.files import IMAGES, MASKS, Files, find_files
+from imjax.data.folder.files import IMAGES, MASKS, Files, find_files, find_side_by_side
 from imjax.data.folder.mask_file import read_mask
 from imjax.data.folder.mask_meaning import GROUND, MaskMeaning, decide_meaning, decode_mask
 from imjax.data.folder.tables import CLASSES, VOID_NAME, read_classes
@@ -62,7 +62,28 @@ def read(folder: Path, images: Path | None, label_kind: str) -> AnnotationSet:
         UserError: the folder is none that can be trained on.
     """
     problems: list[UserError] = []
-    files = find_files(folder, problems.append, images)
+    return _read_files(folder, find_files(folder, problems.append, images), label_kind, problems)
+
+
+def read_side_by_side(folder: Path, label_kind: str) -> AnnotationSet | None:
+    """Read a folder in which images and masks lie side by side, as Cellpose saves them.
+
+    Args:
+        folder: with `a.tif` and `a_cp_masks.tif`, or other words for a mask; perhaps `classes.csv`.
+        label_kind: what the masks are, as `data.label_kind`; Cellpose's number the objects: `binary`.
+
+    Returns:
+        None if no file is named as a mask of another one.
+
+    Raises:
+        UserError: masks that cannot be read, or with two readings.
+    """
+    problems: list[UserError] = []
+    files = find_side_by_side(folder, problems.append)
+    return _read_files(folder, files, label_kind, problems) if files else None
+
+
+def _read_files(folder: Path, files: Files, label_kind: str, problems: list[UserError]) -> AnnotationSet:
     table = read_classes(folder / CLASSES, problems.append)
     meaning = decide_meaning(folder, files, table, label_kind, problems.append)
     if problems:
