@@ -136,9 +136,11 @@ def print_keys(arguments: list[str]) -> None:
 
 
 def check_arguments(arguments: list[str]) -> list[str]:
-    """`imjax check DIR …` as flags of `imjax.prepare`."""
+    """`imjax check DIR …` as flags of `imjax.prepare`, at the size of `imjax train --data=DIR`."""
     folder = [f"--raw={arguments[0]}"] if arguments and not arguments[0].startswith("-") else []
-    return ["--dataset=folder", "--check", *folder, *arguments[len(folder) :]]
+    data = named.get_config(OWN_FOLDER).data
+    size = f"--size={data.height},{data.width}"
+    return ["--dataset=folder", "--check", size, *folder, *arguments[len(folder) :]]
 
 
 def train_arguments(arguments: list[str]) -> list[str]:

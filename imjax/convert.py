@@ -4,8 +4,9 @@
   python -m imjax.convert predicted to_correct --format=labelme --images=new_images
 
 The first makes a folder with images, masks and classes.csv of annotations of COCO, labelme, CVAT, Label
-Studio, VOC or QuPath, whose format is seen from their files. The second writes masks for a label tool. Either
-side may be a .zip file. The same command is `imjax convert FROM TO`.
+Studio, VOC or QuPath, whose format is seen from their files, or of masks beside the images as Cellpose saves
+them (`a.tif`, `a_cp_masks.tif`; they number the objects: --label_kind=binary). The second writes masks for a
+label tool. Either side may be a .zip file. The same command is `imjax convert FROM TO`.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ The same commands are `imjax prepare …` and `imjax check my_data`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -118,8 +119,12 @@ def _check(data: Data) -> None:
         )
     text, problems = check.check_folder(data, expand_path(FLAGS.sheet, "--sheet"), progress=_show)
     print(text)
+    if named := sorted(set(re.findall(r"(?<!config\.)\bdata\.(\w+)=", text))):
+        here, there = (" ".join(f"--{before}{key}=…" for key in named) for before in ("", "config.data."))
+        print(f"set what is named data.…: {here} in this command, {there} in training")
     if problems:
-        message = f"{data.dir}: {len(problems)} problems, listed above; fix them and check again"
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        message = f"{data.dir}: {count}, listed above; fix and check again"
         raise UserError(message, code=problems[0].code, field=data.dir)
 
 

@@ -65,8 +65,9 @@ def command_environment(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def light_environment(command_environment):
-    """The same without TensorBoard's events, which a run writes only where there is TensorFlow."""
-    return dict(command_environment, PYTHONPATH=str(WITHOUT_TENSORFLOW))
+    """The first one without TensorBoard's events, which a run writes only where there is TensorFlow; programs
+    as in `run_environment`."""
+    return dict(command_environment, PYTHONPATH=str(WITHOUT_TENSORFLOW), XLA_FLAGS=_write_flags(QUICK))
 
 
 @pytest.fixture(scope="session")

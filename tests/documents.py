@@ -76,7 +76,7 @@ class Shell:
         self.folder, self._log = folder, folder / "commands.log"
         stubs = folder / ".venv" / "bin"
         stubs.mkdir(parents=True)
-        for name in ("python", "bash", "pre-commit", "mypy"):
+        for name in ("python", "bash", "imjax", "pre-commit", "mypy"):
             (stubs / name).write_text(STUB)
             (stubs / name).chmod(0o755)
         path = os.pathsep.join([str(stubs), environment.get("PATH", os.defpath)])

@@ -90,10 +90,10 @@ def test_slips_get_one_line_and_code_2(imjax):
         assert code == 2 and not out and part in err and len(err.splitlines()) == 1, err
 
 
-def test_check_takes_the_folder_as_it_is():
-    words = ["--dataset=folder", "--check", "--raw=mine", "--sheet=s.png"]
-    assert cli.check_arguments(["mine", "--sheet=s.png"]) == words
-    assert cli.check_arguments(["--raw=mine"]) == ["--dataset=folder", "--check", "--raw=mine"]
+def test_check_takes_the_folder_as_it_is_at_the_size_of_training():
+    words = ["--dataset=folder", "--check", "--size=128,128"]
+    assert cli.check_arguments(["mine", "--sheet=s.png"]) == [*words, "--raw=mine", "--sheet=s.png"]
+    assert cli.check_arguments(["--raw=mine"]) == [*words, "--raw=mine"]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@
   makes runs, every dataset is known, test files exist. Nothing trains.
 * The path of a new user really runs, with fewer steps: own_data.md from top to bottom, then the prediction
   and the export of predict.md.
+* first_project.md: its images are drawn and checked, and its commands called in their order with stand-ins.
 * add_method.md and add_dataset.md: the test writes the files, applies the diffs in a copy of the tree and
   runs all commands there; the new method trains with fewer steps, other configurations are only planned.
 * `python` without `file=` runs on the results of those runs, that of export.md in tests/inference. `csv` is
@@ -35,7 +36,9 @@ from benchmarks.result_tables import select_groups
 from imjax import cli
 from imjax.config.constraints import check
 from imjax.config.convert import freeze
+from imjax.config.schema import Data
 from imjax.data.folder import tables
+from imjax.data.folder.check import check_folder
 from imjax.data.readers import registry
 from imjax.data.synthetic import writers
 from imjax.errors import UserError
@@ -45,6 +48,7 @@ from launch.grid import make_points
 
 BASH = [block for block in ALL if block.language == "bash"]
 WORKED = ("add_method.md", "add_dataset.md")
+TUTORIAL = ROOT / "docs" / "tutorials" / "first_project.md"
 SMALLER = (
     "--config.train.epochs=1 --config.train.steps_per_epoch=2 --config.generations=1 "
     "--config.data.synthetic.num_train=24 --config.data.synthetic.num_val=8 "
@@ -108,7 +112,11 @@ def test_bibliography_entries_are_complete():
         assert re.search(r"arXiv[^}]*\d{4}\.\d{5}|doi", entry), entry
 
 
-@pytest.mark.parametrize("block", [b for b in BASH if b.page not in WORKED], ids=lambda block: block.name)
+@pytest.mark.parametrize(
+    "block",
+    [b for b in BASH if b.page not in (*WORKED, TUTORIAL.name)],
+    ids=lambda block: block.name,
+)
 def test_commands_have_valid_flags_and_files(block, tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     commands = Shell(linked(tmp_path / "tree"), dict(os.environ)).run(block)
@@ -184,6 +192,36 @@ def test_tables_of_a_folder(tmp_path):
     found = tables.read_splits(tmp_path / "splits.csv", images, complaints.append)
     assert not complaints and table.names == ("background", "cell", "debris")
     assert sorted(found.values()) == ["test", "val"]
+
+
+def test_the_tutorial_has_its_images_and_valid_commands(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    shell = Shell(linked(tmp_path / "tree"), dict(os.environ))
+    drawing = importlib.util.spec_from_file_location("draw_nuclei", TUTORIAL.with_name("draw_nuclei.py"))
+    draw_nuclei = importlib.util.module_from_spec(drawing)
+    drawing.loader.exec_module(draw_nuclei)
+    draw_nuclei.write_nuclei(shell.folder / "nuclei")
+    modules = {name: command.module for name, command in cli.COMMANDS.items()}
+    for block in of(TUTORIAL.name, "bash"):
+        for program, name, *words in shell.run(block):
+            if program == "python":
+                assert (ROOT / name).is_file()
+            else:
+                words = cli.check_arguments(words) if name == "check" else words
+                checks(modules[name], words, monkeypatch)
+    # What check prints there, before the masks of step 6.
+    masks = sorted((shell.folder / "nuclei" / "masks").iterdir())
+    assert len(masks) == 18
+    for path in masks[12:]:
+        path.unlink()
+    monkeypatch.chdir(shell.folder)
+    data = Data(dataset="folder", dir="nuclei", height=128, width=128, label_fraction=1.0, val_fraction=0.2)
+    said, problems = check_folder(data, Path("contact_sheet.png"), progress=lambda samples, _: samples)
+    printed = next(
+        block.text for block in of(TUTORIAL.name, "") if block.text.startswith("nuclei: 48 images")
+    )
+    assert not problems
+    assert [line.split("; …")[0] in said for line in printed.splitlines()] == [True] * 12
 
 
 def test_the_first_path_from_own_images_to_masks(tmp_path, quick_environment):

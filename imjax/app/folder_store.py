@@ -15,12 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
-from imjax.app import mask_encoding
-from imjax.data.folder import labelme
+from imjax.app import paint_labels
+from imjax.data.folder import labelme, mask_writer
 from imjax.data.folder.files import MASKS, Files
-from imjax.data.folder.mask_file import StoredMask, read_mask
+from imjax.data.folder.mask_file import read_mask
 from imjax.data.folder.mask_meaning import MaskMeaning, decide_meaning, decode_mask
 from imjax.data.folder.mask_names import pair_names
+from imjax.data.folder.mask_writer import MaskFormat
 from imjax.data.folder.reader import Folder
 from imjax.data.folder.tables import CLASSES, SPLIT_TABLE, ClassTable, read_classes, read_splits
 from imjax.data.palette import to_rgb
@@ -126,12 +127,12 @@ class FolderStore:
     @property
     def ground(self) -> int:
         """What the eraser leaves."""
-        return mask_encoding.ground_label(self.meaning)
+        return paint_labels.ground_label(self.meaning)
 
     @property
     def has_void(self) -> bool:
         """Whether masks can leave pixels out."""
-        return self.meaning.kind != "multilabel" and VOID in mask_encoding.allowed_labels(self.meaning)
+        return self.meaning.kind != "multilabel" and VOID in paint_labels.allowed_labels(self.meaning)
 
     @property
     def read_only(self) -> str:
@@ -245,9 +246,7 @@ class FolderStore:
             try:
                 for plane, path, new in zip(planes, paths, temporary, strict=True):
                     path.parent.mkdir(exist_ok=True)
-                    new.write_bytes(
-                        mask_encoding.encode_mask(plane, self.meaning, self._find_similar(path), path)
-                    )
+                    mask_writer.write_picture(new, plane, self._choose_format(name, path))
                 self._check_written(name, planes, paths, temporary)
                 for path, new in zip(paths, temporary, strict=True):
                     os.replace(new, path)
@@ -275,7 +274,7 @@ class FolderStore:
         if self.meaning.kind == "multilabel":
             allowed = frozenset(range(1 << len(self.meaning.names)))
         else:
-            allowed = mask_encoding.allowed_labels(self.meaning)
+            allowed = paint_labels.allowed_labels(self.meaning)
         wrong = sorted({*np.flatnonzero(np.bincount(pixels.ravel(), minlength=256)).tolist()} - allowed)
         if wrong:
             raise UserError(
@@ -307,13 +306,13 @@ class FolderStore:
             break
         return name
 
-    def _find_similar(self, path: Path) -> StoredMask | None:
-        """The mask that is at the path, or the first one of the folder."""
-        others = (paths[0] for paths in self._masks.values() if paths[0].suffix.lower() != labelme.ENDING)
-        for other in [path, *others]:
-            if other.is_file():
-                return read_mask(other)
-        return None
+    def _choose_format(self, name: str, path: Path) -> MaskFormat:
+        """As the mask at the path is stored, or the first one of the folder."""
+        others = ((stem, paths[0]) for stem, paths in self._masks.items())
+        for stem, other in [(name, path), *others]:
+            if other.suffix.lower() != labelme.ENDING and other.is_file():
+                return mask_writer.learn_format({stem: other}, self.meaning)
+        return mask_writer.plain_format(self.meaning)
 
     def _check_written(
         self, name: str, planes: Sequence[np.ndarray], paths: Sequence[Path], written: Sequence[Path]
@@ -375,7 +374,7 @@ def _find_meaning(
     proposal = None
     if not files.labels:
         try:
-            proposal = mask_encoding.propose_meaning(raw, table)
+            proposal = paint_labels.propose_meaning(raw, table)
         except UserError as error:
             found.append(error)
     if proposal is not None and (not files.masks or _says_nothing(files, proposal)):
@@ -402,7 +401,7 @@ def _unspeakable(path: Path) -> UserError:
 
 def _says_nothing(files: Files, meaning: MaskMeaning) -> bool:
     """Whether all masks are of the ground alone, from which nobody could tell what others will mean."""
-    ground = mask_encoding.ground_label(meaning)
+    ground = paint_labels.ground_label(meaning)
     try:
         return all(
             (decode_mask(read_mask(path), path, meaning) == ground).all()

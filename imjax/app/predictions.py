@@ -117,7 +117,8 @@ class PredictionFiles:
                 labels, packed = file["labels"], file["inconsistency"]
         except (OSError, ValueError, KeyError) as error:
             raise UserError(
-                f"image {name!r}: {self.workdir.name} has no prediction for it yet; wait, or predict again",
+                f"image {name!r}: {self.workdir.name} has no prediction for it yet; wait, or choose "
+                "Predict all images in Train",
                 code=ErrorCode.MISSING,
                 field="name",
             ) from error

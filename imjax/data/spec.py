@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -10,6 +11,16 @@ LabelKind = Literal["binary", "multiclass", "multilabel"]
 
 VOID = 255
 """Label value of pixels that no loss and no metric counts."""
+BACKGROUND_NAMES = re.compile(r"(.*[ _-])?(background|bg)_?", re.IGNORECASE)
+"""Names that only what surrounds objects has."""
+
+
+def is_background_name(name: str) -> bool:
+    """Whether a class of several is what surrounds the objects of the others, by its name.
+
+    `class 0` is the name of 0 in masks whose values have no names.
+    """
+    return bool(BACKGROUND_NAMES.fullmatch(name)) or name.casefold() == "class 0"
 
 
 @dataclasses.dataclass(frozen=True)

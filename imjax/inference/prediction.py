@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-import re
 from collections.abc import Iterator
 
 import cv2
@@ -14,7 +13,7 @@ import numpy as np
 
 from imjax.config.schema import Mask
 from imjax.data.preprocess import resize_label
-from imjax.data.spec import DatasetSpec
+from imjax.data.spec import DatasetSpec, is_background_name
 from imjax.evaluation.objects import (
     DetectedObject,
     LabeledClass,
@@ -106,10 +105,6 @@ class Prediction:
         ]
 
 
-GROUND = re.compile(r"(.*[ _-])?(background|bg)|class 0", re.IGNORECASE)
-"""Names of what is no object where the dataset does not say; `class 0` is 0 in masks without names."""
-
-
 def list_object_classes(spec: DatasetSpec) -> list[tuple[int, str]]:
     """Index, as of `DetectedObject`, and name of each class that consists of objects."""
     if spec.kind == "binary":
@@ -117,7 +112,8 @@ def list_object_classes(spec: DatasetSpec) -> list[tuple[int, str]]:
     classes = list(enumerate(spec.classes[int(spec.reserved) :]))
     if spec.kind == "multilabel":
         return classes
-    return [(i, name) for i, name in classes if not (i == 0 and (spec.background or GROUND.fullmatch(name)))]
+    first = classes[0]
+    return classes[int(spec.background or is_background_name(first[1])) :]
 
 
 def make_prediction(

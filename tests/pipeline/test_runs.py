@@ -64,7 +64,7 @@ def test_better_than_chance(demo):
 def test_metrics_are_the_loops_figures(demo):
     lines = [json.loads(text) for text in (demo[0] / "metrics.jsonl").read_text().splitlines()]
     losses = [x for x in lines if x["stage"] == "train_aldt" and x["split"] == "train" and x["member"] == 0]
-    assert [x["step"] for x in losses] == [12, 24, 36, 48, 60, 72]
+    assert [x["step"] for x in losses] == [6, 12, 18, 24, 30, 36]
     assert losses[-1]["value"] < losses[0]["value"]
     sizes = {(x["stage"], x["split"]) for x in lines if x["name"] == "inconsistent_pixels"}
     assert {("train_g1", "val"), ("train_g1", "test"), ("label_g1", "unlabeled")} <= sizes

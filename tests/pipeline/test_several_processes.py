@@ -29,16 +29,17 @@ FLAGS = [
     "--config.train.steps_per_epoch=5",
     "--config.train.batch_size=2",
 ]
-XLA = "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"
+XLA = "--xla_force_host_platform_device_count=2"
 
 
 @pytest.fixture
-def run(light_environment):
+def run(quick_environment):
     """Starts `imjax.main` as so many processes."""
     started = []
 
     def start(workdir, count=1):
-        environment = light_environment | {"XLA_FLAGS": XLA, "JAX_NUM_PROCESSES": str(count)}
+        flags = f"{quick_environment['XLA_FLAGS']} {XLA}"
+        environment = quick_environment | {"XLA_FLAGS": flags, "JAX_NUM_PROCESSES": str(count)}
         if count > 1:
             environment["JAX_COORDINATOR_ADDRESS"] = f"127.0.0.1:{free_port()}"
         command = [sys.executable, "-m", "imjax.main", *FLAGS, f"--workdir={workdir}"]

@@ -13,10 +13,9 @@ import cv2
 import numpy as np
 
 from imjax.data import intensity
-from imjax.data.folder.mask_meaning import BACKGROUND_NAMES
 from imjax.data.palette import Color
 from imjax.data.preprocess import centered_placement, resize_image, resize_label
-from imjax.data.spec import VOID, DatasetSpec
+from imjax.data.spec import VOID, DatasetSpec, is_background_name
 from imjax.errors import ErrorCode, UserError
 
 SIDE = 192
@@ -34,8 +33,6 @@ FAINT, DIM, LEAST_GAMMA = 128, 64, 0.5
 whose median is below `DIM` gets the gamma that brings it there, or `LEAST_GAMMA`."""
 HATCH = 6
 """Distance of the lines that mark void, in pixels."""
-UNNAMED_GROUND = "class 0"
-"""Name of the class of index 0 in masks without names."""
 
 
 def draw_outlines(image: np.ndarray, label: np.ndarray, spec: DatasetSpec) -> np.ndarray:
@@ -89,8 +86,8 @@ def _drawn_classes(spec: DatasetSpec) -> list[tuple[int, str, Color]]:
         (number, name, color)
         for number, (name, color) in classes
         if spec.kind != "multiclass"
-        or not (number == first and (spec.background or name == UNNAMED_GROUND))
-        and not BACKGROUND_NAMES.fullmatch(name)
+        or not (number == first and spec.background)
+        and not is_background_name(name)
     ]
 
 

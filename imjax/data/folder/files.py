@@ -7,7 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from imjax.data.folder import labelme
-from imjax.data.folder.mask_names import LABEL_STUDIO, find_masks_among_images, pair_names
+from imjax.data.folder.mask_names import (
+    LABEL_STUDIO,
+    find_masks_among_images,
+    pair_names,
+    split_side_by_side,
+)
 from imjax.data.folder.tables import Complain, suggest_closest
 from imjax.data.image_io import ENDINGS as IMAGE_ENDINGS
 from imjax.errors import ErrorCode, UserError, file_error
@@ -16,6 +21,9 @@ IMAGES, MASKS = "images", "masks"
 
 MASK_ENDINGS = (".png", ".tif", ".tiff", ".bmp", labelme.ENDING)
 """No JPEG, whose compression changes values; JSON of labelme."""
+
+ANNOTATION_ENDINGS = (".json", ".geojson")
+"""Of what `imjax convert` reads."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +54,8 @@ def find_files(raw: Path, complain: Complain, images_folder: Path | None = None)
     if not images:
         expected = f"expected image files ({' '.join(IMAGE_ENDINGS)}) there, and masks in {raw / MASKS}"
         what = "no image in it" if where.is_dir() else "folder not found"
-        complain(file_error(where, f"{what}, {expected}; add them or name another folder", ErrorCode.MISSING))
+        remedy = (None if images_folder else _name_other_layout(raw)) or "add them or name another folder"
+        complain(file_error(where, f"{what}, {expected}; {remedy}", ErrorCode.MISSING))
     if drawn := find_masks_among_images(images):
         complain(
             file_error(
@@ -57,6 +66,33 @@ def find_files(raw: Path, complain: Complain, images_folder: Path | None = None)
             )
         )
     masks, labels = find_masks(raw / MASKS, images, complain, notes)
+    return pair_files(images, masks, labels, notes, complain)
+
+
+def _name_other_layout(raw: Path) -> str | None:
+    """What to do with a folder in another program's layout; None if nothing is known of it."""
+    if not raw.is_dir():
+        return None
+    stems = [path.stem for path in raw.iterdir() if path.suffix.lower() in IMAGE_ENDINGS]
+    annotations = [path for ending in ANNOTATION_ENDINGS for path in raw.glob(f"*{ending}")]
+    annotations += [path for ending in ANNOTATION_ENDINGS for path in raw.glob(f"*/*{ending}")]
+    if annotations:
+        found = f"if {min(annotations).name} holds annotations"
+    elif split_side_by_side(stems)[1]:
+        found = f"for images and masks side by side, as in {raw}"
+    else:
+        return f"move the {len(stems)} image files of {raw} there" if stems else None
+    return f"{found}: imjax convert {raw} NEW_FOLDER"
+
+
+def pair_files(
+    images: dict[str, Path],
+    masks: dict[str, tuple[Path, ...]],
+    labels: tuple[str, ...],
+    notes: list[str],
+    complain: Complain,
+) -> Files:
+    """Give each mask to its image, by their stems; a mask without an image is a complaint."""
     pairs = pair_names(images, masks)
     if renamed := [stem for stem in sorted(pairs) if pairs[stem] != stem]:
         first = masks[renamed[0]][0]
@@ -78,6 +114,17 @@ def find_files(raw: Path, complain: Complain, images_folder: Path | None = None)
         )
     paired = {image: masks[stem] for stem, image in sorted(pairs.items(), key=lambda pair: pair[1])}
     return Files(images, paired, labels, tuple(notes))
+
+
+def find_side_by_side(folder: Path, complain: Complain) -> Files | None:
+    """Images and masks in one folder, told apart by words such as `_cp_masks`; None if it has no mask."""
+    notes: list[str] = []
+    paths = _by_stem(folder, tuple(dict.fromkeys((*IMAGE_ENDINGS, *MASK_ENDINGS[:-1]))), complain, notes)
+    images, pairs = split_side_by_side(paths)
+    if not pairs:
+        return None
+    masks: dict[str, tuple[Path, ...]] = {stem: (paths[stem],) for stem in pairs}
+    return pair_files({stem: paths[stem] for stem in images}, masks, (), notes, complain)
 
 
 def find_masks(
@@ -114,11 +161,11 @@ def find_masks(
         problems.append(_label_studio_error(masks[exported[0]][0], len(exported)))
         masks = {stem: paths for stem, paths in masks.items() if stem not in exported}
     if images and not masks and not problems:
+        remedy = _name_other_layout(folder.parent) or "draw and add some"
         problems.append(
             file_error(
                 folder,
-                f"no mask in it ({' '.join(MASK_ENDINGS)}), expected one for some of the images; draw and "
-                "add some",
+                f"no mask in it ({' '.join(MASK_ENDINGS)}), expected one for some of the images; {remedy}",
                 ErrorCode.MISSING,
             )
         )

@@ -18,6 +18,8 @@ from imjax.errors import ErrorCode, UserError, file_error
 from imjax.json_io import read_foreign_json
 
 ENDING = ".json"
+VERSION = "5.5.0"
+"""Of the layout that is written; masks are read from 5.2 on."""
 GROUND_LABEL, IGNORED_LABEL = "_background_", "__ignore__"
 """Labels that labelme's own converters know."""
 
@@ -120,6 +122,32 @@ def _read_shape_mask(path: Path, text: Any) -> np.ndarray:
         raise file_error(
             path, f"a mask that is no PNG in base64 ({error}); redraw it", ErrorCode.MALFORMED
         ) from error
+
+
+def format_shape(
+    label: str, points: Sequence[Sequence[float]], kind: str = "polygon", group: int | None = None
+) -> dict[str, Any]:
+    """A shape as labelme stores it; arguments as of `Shape`."""
+    return {
+        "label": label, "points": points, "group_id": group, "description": "", "shape_type": kind,
+        "flags": {}, "mask": None,
+    }  # fmt: skip
+
+
+def format_outlines(
+    shapes: Sequence[Mapping[str, Any]], image_name: str, size: tuple[int, int]
+) -> dict[str, Any]:
+    """The content of a labelme file.
+
+    Args:
+        shapes: of `format_shape`, in the order of drawing.
+        image_name: file name of the image.
+        size: its height and width.
+    """
+    return {
+        "version": VERSION, "flags": {}, "shapes": [*shapes], "imagePath": image_name, "imageData": None,
+        "imageHeight": size[0], "imageWidth": size[1],
+    }  # fmt: skip
 
 
 def list_names(outlines: Iterable[Outlines]) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ from imjax.data.folder.mask_evidence import (
 from imjax.data.folder.mask_file import WHITE, StoredMask, pack_color
 from imjax.data.folder.tables import CLASSES, ClassTable, Color, Complain
 from imjax.data.palette import BACKGROUND, OBJECTS, object_colors
-from imjax.data.spec import VOID, LabelKind
+from imjax.data.spec import BACKGROUND_NAMES, VOID, LabelKind
 from imjax.errors import ErrorCode, UserError, file_error
 
 HALF = 127
@@ -46,8 +46,6 @@ LEFT_OUT_NAMES = re.compile(
     r"ignored?|_*ignore_*|unlabell?ed|don'?t[ _-]?care|no[ _-]?data|invalid", re.IGNORECASE
 )
 """Names of what other programs leave out."""
-BACKGROUND_NAMES = re.compile(r"(.*[ _-])?(background|bg)_?", re.IGNORECASE)
-"""Those of them that no object has."""
 
 
 @dataclasses.dataclass(frozen=True)

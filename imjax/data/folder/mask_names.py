@@ -41,6 +41,20 @@ def find_masks_among_images(images: Iterable[str]) -> list[str]:
     ]
 
 
+def split_side_by_side(stems: Iterable[str]) -> tuple[list[str], dict[str, str]]:
+    """Of files in one folder: stems of images, and stem of a mask → stem of its image.
+
+    Without any mask the folder is none of images and masks side by side. Other pictures of an image that
+    Cellpose saves there, such as `a_flows`, are neither.
+    """
+    stems = sorted(stems)
+    named = [stem for stem in stems if re.search(rf"[_\-. ]({_DRAWN_WORDS})$", stem, flags=re.IGNORECASE)]
+    others = [stem for stem in stems if stem not in named]
+    by_products = re.compile(r"(.+)_(flows?|dP|(cp_)?(outlines?|output))", flags=re.IGNORECASE)
+    images = [stem for stem in others if not ((match := by_products.fullmatch(stem)) and match[1] in others)]
+    return images, pair_names(images, named)
+
+
 def pair_names(images: Iterable[str], masks: Iterable[str]) -> dict[str, str]:
     """Stem of a mask → stem of its image.
 

@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from imjax.data.folder.mask_meaning import BACKGROUND_NAMES, GROUND
+from imjax.data.folder.mask_meaning import GROUND
 from imjax.data.folder.tables import MOST, TAKEN, VOID_NAME, Color
 from imjax.data.image_file import inspect_image
 from imjax.data.image_io import ENDINGS
 from imjax.data.palette import object_colors
+from imjax.data.spec import BACKGROUND_NAMES
 from imjax.errors import ErrorCode, UserError, file_error
 from imjax.json_io import read_foreign_json
 

@@ -53,10 +53,13 @@ def read_annotations(source: Path, images: Path | None, label_kind: str) -> Anno
     if source.is_dir() and voc.is_folder(source):
         return voc.read([source], index)
     files = _find_json(source)
+    if not files and source.is_dir() and not images:
+        if annotations := own_folder.read_side_by_side(source, label_kind):
+            return annotations
     if not files:
         raise UserError(
-            f"FROM={source}: no annotations found; expected masks, {voc.CLASS_FOLDER} (CVAT, VOC), or JSON "
-            "of COCO, labelme, Label Studio or QuPath",
+            f"FROM={source}: no annotations found; expected masks, {voc.CLASS_FOLDER} (CVAT, VOC), JSON "
+            "of COCO, labelme, Label Studio or QuPath, or masks beside the images (a.tif, a_cp_masks.tif)",
             code=ErrorCode.UNSUPPORTED,
             field="FROM",
         )

@@ -30,9 +30,6 @@ from imjax.data.formats.annotations import (
     write_json,
 )
 
-VERSION = "5.5.0"
-"""Of the layout; masks are read from 5.2 on."""
-
 
 def is_content(content: Any) -> bool:
     """Whether a JSON file is of this format."""
@@ -105,19 +102,8 @@ def write(annotations: AnnotationSet, target: Path) -> None:
             for number, region in enumerate(image.regions, 1)
             for shape in _describe(region, number, image)
         ]
-        height, width = image.size
-        write_json(
-            target / f"{image.path.stem}{labelme.ENDING}",
-            {
-                "version": VERSION,
-                "flags": {},
-                "shapes": shapes,
-                "imagePath": image.path.name,
-                "imageData": None,
-                "imageHeight": height,
-                "imageWidth": width,
-            },
-        )
+        content = labelme.format_outlines(shapes, image.path.name, image.size)
+        write_json(target / f"{image.path.stem}{labelme.ENDING}", content)
 
 
 def _describe(region: Region, number: int, image: AnnotatedImage) -> list[dict[str, Any]]:
@@ -128,14 +114,16 @@ def _describe(region: Region, number: int, image: AnnotatedImage) -> list[dict[s
         group = number if len(contours) > 1 else None
         corner = (region.left, region.top)
         return [
-            _shape(label, (contour + corner).astype(float).tolist(), group, "polygon") for contour in contours
+            labelme.format_shape(label, (contour + corner).astype(float).tolist(), group=group)
+            for contour in contours
         ]
     height, width = region.mask.shape
     corners = [[region.left, region.top], [region.left + width - 1, region.top + height - 1]]
     buffer = io.BytesIO()
     Image.fromarray(region.mask.astype(np.uint8) * 255).save(buffer, "PNG")
     text = base64.b64encode(buffer.getvalue()).decode()
-    return [_shape(label, [[float(x), float(y)] for x, y in corners], None, "mask") | {"mask": text}]
+    points = [[float(x), float(y)] for x, y in corners]
+    return [labelme.format_shape(label, points, "mask") | {"mask": text}]
 
 
 def _trace_contours(mask: np.ndarray) -> list[np.ndarray]:
@@ -150,15 +138,3 @@ def _trace_contours(mask: np.ndarray) -> list[np.ndarray]:
         points = tuple((float(x), float(y)) for x, y in contour)
         labelme.draw_shape(ImageDraw.Draw(canvas), labelme.Shape("", "polygon", points), 1)
     return contours if ((np.asarray(canvas) == 1) == mask).all() else []
-
-
-def _shape(label: str, points: list[list[float]], group: int | None, kind: str) -> dict[str, Any]:
-    return {
-        "label": label,
-        "points": points,
-        "group_id": group,
-        "description": "",
-        "shape_type": kind,
-        "flags": {},
-        "mask": None,
-    }

@@ -19,9 +19,9 @@ from scipy import ndimage
 
 from imjax.data import tiff
 from imjax.data.folder import labelme
-from imjax.data.folder.files import IMAGES, MASKS, Files, find_files
+from imjax.data.folder.files import IMAGES, MASKS, Files, find_files, find_side_by_side
 from imjax.data.folder.mask_file import read_mask
-from imjax.data.folder.mask_meaning import BACKGROUND_NAMES, GROUND, MaskMeaning, decide_meaning, decode_mask
+from imjax.data.folder.mask_meaning import GROUND, MaskMeaning, decide_meaning, decode_mask
 from imjax.data.folder.tables import CLASSES, VOID_NAME, read_classes
 from imjax.data.formats.annotations import (
     AnnotatedImage,
@@ -36,7 +36,7 @@ from imjax.data.formats.annotations import (
 from imjax.data.formats.voc import paint_regions, write_indices
 from imjax.data.image_file import inspect_image
 from imjax.data.palette import BACKGROUND, choose_void_color
-from imjax.data.spec import VOID
+from imjax.data.spec import VOID, is_background_name
 from imjax.errors import ErrorCode, UserError, file_error
 from imjax.evaluation.object_numbers import renumber
 
@@ -62,13 +62,34 @@ def read(folder: Path, images: Path | None, label_kind: str) -> AnnotationSet:
         UserError: the folder is none that can be trained on.
     """
     problems: list[UserError] = []
-    files = find_files(folder, problems.append, images)
+    return _read_files(folder, find_files(folder, problems.append, images), label_kind, problems)
+
+
+def read_side_by_side(folder: Path, label_kind: str) -> AnnotationSet | None:
+    """Read a folder in which images and masks lie side by side, as Cellpose saves them.
+
+    Args:
+        folder: with `a.tif` and `a_cp_masks.tif`, or other words for a mask; perhaps `classes.csv`.
+        label_kind: what the masks are, as `data.label_kind`; Cellpose's number the objects: `binary`.
+
+    Returns:
+        None if no file is named as a mask of another one.
+
+    Raises:
+        UserError: masks that cannot be read, or with two readings.
+    """
+    problems: list[UserError] = []
+    files = find_side_by_side(folder, problems.append)
+    return _read_files(folder, files, label_kind, problems) if files else None
+
+
+def _read_files(folder: Path, files: Files, label_kind: str, problems: list[UserError]) -> AnnotationSet:
     table = read_classes(folder / CLASSES, problems.append)
     meaning = decide_meaning(folder, files, table, label_kind, problems.append)
     if problems:
         raise problems[0]
     assert meaning is not None, "a meaning that is not found is complained about"
-    ground = {name for name in meaning.names if meaning.kind == "multiclass" and _is_ground(name)}
+    ground = {name for name in meaning.names if meaning.kind == "multiclass" and is_background_name(name)}
     annotated = []
     for stem, path in files.images.items():
         size = inspect_image(path).turned_size
@@ -93,10 +114,6 @@ def read(folder: Path, images: Path | None, label_kind: str) -> AnnotationSet:
     names = tuple(name for name in meaning.names if name not in ground)
     colors = dict(zip(meaning.names, meaning.palette, strict=True))
     return AnnotationSet(names, tuple(annotated), {name: colors[name] for name in names})
-
-
-def _is_ground(name: str) -> bool:
-    return bool(BACKGROUND_NAMES.fullmatch(name)) or name == "class 0"
 
 
 def _list_planes(

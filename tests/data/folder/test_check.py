@@ -60,6 +60,21 @@ def test_no_images(raw):
     complains(raw, ErrorCode.MISSING, raw / "images")
 
 
+def test_folders_of_other_layouts_are_told_what_to_do(raw, tmp_path):
+    beside, flat, tool = (tmp_path / name for name in ("beside", "flat", "tool"))
+    for folder_, names in ((beside, ("a", "a_cp_masks")), (flat, ("a", "b"))):
+        for name in names:
+            write(folder_ / f"{name}.png", np.zeros(SIZE, np.uint8))
+        text, problems = checked(folder_, tmp_path / "sheet.png")
+        assert problems[0].code is ErrorCode.MISSING
+        assert (f"imjax convert {folder_}" in text) == (folder_ is beside)
+        assert ("move the 2 image files" in text) == (folder_ is flat)
+    write(tool / "images" / "a.png", np.zeros(SIZE, np.uint8))
+    (tool / "annotations.json").write_text("{}")
+    text, problems = checked(tool, tmp_path / "sheet.png")
+    assert "annotations.json" in text and problems[0].field == str(tool / "masks")
+
+
 def test_sizes_differ(raw):
     path = write(raw / "masks" / "b1.png", values(*BINARY, size=(24, 30)))
     complains(raw, ErrorCode.CONFLICT, path)
@@ -312,6 +327,13 @@ def test_the_door(raw, tmp_path, capsys):
     with flagsaver.flagsaver(**given):
         prepare.main([])
     assert "problems: none" in capsys.readouterr().out
+    for stem, count in (("a1", 2), ("b1", 3), ("c1", 4), ("d1", 5), ("e1", 6)):
+        write(raw / "masks" / f"{stem}.png", values(*range(count)))
+    with flagsaver.flagsaver(**given), raises_user_error(ErrorCode.CONFLICT, raw):
+        prepare.main([])
+    assert "--label_kind=… in this command" in capsys.readouterr().out
+    for stem in ("a1", "b1", "c1", "d1", "e1"):
+        write(raw / "masks" / f"{stem}.png", values(*BINARY))
     write(raw / "masks" / "x.png", values(*BINARY))
     with flagsaver.flagsaver(**given), raises_user_error(ErrorCode.MISSING, raw):
         prepare.main([])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from annotated_folders import SIZE, convert, outlines, planes, png, write_images
 from PIL import Image, ImageDraw
-from tifffile import imread
+from tifffile import imread, imwrite
 from user_errors import raises_user_error
 
 from imjax.data.folder import labelme as shapes_of_folders
@@ -352,3 +352,23 @@ def on_image(region):
     if region:
         mask[region.box] = region.mask
     return mask
+
+
+@pytest.mark.parametrize(("image", "ending"), [("a", "_cp_masks"), ("a_img", "_masks")])
+def test_masks_beside_the_images_as_cellpose_saves_them(image, ending, tmp_path):
+    beside, draw = tmp_path / "beside", np.random.default_rng(0)
+    objects = np.zeros(SIZE, np.uint16)
+    objects[1:5, 1:5], objects[1:5, 5:9], objects[7:9, 3:12] = 1, 2, 3
+    beside.mkdir()
+    for name in (image, image.replace("a", "b"), f"{image}_flows"):
+        imwrite(beside / f"{name}.tif", draw.integers(0, 256, SIZE, np.uint8))
+    imwrite(beside / f"a{ending}.tif", objects)
+    (beside / f"{image}_seg.npy").write_bytes(b"")
+    convert(beside, tmp_path / "mine", kind="binary")
+    assert sorted(path.stem for path in (tmp_path / "mine" / "images").iterdir()) == [
+        image,
+        image.replace("a", "b"),
+    ]
+    # The objects that touch stay apart.
+    assert len(np.unique(imread(tmp_path / "mine" / "instances" / f"{image}.tif"))) == 4
+    assert (planes(tmp_path / "mine", image)["foreground"] == (objects > 0)).all()

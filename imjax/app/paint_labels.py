@@ -1,8 +1,7 @@
-"""Labels → mask files, as the folder's other masks are: the inverse of `mask_meaning.decode_mask`."""
+"""What a mask that is painted may hold, and what the first masks of a folder shall mean."""
 
 from __future__ import annotations
 
-import io
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,19 +10,13 @@ import numpy as np
 from PIL import Image
 
 from imjax.data.folder.files import Files
-from imjax.data.folder.mask_file import WHITE, StoredMask, pack_color, unpack_colors
-from imjax.data.folder.mask_meaning import (
-    BACKGROUND_NAMES,
-    MaskMeaning,
-    decide_meaning,
-)
+from imjax.data.folder.mask_file import WHITE, pack_color, unpack_colors
+from imjax.data.folder.mask_meaning import MaskMeaning, decide_meaning
 from imjax.data.folder.tables import ClassTable
 from imjax.data.palette import OBJECTS
-from imjax.data.spec import VOID
+from imjax.data.spec import BACKGROUND_NAMES, VOID
 from imjax.errors import ErrorCode, UserError, file_error
 
-FORMATS = {".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP"}
-"""Of Pillow, by ending; all of them keep every value."""
 PROBE_SIDE = 64
 """Height of the masks that `propose_meaning` asks about, in pixels."""
 
@@ -44,53 +37,6 @@ def allowed_labels(meaning: MaskMeaning) -> frozenset[int]:
     own = range(1, len(meaning.names) + 1) if meaning.kind == "multiclass" else (0, 1)
     void = {VOID} if meaning.values is not None and VOID in meaning.values.values() else set()
     return frozenset({*own} | void)
-
-
-def encode_mask(labels: np.ndarray, meaning: MaskMeaning, like: StoredMask | None, path: Path) -> bytes:
-    """The content of a mask file.
-
-    Args:
-        labels: uint8 `[h, w]`, values of `allowed_labels`.
-        meaning: how masks of the folder are read.
-        like: the mask that is replaced, or another of the folder, whose values and palette are taken; None:
-            the folder has none yet.
-        path: of the file, for its ending.
-
-    Raises:
-        UserError: the ending is none of `FORMATS`.
-    """
-    if path.suffix.lower() not in FORMATS:
-        raise file_error(
-            path,
-            f"ending {path.suffix!r} cannot be written, expected one of {' '.join(FORMATS)}; convert it",
-            ErrorCode.UNSUPPORTED,
-        )
-    table = np.zeros(256, np.int64)
-    for label in allowed_labels(meaning):
-        table[label] = _choose_value(label, meaning, like)
-    values = table[labels]
-    if meaning.view == "color":
-        picture = Image.fromarray(unpack_colors(values))
-    elif meaning.view == "stored" and like is not None and like.palette is not None:
-        picture = Image.fromarray(values.astype(np.uint8), mode="P")
-        picture.putpalette(like.palette.tobytes())
-    else:
-        picture = Image.fromarray(values.astype(np.uint8 if values.max(initial=0) <= WHITE else np.uint16))
-    file = io.BytesIO()
-    options = {"compression": "tiff_adobe_deflate"} if FORMATS[path.suffix.lower()] == "TIFF" else {}
-    picture.save(file, FORMATS[path.suffix.lower()], **options)
-    return file.getvalue()
-
-
-def _choose_value(label: int, meaning: MaskMeaning, like: StoredMask | None) -> int:
-    """What a file has for a label: of several values one that the folder's masks use."""
-    if meaning.values is None:
-        return WHITE if label else 0
-    values = [value for value, meant in meaning.values.items() if meant == label]
-    if like is not None and len(values) > 1:
-        pixels = like.colors() if meaning.view == "color" else like.pixels
-        values = [value for value in values if (pixels == value).any()] or values
-    return next((value for value in (WHITE, 0) if value in values), values[0])
 
 
 def propose_meaning(raw: Path, table: ClassTable | None) -> MaskMeaning:
