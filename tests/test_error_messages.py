@@ -93,8 +93,8 @@ def test_predict(tmp_path):
 
 def test_annotations_of_label_tools(tmp_path):
     assert message(conversion.read_annotations, tmp_path, None, "auto") == (
-        f"FROM={tmp_path}: no annotations found; expected masks, SegmentationClass (CVAT, VOC), or JSON of "
-        "COCO, labelme, Label Studio or QuPath"
+        f"FROM={tmp_path}: no annotations found; expected masks, SegmentationClass (CVAT, VOC), JSON of "
+        "COCO, labelme, Label Studio or QuPath, or masks beside the images (a.tif, a_cp_masks.tif)"
     )
 
 

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 from handmade import MASK, SPECS, make_run
+from PIL import Image
 from user_errors import raises_user_error
 
 import imjax
@@ -41,10 +42,14 @@ def png(path):
 
 
 def written_mask(spec, out, stem):
-    """The mask that the command wrote."""
-    if spec.kind != "multilabel":
-        return png(out / "masks" / f"{stem}.png")
-    return np.stack([png(out / "masks" / folder_name(name) / f"{stem}.png") for name in spec.classes], -1)
+    """The mask that the command wrote, as labels."""
+    if spec.kind == "multiclass":
+        # The indices of its palette.
+        return np.asarray(Image.open(out / "masks" / f"{stem}.png"))
+    if spec.kind == "binary":
+        return png(out / "masks" / f"{stem}.png") // 255
+    planes = [png(out / "masks" / folder_name(name) / f"{stem}.png") for name in spec.classes]
+    return np.stack(planes, -1) // 255
 
 
 @pytest.mark.parametrize("how", [{}, {"tile": True, "overlap": 0.5, "scale": 0.7}, {"flips": True}], ids=str)
