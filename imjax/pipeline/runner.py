@@ -11,7 +11,7 @@ from imjax.data import fingerprint
 from imjax.data.pack import PackedDataset
 from imjax.errors import Stopped
 from imjax.log import logger
-from imjax.pipeline import evalnet_stage, joint_stage, label_stage, results, train_stage
+from imjax.pipeline import evalnet_stage, joint_stage, label_stage, per_image, results, train_stage
 from imjax.pipeline.artifacts import ArtifactStore
 from imjax.pipeline.count_steps import count_images
 from imjax.pipeline.stages import EvalNetStage, JointStage, LabelStage, PairsStage, Stage, TrainStage
@@ -85,6 +85,7 @@ def run(
         monitor = StageLogger(writer, stage.name, position, stage.generation, stopping, later_images)
         _run_stage(stage, dataset, artifacts, runtime, monitor, writer)
         results.write(artifacts.workdir, results.collect(artifacts, stages))
+    per_image.publish(artifacts, stages)
     return results.collect(artifacts, stages)
 
 

@@ -28,6 +28,7 @@ from imjax.report import (
     summary,
     tables,
     timing,
+    worst_images,
 )
 from imjax.report.aggregate import Entry
 from imjax.report.load import RunRecord, read_run
@@ -65,7 +66,7 @@ def render_page(runs: Sequence[RunRecord]) -> str:
     runs.sort(key=lambda run: (names.method_order(run.method), run.method))
     methods = list(dict.fromkeys(names.method_title(run.method) for run in runs))
     subject = ", ".join(methods) if len(methods) <= 2 * summary.FEW else f"{len(methods)} methods"
-    illustrated = _select_illustrated(runs)
+    illustrated = aggregate.select_illustrated(runs)
     num_images = MAX_IMAGES if len(illustrated) == 1 else MAX_IMAGES // 2
     # A bar for one or two runs would be gone before it is seen.
     progress = track(runs, "report") if len(runs) > 2 else runs
@@ -86,14 +87,6 @@ def render_page(runs: Sequence[RunRecord]) -> str:
         headings=[],
         list_terms=glossary.list_terms,
     )
-
-
-def _select_illustrated(runs: Sequence[RunRecord]) -> list[RunRecord]:
-    """The run with the lowest seed of every dataset and method: more images would show nothing more."""
-    first: dict[tuple[str, str], RunRecord] = {}
-    for run in sorted(runs, key=lambda run: run.seed):
-        first.setdefault((run.spec.name, run.method), run)
-    return list(first.values())
 
 
 def _describe_dataset(runs: Sequence[RunRecord]) -> dict[str, Any]:
@@ -167,6 +160,7 @@ def _describe_run(run: RunRecord, runs: Sequence[RunRecord], num_images: int) ->
         # The folder, where it alone distinguishes two runs.
         "title": f"{title} ({run.workdir})" if titles.count(title) > 1 else title,
         "illustrated": num_images > 0,
+        "worst": worst_images.describe_worst_images(run) if num_images else {},
         "labeling": labeling,
         "has_final": any("final" in picture.title for strip in labeling for picture in strip.groups[0]),
         "training": training,
