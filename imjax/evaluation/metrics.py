@@ -279,12 +279,13 @@ def score_images(
     # From [n, c, 2, 2] to [n, c] numbers of pixels that are 1.
     found = overlap(counts[..., 1, 1], counts[..., 1, :].sum(-1), counts[..., :, 1].sum(-1))
     counted = counts.sum((1, 2, 3)) > 0
-    means = []
-    for values in found:
+
+    def mean(values: np.ndarray) -> np.ndarray:
         there = ~np.isnan(values)
-        mean = _ratio(np.where(there, values, 0).sum(1), there.sum(1))
-        means.append(np.where(counted, np.where(np.isnan(mean), spec.empty_iou, mean), np.nan))
-    return ImageScores(Overlap(*means), found)
+        means = _ratio(np.where(there, values, 0).sum(1), there.sum(1))
+        return np.where(counted, np.where(np.isnan(means), spec.empty_iou, means), np.nan)
+
+    return ImageScores(Overlap(mean(found.iou), mean(found.dice)), found)
 
 
 Figures = dict[tuple[str, str], float]

@@ -30,7 +30,6 @@ from imjax.report import (
     timing,
     worst_images,
 )
-from imjax.report.aggregate import Entry
 from imjax.report.load import RunRecord, read_run
 
 MAX_IMAGES = 4
@@ -93,8 +92,10 @@ def _describe_dataset(runs: Sequence[RunRecord]) -> dict[str, Any]:
     """What the page shows of all runs of one dataset together."""
     spec, results = runs[0].spec, aggregate.collect_results(runs)
     entries = results.entries
-    in_rows = _has_row_per_method(entries)
+    # Without generations all would be horizontal lines.
+    in_rows = all(entry.generation is None for entry in entries)
     plot = plots.plot_methods if in_rows else plots.plot_generations
+    caption = plots.caption_methods if in_rows else plots.caption_generations
     return {
         "title": spec.title,
         "alarms": head.warn_smoke_runs(runs)
@@ -118,7 +119,7 @@ def _describe_dataset(runs: Sequence[RunRecord]) -> dict[str, Any]:
         "held_out": held_out.describe_held_out(runs),
         "gaps": tables.tabulate_gaps(results),
         "chart": plot(results) if entries else None,
-        "chart_caption": plots.METHODS_CAPTION if in_rows else plots.GENERATIONS_CAPTION,
+        "chart_caption": caption(results),
         "label_chart": plots.plot_pseudo_labels(spec, runs),
         "labels": _describe_pseudo_labels(spec, runs),
         "classes": tables.tabulate_classes(results),
@@ -128,13 +129,6 @@ def _describe_dataset(runs: Sequence[RunRecord]) -> dict[str, Any]:
         "timing": timing.tabulate_methods(runs) if len(runs) > 1 else None,
         "differences": differences.tabulate_differences(runs),
     }
-
-
-def _has_row_per_method(entries: Sequence[Entry]) -> bool:
-    """Whether the chart has a row per method, and not generations on the x axis."""
-    # LDT, ALDT and FDT alone are horizontal lines in the IM paper's figure.
-    unstyled = any(entry.method not in plots.LINE_STYLES for entry in entries)
-    return unstyled and all(entry.generation is None for entry in entries)
 
 
 def _describe_pseudo_labels(spec: DatasetSpec, runs: Sequence[RunRecord]) -> list[dict[str, Any]]:
