@@ -28,8 +28,12 @@ def describe_worst_images(run: RunRecord) -> dict[str, Any]:
     table = tabulate_images(run)
     if table is None:
         return {}
+    first = int(run.spec.reserved or run.spec.background)
+    classes = list(zip(map(format_color, run.spec.palette), run.spec.classes, strict=True))[first:]
     return {
         "net": _describe_net(run),
+        # Of one class the colors say nothing more than the caption of the picture.
+        "classes": classes if _has_several_classes(run) else [],
         "strips": build_strips(rows, panels),
         "legend": list_error_colors(run),
         "table": table,
