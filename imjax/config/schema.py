@@ -39,14 +39,18 @@ PAGES = ("auto", "channels", "slices", "max", "mean")
 """What the pages of the user's own images may be said to be."""
 
 PLACES = frozenset(
-    {"data.dir", "data.cache", "data.keep_split", "nets_per_device", "max_device_dataset_mib", "on_nan"}
-)
+    {
+        "data.dir", "data.cache", "data.keep_split", "nets_per_device", "max_device_dataset_mib", "on_nan",
+        "tracker",
+    }
+)  # fmt: skip
 """Keys that change where and how fast a run runs, and whether it comes to its end, not what it gives."""
 
 ENCODERS = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 """Backbones with an encoder of their own, which can start from ImageNet (`imjax.models.imagenet`)."""
 BACKBONES = ("unet_residual", "unet_dropout", *ENCODERS)
 
+TRACKERS = ("none", "wandb", "mlflow")
 EMPTY_IOUS = ("dataset", "zero", "one")
 """What `empty_iou` may be; `DatasetSpec.with_empty_iou` reads it."""
 BUDGETS = ("published", "equal")
@@ -522,6 +526,12 @@ class Config:
         "When a candidate's loss is not finite: `stop` the run, or `drop` the candidate, which then is "
         "ranked last and in no ensemble. May be changed in a run's folder, to go on after a stop.",
         one_of(("stop", "drop")),
+    )
+    tracker: str = key(
+        "none",
+        "Who gets the scalars of the run beside TensorBoard: `wandb` (Weights & Biases) or `mlflow`, with "
+        "the extra of that name; where they go is for their own environment variables to say.",
+        one_of(TRACKERS),
     )
     empty_iou: str = key(
         "dataset",

@@ -40,7 +40,7 @@ from imjax.errors import ErrorCode, UserError, file_error
 from imjax.log import logger, track
 from imjax.user_paths import user_cache
 
-FORMAT = 9
+FORMAT = 10
 """Raised whenever the same settings and files would be packed differently."""
 
 NOT_PACKED = frozenset({"dir", "cache", "keep_split"})
@@ -62,6 +62,15 @@ class Split:
     sources: tuple[str, ...]
     instances: np.ndarray | None = None
     """uint16 `[n, h, w]`, numbers of the objects, where the reader knows them: of val and test."""
+    files: tuple[str, ...] = ()
+    """Per image its file within the data folder, with the number of slice and crop: `images/a.tif#003`. An
+    empty name where the image was made on the spot."""
+
+    @property
+    def titles(self) -> tuple[str, ...]:
+        """Per image what people know it by: its file, or else its name."""
+        files = self.files or ("",) * len(self.names)
+        return tuple(file or name for file, name in zip(files, self.names, strict=True))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +97,12 @@ class PackedDataset:
     def fold(self) -> int:
         """See `Data.fold`."""
         return self.manifest.get("data", {}).get("fold", 0)
+
+    @property
+    def is_final(self) -> bool:
+        """Whether each image is in all of labeled, val and test, see `Data.is_final`."""
+        data = self.manifest.get("data", {})
+        return data.get("folds", 1) > 1 and not data.get("fold", 0)
 
     @property
     def copies(self) -> Copies:
@@ -305,7 +320,7 @@ def _write(
     facts: Mapping[str, Any],
     progress: Progress,
 ) -> None:
-    spec, numbered = reader.spec, _splits_with_instances(reader)
+    spec, numbered, raw = reader.spec, _splits_with_instances(reader), Path(data.dir)
     writers = {
         name: SplitWriter(folder / name, data, spec, samples, name in numbered)
         for name, samples in chosen.items()
@@ -323,7 +338,8 @@ def _write(
                 for i, pair in enumerate(cut_crops(image, label, key, data, *rules)):
                     piece = f"{title}#{i}" if data.is_cropped else title
                     objects = () if instances is None else (_keep_inside(next(instances), pair[1]),)
-                    writers[labeled_crops.get(f"{key}#{i}", name)].add(piece, sample.source, *pair, *objects)
+                    writer = writers[labeled_crops.get(f"{key}#{i}", name)]
+                    writer.add(piece, sample.source, _name_file(sample, piece, raw), *pair, *objects)
                 if reader.spec.dims == 3 and volume_box.cropped_foreground_voxels(label, data.box):
                     smaller.append(title)
         for writer in writers.values():
@@ -349,6 +365,13 @@ def _write(
         "common_sources": count_common_sources({name: writer.sources for name, writer in writers.items()}),
     }
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1))
+
+
+def _name_file(sample: Sample, piece: str, raw: Path) -> str:
+    """See `Split.files`; `piece` is the sample's name and the numbers of slice and crop."""
+    if sample.image is None:
+        return ""
+    return sample.image.relative_to(raw).as_posix() + piece.removeprefix(sample.name)
 
 
 def _splits_with_instances(reader: Reader) -> tuple[str, ...]:
@@ -412,8 +435,8 @@ def _open(folder: Path, entry: dict[str, Any], verify: bool) -> Split:
         arrays[kind] = np.load(path, mmap_mode="r")
         if list(arrays[kind].shape) != entry["shapes"][kind]:
             raise _damaged(path, folder.parent, f"shape {arrays[kind].shape} is not {entry['shapes'][kind]}")
-    names, sources = tuple(entry["names"]), tuple(entry["sources"])
-    return Split(arrays["images"], arrays["labels"], names, sources, arrays.get("instances"))
+    names, sources, files = (tuple(entry[key]) for key in ("names", "sources", "files"))
+    return Split(arrays["images"], arrays["labels"], names, sources, arrays.get("instances"), files)
 
 
 def _damaged(path: Path | str, root: Path, why: str) -> UserError:

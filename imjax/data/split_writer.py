@@ -41,6 +41,7 @@ class SplitWriter:
         folder.mkdir()
         self.names: list[str] = []
         self.sources: list[str] = []
+        self.files: list[str] = []
         planes = (len(spec.classes),) if spec.kind == "multilabel" else ()
         # Only the images know how many crops a grid makes of them, and stacks how many slices they have: a
         # first guess, which `finish` corrects.
@@ -56,6 +57,7 @@ class SplitWriter:
         self,
         name: str,
         source: str,
+        file: str,
         image: np.ndarray,
         label: np.ndarray,
         instances: np.ndarray | None = None,
@@ -65,6 +67,7 @@ class SplitWriter:
         Args:
             name: of the image, slice or crop.
             source: of the image, see `Sample`.
+            file: of the image, see `pack.Split`.
             image, label: uint8 of the packed shape.
             instances: uint16, numbers of objects, where the split has them.
         """
@@ -76,6 +79,7 @@ class SplitWriter:
         self.counts += label_counts(label, self.spec)
         self.names.append(name)
         self.sources.append(source)
+        self.files.append(file)
 
     def finish(self) -> None:
         """Make the files whole, once everything is added; OSError on a full disk."""
@@ -104,6 +108,7 @@ class SplitWriter:
             "sha256": {name: writer.hash.hexdigest() for name, writer in self._arrays().items()},
             "names": self.names,
             "sources": self.sources,
+            "files": self.files,
         }
 
 

@@ -1,4 +1,4 @@
-"""What run and report agree on about a cross-validation: files, colors, and its result as a sentence.
+"""What run and report agree on about a cross-validation: its files, and its result as a sentence.
 
 The report reads it, so nothing here loads JAX.
 """
@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from imjax.evaluation.per_image import METRICS
+
 TABLE, SUMMARY, WORST = "out_of_fold.csv", "out_of_fold.json", "out_of_fold_worst.npz"
 """In the folder of the run."""
-METRICS = {"iou": "IoU", "dice": "Dice"}
-"""Columns of the table, with their titles."""
-EXTRA, MISSED, CONFUSED = (230, 60, 50), (70, 120, 230), (245, 200, 60)
-"""Colors of the error map: an object where there is none, none where there is one, one class for another."""
 
 
 def describe(summary: dict[str, Any]) -> str:

@@ -6,10 +6,13 @@ images leaves out images without a counted pixel, and is nan if none is left.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float32, Float64, Int, Int32, UInt8
+from numpy.typing import ArrayLike
 
 from imjax.data.spec import VOID, DatasetSpec
 from imjax.evaluation.image_counts import COUNTS, PER_CHANNEL
@@ -114,7 +117,23 @@ def _parts(confusions: Confusions) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.diagonal(counts, axis1=-2, axis2=-1), counts.sum(-1), counts.sum(-2)
 
 
-def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+class Overlap(NamedTuple):
+    """IoU and Dice of pairs of masks, float64; nan where both masks are empty."""
+
+    iou: np.ndarray
+    dice: np.ndarray
+
+
+def overlap(intersection: ArrayLike, true: ArrayLike, predicted: ArrayLike) -> Overlap:
+    """IoU I/(A+B−I) and Dice 2I/(A+B) from numbers of pixels, of one shape; no smoothing term.
+
+    Every figure that compares two masks is made here. What an empty pair counts is for the caller to say.
+    """
+    intersection, total = np.asarray(intersection), np.add(true, predicted)
+    return Overlap(_ratio(intersection, total - intersection), _ratio(2 * intersection, total))
+
+
+def _ratio(numerator: ArrayLike, denominator: ArrayLike) -> np.ndarray:
     """Quotient; nan where the denominator is 0."""
     out = np.full(np.shape(numerator), np.nan)
     return np.divide(numerator, denominator, out=out, where=np.asarray(denominator) > 0)
@@ -131,20 +150,20 @@ def miou_per_image(confusions: Confusions, first: int = 0) -> float:
 
     Classes before `first` are left out, and images without another one.
     """
-    intersection, true, predicted = _parts(confusions)
-    return _mean_of_present(_ratio(intersection, true + predicted - intersection), true, first)
+    parts = _parts(confusions)
+    return _mean(_means_of_present(overlap(*parts).iou, parts[1], first))
 
 
 def mdice_per_image(confusions: Confusions, first: int = 0) -> float:
     """As `miou_per_image`, of the Dice coefficient."""
-    intersection, true, predicted = _parts(confusions)
-    return _mean_of_present(_ratio(2 * intersection, true + predicted), true, first)
+    parts = _parts(confusions)
+    return _mean(_means_of_present(overlap(*parts).dice, parts[1], first))
 
 
-def _mean_of_present(values: np.ndarray, true: np.ndarray, first: int) -> float:
-    """Mean over images of the mean of their values, `[n, k]`, of the classes with true pixels."""
+def _means_of_present(values: np.ndarray, true: np.ndarray, first: int) -> Float64[np.ndarray, " n"]:
+    """Of each image the mean of its values, `[n, k]`, over the classes with true pixels; nan without one."""
     present = (true > 0)[:, first:]
-    return _mean(_ratio(np.where(present, values[:, first:], 0).sum(1), present.sum(1)))
+    return _ratio(np.where(present, values[:, first:], 0).sum(1), present.sum(1))
 
 
 def mpa(confusions: Confusions) -> float:
@@ -155,14 +174,12 @@ def mpa(confusions: Confusions) -> float:
 
 def iou_dataset(confusions: Confusions) -> Float64[np.ndarray, " k"]:
     """IoU of each class over all images together; nan for a class in neither truth nor prediction."""
-    intersection, true, predicted = (part.sum(0) for part in _parts(confusions))
-    return _ratio(intersection, true + predicted - intersection)
+    return overlap(*(part.sum(0) for part in _parts(confusions))).iou
 
 
 def dice_dataset(confusions: Confusions) -> Float64[np.ndarray, " k"]:
     """Dice of each class over all images together; nan for a class in neither truth nor prediction."""
-    intersection, true, predicted = (part.sum(0) for part in _parts(confusions))
-    return _ratio(2 * intersection, true + predicted)
+    return overlap(*(part.sum(0) for part in _parts(confusions))).dice
 
 
 def _mean_present(values: np.ndarray, confusions: Confusions, first: int) -> float:
@@ -180,11 +197,15 @@ def mdice_dataset(confusions: Confusions, first: int = 0) -> float:
     return _mean_present(dice_dataset(confusions), confusions, first)
 
 
-def _binary_parts(confusions: Confusions) -> tuple[np.ndarray, np.ndarray]:
-    """Intersection and |A| + |B| of the foreground, `[m]`, for the images with a counted pixel."""
-    intersection, true, predicted = _parts(confusions)
-    counted = true.sum(1) > 0
-    return intersection[counted, 1], (true + predicted)[counted, 1]
+def _binary_overlap(confusions: Confusions, empty: int) -> Overlap:
+    """IoU and Dice of the foreground of each image, `[n]`; nan for an image without a counted pixel."""
+    parts = _parts(confusions)
+    counted, (intersection, true, predicted) = parts[1].sum(1) > 0, (part[:, 1] for part in parts)
+    found = overlap(intersection, true, predicted)
+    iou, dice = (np.where(np.isnan(values), empty, values) for values in found)
+    if not empty:
+        iou = intersection / (true + predicted - intersection + 1e-7)
+    return Overlap(*(np.where(counted, values, np.nan) for values in (iou, dice)))
 
 
 def binary_iou(confusions: Confusions, empty: int = 1) -> float:
@@ -195,17 +216,12 @@ def binary_iou(confusions: Confusions, empty: int = 1) -> float:
         empty: `DatasetSpec.empty_iou`, the value of an image without foreground in truth and prediction. 0
             comes of I/(U+1e-7), as in arXiv 2401.14387; where anything is there the 1e-7 changes nothing.
     """
-    intersection, total = _binary_parts(confusions)
-    union = total - intersection
-    return _mean(
-        np.where(union > 0, _ratio(intersection, union), 1) if empty else intersection / (union + 1e-7)
-    )
+    return _mean(_binary_overlap(confusions, empty).iou)
 
 
 def binary_dice(confusions: Confusions, empty: int = 1) -> float:
     """As `binary_iou`, of the Dice coefficient 2I/(|A|+|B|)."""
-    intersection, total = _binary_parts(confusions)
-    return _mean(np.where(total > 0, _ratio(2 * intersection, total), empty))
+    return _mean(_binary_overlap(confusions, empty).dice)
 
 
 def smoothed_dice(confusions: Confusions) -> float:
@@ -213,8 +229,63 @@ def smoothed_dice(confusions: Confusions) -> float:
 
     Finding nothing has the value 1/(|A|+1) here: one half where the object is a single pixel.
     """
-    intersection, total = _binary_parts(confusions)
-    return _mean((2 * intersection + 1) / (total + 1))
+    intersection, true, predicted = _parts(confusions)
+    counted = true.sum(1) > 0
+    return _mean(((2 * intersection + 1) / (true + predicted + 1))[counted, 1])
+
+
+class ImageScores(NamedTuple):
+    """IoU and Dice of each image of a set, float64; nan where there is nothing to compare."""
+
+    mean: Overlap
+    """`[n]`, means over the classes of an image."""
+    classes: Overlap
+    """`[n, k]` of each class of objects, see `object_classes`."""
+
+
+def object_classes(spec: DatasetSpec) -> tuple[str, ...]:
+    """Names of the classes that are objects: neither background nor the reserved one."""
+    return spec.classes[_first_object(spec) :]
+
+
+def _first_object(spec: DatasetSpec) -> int:
+    return int(spec.kind == "multiclass" and (spec.background or spec.reserved))
+
+
+def score_images(
+    spec: DatasetSpec, confusions: Confusions | Int[np.ndarray, "n c 2 2"] | Int[Array, "n c 2 2"]
+) -> ImageScores:
+    """IoU and Dice of each image, of which `summarize` gives means over images.
+
+    Multiclass: mean over the classes in the truth, without a background; nan for an image with none of them.
+    Binary: of the foreground, `spec.empty_iou` where neither has any. Multilabel: mean over the channels with
+    an object in truth or prediction, `spec.empty_iou` where no channel has one (`miou` is another mean: over
+    channels of means over images). nan for an image without a counted pixel.
+
+    Args:
+        spec, confusions: as of `summarize`; several pieces of an image may be added up to one matrix.
+    """
+    counts = np.asarray(confusions)
+    if spec.kind == "binary":
+        found = _binary_overlap(counts, spec.empty_iou)
+        return ImageScores(found, Overlap(*(values[:, None] for values in found)))
+    if spec.kind == "multiclass":
+        first = _first_object(spec)
+        parts = _parts(counts)
+        found = overlap(*parts)
+        means = Overlap(*(_means_of_present(values, parts[1], first) for values in found))
+        classes = (np.where(parts[1] > 0, values, np.nan)[:, first:] for values in found)
+        return ImageScores(means, Overlap(*classes))
+    # From [n, c, 2, 2] to [n, c] numbers of pixels that are 1.
+    found = overlap(counts[..., 1, 1], counts[..., 1, :].sum(-1), counts[..., :, 1].sum(-1))
+    counted = counts.sum((1, 2, 3)) > 0
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        there = ~np.isnan(values)
+        means = _ratio(np.where(there, values, 0).sum(1), there.sum(1))
+        return np.where(counted, np.where(np.isnan(means), spec.empty_iou, means), np.nan)
+
+    return ImageScores(Overlap(mean(found.iou), mean(found.dice)), found)
 
 
 Figures = dict[tuple[str, str], float]

@@ -19,6 +19,7 @@ from imjax.data.folder.tables import CLASSES, read_classes
 from imjax.data.image_io import read_objects
 from imjax.data.spec import VOID, DatasetSpec
 from imjax.errors import ErrorCode, UserError, file_error
+from imjax.evaluation import metrics
 from imjax.evaluation.object_matching import ObjectMatches, add_matches, match_objects
 from imjax.evaluation.object_numbers import renumber
 from imjax.evaluation.objects import LabeledClass, label_objects
@@ -219,8 +220,9 @@ class Comparison:
         self, file: str, true: LabeledClass, found: LabeledClass, plane: np.ndarray, known: np.ndarray
     ) -> dict[str, Any]:
         inside, predicted = (true.labels > 0) & known, plane & known
-        both, either = (inside & predicted).sum(), (inside | predicted).sum()
+        overlap = metrics.overlap((inside & predicted).sum(), inside.sum(), predicted.sum())
         empty = float(self._spec.empty_iou)
+        iou, dice = (empty if np.isnan(value) else float(value) for value in overlap)
         labels = _drop_unknown(found.labels, known)
         matches = match_objects(true.labels, labels)
         self._matches[true.class_name].append(matches)
@@ -228,8 +230,8 @@ class Comparison:
         return {
             "file": file,
             "class": true.class_name,
-            "iou": float(both / either) if either else empty,
-            "dice": float(2 * both / (both + either)) if either else empty,
+            "iou": iou,
+            "dice": dice,
             "object_f1": matches.f1,
             "objects": objects,
             "true_objects": truths,

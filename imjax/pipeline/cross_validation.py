@@ -24,7 +24,7 @@ from imjax.pipeline import out_of_fold, results
 from imjax.pipeline.image_panels import HELD_OUT
 from imjax.pipeline.out_of_fold import Fold
 from imjax.pipeline.run import Outcome, run_training
-from imjax.pipeline.stages import JointStage, Stage, TrainStage
+from imjax.pipeline.stages import Stage, find_final_stage
 from imjax.training import distributed
 
 Row = dict[str, Any]
@@ -86,8 +86,9 @@ def _fold(config: Config, number: int) -> Config:
 
 def _load_fold(folds: int, stages: Sequence[Stage], outcome: Outcome, number: int) -> Fold:
     """What a finished fold's last nets gave on its test images."""
-    last = max(i for i, stage in enumerate(stages) if isinstance(stage, TrainStage | JointStage))
-    labels = np.load(outcome.workdir / "stages" / f"{last:02d}_{stages[last].name}" / HELD_OUT)["labels"]
+    final = find_final_stage(stages)
+    folder = f"{stages.index(final):02d}_{final.name}"
+    labels = np.load(outcome.workdir / "stages" / folder / HELD_OUT)["labels"]
     splits = outcome.packed.splits
     return Fold(number, (number - 1) // folds + 1, splits["test"], labels, len(splits["val"].names))
 

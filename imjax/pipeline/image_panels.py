@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from imjax.data.pack import PackedDataset
 from imjax.data.palette import paint_labels, to_rgb
 from imjax.data.spec import VOID, DatasetSpec
+from imjax.evaluation.per_image import FILES
 from imjax.ops import inconsistency
 from imjax.training.progress import StageLogger
 
@@ -36,6 +37,7 @@ def write_label_panels(
         },
         out / "panels.npz",
         monitor,
+        [data.titles[i] for i in chosen],
     )
 
 
@@ -77,16 +79,26 @@ def write_training_panels(
         },
         out / "panels.npz",
         monitor,
+        [data.titles[i] for i in chosen],
     )
     if dataset.fold:
         # The masks of a fold's held-out images, for `pipeline.out_of_fold`.
         np.savez_compressed(out / HELD_OUT, labels=predicted)
 
 
-def _write(panels: dict[str, np.ndarray], path: Path, monitor: StageLogger) -> None:
-    # numpy's stubs take any name for `allow_pickle`.
-    np.savez_compressed(path, **panels)  # type: ignore[arg-type]
+def _write(
+    panels: dict[str, np.ndarray], path: Path, monitor: StageLogger, titles: Sequence[str] = ()
+) -> None:
+    """`titles`: what people know the images by, for the report."""
+    save(panels, path, titles)
     monitor.images(panels)
+
+
+def save(panels: Mapping[str, np.ndarray], path: Path, titles: Sequence[str] = ()) -> None:
+    """Write uint8 RGB images `[n, h, w, 3]` by title, and what people know the n images by, to one file."""
+    files = {FILES: np.array(titles)} if titles else {}
+    # numpy's stubs take any name for `allow_pickle`.
+    np.savez_compressed(path, **panels, **files)  # type: ignore[arg-type]
 
 
 def _chosen(count: int) -> np.ndarray:

@@ -18,7 +18,7 @@ from imjax.json_io import write_json
 from imjax.log import logger
 from imjax.methods.registry import JOINT_METHODS
 from imjax.models.factory import create_backbone
-from imjax.pipeline import image_panels, initial_weights, loss_visuals, training_sets
+from imjax.pipeline import image_panels, initial_weights, loss_visuals, per_image, training_sets
 from imjax.pipeline.artifacts import ArtifactStore
 from imjax.pipeline.rank_candidates import (
     measure,
@@ -77,12 +77,15 @@ def run(
     metadata = stage_metadata(stage, fitted) | {"nets": system.num_nets}
     write_model(out, dataclasses.replace(model, ranked=tuple(ranked)), metadata)
     write_json(out / "rows.json", rows)
-    image_panels.write_training_panels(dataset, evaluations["test"].labels[ranked[0]], out, monitor)
+    labels = {split: evaluation.labels[ranked[0]] for split, evaluation in evaluations.items()}
+    per_image.write_stage(dataset, labels, out)
+    image_panels.write_training_panels(dataset, labels["test"], out, monitor)
     if system.method.num_pairs(stage.joint):
         best = jax.tree.map(lambda leaf: leaf[ranked[0] // system.num_nets], fitted.variables)
         visuals = jax.jit(make_loss_visualizer(system))(best, *_first_batch(stage, examples))
         show_regions = stage.joint.pixel_weighting == "metassl"
-        loss_visuals.write(spec, jax.tree.map(np.asarray, visuals), out, monitor, show_regions)
+        titles = _first_titles(stage, dataset)
+        loss_visuals.write(spec, jax.tree.map(np.asarray, visuals), titles, out, monitor, show_regions)
     return {"pairs": sum(dataset.image_counts)}
 
 
@@ -147,3 +150,9 @@ def _first_batch(stage: JointStage, examples: dict[str, Any]) -> tuple[dict, jax
         for name, part in examples.items()
     }
     return batch, rng.key(stage.seed, "looks")
+
+
+def _first_titles(stage: JointStage, dataset: PackedDataset) -> list[str]:
+    """What people know the unlabeled images of `_first_batch` by."""
+    titles = dataset.splits["unlabeled"].titles or dataset.splits["labeled"].titles
+    return [titles[i % len(titles)] for i in range(stage.train.batch_size // 2)]

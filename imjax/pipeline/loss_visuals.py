@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -19,12 +20,17 @@ REGION_COLORS = np.array(((0, 114, 178), (86, 180, 233), (213, 94, 0), (240, 228
 
 
 def write(
-    spec: DatasetSpec, visuals: LossVisuals, out: Path, monitor: StageLogger, show_regions: bool
+    spec: DatasetSpec,
+    visuals: LossVisuals,
+    titles: Sequence[str],
+    out: Path,
+    monitor: StageLogger,
+    show_regions: bool,
 ) -> None:
     """Write `looks.npz`: uint8 RGB by title, of a few unlabeled images and of each of the batch's maps.
 
     Of volumes it is the middle slice of the patch that the step had. The regions are MetaSSL's: without it
-    they would explain nothing (`show_regions`).
+    they would explain nothing (`show_regions`). `titles` are of the batch's unlabeled images.
     """
     images = {
         name: image_panels.plane(spec, x[: image_panels.COUNT])
@@ -47,8 +53,7 @@ def write(
         title: _gray(_enlarged(np.asarray(values), side)[None])
         for title, values in visuals.similarity_maps.items()
     }
-    # numpy's stubs take any name for `allow_pickle`.
-    np.savez_compressed(out / "looks.npz", **panels, **maps)  # type: ignore[arg-type]
+    image_panels.save(panels | maps, out / "looks.npz", titles[: image_panels.COUNT])
     monitor.images(panels | maps)
 
 

@@ -24,7 +24,7 @@ from imjax.pipeline import workdir as workdirs
 from imjax.pipeline.artifacts import ArtifactStore, shared_inputs
 from imjax.pipeline.speeds import SpeedStore
 from imjax.pipeline.stages import Stage
-from imjax.training import devices, disk, distributed
+from imjax.training import devices, disk, distributed, trackers
 from imjax.training.metric_writer import Writer
 from imjax.training.runtime import Runtime
 
@@ -84,6 +84,7 @@ def run_training(
         TrainingError: a stage cannot go on.
         Stopped: `stopping` asked for it; everything is saved.
     """
+    trackers.check(config.tracker)
     cache = Path(config.data.cache or pack.default_cache())
     packed = pack.load_packed(pack.prepare_dataset(config.data, cache))
     packed = dataclasses.replace(packed, spec=packed.spec.with_empty_iou(config.empty_iou))
@@ -128,7 +129,9 @@ def _run_stages(
     distributed.assert_equal_across_processes("settings, data or code", workdirs.digest(config, packed))
     workdirs.open_workdir(workdir, config, packed, command)
     reusable = workdirs.reusable_runs(reuse, workdir)
-    writer = Writer(workdir, events=distributed.is_first())
+    first = distributed.is_first()
+    tracker = trackers.open_tracker(config.tracker, workdir) if first else None
+    writer = Writer(workdir, first, tracker)
     writer.hparams(flatten(dataclasses.asdict(config)))
     try:
         artifacts = ArtifactStore(workdir, stages, shared_inputs(config, packed.manifest["hash"]), reusable)

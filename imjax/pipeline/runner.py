@@ -11,7 +11,7 @@ from imjax.data import fingerprint
 from imjax.data.pack import PackedDataset
 from imjax.errors import Stopped
 from imjax.log import logger
-from imjax.pipeline import evalnet_stage, joint_stage, label_stage, results, train_stage
+from imjax.pipeline import evalnet_stage, joint_stage, label_stage, per_image, results, train_stage
 from imjax.pipeline.artifacts import ArtifactStore
 from imjax.pipeline.count_steps import count_images
 from imjax.pipeline.speeds import Speed, SpeedStore
@@ -94,6 +94,7 @@ def run(
             raise
         _keep_speed(speeds, stage, dataset, monitor, start)
         results.write(artifacts.workdir, results.collect(artifacts, stages))
+    per_image.publish(artifacts, stages)
     return results.collect(artifacts, stages)
 
 

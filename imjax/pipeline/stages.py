@@ -6,6 +6,7 @@ Every setting that a stage's result depends on is a field, or one of `artifacts.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Literal
 
 from imjax.config.joint_schema import Joint
@@ -157,3 +158,8 @@ class LabelStage:
 
 
 Stage = TrainStage | JointStage | PairsStage | EvalNetStage | LabelStage
+
+
+def find_final_stage(stages: Sequence[Stage]) -> TrainStage | JointStage:
+    """The stage of a plan whose nets are the run's result: the last one that trains segmentation nets."""
+    return next(stage for stage in reversed(stages) if isinstance(stage, TrainStage | JointStage))

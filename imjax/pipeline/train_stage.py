@@ -20,7 +20,7 @@ from imjax.inference.load_run import load_stage, write_model
 from imjax.inference.trained_model import TrainedModel
 from imjax.json_io import write_json
 from imjax.models.factory import create_backbone
-from imjax.pipeline import image_panels, initial_weights, training_sets
+from imjax.pipeline import image_panels, initial_weights, per_image, training_sets
 from imjax.pipeline.artifacts import ArtifactStore
 from imjax.pipeline.rank_candidates import measure, rank_candidates, report, result_rows, selection_split
 from imjax.pipeline.stages import EvalNetStage, JointStage, TrainStage
@@ -79,7 +79,9 @@ def run(
     out = artifacts.folder_in_progress(stage.name)
     write_model(out, dataclasses.replace(model, ranked=tuple(ranked)), stage_metadata(stage, fitted))
     write_json(out / "rows.json", result_rows(stage, dataset.spec.name, evaluations, order))
-    image_panels.write_training_panels(dataset, evaluations["test"].labels[ranked[0]], out, monitor)
+    labels = {split: evaluation.labels[ranked[0]] for split, evaluation in evaluations.items()}
+    per_image.write_stage(dataset, labels, out)
+    image_panels.write_training_panels(dataset, labels["test"], out, monitor)
     if stage.pseudo:
 
         def labels_of(images):

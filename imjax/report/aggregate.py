@@ -233,6 +233,14 @@ def group_by_method(runs: Iterable[RunRecord]) -> dict[str, list[RunRecord]]:
     return groups
 
 
+def select_illustrated(runs: Sequence[RunRecord]) -> list[RunRecord]:
+    """The run with the lowest seed of every dataset and method: more images would show nothing more."""
+    first: dict[tuple[str, str], RunRecord] = {}
+    for run in sorted(runs, key=lambda run: run.seed):
+        first.setdefault((run.spec.name, run.method), run)
+    return list(first.values())
+
+
 def find_baselines(runs: Sequence[RunRecord], method: str) -> list[str]:
     """Baselines of a method: those of its runs, or LDT for ALDT and FDT; empty for LDT itself."""
     baselines = dict.fromkeys(run.baseline for run in runs if run.method == method and run.baseline != method)

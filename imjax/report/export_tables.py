@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from imjax.errors import ErrorCode, file_error
-from imjax.report import aggregate, differences, pseudo_labels, tables, timing
+from imjax.report import aggregate, differences, pseudo_labels, tables, timing, worst_images
 from imjax.report.load import RunRecord, read_run
 from imjax.report.tables import NONE, Table
 
@@ -65,6 +65,8 @@ def collect_tables(runs: Sequence[RunRecord]) -> dict[str, Table]:
         found[f"{dataset}_times"] = timing.tabulate_methods(group)
         found[f"{dataset}_differences"] = differences.tabulate_differences(group)
         for number, run in enumerate(group):
+            if run in aggregate.select_illustrated(group):
+                found[f"{dataset}_{run.method}_images"] = worst_images.tabulate_images(run)
             name = f"{dataset}_{run.method}_seed_{run.seed}_stages"
             # The same run may be there twice, made on two machines.
             found[f"{name}_{number}" if name in found else name] = timing.tabulate_stages(run)

@@ -13,6 +13,8 @@ import numpy as np
 from imjax.report import names
 from imjax.report.load import RunRecord
 
+MAX_PER_STAGE = 8
+"""A stage has no more images than that, see `pipeline.image_panels`."""
 MAX_SIDE = 320
 """Pixels of the longer side; the page shows about half of them per inch of a screen."""
 PHOTOGRAPHS = ("image", "view")
@@ -42,6 +44,8 @@ class Strip:
     title: str
     groups: tuple[tuple[Picture, ...], ...]
     """Pictures of a group stay next to each other."""
+    large: bool = False
+    """Whether there are few pictures, to be looked at closely."""
 
 
 def build_stage_strips(run: RunRecord, count: int) -> tuple[list[Strip], list[Strip]]:
@@ -51,15 +55,25 @@ def build_stage_strips(run: RunRecord, count: int) -> tuple[list[Strip], list[St
     """
     labeling, training = [], []
     final: Panels = {}
+    unlabeled: Sequence[str] = ()
+    test: Sequence[str] = ()
     for stage in run.stages:
         if stage.name.startswith("label_"):
             labeling.append((f"gen. {stage.name.removeprefix('label_g')}", stage.load_panels()))
+            unlabeled = unlabeled or stage.load_files()
         elif stage.name.startswith("train_"):
             training.append((names.stage_title(stage.name).removesuffix(", training"), stage.load_panels()))
+            test = test or stage.load_files()
             predictions = [*stage.load_panels("unlabeled").values()]
             final = {"final prediction": predictions[0]} if predictions else final
-    labeling_strips = _build_strips(labeling, "unlabeled image", count, final)
-    return labeling_strips, _split_groups(_build_strips(training, "test image", count))
+    labeling_strips = _build_strips(labeling, _title_images("unlabeled image", unlabeled), count, final)
+    training_strips = _build_strips(training, _title_images("test image", test), count)
+    return labeling_strips, _split_groups(training_strips)
+
+
+def _title_images(kind: str, files: Sequence[str]) -> tuple[str, ...]:
+    """What the images of a stage's panels are called, by their files where these are known."""
+    return tuple(files) or tuple(f"{kind} {i}" for i in range(1, MAX_PER_STAGE + 1))
 
 
 def build_loss_strips(run: RunRecord, count: int) -> list[Strip]:
@@ -68,7 +82,8 @@ def build_loss_strips(run: RunRecord, count: int) -> list[Strip]:
     for stage in run.stages:
         panels = stage.load_panels("looks")
         per_image = {name: images for name, images in panels.items() if len(images) > 1}
-        strips += _split_groups(_build_strips([("", per_image)], "unlabeled image", count))
+        titles = _title_images("unlabeled image", stage.load_files("looks"))
+        strips += _split_groups(_build_strips([("", per_image)], titles, count))
         maps = [(encode_picture(images[0], name),) for name, images in panels.items() if len(images) == 1]
         strips += [Strip(BATCH, tuple(maps))] if maps else []
     return strips
@@ -108,6 +123,7 @@ def compare_methods(runs: Sequence[RunRecord], count: int) -> list[Strip]:
         Nothing where there are not two methods to compare.
     """
     methods: dict[str, Panels] = {}
+    files: Sequence[str] = ()
     for run in sorted(runs, key=lambda run: run.seed):
         last: dict[str, Panels] = {}
         for stage in run.stages:
@@ -116,6 +132,8 @@ def compare_methods(runs: Sequence[RunRecord], count: int) -> list[Strip]:
                 last[run.method if re.fullmatch(r"g\d+", name) else run.variant_names.get(name, name)] = (
                     panels
                 )
+                # Of the first run's: the images of all methods are equal to those.
+                files = files or stage.load_files()
         methods |= {method: panels for method, panels in last.items() if method not in methods}
     first = next(iter(methods.values()), {})
     methods = {m: panels for m, panels in methods.items() if np.array_equal(panels["image"], first["image"])}
@@ -124,11 +142,11 @@ def compare_methods(runs: Sequence[RunRecord], count: int) -> list[Strip]:
     columns = [("", {name: first[name] for name in SHARED if name in first})]
     for method in sorted(methods, key=names.method_order):
         columns.append(("", {names.method_title(method): methods[method]["prediction"]}))
-    return _build_strips(columns, "test image", count)
+    return _build_strips(columns, _title_images("test image", files), count)
 
 
 def _build_strips(
-    stages: Sequence[tuple[str, Panels]], title: str, count: int, final: Panels | None = None
+    stages: Sequence[tuple[str, Panels]], titles: Sequence[str], count: int, final: Panels | None = None
 ) -> list[Strip]:
     """A strip per image: shared panels and `final` in the first group, then a group per stage."""
     stages = [(name, panels) for name, panels in stages if panels]
@@ -138,7 +156,7 @@ def _build_strips(
     columns = [("", shared | (final or {}))]
     columns += [(name, {k: v for k, v in panels.items() if k not in SHARED}) for name, panels in stages]
     columns = [(f"{stage}: " if stage else "", panels) for stage, panels in columns if panels]
-    count = min([count, *(len(images) for _, panels in columns for images in panels.values())])
+    count = min([count, len(titles), *(len(images) for _, panels in columns for images in panels.values())])
 
     def build_group(prefix: str, panels: Panels, i: int) -> tuple[Picture, ...]:
         return tuple(
@@ -146,7 +164,7 @@ def _build_strips(
         )
 
     return [
-        Strip(f"{title} {i + 1}", tuple(build_group(prefix, panels, i) for prefix, panels in columns))
+        Strip(titles[i], tuple(build_group(prefix, panels, i) for prefix, panels in columns))
         for i in range(count)
     ]
 

@@ -9,14 +9,16 @@ import re
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
 from imjax.data.spec import DatasetSpec
 from imjax.errors import ErrorCode, file_error
-from imjax.evaluation import held_out
+from imjax.evaluation import held_out, per_image
+
+T = TypeVar("T", dict, list)
 
 RESULT_DTYPES = {
     "method": "str", "seed": "int64", "generation": "Int64", "member": "int64", "rank": "int64",
@@ -55,6 +57,14 @@ class StageRecord:
         """uint8 RGB images `[n, h, w, 3]` by title, from `name.npz`; empty where the stage has none."""
         return _load_panels(self.folder / f"{name}.npz")
 
+    def load_files(self, name: str = "panels") -> tuple[str, ...]:
+        """What people know the images of `name.npz` by; empty where it does not say."""
+        try:
+            with np.load(self.folder / f"{name}.npz") as file:
+                return tuple(file[per_image.FILES].tolist())
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+            return ()
+
 
 # Compared by identity: tables have no single truth value for `==`.
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -80,9 +90,31 @@ class RunRecord:
         """Result of the cross-validation, see `pipeline.out_of_fold.summarize`; empty without one."""
         return _read_optional(self.workdir / held_out.SUMMARY)
 
-    def load_worst(self) -> dict[str, np.ndarray]:
+    def load_held_out_panels(self) -> dict[str, np.ndarray]:
         """uint8 RGB images `[n, h, w, 3]` of the worst images by title, as in `held_out`."""
         return _load_panels(self.workdir / held_out.WORST)
+
+    @functools.cached_property
+    def per_image(self) -> pd.DataFrame:
+        """Figures of each image by the final nets, see `pipeline.per_image`; empty where there are none."""
+        try:
+            return pd.read_csv(
+                self.workdir / per_image.TABLE,
+                usecols=["image", "split", *per_image.METRICS],
+                dtype={"image": "str", "split": "str"} | dict.fromkeys(per_image.METRICS, "float64"),
+                keep_default_na=False,
+                na_values=dict.fromkeys(per_image.METRICS, [""]),
+            )
+        except (OSError, ValueError):
+            return pd.DataFrame({"image": [], "split": []})
+
+    def load_worst_images(self) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
+        """Rows and panels, uint8 RGB `[n, h, w, 3]` by title, of the final nets' worst test images."""
+        trained = [stage for stage in self.stages if stage.name.startswith("train_")]
+        if not trained:
+            return [], {}
+        folder = trained[-1].folder
+        return _read_json(folder / per_image.WORST_ROWS, list), _load_panels(folder / per_image.WORST)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -174,7 +206,7 @@ class RunRecord:
 def _load_panels(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path) as file:
-            return {title: file[title] for title in file.files}
+            return {title: file[title] for title in file.files if title != per_image.FILES}
     except (OSError, ValueError, zipfile.BadZipFile):
         return {}
 
@@ -267,8 +299,13 @@ def _read_stages(folder: Path) -> Iterator[StageRecord]:
 
 
 def _read_optional(path: Path) -> dict[str, Any]:
+    return _read_json(path, dict)
+
+
+def _read_json(path: Path, kind: type[T]) -> T:
+    """Contents of a file of that kind; empty where it is missing or something else."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
+        return kind()
+    return value if isinstance(value, kind) else kind()

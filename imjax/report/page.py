@@ -28,8 +28,8 @@ from imjax.report import (
     summary,
     tables,
     timing,
+    worst_images,
 )
-from imjax.report.aggregate import Entry
 from imjax.report.load import RunRecord, read_run
 
 MAX_IMAGES = 4
@@ -65,7 +65,7 @@ def render_page(runs: Sequence[RunRecord]) -> str:
     runs.sort(key=lambda run: (names.method_order(run.method), run.method))
     methods = list(dict.fromkeys(names.method_title(run.method) for run in runs))
     subject = ", ".join(methods) if len(methods) <= 2 * summary.FEW else f"{len(methods)} methods"
-    illustrated = _select_illustrated(runs)
+    illustrated = aggregate.select_illustrated(runs)
     num_images = MAX_IMAGES if len(illustrated) == 1 else MAX_IMAGES // 2
     # A bar for one or two runs would be gone before it is seen.
     progress = track(runs, "report") if len(runs) > 2 else runs
@@ -88,20 +88,14 @@ def render_page(runs: Sequence[RunRecord]) -> str:
     )
 
 
-def _select_illustrated(runs: Sequence[RunRecord]) -> list[RunRecord]:
-    """The run with the lowest seed of every dataset and method: more images would show nothing more."""
-    first: dict[tuple[str, str], RunRecord] = {}
-    for run in sorted(runs, key=lambda run: run.seed):
-        first.setdefault((run.spec.name, run.method), run)
-    return list(first.values())
-
-
 def _describe_dataset(runs: Sequence[RunRecord]) -> dict[str, Any]:
     """What the page shows of all runs of one dataset together."""
     spec, results = runs[0].spec, aggregate.collect_results(runs)
     entries = results.entries
-    in_rows = _has_row_per_method(entries)
+    # Without generations all would be horizontal lines.
+    in_rows = all(entry.generation is None for entry in entries)
     plot = plots.plot_methods if in_rows else plots.plot_generations
+    caption = plots.caption_methods if in_rows else plots.caption_generations
     return {
         "title": spec.title,
         "alarms": head.warn_smoke_runs(runs)
@@ -125,7 +119,7 @@ def _describe_dataset(runs: Sequence[RunRecord]) -> dict[str, Any]:
         "held_out": held_out.describe_held_out(runs),
         "gaps": tables.tabulate_gaps(results),
         "chart": plot(results) if entries else None,
-        "chart_caption": plots.METHODS_CAPTION if in_rows else plots.GENERATIONS_CAPTION,
+        "chart_caption": caption(results),
         "label_chart": plots.plot_pseudo_labels(spec, runs),
         "labels": _describe_pseudo_labels(spec, runs),
         "classes": tables.tabulate_classes(results),
@@ -135,13 +129,6 @@ def _describe_dataset(runs: Sequence[RunRecord]) -> dict[str, Any]:
         "timing": timing.tabulate_methods(runs) if len(runs) > 1 else None,
         "differences": differences.tabulate_differences(runs),
     }
-
-
-def _has_row_per_method(entries: Sequence[Entry]) -> bool:
-    """Whether the chart has a row per method, and not generations on the x axis."""
-    # LDT, ALDT and FDT alone are horizontal lines in the IM paper's figure.
-    unstyled = any(entry.method not in plots.LINE_STYLES for entry in entries)
-    return unstyled and all(entry.generation is None for entry in entries)
 
 
 def _describe_pseudo_labels(spec: DatasetSpec, runs: Sequence[RunRecord]) -> list[dict[str, Any]]:
@@ -167,6 +154,7 @@ def _describe_run(run: RunRecord, runs: Sequence[RunRecord], num_images: int) ->
         # The folder, where it alone distinguishes two runs.
         "title": f"{title} ({run.workdir})" if titles.count(title) > 1 else title,
         "illustrated": num_images > 0,
+        "worst": worst_images.describe_worst_images(run) if num_images else {},
         "labeling": labeling,
         "has_final": any("final" in picture.title for strip in labeling for picture in strip.groups[0]),
         "training": training,

@@ -49,15 +49,6 @@ TITLE_WIDTH = 34
 """Characters of a line of a method's name beside a row."""
 NO_GENERATION_X = -1
 """Where the standard deviations of methods without generations are drawn."""
-GENERATIONS_CAPTION = (
-    "Test metric over the generations, mean over seeds (bars: standard deviation) of the candidate ranked "
-    "first. Horizontal lines: methods without generations, their bars left of 0. Hollow: published. Faint "
-    "points: every candidate, where they would hide no curve."
-)
-METHODS_CAPTION = (
-    "Test metric of every method, mean over seeds (bars: standard deviation) of the candidate ranked first. "
-    "Faint points: every candidate. Hollow: published."
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,6 +130,37 @@ def encode_svg(figure: Figure) -> str:
 def _shorten_tag(tag: str) -> str:
     tag = re.sub(r"\d+\.\d\d+", lambda number: f"{float(number[0]):.1f}", tag)
     return re.sub(r"\s+", " ", tag)
+
+
+def caption_generations(results: DatasetResults) -> str:
+    """What stands below `plot_generations`, with a word on what is drawn only."""
+    levels = [entry for entry in results.entries if entry.generation is None]
+    curves = {entry.method for entry in results.entries if entry.generation is not None}
+    parts = [f"Test metric over the generations{_describe_points(results)}"]
+    if levels:
+        bars = ", their bars left of 0" if any(entry.num_seeds > 1 for entry in levels) else ""
+        parts.append(f"Horizontal lines: methods without generations{bars}.")
+    # As in `plot_generations`.
+    return " ".join([*parts, *_describe_marks(results, candidates=len(curves) <= 1)])
+
+
+def caption_methods(results: DatasetResults) -> str:
+    """What stands below `plot_methods`, with a word on what is drawn only."""
+    text = f"Test metric of every method{_describe_points(results)}"
+    return " ".join([text, *_describe_marks(results, candidates=True)])
+
+
+def _describe_points(results: DatasetResults) -> str:
+    several = any(entry.num_seeds > 1 for entry in results.entries)
+    mean = "mean over seeds (bars: standard deviation) of " if several else ""
+    return f", {mean}the candidate ranked first."
+
+
+def _describe_marks(results: DatasetResults, candidates: bool) -> list[str]:
+    several = any(len(entry.candidates(results.metric)) > 1 for entry in results.entries)
+    hollow = any(results.published_value(e.method, e.generation) is not None for e in results.entries)
+    parts = ["Faint points: every candidate."] if candidates and several else []
+    return [*parts, "Hollow: published."] if hollow else parts
 
 
 def plot_generations(results: DatasetResults) -> Chart:

@@ -35,12 +35,8 @@ def figures(
     Raises:
         ValueError: with `spec.volumes`, another number of names than images.
     """
-    if spec.counts_cells:
-        # As the truth is: a disc at each mark (methods.md 1.10).
-        prediction = cell_count.redraw_positions(prediction)
-    # Many images at once, but only one volume: a set of those would need gigabytes.
-    batch = 64 if spec.dims == 2 else 1
-    found = metrics.summarize(spec, map_images(_confusion, truth, prediction, batch=batch, spec=spec))
+    prediction = redraw(spec, prediction)
+    found = metrics.summarize(spec, confusion_matrices(spec, truth=truth, prediction=prediction))
     if spec.counts_cells:
         found["mcce", ""] = cell_count.cell_count_error(truth=truth, prediction=prediction)
     if spec.dims == 3 or (spec.volumes and len(names)):
@@ -50,6 +46,23 @@ def figures(
     if instances is not None:
         found |= of_objects(truth=truth, prediction=prediction, instances=instances)
     return found
+
+
+def redraw(spec: DatasetSpec, prediction: np.ndarray) -> np.ndarray:
+    """Predicted labels as they are scored: as they are, but cells with a disc at each mark."""
+    # As the truth is (methods.md 1.10).
+    return cell_count.redraw_positions(prediction) if spec.counts_cells else prediction
+
+
+def confusion_matrices(spec: DatasetSpec, *, truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    """One matrix for each image, int32 `[n, k, k]`, of multilabel `[n, c, 2, 2]`.
+
+    Args:
+        spec, truth, prediction: as of `figures`; the prediction as `redraw` returns it.
+    """
+    # Many images at once, but only one volume: a set of those would need gigabytes.
+    batch = 64 if spec.dims == 2 else 1
+    return map_images(_confusion, truth, prediction, batch=batch, spec=spec)
 
 
 def of_objects(*, truth: np.ndarray, prediction: np.ndarray, instances: np.ndarray) -> metrics.Figures:
@@ -131,11 +144,11 @@ def _objects(spec: DatasetSpec, labels: np.ndarray) -> list[tuple[str, np.ndarra
 
 def _compare(truth: np.ndarray, prediction: np.ndarray) -> dict[str, float]:
     """Figures of one class of one volume; none where it is in neither."""
-    both, either = (truth & prediction).sum(), (truth | prediction).sum()
-    if not either:
+    if not (truth.any() or prediction.any()):
         return {}
+    found = metrics.overlap((truth & prediction).sum(), truth.sum(), prediction.sum())
     apart = surface_distance.measure_distances(truth=truth, prediction=prediction)
-    return {"dice": 2 * both / (both + either), "iou": both / either, **apart._asdict()}
+    return {"dice": float(found.dice), "iou": float(found.iou), **apart._asdict()}
 
 
 def _confusion(truth: jax.Array, prediction: jax.Array, *, spec: DatasetSpec) -> jax.Array:

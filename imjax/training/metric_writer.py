@@ -1,4 +1,4 @@
-"""Scalars and images of a run: `metrics.jsonl`, and the same through clu to TensorBoard."""
+"""Scalars and images of a run: `metrics.jsonl`, the same through clu to TensorBoard, scalars to a tracker."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from imjax.log import logger
+from imjax.training.trackers import Tracker
 
 
 class Writer:
@@ -23,13 +24,15 @@ class Writer:
     Args:
         workdir: of the run.
         events: whether to write them.
+        tracker: gets the scalars and the configuration that TensorBoard gets.
     """
 
-    def __init__(self, workdir: Path, events: bool = True):
+    def __init__(self, workdir: Path, events: bool = True, tracker: Tracker | None = None):
         self._path = workdir / "metrics.jsonl"
         _drop_torn_line(self._path)
         self._file = self._path.open("a", encoding="utf-8")
         self._events = _events(workdir) if events else None
+        self._tracker = tracker
 
     def scalar(
         self,
@@ -59,10 +62,10 @@ class Writer:
             self.event(f"generations/{split}/{name}", generation, value)
 
     def event(self, tag: str, step: int, value: float) -> None:
-        """Write one figure to the events only, as a wall time is, which no two equal runs share."""
+        """Write one figure to events and tracker only, as a wall time is, which no two equal runs share."""
         # TensorBoard draws no curve that has a NaN in it.
-        if self._events is not None and math.isfinite(value):
-            self._events.write_scalars(int(step), {tag: value})
+        if math.isfinite(value):
+            self._call_others("write_scalars", int(step), {tag: float(value)})
 
     def members(
         self, stage: str, generation: int | None, step: int, split: str, name: str, values: np.ndarray
@@ -78,10 +81,10 @@ class Writer:
             self._events.write_images(generation or 0, tagged)
 
     def hparams(self, values: Mapping[str, Any]) -> None:
-        """Write the flat configuration, to the events only."""
-        if self._events is not None:
-            plain = (int, float, bool, str)
-            self._events.write_hparams({k: v if isinstance(v, plain) else str(v) for k, v in values.items()})
+        """Write the flat configuration, to the events and the tracker only."""
+        plain = (int, float, bool, str)
+        flat = {k: v if isinstance(v, plain) else str(v) for k, v in values.items()}
+        self._call_others("write_hparams", flat)
 
     def rewind(self, stage: str, step: int) -> None:
         """Forget what the stage wrote after `step`: it goes on from there and will write it again."""
@@ -108,14 +111,27 @@ class Writer:
     def flush(self) -> None:
         """Make what was written visible."""
         self._file.flush()
-        if self._events is not None:
-            self._events.flush()
+        self._call_others("flush")
 
     def close(self) -> None:
         """Flush and release the files."""
         self._file.close()
+        self._call_others("close")
+
+    def _call_others(self, method: str, *values: Any) -> None:
+        """Call a method of the events and of the tracker, as far as there are any."""
         if self._events is not None:
-            self._events.close()
+            getattr(self._events, method)(*values)
+        if self._tracker is not None:
+            try:
+                getattr(self._tracker, method)(*values)
+            except Exception as error:
+                # A server that is gone for a minute, say, must not end a run of hours.
+                self._tracker = None
+                logger.warning(
+                    "the tracker failed (%s: %s); the run goes on without it, and metrics.jsonl has every "
+                    "figure", type(error).__name__, error,
+                )  # fmt: skip
 
 
 def _drop_torn_line(path: Path) -> None:

@@ -298,6 +298,14 @@ def test_multiclass_slow_twin(seed, first):
     assert len(mious) == 5
     matrices = confusions(truth, prediction, 5)
     assert metrics.miou_per_image(matrices, first) == pytest.approx(sum(mious) / 5)
+    background = dataclasses.replace(spec("multiclass", "abcde"), background=bool(first))
+    scores = metrics.score_images(background, matrices)
+    assert scores.mean.iou[[0, 1, 2, 4, 5]] == pytest.approx(mious) and np.isnan(scores.mean.iou[3])
+    # The second image lacks class 3.
+    missing = np.isnan(scores.classes.iou[1])
+    assert missing.nonzero()[0].tolist() == [3 - first]
+    assert scores.mean.iou[1] == pytest.approx(np.nanmean(scores.classes.iou[1]))
+    assert metrics.object_classes(background) == tuple("abcde")[first:]
     assert metrics.mpa(matrices) == pytest.approx(sum(accuracies) / len(accuracies))
 
 
@@ -316,6 +324,9 @@ def test_binary_slow_twin(seed):
     matrices = confusions(truth, prediction, 2)
     assert metrics.binary_iou(matrices) == pytest.approx(sum(ious) / 6)
     assert metrics.binary_dice(matrices) == pytest.approx(sum(dices) / 6)
+    scores = metrics.score_images(spec("binary", ["a"]), np.concatenate([matrices, 0 * matrices[:1]]))
+    assert scores.mean.iou[:6] == pytest.approx(ious) and scores.mean.dice[:6] == pytest.approx(dices)
+    assert np.isnan(scores.mean).all(0).tolist() == [False] * 6 + [True]
 
 
 def test_multilabel_slow_twin():
@@ -331,9 +342,13 @@ def test_multilabel_slow_twin():
     ]
     alive, dead, position = (sum(column) / 4 for column in zip(*ious, strict=True))
     one = lambda t, p: metrics.channel_confusion(truth=t, prediction=p)  # noqa: E731
-    found = metrics.summarize(
-        spec("multilabel", ["alive", "dead", "position"]), np.asarray(jax.vmap(one)(truth, prediction))
-    )
+    cells, matrices = spec("multilabel", ["alive", "dead", "position"]), jax.vmap(one)(truth, prediction)
+    found = metrics.summarize(cells, np.asarray(matrices))
+    assert metrics.score_images(cells, matrices).mean.iou == pytest.approx(np.mean(ious, 1))
+    # Channels that are empty on both sides count only where all are.
+    none, one_found = np.array([[[9, 0], [0, 0]]] * 3), np.array([[[5, 2], [1, 1]], *[[[9, 0], [0, 0]]] * 2])
+    means = metrics.score_images(cells, np.stack([none, one_found])).mean
+    assert means.iou.tolist() == [1, 0.25] and means.dice.tolist() == [1, 0.4]
     assert [found["iou", name] for name in ("alive", "dead", "position")] == pytest.approx(
         [alive, dead, position]
     )

@@ -11,7 +11,7 @@ import pytest
 import imjax
 from imjax.config import get_config
 from imjax.data.pack import Split
-from imjax.data.spec import VOID, DatasetSpec
+from imjax.data.spec import DatasetSpec
 from imjax.data.synthetic import writers
 from imjax.errors import Stopped
 from imjax.evaluation import held_out
@@ -21,24 +21,15 @@ from imjax.pipeline.out_of_fold import Fold
 
 PALETTE = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
 BINARY = DatasetSpec("toy", "Toy", "binary", ("cell",), PALETTE[:1])
-CLASSES = DatasetSpec("toy", "Toy", "multiclass", ("ground", "a", "b"), PALETTE, background=True)
 
 
-def test_scores_of_an_image():
-    truth, found = np.zeros((1, 4, 4), np.uint8), np.zeros((1, 4, 4), np.uint8)
-    assert out_of_fold.score_image(BINARY, truth, found) == (1, 1)
-    truth[0, 0], found[0, :2] = 1, 1
-    # Four of eight pixels.
-    assert out_of_fold.score_image(BINARY, truth, found) == (0.5, pytest.approx(2 / 3))
-    truth[0, 1] = VOID
-    assert out_of_fold.score_image(BINARY, truth, found) == (1, 1)
-    truth[0, 2] = 2
-    # Class 1 is right, class 2 is missed.
-    assert out_of_fold.score_image(CLASSES, truth, found) == (0.5, 0.5)
-    errors = out_of_fold.draw_errors(CLASSES, truth, np.where(truth == 1, 2, found).astype(np.uint8))
-    assert [tuple(row) for row in errors[0, :, 0]] == [
-        held_out.CONFUSED, (0, 0, 0), held_out.MISSED, (0, 0, 0),
-    ]  # fmt: skip
+def test_pieces_of_an_image_count_together():
+    truth, found = np.zeros((3, 4, 4), np.uint8), np.zeros((3, 4, 4), np.uint8)
+    # Of image a the first piece is right, the second is missed; image b has nothing and nothing is found.
+    truth[0, 0] = truth[1, :3] = found[0, 0] = 1
+    test = Split(np.zeros((3, 4, 4, 1), np.uint8), truth, ("a#0", "a#1", "b"), ("a", "a", "b"))
+    rows = out_of_fold.measure_folds(BINARY, [Fold(1, 1, test, found, 2)])
+    assert [tuple(row.values()) for row in rows] == [("a", 1, 1, 0.25, 0.4), ("b", 1, 1, 1, 1)]
 
 
 def test_repeats_are_no_further_images(tmp_path):

@@ -29,6 +29,7 @@ NO_STAGE = {
     "nets_per_device": "how many nets a device holds at once",
     "max_device_dataset_mib": "whether a set is streamed",
     "on_nan": "whether a run goes on after a failed net; may be changed in its folder",
+    "tracker": "who else gets the scalars",
     "report_top_k": "read by the final table and the report",
     "baselines": "says which stages there are, not what one gives",
     "generations": "says how many stages there are, not what one gives",

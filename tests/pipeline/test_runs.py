@@ -55,6 +55,18 @@ def test_results_have_every_candidate_ranked_on_val(demo):
     assert set(first) == {str(train["ranked"][0])}
 
 
+def test_images_of_the_final_nets_have_the_figures_of_the_results(demo):
+    with (demo[0] / "per_image.csv").open(newline="") as file:
+        images = list(csv.DictReader(file))
+    for split, count in (("test", 12), ("val", 8)):
+        values = [float(row["iou"]) for row in images if row["split"] == split]
+        assert len(values) == count and values == sorted(values)
+        final = figures(result_rows(demo[0]), "aim_pp", "1", "miou", split)[0]
+        assert np.mean(values) == pytest.approx(final, abs=1e-6)
+    page = (demo[0] / "report.html").read_text()
+    assert "Worst images" in page and f"{images[0]['image']}: IoU {float(images[0]['iou']):.3f}" in page
+
+
 def test_better_than_chance(demo):
     # Guessing a class per pixel uniformly gets a pixel accuracy of 1/6.
     rows = result_rows(demo[0])

@@ -218,3 +218,18 @@ def test_the_table_says_what_the_labeled_share_is_of(by_crop, said, tmp_path, ma
     # The configuration's own keys: under another name the table would say nothing.
     run.config["data"] |= get_config("hela", "ldt").data.to_dict() | {"by_crop": by_crop}
     assert said in tables.tabulate_results(aggregate.collect_results([run], {})).caption
+
+
+def test_a_chart_promises_only_what_it_shows(tmp_path, make_run):
+    def caption(*runs):
+        return plots.caption_generations(aggregate.collect_results([read_run(run) for run in runs]))
+
+    one = make_run(tmp_path / "one", {("im", 0): [0.6]}, method="im", spec=ISIC | {"name": "toy"})
+    assert caption(one) == "Test metric over the generations, the candidate ranked first."
+    scores = {("ldt", None): [0.5, 0.4], ("im_pp", 0): [0.6, 0.5]}
+    two = [make_run(tmp_path / str(seed), scores, seed=seed) for seed in (0, 1)]
+    assert caption(*two) == (
+        "Test metric over the generations, mean over seeds (bars: standard deviation) of the candidate "
+        "ranked first. Horizontal lines: methods without generations, their bars left of 0. Faint points: "
+        "every candidate. Hollow: published."
+    )
