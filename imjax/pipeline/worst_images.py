@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 
+from imjax.data import outlines
 from imjax.data.palette import paint_labels, to_rgb
 from imjax.data.spec import VOID, DatasetSpec
 from imjax.evaluation.per_image import CONFUSED, EXTRA, MISSED
 from imjax.pipeline.image_panels import plane
 
 Row = dict[str, Any]
-CROSS = np.array(((0, 1, 0), (1, 1, 1), (0, 1, 0)), np.uint8)
 SIDE_PER_LINE = 128
 """Pixels of an image's side for each pixel that an outline is wide."""
 
@@ -59,17 +58,16 @@ def fill_objects(spec: DatasetSpec, shown: np.ndarray, labels: np.ndarray) -> np
 def draw_outlines(spec: DatasetSpec, shown: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Outlines of the objects in labels `[n, h, w]` or `[n, h, w, k]`, on a copy of RGB images.
 
-    A line in the color of its class lies inside of the object, and a black one outside: one of the two is
-    visible on any image. The image's rim is no outline.
+    See `outlines.draw_outlines`.
     """
-    out, width = shown.copy(), max(1, min(shown.shape[1:3]) // SIDE_PER_LINE)
-    masks = class_masks(spec, labels)
-    for image, anything in zip(out, np.any(masks, 0).astype(np.uint8), strict=True):
-        image[(cv2.dilate(anything, CROSS, iterations=width) == 1) & (anything == 0)] = 0
-    for color, mask in zip(spec.palette[-len(masks) :], masks, strict=True):
-        for image, inside in zip(out, mask.astype(np.uint8), strict=True):
-            image[(inside == 1) & (cv2.erode(inside, CROSS, iterations=width) == 0)] = color
-    return out
+    masks, width = class_masks(spec, labels), max(1, min(shown.shape[1:3]) // SIDE_PER_LINE)
+    colors = spec.palette[-len(masks) :]
+    return np.stack(
+        [
+            outlines.draw_outlines(image, list(zip(colors, (mask[i] for mask in masks), strict=True)), width)
+            for i, image in enumerate(shown)
+        ]
+    )
 
 
 def draw_errors(spec: DatasetSpec, truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:

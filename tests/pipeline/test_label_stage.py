@@ -112,7 +112,7 @@ def test_panels_of_images_without_a_truth(tmp_path, monkeypatch):
         np.ones_like(labels), labels == 0, np.zeros(2, np.int32), np.ones(2, bool)
     )
     shown = []
-    monkeypatch.setattr(image_panels, "_write", lambda found, out, monitor: shown.append(set(found)))
+    monkeypatch.setattr(image_panels, "_write", lambda found, *_: shown.append(set(found)))
     for truth in (labels, np.zeros_like(labels)):
         split = Split(np.zeros((2, 4, 4, 3), np.uint8), truth, ("a", "b"), ("a", "b"))
         dataset = PackedDataset(BINARY, {}, {"unlabeled": split})
@@ -124,7 +124,7 @@ def test_panels_of_images_without_a_truth(tmp_path, monkeypatch):
 def test_predictions_stand_beside_the_pseudo_labels_of_the_same_images(tmp_path, monkeypatch):
     """Image i is all i, and its label is 1 where i is odd: 9 unlabeled images and 6 of val."""
     shown = {}
-    monkeypatch.setattr(image_panels, "_write", lambda found, path, monitor: shown.update({path.name: found}))
+    monkeypatch.setattr(image_panels, "_write", lambda found, path, *_: shown.update({path.name: found}))
     images = np.tile(np.arange(9, dtype=np.uint8)[:, None, None, None], (1, 4, 4, 3))
     labels, asked = images[..., 0] % 2, []
     splits = {

@@ -83,6 +83,6 @@ def test_an_outline_is_visible_on_any_image_and_not_at_the_rim():
     labels[0, :, :4] = 1
     row = worst_images.draw_outlines(BINARY, gray, labels)[0, 2]
     plain = (100, 100, 100)
-    assert [tuple(pixel) for pixel in row] == [plain, plain, plain, PALETTE[0], BLACK, plain, plain]
+    assert [tuple(pixel) for pixel in row] == [plain, plain, plain, PALETTE[0], (255, 255, 255), plain, plain]
     filled = worst_images.fill_objects(BINARY, gray, labels)[0, 2]
     assert tuple(filled[0]) == (85, 85, 85) and tuple(filled[6]) == plain

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from imjax.data import intensity
-from imjax.data.palette import Color
+from imjax.data import intensity, outlines
+from imjax.data.palette import BLACK, Color
 from imjax.data.preprocess import centered_placement, resize_image, resize_label
 from imjax.data.spec import VOID, DatasetSpec, is_background_name
 from imjax.errors import ErrorCode, UserError
@@ -27,7 +27,6 @@ PAGE_TILES = COLUMNS * ROWS
 """Samples on a page."""
 TEXT_SIZE, TEXT_WEIGHT, LINE, SWATCH = 13, 400, 20, 14
 PAPER, INK = (250, 250, 250), (20, 20, 20)
-BRIGHT, DARK = (255, 255, 255), (0, 0, 0)
 FAINT, DIM, LEAST_GAMMA = 128, 64, 0.5
 """So that it can be seen, an image whose gray levels span fewer than `FAINT` of 255 is stretched, and one
 whose median is below `DIM` gets the gamma that brings it there, or `LEAST_GAMMA`."""
@@ -48,24 +47,14 @@ def draw_outlines(image: np.ndarray, label: np.ndarray, spec: DatasetSpec) -> np
     Returns:
         uint8 `[h, w, 3]`.
     """
-    out, kernel = image.copy(), np.ones((3, 3), np.uint8)
-    outlines = []
-    for color, plane in _list_planes(label, spec):
-        area = plane.astype(np.uint8)
-        out[(cv2.dilate(area, kernel) > area)] = DARK if _is_light(color) else BRIGHT
-        # The image's border ends no object.
-        outlines.append((color, cv2.erode(area, kernel) < area))
-    void = label == VOID if label.ndim == 2 else (label == VOID).all(-1)
-    _hatch(out, void)
-    for color, outline in outlines:
-        out[outline] = color
-    return out
+    out = outlines.draw_outlines(image, list(_list_planes(label, spec)))
+    return _hatch(out, label == VOID if label.ndim == 2 else (label == VOID).all(-1))
 
 
 def _hatch(image: np.ndarray, area: np.ndarray) -> np.ndarray:
     """Draw lines of white beside black over an area bool `[h, w]` of an image, in place."""
     diagonal = np.add.outer(*map(np.arange, area.shape)) % HATCH
-    image[area & (diagonal == 0)], image[area & (diagonal == 1)] = BRIGHT, DARK
+    image[area & (diagonal == 0)], image[area & (diagonal == 1)] = outlines.WHITE, BLACK
     return image
 
 
@@ -89,11 +78,6 @@ def _drawn_classes(spec: DatasetSpec) -> list[tuple[int, str, Color]]:
         or not (number == first and spec.background)
         and not is_background_name(name)
     ]
-
-
-def _is_light(color: Color) -> bool:
-    red, green, blue = color
-    return 0.3 * red + 0.59 * green + 0.11 * blue > 90
 
 
 def brighten(image: np.ndarray) -> tuple[np.ndarray, bool]:
@@ -249,7 +233,7 @@ def _draw_legend(spec: DatasetSpec, has_void: bool, width: int) -> np.ndarray:
 
 
 def _draw_swatch(color: Color) -> np.ndarray:
-    swatch = np.full((SWATCH, SWATCH, 3), DARK if _is_light(color) else BRIGHT, np.uint8)
+    swatch = np.full((SWATCH, SWATCH, 3), outlines.choose_rim(color), np.uint8)
     swatch[2:-2, 2:-2] = color
     return swatch
 
