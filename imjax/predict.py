@@ -187,7 +187,7 @@ def _predict(model: TrainedModel, files: list[Path]) -> None:
     run = FolderPrediction(model, FLAGS.nets, tiler, FLAGS.split_touching, FLAGS.min_area, truth)
     if len(model.ranked) == 1:
         logger.info("the stage has a single net: nothing disagrees with it, inconsistency masks are empty")
-    logger.info("predicting %d images", len(files))
+    logger.info("predicting %d image%s", len(files), "s" if len(files) > 1 else "")
     run(files, out)
     if run.rows:
         print(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from imjax.config.schema import LEVELS, AugmentStrength, Config, Model, StrongRecipe, Train
+from imjax.config.schema import ENCODERS, LEVELS, AugmentStrength, Config, Model, StrongRecipe, Train
 from imjax.data.splits import ImageCounts
 from imjax.methods import validate
 from imjax.methods.generational.base import GenerationalMethod
@@ -213,7 +213,8 @@ def _describe(stage: Stage, stages: tuple[Stage, ...], counts: ImageCounts | Non
         return f"{stage.num_nets} systems of {nets} nets, {steps}"
     if isinstance(stage, EvalNetStage):
         return f"{stage.num_nets} EvalNets α={stage.model.width:g}, {steps}"
-    parts = [f"{stage.num_nets} U-Nets α={stage.model.width:g}, {steps}"]
+    encoder = f" on {stage.model.backbone}" if stage.model.backbone in ENCODERS else ""
+    parts = [f"{stage.num_nets} U-Nets α={stage.model.width:g}{encoder}, {steps}"]
     if stage.strength:
         parts.append(f"copies {dataclasses.astuple(stage.strength)}")
     if stage.consistency:

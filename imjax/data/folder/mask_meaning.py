@@ -417,7 +417,7 @@ def _decide(masks: _Masks, labels: tuple[str, ...]) -> MaskMeaning:
             return meaning
     if masks.wanted == "binary":
         nothing = "black" if masks.view == "color" else "0"
-        meaning = _binary(masks, f"all that is not {nothing} is foreground, as data.label_kind says")
+        meaning = _binary(masks, f"all that is not {nothing} is foreground, as the label kind binary says")
         return dataclasses.replace(
             meaning, numbered=masks.view == "stored" and number_objects(masks.evidence)
         )
