@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import concurrent.futures
 import importlib.metadata
-import os
 import platform
 import time
 from collections.abc import Callable
 from typing import Any
+
+from imjax.training import devices
 
 PACKAGES = ("jax", "jaxlib", "flax", "torch", "keras", "tensorflow-cpu", "opencv-python-headless", "numpy")
 COPIED = 256 << 20
 """Bytes of the array that is copied to measure bandwidth: far more than any cache holds."""
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def facts() -> dict[str, Any]:
     """For the JSON line: processor, cores, versions."""
     return {
-        "processor": _processor(),
-        "cores": cores(),
+        "processor": devices.name_processor(),
+        "cores": devices.count_cores(),
         "system": platform.platform(),
         "python": platform.python_version(),
         "versions": {name: version for name in PACKAGES if (version := _version(name))},
@@ -36,14 +32,6 @@ def _version(package: str) -> str:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return ""
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor()
 
 
 class Limits:
@@ -108,7 +96,7 @@ def _copy_rate(copied: int) -> float:
         more = jax.jit(lambda a: a + 1)
         return 2 * copied / _best(lambda: more(array).block_until_ready())
     source, target = np.ones(copied, np.uint8), np.empty(copied, np.uint8)
-    count = cores()
+    count = devices.count_cores()
     parts = list(zip(np.array_split(source, count), np.array_split(target, count), strict=True))
     with concurrent.futures.ThreadPoolExecutor(count) as pool:
         return 2 * copied / _best(lambda: list(pool.map(lambda pair: np.copyto(pair[1], pair[0]), parts)))

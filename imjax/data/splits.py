@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from imjax import rng
 from imjax.config.schema import Data
 from imjax.data.folds import divide_into_folds
@@ -105,6 +107,11 @@ def split_parts(
                 field=common[0],
             )
     return out
+
+
+def choose_evenly(count: int, most: int) -> list[int]:
+    """Numbers below `count`, all of them or `most` evenly spaced ones with the first and the last."""
+    return np.unique(np.linspace(0, count - 1, most).round().astype(int)).tolist() if count else []
 
 
 def split_sources(data: Data, parts: Mapping[str, Sequence[Sample]]) -> dict[str, list[str]]:

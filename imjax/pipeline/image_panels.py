@@ -10,6 +10,7 @@ import numpy as np
 from imjax.data.pack import PackedDataset
 from imjax.data.palette import paint_labels, to_rgb
 from imjax.data.spec import VOID, DatasetSpec
+from imjax.data.splits import choose_evenly
 from imjax.evaluation.per_image import FILES
 from imjax.ops import inconsistency
 from imjax.training.progress import StageLogger
@@ -25,7 +26,7 @@ def write_label_panels(
 ) -> None:
     """Write image, ground truth if any, pseudo-label and inconsistency mask of a few unlabeled images."""
     data, spec = dataset.splits["unlabeled"], dataset.spec
-    chosen = _chosen(len(data.images))
+    chosen = choose_evenly(len(data.images), COUNT)
     masks = np.where(pair.inconsistent[chosen], 255, 0).astype(np.uint8)
     truth = data.labels[chosen]
     _write(
@@ -37,7 +38,7 @@ def write_label_panels(
         },
         out / "panels.npz",
         monitor,
-        [data.titles[i] for i in chosen],
+        np.array(data.titles)[chosen].tolist(),
     )
 
 
@@ -58,7 +59,7 @@ def write_generation_panels(
         monitor: of the stage.
     """
     images, spec = dataset.splits["unlabeled"].images, dataset.spec
-    chosen = _chosen(len(images))
+    chosen = choose_evenly(len(images), COUNT)
     # As many images as a batch of val has: the program for these is compiled already.
     batch = min(batch_size, len(dataset.splits["val"].images))
     predicted = labels_of(images[np.resize(chosen, max(batch, len(chosen)))])[: len(chosen)]
@@ -70,7 +71,7 @@ def write_training_panels(
 ) -> None:
     """Image, truth and prediction of a few test images; `predicted` uint8 `[n, ...]` is of all of them."""
     data, spec = dataset.splits["test"], dataset.spec
-    chosen = _chosen(len(data.images))
+    chosen = choose_evenly(len(data.images), COUNT)
     _write(
         {
             "image": to_rgb(plane(spec, data.images[chosen]), spec.channel_names),
@@ -79,7 +80,7 @@ def write_training_panels(
         },
         out / "panels.npz",
         monitor,
-        [data.titles[i] for i in chosen],
+        np.array(data.titles)[chosen].tolist(),
     )
     if dataset.fold:
         # The masks of a fold's held-out images, for `pipeline.out_of_fold`.
@@ -99,10 +100,6 @@ def save(panels: Mapping[str, np.ndarray], path: Path, titles: Sequence[str] = (
     files = {FILES: np.array(titles)} if titles else {}
     # numpy's stubs take any name for `allow_pickle`.
     np.savez_compressed(path, **panels, **files)  # type: ignore[arg-type]
-
-
-def _chosen(count: int) -> np.ndarray:
-    return np.unique(np.linspace(0, count - 1, COUNT).round().astype(int))
 
 
 def plane(spec: DatasetSpec, values: np.ndarray) -> np.ndarray:

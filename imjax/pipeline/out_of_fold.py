@@ -68,9 +68,11 @@ def _group_pieces(fold: Fold) -> dict[str, list[int]]:
     return pieces
 
 
-def _confusion_matrices(spec: DatasetSpec, fold: Fold) -> np.ndarray:
-    prediction = evaluate.redraw(spec, fold.labels)
-    return evaluate.confusion_matrices(spec, truth=np.asarray(fold.test.labels), prediction=prediction)
+def _confusion_matrices(
+    spec: DatasetSpec, fold: Fold, pieces: Sequence[int] | slice = slice(None)
+) -> np.ndarray:
+    prediction = evaluate.redraw(spec, fold.labels[pieces])
+    return evaluate.confusion_matrices(spec, truth=fold.test.labels[pieces], prediction=prediction)
 
 
 def _score(spec: DatasetSpec, confusions: np.ndarray) -> metrics.Overlap:
@@ -141,7 +143,7 @@ def _draw_worst(spec: DatasetSpec, worst: Sequence[Row], folds: dict[int, Fold])
     for row in worst:
         fold = folds[row["fold"]]
         pieces = _group_pieces(fold)[row["image"]]
-        scores = _score(spec, _confusion_matrices(spec, fold)[pieces])
+        scores = _score(spec, _confusion_matrices(spec, fold, pieces))
         i = pieces[int(np.lexsort(scores[::-1])[0])]
         chosen.append((fold.test.images[i], fold.test.labels[i], fold.labels[i]))
     images, truth, found = (np.stack(arrays) for arrays in zip(*chosen, strict=True))

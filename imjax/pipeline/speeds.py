@@ -7,9 +7,6 @@ import dataclasses
 import functools
 import hashlib
 import json
-import os
-import platform
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +18,7 @@ from imjax.json_io import read_json, write_json
 from imjax.log import format_time
 from imjax.pipeline.count_steps import count_image_range
 from imjax.pipeline.stages import JointStage, LabelStage, PairsStage, Stage, TrainStage
+from imjax.training import devices
 
 FOLDER = "speeds"
 """In the cache folder: a json file for each kind of stage."""
@@ -105,18 +103,12 @@ def describe_kind(stage: Stage) -> dict[str, Any]:
         return kind | {name: getattr(stage, name) for name in names}
     if isinstance(stage, PairsStage):
         return kind | {"of": stage.of}
-    joint = {"joint_method": stage.joint_method} if isinstance(stage, JointStage) else {}
-    consistency = {"consistency": True} if isinstance(stage, TrainStage) and stage.consistency else {}
-    return (
-        kind
-        | joint
-        | consistency
-        | {
-            "model": dataclasses.asdict(stage.model),
-            "nets": stage.num_nets,
-            "batch_size": stage.train.batch_size,
-        }
-    )
+    if isinstance(stage, JointStage):
+        kind["joint_method"] = stage.joint_method
+    if isinstance(stage, TrainStage) and stage.consistency:
+        kind["consistency"] = True
+    model = dataclasses.asdict(stage.model)
+    return kind | {"model": model, "nets": stage.num_nets, "batch_size": stage.train.batch_size}
 
 
 @functools.cache
@@ -126,12 +118,7 @@ def describe_device() -> str:
 
     if jax.default_backend() != "cpu":
         return f"{jax.device_count()} x {jax.devices()[0].device_kind}"
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    processor = platform.processor() or platform.machine()
-    with contextlib.suppress(OSError):
-        if named := re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text()):
-            processor = named[1]
-    return f"{cores} cores of {processor}"
+    return f"{devices.count_cores()} cores of {devices.name_processor()}"
 
 
 def estimate_time(stages: Sequence[Stage], counts: ImageCounts, speeds: SpeedStore) -> Estimate | None:

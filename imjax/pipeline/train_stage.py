@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -182,7 +181,7 @@ def _tabulate_parameters(objective: Objective) -> tuple[str, int]:
     from clu import parameter_overview
 
     shapes = jax.eval_shape(objective.init, rng.key(0, "overview"))["params"]
-    count = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
+    count = sum(array.size for array in jax.tree.leaves(shapes))
     return parameter_overview.get_parameter_overview(shapes, include_stats=False), count
 
 

@@ -64,8 +64,9 @@ def collect_tables(runs: Sequence[RunRecord]) -> dict[str, Table]:
             found[f"{dataset}_{method}_masks"] = pseudo_labels.tabulate_masks(sizes) if sizes else None
         found[f"{dataset}_times"] = timing.tabulate_methods(group)
         found[f"{dataset}_differences"] = differences.tabulate_differences(group)
+        illustrated = aggregate.select_illustrated(group)
         for number, run in enumerate(group):
-            if run in aggregate.select_illustrated(group):
+            if run in illustrated:
                 found[f"{dataset}_{run.method}_images"] = worst_images.tabulate_images(run)
             name = f"{dataset}_{run.method}_seed_{run.seed}_stages"
             # The same run may be there twice, made on two machines.

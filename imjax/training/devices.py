@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import platform
 import signal
 import sys
 from collections.abc import Callable
@@ -43,6 +44,20 @@ MALLOC = ":".join(
 """Huge pages, no piece that is mapped by itself, nothing given back, and one heap for all threads."""
 
 
+def count_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def name_processor() -> str:
+    """Name of the processor, as the system has it; else its kind."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
 def configure(cache: Path, most: int) -> None:
     """Prepare the backend; call before anything touches a device.
 
@@ -53,7 +68,7 @@ def configure(cache: Path, most: int) -> None:
         cache: folder for compiled programs, so that the next run starts quickly.
         most: members that ever train together; more devices than that are of no use.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = count_cores()
     flags = os.environ.get("XLA_FLAGS", "")
     if "xla_force_host_platform_device_count" not in flags:
         devices = max(1, min(cores, most))

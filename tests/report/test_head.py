@@ -62,7 +62,7 @@ def test_next_steps_are_commands_for_this_run(run):
         f"imjax train --config=suim_im:small '--workdir={run}_small'"
     )
     assert f"imjax predict --workdir='{run}' --images=IMAGES --out=MASKS" in steps.values()
-    assert "Images to mask next, worst first:" not in steps, "SUIM is no folder of one's own"
+    assert "Images to mask next, worst first:" not in steps, "SUIM is not your own folder"
     steps = dict(head.suggest_next_steps([read_run(run)], unfinished=True))
     assert steps["Go on with the run:"].startswith("python -m imjax.main --config=suim_im:tiny")
 

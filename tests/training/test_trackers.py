@@ -1,4 +1,4 @@
-"""Trackers get what TensorBoard gets; the libraries are stand-ins that keep what they are told."""
+"""Trackers get what TensorBoard gets; the libraries are stand-ins that keep what they get."""
 
 from __future__ import annotations
 

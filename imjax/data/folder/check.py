@@ -21,7 +21,7 @@ from imjax.data.palette import to_rgb
 from imjax.data.readers.base import Sample
 from imjax.data.spec import VOID, DatasetSpec
 from imjax.data.split_writer import label_counts, label_names
-from imjax.data.splits import split_sources
+from imjax.data.splits import choose_evenly, split_sources
 from imjax.errors import UserError
 
 MOST_MASKED, MOST_BARE = 300, 24
@@ -178,13 +178,12 @@ def _choose_shown(samples: list[Sample], reader: Folder) -> set[str]:
     shown = set()
     for has_mask, most in ((True, MOST_MASKED), (False, MOST_BARE)):
         names = [each.name for each in samples if (each.name in reader.files.masks) == has_mask]
-        chosen = np.linspace(0, max(len(names) - 1, 0), most).round().astype(int)
-        shown |= {names[i] for i in {*chosen.tolist()} if names}
+        shown |= {names[i] for i in choose_evenly(len(names), most)}
     return shown
 
 
 def _describe_sheet(pages: list[Path], tiles: list[contact_sheet.Tile], reader: Folder) -> str:
-    """Where the contact sheet is, and what it leaves out."""
+    """Where the contact sheet is, and what it omits."""
     masks, images = len(reader.files.masks), len(reader.files.images)
     masked = sum(tile.name in reader.files.masks for tile in tiles)
     bare = len(tiles) - masked

@@ -19,8 +19,10 @@ from imjax.errors import ErrorCode, UserError, file_error
 
 IMAGES, MASKS = "images", "masks"
 
-MASK_ENDINGS = (".png", ".tif", ".tiff", ".bmp", labelme.ENDING)
-"""No JPEG, whose compression changes values; JSON of labelme."""
+PICTURE_ENDINGS = (".png", ".tif", ".tiff", ".bmp")
+"""Of masks: no JPEG, whose compression changes values."""
+MASK_ENDINGS = (*PICTURE_ENDINGS, labelme.ENDING)
+"""The same, and JSON of labelme."""
 
 ANNOTATION_ENDINGS = (".json", ".geojson")
 """Of what `imjax convert` reads."""
@@ -117,9 +119,9 @@ def pair_files(
 
 
 def find_side_by_side(folder: Path, complain: Complain) -> Files | None:
-    """Images and masks in one folder, told apart by words such as `_cp_masks`; None if it has no mask."""
+    """Images and masks in one folder, distinguished by words such as `_cp_masks`; None if it has no mask."""
     notes: list[str] = []
-    paths = _by_stem(folder, tuple(dict.fromkeys((*IMAGE_ENDINGS, *MASK_ENDINGS[:-1]))), complain, notes)
+    paths = _by_stem(folder, tuple(dict.fromkeys((*IMAGE_ENDINGS, *PICTURE_ENDINGS))), complain, notes)
     images, pairs = split_side_by_side(paths)
     if not pairs:
         return None

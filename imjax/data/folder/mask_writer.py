@@ -17,17 +17,16 @@ import numpy as np
 from PIL import Image
 
 from imjax.data.folder import labelme
-from imjax.data.folder.files import Files
+from imjax.data.folder.files import PICTURE_ENDINGS, Files
 from imjax.data.folder.mask_file import WHITE, Storage, StoredMask, pack_colors, read_mask, unpack_colors
 from imjax.data.folder.mask_meaning import MaskMeaning, decode_mask
 from imjax.data.folder.mask_names import pair_names
 from imjax.data.palette import Color, index_palette
+from imjax.data.splits import choose_evenly
 from imjax.errors import ErrorCode, file_error
 
 EXAMPLES = 30
 """Masks that are looked at; what they have in common is the convention."""
-ENDINGS = (".png", ".tif", ".tiff", ".bmp")
-"""Of pictures that keep every value."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +68,7 @@ def learn_formats(files: Files, meaning: MaskMeaning) -> dict[str, MaskFormat]:
         UserError: a mask cannot be read.
     """
     stems = list(files.masks)
-    stems = [stems[i] for i in np.unique(np.linspace(0, len(stems) - 1, EXAMPLES).round().astype(int))]
+    stems = [stems[i] for i in choose_evenly(len(stems), EXAMPLES)]
     return {
         label: learn_format({stem: files.masks[stem][i] for stem in stems}, meaning)
         for i, label in enumerate(files.labels or ("",))
@@ -130,13 +129,14 @@ def write_picture(path: Path, label: np.ndarray, form: MaskFormat) -> None:
         form: not of outlines.
 
     Raises:
-        UserError: the ending is none of `ENDINGS`.
+        UserError: the ending is none of `PICTURE_ENDINGS`.
         OSError: the file cannot be written.
     """
-    if path.suffix.lower() not in ENDINGS:
+    if path.suffix.lower() not in PICTURE_ENDINGS:
         raise file_error(
             path,
-            f"ending {path.suffix!r} cannot be written, expected one of {' '.join(ENDINGS)}; convert it",
+            f"ending {path.suffix!r} cannot be written, expected one of {' '.join(PICTURE_ENDINGS)}; convert "
+            "it",
             ErrorCode.UNSUPPORTED,
         )
     is_tiff = path.suffix.lower().startswith(".tif")

@@ -35,7 +35,7 @@ from imjax.data.formats.annotations import (
 )
 from imjax.data.formats.voc import paint_regions, write_indices
 from imjax.data.image_file import inspect_image
-from imjax.data.palette import BACKGROUND, choose_void_color
+from imjax.data.palette import BACKGROUND, choose_void_color, index_palette
 from imjax.data.spec import VOID, is_background_name
 from imjax.errors import ErrorCode, UserError, file_error
 from imjax.evaluation.object_numbers import renumber
@@ -222,12 +222,9 @@ def _write_classes(
         values = {name: value for value, name in enumerate(names, 1)}
         rows = [(name, values[name], annotations.color(name)) for name in names]
     found: Counter[int] = Counter()
-    palette = np.zeros((256, 3), np.uint8)
-    palette[0] = BACKGROUND
-    for _, value, color in rows:
-        palette[value] = color
-    void_color = choose_void_color([BACKGROUND, *(color for _, _, color in rows)])
-    palette[VOID] = void_color
+    # Values count from 1.
+    colors = [BACKGROUND, *(color for _, _, color in rows)]
+    palette = index_palette(colors)
     for image in looked_at:
         labels, objects = paint_regions(image, {GROUND: 0, VOID_NAME: VOID} | values, paints)
         found.update(np.unique(labels).tolist())
@@ -236,7 +233,7 @@ def _write_classes(
     if found[0] or len(rows) == 1:
         rows.insert(0, (GROUND, 0, BACKGROUND))
     if found[VOID]:
-        rows.append((VOID_NAME, VOID, void_color))
+        rows.append((VOID_NAME, VOID, choose_void_color(colors)))
     lines = [
         ("name", "id", "color"),
         *((name, value, format_color(color)) for name, value, color in rows),
