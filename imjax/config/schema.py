@@ -40,8 +40,8 @@ PAGES = ("auto", "channels", "slices", "max", "mean")
 
 PLACES = frozenset(
     {
-        "data.dir", "data.cache", "data.keep_split", "nets_per_device", "max_device_dataset_mib", "on_nan",
-        "tracker",
+        "data.dir", "data.cache", "data.keep_split", "nets_per_device", "devices_per_net",
+        "max_device_dataset_mib", "on_nan", "tracker",
     }
 )  # fmt: skip
 """Keys that change where and how fast a run runs, and whether it comes to its end, not what it gives."""
@@ -507,6 +507,12 @@ class Config:
     nets_per_device: int = key(
         0,
         "Most members that a device holds at once; 0: on a CPU one, elsewhere as many as fit its memory.",
+        at_least(0),
+    )
+    devices_per_net: int = key(
+        0,
+        "Most devices that share each batch of a net where there are more devices than nets; 0: on a CPU "
+        "one, elsewhere all that would be idle.",
         at_least(0),
     )
     member_execution: str = key(

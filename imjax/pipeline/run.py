@@ -99,7 +99,8 @@ def run_training(
     check_data.check_truth(config, packed)
     initial_weights.check(config.model)
     # Both must precede the first use of a device.
-    devices.configure(cache, max(config.num_nets, config.num_baseline_nets, config.evalnet.num_nets))
+    nets = max(config.num_nets, config.num_baseline_nets, config.evalnet.num_nets)
+    devices.configure(cache, nets * max(config.devices_per_net, 1))
     distributed.start(pod)
     devices.check_backend()
     with disk.translate_disk_errors(workdir), distributed.folder(workdir) as folder, lock.held(folder):

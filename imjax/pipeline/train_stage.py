@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -117,11 +118,16 @@ def fit_stage(
     `phases` are the training sets of the objective's losses, or several by name that share every batch;
     `counts` are the dataset's; see `steps_per_epoch` for `least_images`.
     """
-    members = runtime.place(stage.num_nets, lambda: _member_bytes(stage, objective, phases, val, runtime))
+    images = [stage.train.batch_size // (len(part) if is_paired(part) else 1) for part in phases]
+    members = runtime.place(
+        stage.num_nets, lambda: _member_bytes(stage, objective, phases, val, runtime), math.gcd(*images)
+    )
+    if sharing := runtime.describe_sharing(members):
+        monitor.log(sharing)
     write_parameter_table(objective, artifacts, stage.name, monitor)
     checkpoints = Checkpoints(artifacts.checkpoints(stage.name))
     sources = [runtime.load(examples, members) for examples in phases]
-    images, longest = [source.count for source in sources], longest_training_set(counts)
+    sizes, longest = [source.count for source in sources], longest_training_set(counts)
     try:
         return fit(
             objective,
@@ -129,7 +135,7 @@ def fit_stage(
             members,
             sources,
             runtime.load(val, members),
-            steps=steps_per_epoch(stage.train, images, least_images, longest),
+            steps=steps_per_epoch(stage.train, sizes, least_images, longest),
             seed=stage.seed,
             stage=stage.name,
             eval_batch_size=runtime.batch_size,

@@ -45,10 +45,10 @@ class EnsembleLoader:
         """
         if self._resident is not None:
             for step in steps:
-                yield self._gather(self._resident, self._members.shard(indices(step)))
+                yield self._gather(self._resident, self._members.shard_batch(indices(step)))
         else:
             for batch in loader.stream_batches(self._examples, indices, steps):
-                yield self._members.shard(batch)
+                yield self._members.shard_batch(batch)
 
     def shuffled(self, seed: int, stream: str, batch: int) -> Callable[[int], np.ndarray]:
         """Training order: endless passes, each a new permutation, different for every member.
@@ -107,7 +107,7 @@ class PairedLoader:
 
 @functools.lru_cache(maxsize=32)
 def _gatherer(members: Members) -> Callable:
-    return members.map(_gather, shared=(0,))
+    return members.map(_gather, shared=(0,), gives_batch=True)
 
 
 def _gather(examples: dict[str, jax.Array], indices: jax.Array) -> dict[str, jax.Array]:

@@ -66,7 +66,7 @@ def configure(cache: Path, most: int) -> None:
 
     Args:
         cache: folder for compiled programs, so that the next run starts quickly.
-        most: members that ever train together; more devices than that are of no use.
+        most: members that ever train together, times the devices that may share one; more are of no use.
     """
     cores = count_cores()
     flags = os.environ.get("XLA_FLAGS", "")

@@ -5,6 +5,12 @@ accelerator a chunk holds several members per device and its function is `pmap(v
 per device (one core each), since `vmap` over members turns convolutions into slow grouped ones there, and the
 chunks run in turn. The numbers are the same either way.
 
+Where there are fewer members than devices, several devices may share the batch of each. The devices are then
+a grid of (member, batch): each member's arrays are repeated along its row, and the images of a batch are
+spread over the row. Functions remain those of a whole batch: XLA divides them, and exchanges between the
+devices what a sum, a mean or a shift over the batch needs. Batch statistics, losses, random draws and
+gradients are therefore those of one device, up to the rounding of sums that are added in another order.
+
 With several processes each trains its share of the members on its own devices; `gather` returns all members
 to every process.
 """
@@ -25,7 +31,30 @@ Tree = Any
 Chunks = list[Tree]
 """One tree per chunk; leaves `[device, member, ...]`."""
 DEVICE_AXIS = "device"
-"""Name of the axis that `pmap` maps."""
+"""Name of the axis that `pmap` maps: one place for a chunk's members after the other."""
+BATCH_AXIS = "batch"
+"""Name of the axis of devices that share a batch."""
+
+
+def count_sharing_devices(members: int, batch: int, most: int = 0, available: int | None = None) -> int:
+    """Devices that share each batch of a member: those that would be idle otherwise.
+
+    Args:
+        members: in all processes together.
+        batch: images that have to be divided evenly; 0: any number, since the batch can be padded.
+        most: `Config.devices_per_net`; 0: one on a CPU, elsewhere all.
+        available: devices of this process; default: as many as there are.
+
+    Returns:
+        At least 1, a divisor of `batch`.
+    """
+    local = jax.local_devices()
+    if not most and local[0].platform == "cpu":
+        return 1
+    own = len(distributed.local_members(members))
+    idle = max(1, (available or len(local)) // own)
+    limit = min(idle, most or idle)
+    return max(n for n in range(1, limit + 1) if batch % n == 0)
 
 
 class Members:
@@ -37,6 +66,8 @@ class Members:
         devices: those to use; default: all local ones, no more than there are members for this process.
         sequential: the members of a chunk run one after another inside the program (`lax.map`), not as one
             batch (`vmap`), so that their convolutions stay ungrouped.
+        sharing: devices that share each batch of a member; more than 1 only with so many for every member of
+            this process (`count_sharing_devices`).
     """
 
     def __init__(
@@ -45,24 +76,35 @@ class Members:
         per_chunk: int = 0,
         devices: Sequence[jax.Device] | None = None,
         sequential: bool = False,
+        sharing: int = 1,
     ):
         self.count = count
         self.sequential = sequential
+        self.sharing = sharing
         self._own = distributed.local_members(count)
         own = len(self._own)
-        self.devices = list(devices or jax.local_devices())[:own]
-        share = -(-own // len(self.devices))
+        self.devices = list(devices or jax.local_devices())[: own * sharing]
+        if sharing > 1 and len(self.devices) < own * sharing:
+            raise ValueError(f"{len(self.devices)} devices, expected {sharing} for each of {own} members")
+        self._places = len(self.devices) // sharing
+        share = -(-own // self._places)
         default = 1 if self.devices[0].platform == "cpu" else share
         self.per_device = min(per_chunk or default, share)
-        self.width = len(self.devices) * self.per_device
+        self.width = self._places * self.per_device
         self.chunks = -(-own // self.width)
         # The same sharding as that of pmap's results, down to the name of the axis: otherwise the first step,
         # on placed arrays, and the second, on the first one's results, would be compiled separately.
-        mesh = Mesh(np.array(self.devices), (DEVICE_AXIS,))
-        self._sharding = NamedSharding(mesh, PartitionSpec(DEVICE_AXIS))
+        grid = np.array(self.devices)
+        self._mesh = Mesh(grid, (DEVICE_AXIS,))
+        if sharing > 1:
+            self._mesh = Mesh(grid.reshape(self._places, sharing), (DEVICE_AXIS, BATCH_AXIS))
+        self._sharding = NamedSharding(self._mesh, PartitionSpec(DEVICE_AXIS))
+        self._batch_sharding = self._sharding
+        if sharing > 1:
+            self._batch_sharding = NamedSharding(self._mesh, PartitionSpec(DEVICE_AXIS, None, BATCH_AXIS))
 
     def _placement(self) -> tuple:
-        return self.count, self.per_device, self.sequential, *self.devices
+        return self.count, self.per_device, self.sequential, self.sharing, *self.devices
 
     def __eq__(self, other: object) -> bool:
         """By value, so that equally placed members share compiled programs."""
@@ -71,13 +113,25 @@ class Members:
     def __hash__(self) -> int:
         return hash(self._placement())
 
-    def map(self, function: Callable, shared: Sequence[int] = (), donate: Sequence[int] = ()) -> Callable:
+    def pad_batch(self, images: int) -> int:
+        """The least number of images, not less than this, that the devices of a member share evenly."""
+        return -(-images // self.sharing) * self.sharing
+
+    def map(
+        self,
+        function: Callable,
+        shared: Sequence[int] = (),
+        donate: Sequence[int] = (),
+        gives_batch: bool = False,
+    ) -> Callable:
         """Lift a function of one member to all of them.
 
         Args:
             function: pure, of any trees.
             shared: positions of arguments that all members share, as `replicate` places them.
             donate: positions whose memory the result may reuse.
+            gives_batch: whether every leaf of the result is `[b, ...]`, one entry for each image of a batch;
+                it then stays spread over the devices of its member.
 
         Returns:
             A function of the same arguments, the unshared ones as `Chunks`, with `Chunks` as result.
@@ -89,7 +143,10 @@ class Members:
         else:
             axes = lambda n: [None if i in shared else 0 for i in range(n)]  # noqa: E731
             inner = lambda *args: jax.vmap(function, in_axes=axes(len(args)))(*args)  # noqa: E731
-        mapped = jax.pmap(inner, DEVICE_AXIS, devices=self.devices, donate_argnums=tuple(donate))
+        if self.sharing > 1:
+            mapped = self._share(inner, tuple(donate), gives_batch)
+        else:
+            mapped = jax.pmap(inner, DEVICE_AXIS, devices=self.devices, donate_argnums=tuple(donate))
 
         def run_chunks(*args):
             return [
@@ -99,10 +156,33 @@ class Members:
 
         return run_chunks
 
+    def _share(self, inner: Callable, donate: tuple[int, ...], gives_batch: bool) -> Callable:
+        """As `pmap` over the rows of the grid, each row dividing the batch of its member."""
+
+        def call(*args):
+            row = [jax.tree.map(lambda x: x[0], a) for a in args]
+            return jax.tree.map(lambda x: x[None], inner(*row))
+
+        spec = PartitionSpec(DEVICE_AXIS)
+        # Manual over members only, which exchange nothing: along the batch the compiler divides the work by
+        # where the arguments lie. Results are placed as the next call's arguments are.
+        mapped = jax.shard_map(
+            call, mesh=self._mesh, in_specs=spec, out_specs=spec, axis_names={DEVICE_AXIS}, check_vma=False
+        )
+        placed = self._batch_sharding if gives_batch else self._sharding
+        return jax.jit(mapped, donate_argnums=donate, out_shardings=placed)
+
     def shard(self, tree: Tree) -> Chunks:
         """Numpy leaves or typed keys `[count, ...]` → chunks on the devices, padded by the last member."""
+        return self._shard(tree, self._sharding)
+
+    def shard_batch(self, tree: Tree) -> Chunks:
+        """`shard` of leaves `[count, b, ...]`, b a multiple of `sharing`; each device gets its own images."""
+        return self._shard(tree, self._batch_sharding)
+
+    def _shard(self, tree: Tree, sharding: NamedSharding) -> Chunks:
         slots = self._own[np.minimum(np.arange(self.chunks * self.width), len(self._own) - 1)]
-        shape = (self.chunks, len(self.devices), self.per_device)
+        shape = (self.chunks, self._places, self.per_device)
 
         def arrange(leaf):
             leaf = (leaf if _is_key(leaf) else np.asarray(leaf))[slots]
@@ -110,14 +190,14 @@ class Members:
 
         arranged = jax.tree.map(arrange, tree)
         return [
-            self._place(jax.tree.map(lambda leaf: leaf[chunk], arranged))  # noqa: B023
+            _place(jax.tree.map(lambda leaf: leaf[chunk], arranged), sharding)  # noqa: B023
             for chunk in range(self.chunks)
         ]
 
     def replicate(self, tree: Tree) -> Tree:
         """One copy of the tree per device, `[device, ...]`, for shared arguments."""
-        copies = len(self.devices)
-        return self._place(jax.tree.map(lambda leaf: np.broadcast_to(leaf, (copies, *np.shape(leaf))), tree))
+        copies = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (self._places, *np.shape(leaf))), tree)
+        return _place(copies, self._sharding)
 
     def gather(self, chunks: Chunks) -> Tree:
         """Chunks → numpy leaves `[count, ...]` without padding; every process must call it."""
@@ -130,8 +210,9 @@ class Members:
         # Processes with fewer members pad, so that all have equal shapes; the padding comes last.
         return jax.tree.map(lambda leaf: leaf[: self.count], distributed.gather(own))
 
-    def _place(self, tree: Tree) -> Tree:
-        return jax.device_put(tree, jax.tree.map(lambda _: self._sharding, tree))
+
+def _place(tree: Tree, sharding: NamedSharding) -> Tree:
+    return jax.device_put(tree, jax.tree.map(lambda _: sharding, tree))
 
 
 def _is_key(leaf: Any) -> bool:

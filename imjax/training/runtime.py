@@ -19,7 +19,7 @@ from imjax.config.schema import Config
 from imjax.ops.batched_map import one_ahead
 from imjax.training import memory
 from imjax.training.data_loader import EnsembleLoader, Examples, PairedLoader
-from imjax.training.ensemble_parallel import Chunks, Members
+from imjax.training.ensemble_parallel import Chunks, Members, count_sharing_devices
 
 Tree = Any
 NetFunction = Callable[[Tree, dict[str, jax.Array]], Tree]
@@ -34,30 +34,46 @@ class Runtime:
     batch_size: int
     """Examples per call, see `Config.eval_batch_size`."""
     nets_per_device: int = 0
+    devices_per_net: int = 0
     member_execution: str = "auto"
     max_device_dataset_mib: int = 0
     on_nan: str = "stop"
-    """See `Config`, as the three above."""
+    """See `Config`, as the four above."""
 
     @classmethod
     def of(cls, config: Config) -> Runtime:
         """The settings of a configuration."""
         return cls(
-            config.eval_batch_size, config.nets_per_device, config.member_execution,
-            config.max_device_dataset_mib, config.on_nan,
+            config.eval_batch_size, config.nets_per_device, config.devices_per_net,
+            config.member_execution, config.max_device_dataset_mib, config.on_nan,
         )  # fmt: skip
 
-    def place(self, count: int, need: Callable[[], int]) -> Members:
+    def place(self, count: int, need: Callable[[], int], batch: int = 0) -> Members:
         """`count` members on this machine's devices, in chunks that fit a device's memory.
 
         Args:
             count: members.
             need: bytes of one, see `training.memory`.
+            batch: images that devices with a common member have to divide evenly; 0: any number.
         """
+        sharing = count_sharing_devices(count, batch, self.devices_per_net)
+        if sharing > 1:
+            # No device has more than a part of one member.
+            return Members(count, 1, sharing=sharing)
         chunk = self.nets_per_device or memory.members_that_fit(
             need, shared=self.max_device_dataset_mib << 20
         )
         return Members(count, chunk, sequential=self.member_execution == "sequential")
+
+    def describe_sharing(self, members: Members) -> str:
+        """A sentence for the log on the devices of each batch; empty where one device has a whole batch."""
+        idle = count_sharing_devices(members.count, 0, self.devices_per_net)
+        if idle == 1:
+            return ""
+        text = f"{members.sharing} devices share each batch of a network"
+        if members.sharing == idle:
+            return text
+        return f"{text}, not {idle}: its parts must be divided evenly"
 
     @overload
     def load(self, examples: Examples, members: Members) -> EnsembleLoader: ...
@@ -140,11 +156,12 @@ def sweep(
         mapped: `members.map(function)`.
         variables: per member.
         source: the set.
-        batch: examples per call.
+        batch: examples per call, padded to what the devices of a member share evenly.
 
     Yields:
         The result per batch as numpy leaves `[member, ...]`, and how many of its examples count.
     """
+    batch = members.pad_batch(batch)
     indices, steps = source.in_order(batch)
     batches = zip(steps, source.batches(indices, steps), strict=True)
     return _collected(
@@ -162,10 +179,10 @@ def stream(
     def dispatched():
         width = 0
         while group := list(itertools.islice(remaining, batch)):
-            width = width or len(group)
+            width = width or members.pad_batch(len(group))
             padded = np.stack(group + group[-1:] * (width - len(group)))
             same = np.broadcast_to(padded, (members.count, *padded.shape))
-            yield mapped(variables, members.shard({"image": same})), len(group)
+            yield mapped(variables, members.shard_batch({"image": same})), len(group)
 
     for result, counted in _collected(members, dispatched()):
         for i in range(counted):
@@ -199,7 +216,7 @@ def _count(variables: Tree) -> int:
 
 @functools.lru_cache(maxsize=64)
 def _program(members: Members, function: NetFunction) -> Callable:
-    return members.map(function)
+    return members.map(function, gives_batch=True)
 
 
 @functools.lru_cache(maxsize=32)

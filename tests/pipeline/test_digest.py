@@ -27,6 +27,7 @@ NO_STAGE = {
     "data.cache": "where the packed copy lies",
     "data.keep_split": "the hash of the packed data has the division",
     "nets_per_device": "how many nets a device holds at once",
+    "devices_per_net": "how many devices share a batch",
     "max_device_dataset_mib": "whether a set is streamed",
     "on_nan": "whether a run goes on after a failed net; may be changed in its folder",
     "tracker": "who else gets the scalars",

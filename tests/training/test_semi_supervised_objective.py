@@ -7,17 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import linen as nn
+from toy_nets import JOINT, LABELED, OTHER, VAL, system
 
-from imjax.config.convert import freeze
-from imjax.config.defaults import common
-from imjax.config.joint_schema import Joint
 from imjax.config.schema import Train
-from imjax.data.spec import DatasetSpec
 from imjax.errors import Stopped
 from imjax.methods.joint.forward import TEACHER
 from imjax.methods.registry import JOINT_METHODS
-from imjax.models.layers import scale_input
 from imjax.models.unet import UNet
 from imjax.training.checkpoints import Checkpoints
 from imjax.training.data_loader import EnsembleLoader, PairedLoader
@@ -25,47 +20,10 @@ from imjax.training.ensemble_parallel import Members
 from imjax.training.loop import fit
 from imjax.training.metric_writer import Writer
 from imjax.training.progress import StageLogger
-from imjax.training.semi_supervised_objective import System, joint_objective, make_loss_visualizer, split_nets
-
-SPEC = DatasetSpec("toy", "Toy", "multiclass", ("a", "b"), ((0, 0, 0),) * 2, channels=1)
-JOINT = freeze(common().to_dict()["joint"], Joint)
-RNG = np.random.default_rng(0)
+from imjax.training.semi_supervised_objective import joint_objective, make_loss_visualizer, split_nets
 
 # What these tests take is compilation.
 quick = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
-
-
-class Tiny(nn.Module):
-    """Just enough of a backbone: a convolution, batch statistics, dropout, taps and an auxiliary head."""
-
-    @nn.compact
-    def __call__(self, images, train=False, hook=None, perturb=()):
-        x = nn.Conv(4, (3, 3))(scale_input(images, jnp.float32))
-        x = nn.BatchNorm(not train, momentum=0.9)(x)
-        x = nn.Dropout(0.2, deterministic=not train)(nn.relu(x))
-        self.sow("taps", "encoder", x, reduce_fn=lambda old, new: new, init_fn=lambda: 0)
-        features = hook([x]) if hook else [x]
-        logits = nn.Dense(2)(features[0])
-        auxiliary = [nn.Dense(2, name=f"auxiliary{k}")(f([x])[0]) for k, f in enumerate(perturb)]
-        return (logits, auxiliary) if perturb else logits
-
-
-def images(n):
-    """Bright squares on dark ground, and their labels."""
-    label = np.zeros((n, 8, 8), np.uint8)
-    for i in range(n):
-        top, left = RNG.integers(0, 5, 2)
-        label[i, top : top + 4, left : left + 4] = 1
-    noise = RNG.integers(0, 60, (n, 8, 8), np.uint8)
-    return (label * np.uint8(120) + noise)[..., None], label
-
-
-LABELED, OTHER, VAL = images(5), images(9), images(6)
-
-
-def system(name, weighting="none", **changes):
-    joint = dataclasses.replace(JOINT, pixel_weighting=weighting, **changes)
-    return System(Tiny(), JOINT_METHODS[name], joint, SPEC)
 
 
 def batch():
