@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import mmap
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -86,7 +87,23 @@ class _Batches:
     def __getitem__(self, i: int) -> dict[str, np.ndarray]:
         chosen = self.indices(self.steps[int(i)])
         rows = np.maximum(chosen, 0)
-        return {name: np.asarray(a[rows]) for name, a in self.examples.items()} | {"counted": chosen >= 0}
+        batch = {name: np.asarray(a[rows]) for name, a in self.examples.items()}
+        for array in self.examples.values():
+            _release_pages(array)
+        return batch | {"counted": chosen >= 0}
+
+
+def _release_pages(array: np.ndarray) -> None:
+    """Let go of what this process has mapped of a file, which would grow to the size of the set.
+
+    The pages remain in the system's cache: another reading of them costs no access to the disk.
+    """
+    file = array.base
+    while isinstance(file, np.ndarray):
+        file = file.base
+    # Of a writable map it might throw changes away.
+    if isinstance(file, mmap.mmap) and not array.flags.writeable and hasattr(mmap, "MADV_DONTNEED"):
+        file.madvise(mmap.MADV_DONTNEED)
 
 
 @functools.lru_cache(maxsize=64)

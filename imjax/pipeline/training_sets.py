@@ -22,7 +22,9 @@ def of_split(packed: PackedDataset, *names: str) -> Pairs:
 
 
 def join(*parts: Pairs) -> Pairs:
-    """Sets one after the other."""
+    """Sets one after the other; a single one is not copied, since it may be larger than the memory."""
+    if len(parts) == 1:
+        return parts[0]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 

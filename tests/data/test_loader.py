@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -67,3 +69,25 @@ def test_stream_can_be_left_early_and_be_empty():
     next(batches)
     batches.close()
     assert list(stream_batches({"label": np.arange(10)}, ORDER.indices, range(0))) == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="Linux tells what of a file is in memory")
+def test_streaming_a_file_keeps_nothing_of_it_in_the_process(tmp_path):
+    """Otherwise the process would grow to the size of the set."""
+    np.save(tmp_path / "images.npy", np.zeros((64, 64, 64, 3), np.uint8))
+    examples = {"image": np.load(tmp_path / "images.npy", mmap_mode="r")[:60]}
+    order = ShuffledOrder(seed=0, stream="batches", n=60, batch=8)
+
+    def mapped():
+        text = Path("/proc/self/smaps").read_text().split(str(tmp_path / "images.npy"))[1]
+        return int(text.split("Rss:")[1].split()[0])
+
+    assert examples["image"].sum() == 0 and mapped() > 500
+    for _ in stream_batches(examples, order.indices, range(10), threads=0):
+        pass
+    assert mapped() == 0
+    # Changes to a map are memory, not a file's copy: they stay.
+    own = np.load(tmp_path / "images.npy", mmap_mode="c")
+    own[:] = 7
+    list(stream_batches({"image": own}, order.indices, range(2), threads=0))
+    assert (own == 7).all()

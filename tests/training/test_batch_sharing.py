@@ -138,7 +138,8 @@ def take_steps(objective, batch, loss, members):
     state = members.shard(jax.tree.map(lambda leaf: np.asarray(leaf)[None], state))
     batch = members.shard_batch(jax.tree.map(lambda leaf: leaf[None], batch))
     keys = members.shard(jnp.stack([jax.random.key(1)]))
-    one_step = members.map(lambda s, b, k: step.train_step(objective.losses[loss], tx, s, b, k))
+    decay = objective.ema_decay
+    one_step = members.map(lambda s, b, k: step.train_step(objective.losses[loss], tx, s, b, k, decay))
     # What these tests take is compilation.
     unoptimized = {"xla_backend_optimization_level": 0}
     program = jax.jit(lambda *args: one_step(*args)).lower(state, batch, keys).compile(unoptimized)
