@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import mmap
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -98,7 +99,7 @@ def _release_pages(array: np.ndarray) -> None:
 
     The pages remain in the system's cache: another reading of them costs no access to the disk.
     """
-    file = array.base
+    file: Any = array.base
     while isinstance(file, np.ndarray):
         file = file.base
     # Of a writable map it might throw changes away.

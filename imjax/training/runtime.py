@@ -70,10 +70,10 @@ class Runtime:
         idle = count_sharing_devices(members.count, 0, self.devices_per_net)
         if idle == 1:
             return ""
-        text = f"{members.sharing} devices share each batch of a network"
         if members.sharing == idle:
-            return text
-        return f"{text}, not {idle}: its parts must be divided evenly"
+            return f"{idle} devices share each batch of a network"
+        who = f"{members.sharing} of {idle} devices share" if members.sharing > 1 else f"1 of {idle} has"
+        return f"{who} each batch of a network: its images cannot be divided evenly among more"
 
     @overload
     def load(self, examples: Examples, members: Members) -> EnsembleLoader: ...

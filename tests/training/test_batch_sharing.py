@@ -46,7 +46,9 @@ def test_cpu_devices_share_no_batch_unless_asked_to():
     members = Runtime(2, devices_per_net=4).place(1, lambda: 1, batch=6)
     assert members.sharing == 3 and len(members.devices) == 3
     said = Runtime(2, devices_per_net=4).describe_sharing(members)
-    assert said.startswith("3 devices share each batch") and "not 4" in said
+    assert said.startswith("3 of 4 devices share each batch") and "evenly" in said
+    assert Runtime(2, devices_per_net=3).describe_sharing(members).startswith("3 devices share each batch")
+    assert Runtime(2, devices_per_net=2).describe_sharing(Members(1)).startswith("1 of 2 has each")
     assert not Runtime(2).describe_sharing(Members(1))
 
 
@@ -89,18 +91,21 @@ def consistency():
 
 
 def joint(name, weighting="none", **changes):
-    one = system(name, weighting, **changes)
+    one, side = system(name, weighting, **changes), 8
     if one.method.auxiliary_decoders:
-        # Of enough scales for the heads of a pyramid.
-        net = UNetDropout(
-            2, (2, 3, 4, 5), (0.1,) * 4, auxiliaries=one.method.auxiliary_decoders, pyramid=one.method.pyramid
-        )
-        one = one._replace(net=net)
+        # Of enough scales for the heads of a pyramid, and images for so many.
+        decoders, side = {"auxiliaries": one.method.auxiliary_decoders, "pyramid": one.method.pyramid}, 16
+        one = one._replace(net=UNetDropout(2, (2, 3, 4, 5, 6), (0.1,) * 5, **decoders))
     levels = dataclasses.replace(one.joint.simeps, feature_levels=("encoder", "output"))
     one = one._replace(joint=dataclasses.replace(one.joint, simeps=levels))
-    (image, label), (other, _) = PAIRED["labeled"], PAIRED["unlabeled"]
-    return joint_objective(one, (8, 8)), {"labeled": {"image": image, "label": label},
-                                          "unlabeled": {"image": other}}, "loss"  # fmt: skip
+    (image, label), (other, _) = ((enlarge(x, side) for x in PAIRED[half]) for half in PAIRED)
+    batch = {"labeled": {"image": image, "label": label}, "unlabeled": {"image": other}}
+    return joint_objective(one, (side, side)), batch, "loss"
+
+
+def enlarge(x, side):
+    """Images `[n, 8, 8, ...]` with so many pixels along each side."""
+    return x.repeat(side // 8, 1).repeat(side // 8, 2)
 
 
 FIXMATCH = {"fixmatch": lambda: joint("fixmatch", labeler="teacher", confidence_threshold=0.5)}
