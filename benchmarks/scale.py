@@ -202,11 +202,13 @@ def measure_packing(folder: Path, images: int) -> dict[str, Any]:
         f"--size={SIZE},{SIZE}",
     ]  # fmt: skip
     seconds, peak = _time_command(command)
+    (manifest,) = (folder / "packs").glob("*/manifest.json")
     return {
         "images": images,
         "seconds": round(seconds, 1),
         "images_per_second": round(images / seconds),
         "peak_mib": peak,
+        "manifest_bytes_per_image": manifest.stat().st_size // images,
     }
 
 

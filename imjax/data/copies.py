@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from imjax.data.memory_map import release_pages
+
 SIDES = {"val": ("labeled", "unlabeled"), "test": ("labeled", "unlabeled", "val")}
 """Split that measures → those that its images should not be in."""
 NAMED = 3
@@ -38,7 +40,9 @@ def find_copies(splits: Images) -> Copies:
 def _digest_images(names: Sequence[str], images: np.ndarray) -> dict[bytes, list[str]]:
     """Digest of the pixels → names of the images that have them."""
     digests: dict[bytes, list[str]] = {}
-    for name, image in zip(names, images, strict=True):
+    for number, (name, image) in enumerate(zip(names, images, strict=True)):
+        if number % 256 == 0:
+            release_pages(images)
         if image.min() != image.max():
             digests.setdefault(hashlib.blake2b(image.tobytes(), digest_size=16).digest(), []).append(name)
     return digests

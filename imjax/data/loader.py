@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import mmap
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 
 from imjax import rng
+from imjax.data.memory_map import release_pages
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,21 +89,8 @@ class _Batches:
         rows = np.maximum(chosen, 0)
         batch = {name: np.asarray(a[rows]) for name, a in self.examples.items()}
         for array in self.examples.values():
-            _release_pages(array)
+            release_pages(array)
         return batch | {"counted": chosen >= 0}
-
-
-def _release_pages(array: np.ndarray) -> None:
-    """Let go of what this process has mapped of a file, which would grow to the size of the set.
-
-    The pages remain in the system's cache: another reading of them costs no access to the disk.
-    """
-    file: Any = array.base
-    while isinstance(file, np.ndarray):
-        file = file.base
-    # Of a writable map it might throw changes away.
-    if isinstance(file, mmap.mmap) and not array.flags.writeable and hasattr(mmap, "MADV_DONTNEED"):
-        file.madvise(mmap.MADV_DONTNEED)
 
 
 @functools.lru_cache(maxsize=64)
