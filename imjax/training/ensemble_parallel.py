@@ -36,14 +36,13 @@ BATCH_AXIS = "batch"
 """Name of the axis of devices that share a batch."""
 
 
-def count_sharing_devices(members: int, batch: int, most: int = 0, available: int | None = None) -> int:
+def count_sharing_devices(members: int, batch: int, most: int = 0) -> int:
     """Devices that share each batch of a member: those that would be idle otherwise.
 
     Args:
         members: in all processes together.
         batch: images that have to be divided evenly; 0: any number, since the batch can be padded.
         most: `Config.devices_per_net`; 0: one on a CPU, elsewhere all.
-        available: devices of this process; default: as many as there are.
 
     Returns:
         At least 1, a divisor of `batch`.
@@ -51,9 +50,8 @@ def count_sharing_devices(members: int, batch: int, most: int = 0, available: in
     local = jax.local_devices()
     if not most and local[0].platform == "cpu":
         return 1
-    own = len(distributed.local_members(members))
-    idle = max(1, (available or len(local)) // own)
-    limit = min(idle, most or idle)
+    each = max(1, len(local) // len(distributed.local_members(members)))
+    limit = min(each, most or each)
     return max(n for n in range(1, limit + 1) if batch % n == 0)
 
 
