@@ -190,10 +190,10 @@ def _predict(model: TrainedModel, files: list[Path]) -> None:
     logger.info("predicting %d image%s", len(files), "s" if len(files) > 1 else "")
     run(files, out)
     if run.rows:
+        count = "1 image" if len(run.rows) == 1 else f"{len(run.rows)} images"
         print(
-            f"{len(run.rows)} images predicted: masks in {out / 'masks'}, the same over the images in "
-            f"{out / 'overlay'}\nimages whose masks are likely to be worst come first in "
-            f"{out / 'predictions.csv'}"
+            f"{count} predicted: masks in {out / 'masks'}, the same over the images in {out / 'overlay'}\n"
+            f"images whose masks are likely to be worst come first in {out / 'predictions.csv'}"
         )
     if run.comparison is not None and run.comparison.rows:
         print("\n".join([*run.comparison.describe(), f"image by image: {out / 'comparison.csv'}"]))
