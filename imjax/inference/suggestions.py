@@ -29,7 +29,7 @@ from imjax.errors import ErrorCode, UserError, file_error
 from imjax.inference import coverage, image_scores, sliding_window, writers
 from imjax.inference.load_run import read_record
 from imjax.inference.prediction import Prediction, make_prediction
-from imjax.inference.trained_model import TrainedModel
+from imjax.inference.trained_model import ENSEMBLE_SIZE, TrainedModel
 from imjax.log import logger, track
 
 TABLE, OVERLAYS = "suggestions.csv", "overlay"
@@ -40,8 +40,6 @@ READ = (
     "value_scaling",
 )  # fmt: skip
 """Keys of `data` that say how a folder is read."""
-MOST_NETS = 4
-"""Nets that are asked at most: more hardly change what they disagree on, and take longer."""
 MOST_COMPARED = 4000
 """Images, the worst ones, among which is chosen: every two of them are compared."""
 
@@ -255,12 +253,12 @@ def _probabilities(
     model: TrainedModel, images: Iterator[np.ndarray]
 ) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
     """Size and probabilities of each net; of a single net those of its mirrored (and turned) views."""
-    nets = min(MOST_NETS, len(model.ranked))
+    nets = model.choose_nets(0)
     tiler = model.make_tiler()
     if nets > 1:
         yield from model.predict_probabilities(images, tiler, nets)
         return
-    views = sliding_window.symmetries(model.spec, model.size)[:MOST_NETS]
+    views = sliding_window.symmetries(model.spec, model.size)[:ENSEMBLE_SIZE]
     streams = [
         model.predict_probabilities(copy, dataclasses.replace(tiler, symmetries=(view,)), 1)
         for view, copy in zip(views, itertools.tee(images, len(views)), strict=True)
