@@ -146,7 +146,8 @@ def read_dice(workdir: Path) -> float:
     """Mean over the nets of the mean Dice of the test images."""
     with (workdir / "results.csv").open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["split"] == "test" and row["metric"] == "dice"]
-    return statistics.fmean(float(row["value"]) for row in rows if row["rank"] and not row["class"])
+    nets = [row for row in rows if row["method"] == "ldt" and not row["class"]]
+    return statistics.fmean(float(row["value"]) for row in nets)
 
 
 def render(found: Sequence[dict[str, Any]]) -> list[str]:

@@ -225,6 +225,16 @@ def is_name(path: str) -> bool:
     return not path.endswith(".py") and not re.search(r"[/\\]", path)
 
 
+def name_flags(text: str) -> str:
+    """A line that says how keys of `data` that `text` names are set; empty if it names none.
+
+    Messages name the keys of the configuration; commands that read a folder have flags for some of them.
+    """
+    named = sorted(set(re.findall(r"(?<!config\.)\bdata\.(\w+)(?==)", text)))
+    here, there = (" ".join(f"--{before}{key}=…" for key in named) for before in ("", "config.data."))
+    return f"set what is named data.…: {here} in this command, {there} in training" if named else ""
+
+
 def run(main: Callable[[list[str]], None], positional: bool = False) -> None:
     """Parse the flags, run `main(positional arguments)` and exit with the code above.
 

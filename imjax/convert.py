@@ -60,7 +60,12 @@ def main(arguments: list[str]) -> None:
 
     _check_target(target)
     with _unpacked(source) as folder, _packed(target) as out:
-        annotations = conversion.read_annotations(folder, images, FLAGS.label_kind)
+        try:
+            annotations = conversion.read_annotations(folder, images, FLAGS.label_kind)
+        except UserError as error:
+            if line := cli.name_flags(str(error)):
+                logger.warning("%s", line)
+            raise
         for note in conversion.write_annotations(annotations, out, FLAGS.format, FLAGS.label_kind):
             logger.info("%s", note)
     drawn = sum(len(image.regions or ()) for image in annotations.images)

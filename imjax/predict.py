@@ -37,7 +37,11 @@ def define_flags() -> None:
     flags.DEFINE_string("images", None, text)
     flags.DEFINE_string("out", None, "Folder to write to, outside of --images. Made if missing.")
     flags.DEFINE_string("stage", None, "Whose nets, e.g. train_g1. Default: the last of the run's method.")
-    flags.DEFINE_integer("nets", 1, "How many nets, best on val first, decide by their mean probability.")
+    flags.DEFINE_integer(
+        "nets",
+        0,
+        "How many nets, best on val first, decide by their mean probability; 0: four, or all if fewer.",
+    )
     flags.DEFINE_bool(
         "tile",
         None,
@@ -81,19 +85,20 @@ def main(_: list[str]) -> None:
     from imjax.training import devices, memory
 
     model = load_model(expand_path(FLAGS.workdir, "--workdir"), FLAGS.stage, FLAGS.batch)
-    count = model.count_nets(FLAGS.nets)
+    nets = model.choose_nets(FLAGS.nets)
+    count = model.count_nets(nets)
     files = _files()
     devices.configure(pack.default_cache(), count)
     devices.check_backend()
-    logger.info("networks: %s of %d of the stage %s", _best(FLAGS.nets), len(model.ranked), model.name)
+    logger.info("networks: %s of %d of the stage %s", _best(nets), len(model.ranked), model.name)
     if FLAGS.export is not None:
         path = expand_path(FLAGS.export, "--export")
-        model.export(path, FLAGS.nets)
+        model.export(path, nets)
         print(f"exported: {path}; {path.with_suffix('.json')} says what its images must be")
     if files:
         advice = "give the same command with a lower --batch, or with fewer --nets"
         with memory.translate_oom("prediction", advice):
-            _predict(model, files)
+            _predict(model, files, nets)
 
 
 def _check() -> None:
@@ -178,22 +183,22 @@ def _make_tiler(model: TrainedModel) -> Tiler:
     return model.make_tiler(tile, FLAGS.overlap, FLAGS.scale, FLAGS.flips)
 
 
-def _predict(model: TrainedModel, files: list[Path]) -> None:
+def _predict(model: TrainedModel, files: list[Path], nets: int) -> None:
     from imjax.inference.predict_folder import FolderPrediction
 
     out = expand_path(FLAGS.out, "--out")
     truth = None if FLAGS.truth is None else expand_path(FLAGS.truth, "--truth")
     tiler = _make_tiler(model)
-    run = FolderPrediction(model, FLAGS.nets, tiler, FLAGS.split_touching, FLAGS.min_area, truth)
+    run = FolderPrediction(model, nets, tiler, FLAGS.split_touching, FLAGS.min_area, truth)
     if len(model.ranked) == 1:
         logger.info("the stage has a single net: nothing disagrees with it, inconsistency masks are empty")
     logger.info("predicting %d image%s", len(files), "s" if len(files) > 1 else "")
     run(files, out)
     if run.rows:
+        count = "1 image" if len(run.rows) == 1 else f"{len(run.rows)} images"
         print(
-            f"{len(run.rows)} images predicted: masks in {out / 'masks'}, the same over the images in "
-            f"{out / 'overlay'}\nimages whose masks are likely to be worst come first in "
-            f"{out / 'predictions.csv'}"
+            f"{count} predicted: masks in {out / 'masks'}, the same over the images in {out / 'overlay'}\n"
+            f"images whose masks are likely to be worst come first in {out / 'predictions.csv'}"
         )
     if run.comparison is not None and run.comparison.rows:
         print("\n".join([*run.comparison.describe(), f"image by image: {out / 'comparison.csv'}"]))

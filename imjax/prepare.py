@@ -17,7 +17,6 @@ The same commands are `imjax prepare …` and `imjax check my_data`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -119,9 +118,8 @@ def _check(data: Data) -> None:
         )
     text, problems = check.check_folder(data, expand_path(FLAGS.sheet, "--sheet"), progress=_show)
     print(text)
-    if named := sorted(set(re.findall(r"(?<!config\.)\bdata\.(\w+)=", text))):
-        here, there = (" ".join(f"--{before}{key}=…" for key in named) for before in ("", "config.data."))
-        print(f"set what is named data.…: {here} in this command, {there} in training")
+    if line := cli.name_flags(text):
+        print(line)
     if problems:
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         message = f"{data.dir}: {count}, listed above; fix and check again"

@@ -1,4 +1,4 @@
-"""Which images to mask next: those whose predicted masks are likely to be worst, and unlike each other.
+"""Which images to mask next: those that stand for many whose predicted masks are likely to be bad.
 
   imjax suggest --workdir=runs/mine
   imjax suggest --workdir=runs/mine --images=new_images --count=20 --out=to_correct

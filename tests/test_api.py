@@ -119,7 +119,7 @@ def test_results_are_a_table(trained):
     lines = (workdir / "results.csv").read_text().splitlines()
     assert list(table) == lines[0].split(",") and len(table) == len(lines) - 1
     assert set(table["rank"]) == {1, 2} and table["generation"].isna().all()
-    assert table["value"].dtype == "float64" and set(table["method"]) == {"ldt"}
+    assert table["value"].dtype == "float64" and set(table["method"]) == {"ldt", "ldt_ensemble"}
 
 
 def test_configurations_that_cannot_work(tmp_path):

@@ -103,3 +103,13 @@ def test_the_subcommand(folder, tmp_path, command_environment):
     done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "q" / "a.png.geojson").is_file()
+
+
+def test_a_choice_is_named_as_the_flag_of_this_command(folder, tmp_path, run, said):
+    """Values that may be ids of classes or numbers of objects."""
+    mask = (600 * np.arange(9 * 12)).astype(np.uint16).reshape(9, 12)
+    cv2.imwrite(str(folder / "masks" / "a.png"), mask)
+    with raises_user_error(ErrorCode.OUT_OF_RANGE, "a.png") as info:
+        run(folder, tmp_path / "out")
+    assert "data.label_kind=binary" in str(info.value)
+    assert any("--label_kind=… in this command" in line for line in said)

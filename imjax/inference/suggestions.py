@@ -1,4 +1,4 @@
-"""Which images to mask next: those whose predicted masks are likely to be worst, and unlike each other.
+"""Which images to mask next: those that stand for many whose predicted masks are likely to be bad.
 
 The masks are written in the format of the folder's own, so that a corrected one can be put among them.
 """
@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from imjax.config.schema import Data
-from imjax.data import duplicates, image_io
+from imjax.data import duplicates, image_io, sample_record
 from imjax.data.folder import labelme
 from imjax.data.folder.files import IMAGES, MASKS
 from imjax.data.folder.mask_file import read_mask
@@ -26,10 +26,10 @@ from imjax.data.folder.reader import Folder
 from imjax.data.image_meaning import ImageChoices, group_problems
 from imjax.data.palette import paint_labels
 from imjax.errors import ErrorCode, UserError, file_error
-from imjax.inference import image_scores, sliding_window, writers
+from imjax.inference import coverage, image_scores, sliding_window, writers
 from imjax.inference.load_run import read_record
 from imjax.inference.prediction import Prediction, make_prediction
-from imjax.inference.trained_model import TrainedModel
+from imjax.inference.trained_model import ENSEMBLE_SIZE, TrainedModel
 from imjax.log import logger, track
 
 TABLE, OVERLAYS = "suggestions.csv", "overlay"
@@ -40,10 +40,8 @@ READ = (
     "value_scaling",
 )  # fmt: skip
 """Keys of `data` that say how a folder is read."""
-MOST_NETS = 4
-"""Nets that are asked at most: more hardly change what they disagree on, and take longer."""
-POOL = 5
-"""Times the images asked for: among so many of the worst, unlike ones are chosen."""
+MOST_COMPARED = 4000
+"""Images, the worst ones, among which is chosen: every two of them are compared."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +67,17 @@ class Seen(NamedTuple):
     quality: float
     thumbnail: np.ndarray
     """See `duplicates.average_parts`."""
+    look: np.ndarray
+    """See `coverage.describe_look`."""
+
+
+class Known(NamedTuple):
+    """What is kept of an image that has a mask."""
+
+    thumbnail: np.ndarray
+    look: np.ndarray
+    is_trained_on: bool
+    """Nets learn from it: it is in neither val nor test."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +87,8 @@ class Candidates:
     images: tuple[Path, ...]
     masked: tuple[Path, ...]
     """Images with a mask, near copies of which are not suggested."""
+    held_out: frozenset[Path]
+    """Those of them that measure nets and do not train them: a look that only they have is not covered."""
     formats: dict[str, MaskFormat]
     may_be_empty: bool
     """Whether a mask of the folder has no object, so that a net that finds none may be right."""
@@ -117,7 +128,7 @@ def find_candidates(workdir: Path, model: TrainedModel, images: Path | None) -> 
         assert images is not None, "the run's own folder has masks"
         colors = model.spec.palette[int(model.spec.reserved) :]
         formats = default_formats(model.spec.kind, labels, colors)
-        return Candidates(tuple(image_io.find_images(images)), (), formats, False)
+        return Candidates(tuple(image_io.find_images(images)), (), frozenset(), formats, False)
     reader = Folder(data.label_kind, data.rotation_invariant, ImageChoices.of(data))
     reader.scan(raw)
     spec = reader.spec
@@ -138,7 +149,9 @@ def find_candidates(workdir: Path, model: TrainedModel, images: Path | None) -> 
             ErrorCode.MISSING,
         )
     masked = tuple(files.images[stem] for stem in files.masks)
-    return Candidates(chosen, masked, learn_formats(files, reader.meaning), _has_empty(reader))
+    splits = _read_splits(workdir)
+    held_out = frozenset(files.images[stem] for stem in files.masks if splits.get(stem) in ("val", "test"))
+    return Candidates(chosen, masked, held_out, learn_formats(files, reader.meaning), _has_empty(reader))
 
 
 def suggest_images(
@@ -166,8 +179,7 @@ def suggest_images(
     _check_out(out, candidates)
     logger.info("%d images without a mask; looking for the %d worst", len(candidates.images), count)
     seen = list(_look(model, candidates))
-    known = [_thumbnail(model, path) for path in candidates.masked]
-    chosen = choose_unlike(seen, [thumbnail for thumbnail in known if thumbnail is not None], count)
+    chosen = choose_images(seen, list(_describe_masked(model, candidates)), count)
     _clear(out)
     suggestions, rows = [], []
     for one, (pixels, prediction) in zip(chosen, _predict(model, [one.image for one in chosen]), strict=True):
@@ -178,40 +190,34 @@ def suggest_images(
     return suggestions
 
 
-def choose_unlike(seen: Sequence[Seen], known: Sequence[np.ndarray], count: int) -> list[Seen]:
-    """Of the worst images some that are unlike each other, the worst first.
+def choose_images(seen: Sequence[Seen], known: Sequence[Known], count: int) -> list[Seen]:
+    """Choose images that stand for many bad ones and look unlike what is trained on, the worst first.
 
-    Near copies of each other, or of images that have a mask, are left out. Of the worst `POOL * count` the
-    very worst is taken, and then again and again the one with the largest product of how bad it is and how
-    far it is from all that are taken.
+    Near copies of each other, or of images that have a mask, are left out; of the rest see
+    `coverage.choose_covering`.
 
     Args:
         seen: images that might be suggested.
-        known: thumbnails of images that have a mask.
+        known: images that have a mask.
         count: how many to choose at most.
     """
+    if not seen:
+        return []
     ordered = sorted(seen, key=lambda one: (one.quality, one.image.name))
-    arrays = np.stack([*known, *(one.thumbnail for one in ordered)]) if ordered else np.zeros((0, 1, 1))
-    groups = duplicates.merge_groups(len(arrays), duplicates.find_alike(arrays) if len(arrays) else ())
+    arrays = np.stack([one.thumbnail for one in (*known, *ordered)])
+    groups = duplicates.merge_groups(len(arrays), duplicates.find_alike(arrays))
     taken, pool = set(groups[: len(known)]), []
     for one, group in zip(ordered, groups[len(known) :], strict=True):
         if group not in taken:
             taken.add(group)
             pool.append(one)
-    pool = pool[: POOL * count]
-    if not pool:
-        return []
-    flat = np.stack([one.thumbnail.ravel() for one in pool])
-    distances = np.sqrt(((flat[:, None] - flat[None]) ** 2).mean(-1))
-    # Half of the pairs are nearer; twice as far is not twice as good.
-    typical = max(float(np.median(distances)), 1e-6)
-    bad = 1 - np.array([one.quality for one in pool])
-    chosen, nearest = [0], distances[0]
-    while len(chosen) < min(count, len(pool)):
-        worth = bad * nearest / (nearest + typical)
-        worth[chosen] = -1
-        chosen.append(int(worth.argmax()))
-        nearest = np.minimum(nearest, distances[chosen[-1]])
+    pool = pool[:MOST_COMPARED]
+    chosen = coverage.choose_covering(
+        need=np.array([1 - one.quality for one in pool]),
+        looks=np.array([one.look for one in pool]),
+        known=[one.look for one in known if one.is_trained_on],
+        count=count,
+    )
     return [pool[i] for i in sorted(chosen)]
 
 
@@ -227,16 +233,16 @@ def _look(model: TrainedModel, candidates: Candidates) -> Iterator[Seen]:
             except UserError as error:
                 problems.append(error)
                 continue
-            readable.append((path, duplicates.average_parts(_gray(pixels))))
+            readable.append((path, duplicates.average_parts(_gray(pixels)), coverage.describe_look(pixels)))
             yield pixels
 
     for i, (_, canvas) in enumerate(_probabilities(model, images())):
-        path, thumbnail = readable[i]
+        path, thumbnail, look = readable[i]
         scores = image_scores.score_image(model.spec, canvas)
         quality = image_scores.estimate_quality(model.spec, canvas)
         if np.isnan(scores.agreement) and not candidates.may_be_empty:
             quality = 0.0
-        yield Seen(path, scores, quality, thumbnail)
+        yield Seen(path, scores, quality, thumbnail, look)
     if problems and not readable:
         raise group_problems(problems)[0]
     for problem in group_problems(problems):
@@ -247,12 +253,12 @@ def _probabilities(
     model: TrainedModel, images: Iterator[np.ndarray]
 ) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
     """Size and probabilities of each net; of a single net those of its mirrored (and turned) views."""
-    nets = min(MOST_NETS, len(model.ranked))
+    nets = model.choose_nets(0)
     tiler = model.make_tiler()
     if nets > 1:
         yield from model.predict_probabilities(images, tiler, nets)
         return
-    views = sliding_window.symmetries(model.spec, model.size)[:MOST_NETS]
+    views = sliding_window.symmetries(model.spec, model.size)[:ENSEMBLE_SIZE]
     streams = [
         model.predict_probabilities(copy, dataclasses.replace(tiler, symmetries=(view,)), 1)
         for view, copy in zip(views, itertools.tee(images, len(views)), strict=True)
@@ -283,11 +289,22 @@ def _gray(pixels: np.ndarray) -> np.ndarray:
     return pixels.mean(-1).astype(np.float32)
 
 
-def _thumbnail(model: TrainedModel, path: Path) -> np.ndarray | None:
-    try:
-        return duplicates.average_parts(_gray(_load(model, path)))
-    except UserError:
-        return None
+def _describe_masked(model: TrainedModel, candidates: Candidates) -> Iterator[Known]:
+    """Of images that have a mask, those that can be read."""
+    for path in candidates.masked:
+        try:
+            pixels = _load(model, path)
+        except UserError:
+            continue
+        thumbnail = duplicates.average_parts(_gray(pixels))
+        yield Known(thumbnail, coverage.describe_look(pixels), path not in candidates.held_out)
+
+
+def _read_splits(workdir: Path) -> dict[str, str]:
+    """Split by sample of the run; masks made since then are in none."""
+    if not (workdir / sample_record.FILE).is_file():
+        return {}
+    return {name: record["split"] for name, record in sample_record.read_records(workdir).items()}
 
 
 def _has_empty(reader: Folder) -> bool:

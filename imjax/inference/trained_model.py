@@ -43,6 +43,10 @@ from imjax.ops.inconsistency import PseudoLabels
 from imjax.training.checkpoints import load_nets
 from imjax.training.runtime import NetFunction, Runtime
 
+ENSEMBLE_SIZE = 4
+"""Nets that decide together unless said otherwise: with a few masks the mean is better than any one of them
+(docs/how-to/predict.md), and more nets take longer."""
+
 Image = np.ndarray | str | os.PathLike[str]
 """An array as `image_io.convert_array` takes it, or the path of a file."""
 
@@ -201,6 +205,10 @@ class TrainedModel:
     def _probabilities(self) -> NetFunction:
         return EnsembleProbabilities(self.net, self.spec.kind)
 
+    def choose_nets(self, nets: int) -> int:
+        """Nets that decide: as many as asked for, or for 0 the best four, or all where there are fewer."""
+        return nets or min(ENSEMBLE_SIZE, len(self.ranked))
+
     def count_nets(self, nets: int) -> int:
         """Nets that predict when `nets` decide: a second one beside a single one, to disagree with it.
 
@@ -220,7 +228,7 @@ class TrainedModel:
         self,
         image: Image,
         *,
-        nets: int = 1,
+        nets: int = 0,
         tile: bool | None = None,
         overlap: float = 0.25,
         scale: float = 1.0,
@@ -233,8 +241,8 @@ class TrainedModel:
                 or the path of a file. For nets of
                 volumes uint8 `[d, h, w]` or `[d, h, w, c]`; these go through windows of the size of training,
                 and the arguments below but for `nets` are not for them.
-            nets: how many, best on val first, decide by their mean probability. The inconsistency mask
-                compares these, or the best two if it is one.
+            nets: how many, best on val first, decide by their mean probability; 0: see `choose_nets`. The
+                inconsistency mask compares these, or the best two if it is one.
             tile: cut the image into tiles of the training size instead of resizing it to that; None: as in
                 training.
             overlap: of tiles, as a share of their side, 0 <= overlap < 1.
@@ -259,7 +267,7 @@ class TrainedModel:
         self,
         images: Iterable[Image],
         *,
-        nets: int = 1,
+        nets: int = 0,
         tile: bool | None = None,
         overlap: float = 0.25,
         scale: float = 1.0,
@@ -275,7 +283,7 @@ class TrainedModel:
         return list(self.predict_stream(map(self._pixels, images), tiler, nets))
 
     def predict_stream(
-        self, images: Iterable[np.ndarray], tiler: Tiler, nets: int = 1
+        self, images: Iterable[np.ndarray], tiler: Tiler, nets: int = 0
     ) -> Iterator[Prediction]:
         """Segment images as they come, so that neither their number nor their sizes matter to memory.
 
@@ -291,6 +299,7 @@ class TrainedModel:
         Raises:
             UserError: the stage has not so many nets, they cannot be read, or are for volumes.
         """
+        nets = self.choose_nets(nets)
         for size, canvas in self.predict_probabilities(images, tiler, self.count_nets(nets)):
             yield make_prediction(self.spec, self.mask, canvas, size, nets)
 
@@ -335,7 +344,7 @@ class TrainedModel:
 
     def _predict_volume(self, volume: np.ndarray, nets: int) -> Prediction:
         """The prediction for a volume uint8 `[d, h, w, c]`."""
-        shape = volume.shape[:-1]
+        shape, nets = volume.shape[:-1], self.choose_nets(nets)
         variables = self.nets(self.count_nets(nets))
         if self._inputs.percentile_normalize:
             volume = intensity.percentile_normalize(volume)
@@ -381,7 +390,7 @@ class TrainedModel:
             image_resize=self.spec.image_resize,
         )  # fmt: skip
 
-    def export(self, path: str | os.PathLike[str], nets: int = 1) -> None:
+    def export(self, path: str | os.PathLike[str], nets: int = 0) -> None:
         """Write the best nets, with their weights, to one file that runs without imjax.
 
         The suffix is the format: `.onnx`, `.stablehlo`, or `.zip`, a package of the BioImage Model Zoo. The
@@ -391,12 +400,13 @@ class TrainedModel:
 
         Args:
             path: the file, e.g. `net.onnx`; its folder is made.
-            nets: how many, best on val first.
+            nets: how many, best on val first; 0: as many as predict, see `choose_nets`.
 
         Raises:
             UserError: the stage has not so many nets, or nets of volumes; no format has the suffix; its
                 package is not installed; or the file cannot be written.
         """
+        nets = self.choose_nets(nets)
         self.count_nets(nets)
         if self.spec.dims == 3:
             raise UserError(

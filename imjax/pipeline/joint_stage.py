@@ -12,6 +12,7 @@ from imjax import rng
 from imjax.data import volume_box
 from imjax.data.pack import PackedDataset
 from imjax.data.spec import DatasetSpec
+from imjax.evaluation.result_names import ENSEMBLE
 from imjax.inference.load_run import write_model
 from imjax.inference.trained_model import TrainedModel
 from imjax.json_io import write_json
@@ -34,9 +35,6 @@ from imjax.training.data_loader import Examples
 from imjax.training.progress import StageLogger
 from imjax.training.runtime import Runtime
 from imjax.training.semi_supervised_objective import System, joint_objective, make_loss_visualizer, split_nets
-
-ENSEMBLE = "_ensemble"
-"""Ending of the method's name in rows of a whole system: the mean probability of its nets."""
 
 
 def run(

@@ -65,6 +65,15 @@ def measure_labels(
     return evaluations
 
 
+def measure_ensemble(dataset: PackedDataset, model: TrainedModel) -> dict[str, Evaluation] | None:
+    """Metrics on val and test of the nets that predict together by default; None where that is one net."""
+    size = model.choose_nets(0)
+    if size == 1:
+        return None
+    together = dataclasses.replace(model, ranked=model.ranked[:size])
+    return measure_labels(dataset, lambda images: together.predict_ensemble_labels(images, size))
+
+
 def selection_split(stage: TrainStage | JointStage) -> str:
     """Split on which a stage's candidates are ranked: val, or test for replication (methods.md 1.1, 1.12)."""
     return "test" if stage.select_on_test else "val"

@@ -10,7 +10,9 @@ from typing import Any
 
 from imjax.data.spec import DatasetSpec
 from imjax.evaluation.image_counts import COUNTS, describe_empty_images, describe_failures
+from imjax.evaluation.result_names import find_single
 from imjax.json_io import read_json
+from imjax.methods.registry import GENERATIONAL_METHODS
 from imjax.pipeline.artifacts import ArtifactStore
 from imjax.pipeline.stages import JointStage, Stage, TrainStage
 
@@ -37,11 +39,20 @@ def write(workdir: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def table(rows: list[dict[str, Any]], primary_metric: str, top: int) -> str:
-    """Test metrics per method and generation: of the best candidate, and the mean of the best `top`."""
+    """Test metrics per method and generation: of the best candidate, of the best together, and their mean.
+
+    Args:
+        rows: see `collect`.
+        primary_metric: of the dataset.
+        top: candidates that the mean is of.
+    """
     groups: dict[tuple[str, Any], list[dict[str, Any]]] = {}
     for row in rows:
         if row["split"] == "test" and not row["class"]:
             groups.setdefault((row["method"], row["generation"]), []).append(row)
+    # Those of joint methods are lines of their own: a system is what such a method trains.
+    singles = {key: (find_single(key[0], GENERATIONAL_METHODS), key[1]) for key in groups}
+    together = {single: groups.pop(key) for key, single in singles.items() if single[0] is not None}
     # A dict keeps the order of the rows; the order of a set differs from run to run.
     names = dict.fromkeys(
         row["metric"] for group in groups.values() for row in group if row["metric"] not in COUNTS
@@ -50,11 +61,16 @@ def table(rows: list[dict[str, Any]], primary_metric: str, top: int) -> str:
     # No more than there are: a baseline may have more candidates than a generation.
     counts = sorted({min(top, max(row["rank"] for row in group)) for group in groups.values()})
     best_title = f"{primary_metric} of the best {'/'.join(map(str, counts))}"
-    lines = [["method", "generation", *metrics, best_title]]
+    head = [f"{primary_metric}, ensemble"] if together else []
+    lines = [["method", "generation", *metrics[:1], *head, *metrics[1:], best_title]]
     for (method, generation), group in groups.items():
         best = {row["metric"]: row["value"] for row in group if row["rank"] == 1}
         top_values = [row["value"] for row in group if row["metric"] == primary_metric and row["rank"] <= top]
         cells = [_format_metric(best.get(metric)) for metric in metrics]
+        if together:
+            found = together.get((method, generation), [])
+            value = next((row["value"] for row in found if row["metric"] == primary_metric), None)
+            cells.insert(1, _format_metric(value))
         mean = None if None in top_values else sum(top_values) / len(top_values)
         lines.append([method, "" if generation is None else str(generation), *cells, _format_metric(mean)])
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]

@@ -16,13 +16,21 @@ from imjax import rng
 from imjax.data.pack import PackedDataset
 from imjax.data.spec import DatasetSpec
 from imjax.data.splits import ImageCounts
+from imjax.evaluation.result_names import ENSEMBLE
 from imjax.inference.load_run import load_stage, write_model
 from imjax.inference.trained_model import TrainedModel
 from imjax.json_io import write_json
 from imjax.models.factory import create_backbone
 from imjax.pipeline import image_panels, initial_weights, per_image, training_sets
 from imjax.pipeline.artifacts import ArtifactStore
-from imjax.pipeline.rank_candidates import measure, rank_candidates, report, result_rows, selection_split
+from imjax.pipeline.rank_candidates import (
+    measure,
+    measure_ensemble,
+    rank_candidates,
+    report,
+    result_rows,
+    selection_split,
+)
 from imjax.pipeline.stages import EvalNetStage, JointStage, TrainStage
 from imjax.training import memory
 from imjax.training.budget import longest_training_set, steps_per_epoch
@@ -46,7 +54,8 @@ def run(
 ) -> dict[str, Any]:
     """Train the stage's candidates and write nets, ranking and result rows.
 
-    Candidates are ranked by the dataset's primary metric, see `rank_candidates`.
+    Candidates are ranked by the dataset's primary metric, see `rank_candidates`. Rows of the nets that
+    predict together by default follow under `ENSEMBLE`.
 
     Returns:
         Metadata for DONE.json.
@@ -76,16 +85,23 @@ def run(
     order = rank_candidates(dataset.spec.primary_metric, evaluations[selection_split(stage)], fitted.dropped)
     ranked = [member for member in order if not fitted.dropped[member]]
     report(stage, dataset.spec, evaluations, ranked, monitor)
+    model = dataclasses.replace(model, ranked=tuple(ranked))
+    rows = result_rows(stage, dataset.spec.name, evaluations, order)
+    if together := measure_ensemble(dataset, model):
+        rows += result_rows(stage, dataset.spec.name, together, [0], ENSEMBLE)
+        metric = dataset.spec.primary_metric
+        value = together["test"].metrics[0][metric, ""]
+        monitor.log(f"test {metric} {value:.4f} by the mean probability of the best {model.choose_nets(0)}")
     out = artifacts.folder_in_progress(stage.name)
-    write_model(out, dataclasses.replace(model, ranked=tuple(ranked)), stage_metadata(stage, fitted))
-    write_json(out / "rows.json", result_rows(stage, dataset.spec.name, evaluations, order))
+    write_model(out, model, stage_metadata(stage, fitted))
+    write_json(out / "rows.json", rows)
     labels = {split: evaluation.labels[ranked[0]] for split, evaluation in evaluations.items()}
     per_image.write_stage(dataset, labels, out)
     image_panels.write_training_panels(dataset, labels["test"], out, monitor)
     if stage.pseudo:
 
         def labels_of(images):
-            return model.predict_labels(images)[ranked[0]]
+            return model.predict_labels(images)[0]
 
         image_panels.write_generation_panels(dataset, labels_of, runtime.batch_size, out, monitor)
     return {"pairs": len(pairs["image"])}

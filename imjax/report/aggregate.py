@@ -18,6 +18,7 @@ from imjax.config.convert import flatten
 from imjax.config.schema import PLACES
 from imjax.data.spec import DatasetSpec
 from imjax.evaluation.image_counts import COUNTS
+from imjax.evaluation.result_names import ENSEMBLE
 from imjax.report import names
 from imjax.report.load import RunRecord, to_generation
 
@@ -74,6 +75,8 @@ class Entry:
     generation: int | None
     results: pd.DataFrame
     """Columns of `RunRecord.results`, and of each row `run` (a number), `report_top_k`, `select_on_test`."""
+    ensemble: pd.DataFrame | None = None
+    """Such rows of the best candidates together, of generational methods that have several."""
 
     @property
     def num_seeds(self) -> int:
@@ -112,6 +115,13 @@ class Entry:
         return summarize_seeds(
             statistics.fmean(values) for _, values in rows.groupby("seed", sort=False).value
         )
+
+    def together(self, metric: str) -> Spread | None:
+        """Value of the mean probability of the best candidates; None without such rows."""
+        if self.ensemble is None:
+            return None
+        rows = self.ensemble[(self.ensemble["metric"] == metric) & (self.ensemble["class_name"] == "")]
+        return summarize_seeds(rows["value"])
 
     @property
     def top_count(self) -> int:
@@ -200,7 +210,11 @@ def collect_results(runs: Sequence[RunRecord], published: Published | None = Non
         runs: of one dataset.
         published: values to show next to them; by default those of `read_published`.
     """
-    entries = [Entry(*key, rows) for key, rows in group_by_entry(_concat_results(runs))]
+    groups = dict(group_by_entry(_concat_results(runs)))
+    singles = {key: (names.find_single(key[0]), key[1]) for key in groups}
+    ensembles = {single: groups[key] for key, single in singles.items() if single in groups}
+    own = {key: rows for key, rows in groups.items() if singles[key] not in groups}
+    entries = [Entry(*key, rows, ensembles.get(key)) for key, rows in own.items()]
     appearance = list(dict.fromkeys(entry.method for entry in entries))
 
     def position(entry: Entry) -> tuple[int, int, int]:
@@ -326,7 +340,7 @@ def disambiguate_runs(runs: Sequence[RunRecord]) -> list[RunRecord]:
         texts = {run: _format_settings(run, depends, runs) for run in having}
         is_other = _results_differ(texts, method) is not False
         for run in having:
-            if method in (run.method, run.method + "_ensemble"):
+            if method in (run.method, run.method + ENSEMBLE):
                 text = settings[run]
             elif depends and is_other:
                 text = texts[run]

@@ -17,6 +17,7 @@ import pandas as pd
 from imjax.data.spec import DatasetSpec
 from imjax.errors import ErrorCode, file_error
 from imjax.evaluation import held_out, per_image
+from imjax.evaluation.result_names import ENSEMBLE
 
 T = TypeVar("T", dict, list)
 
@@ -150,7 +151,7 @@ class RunRecord:
         """Names of a stage's method in `results`: its own, and that of its ensembles."""
         if method is None:
             return set()
-        names = {method, method + "_ensemble"}
+        names = {method, method + ENSEMBLE}
         return {self.variant_names.get(name, name) for name in names}
 
     @property

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from imjax.evaluation import result_names
+from imjax.evaluation.result_names import ENSEMBLE
+
 METHODS = {
     "fdt": "FDT",
     "ldt": "LDT",
@@ -21,6 +24,9 @@ METHODS = {
     "aim_pp": "AIM++",
     "gt_im_pp": "GT-IM++ (oracle)",
 }
+
+GENERATIONAL_METHODS = frozenset(METHODS)
+"""Methods whose ensembles are a column of the results; those of joint methods are rows of their own."""
 
 JOINT_METHODS = {
     "supervised": "Supervised",
@@ -44,7 +50,7 @@ METHODS |= {
     method + weighting + suffix: title + WEIGHTINGS[weighting] + (", ensemble" if suffix else "")
     for method, title in JOINT_METHODS.items()
     for weighting in WEIGHTINGS
-    for suffix in ("", "_ensemble")
+    for suffix in ("", ENSEMBLE)
 }
 """In the order of the page."""
 
@@ -87,6 +93,13 @@ def variant_name(name: str, settings: str) -> str:
 def base_name(name: str) -> str:
     """Name of a method without distinguishing settings."""
     return name.partition(" (")[0]
+
+
+def find_single(name: str) -> str | None:
+    """Name of the generational method whose nets an ensemble's name is of; None for any other name."""
+    base = base_name(name)
+    single = result_names.find_single(base, GENERATIONAL_METHODS)
+    return None if single is None else single + name.removeprefix(base)
 
 
 def method_order(name: str) -> int:

@@ -62,6 +62,8 @@ def _describe_entry(results: DatasetResults, entry: Entry) -> str:
     reference = f"; published {published:.3f}" if published is not None else ""
     top_mean, count = format_mean(entry.top_mean(results.metric)), entry.top_count
     mean = f"mean of the best {count} candidates {top_mean}" if count > 1 else "of one candidate"
+    if together := entry.together(results.metric):
+        mean += f", their ensemble {format_mean(together)}"
     return (
         f"{names.method_title(entry.method)} reaches a test {results.metric_title} of {format_mean(best)} "
         f"{seeds} ({mean}{reference})"

@@ -48,10 +48,10 @@ def test_the_channels_that_were_used_and_one_line_for_other_files(model, tmp_pat
         (ErrorCode.CONFLICT, "b.tif"), (ErrorCode.CONFLICT, "c.tif"),
     ]  # fmt: skip
     assert any("4 channels (nir, red, green, blue of nir, red, green, blue, qa" in line for line in said)
-    from_array = model.predict(pixels[..., :4])
+    from_array = model.predict(pixels[..., :4], nets=1)
     mask = cv2.imread(str(tmp_path / "out" / "masks" / "a.png"), cv2.IMREAD_UNCHANGED) // 255
     assert (mask == from_array.mask).all() and (
-        model.predict(tmp_path / "images" / "a.tif").mask == mask
+        model.predict(tmp_path / "images" / "a.tif", nets=1).mask == mask
     ).all()
     # The overlay shows the channels that are named red, green and blue.
     overlay = cv2.imread(str(tmp_path / "out" / "overlay" / "a.png"))[..., ::-1]
@@ -81,6 +81,6 @@ def test_slices_of_a_stack_are_images(tmp_path):
     assert sorted(row["file"] for row in run.rows) == ["a.tif#000", "a.tif#001", "a.tif#002"]
     for number, plane in enumerate(stack):
         mask = cv2.imread(str(tmp_path / "out" / "masks" / f"a#00{number}.png"), cv2.IMREAD_UNCHANGED)
-        assert (mask == 255 * model.predict(plane).mask).all()
+        assert (mask == 255 * model.predict(plane, nets=1).mask).all()
     with raises_user_error(ErrorCode.UNSUPPORTED, "a.tif"):
         model.predict(tmp_path / "images" / "a.tif")

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import json
 import os
 import shutil
 
@@ -18,7 +19,7 @@ from imjax.data.folder import check
 from imjax.errors import ErrorCode
 from imjax.inference import suggestions
 from imjax.inference.image_scores import ImageScores
-from imjax.inference.suggestions import Seen, choose_unlike
+from imjax.inference.suggestions import Known, Seen, choose_images
 
 SPEC = spec("binary", ("foreground",))
 SIZE = (12, 20)
@@ -111,29 +112,42 @@ def test_other_classes_than_the_nets_learned(tmp_path):
         imjax.suggest(run)
 
 
-def seen(name, quality, thumbnail):
-    return Seen(suggestions.Path(name), ImageScores(0.5, 0.5, 0.5, 0.5, 0.5), quality, thumbnail)
+def seen(name, quality, thumbnail, look=(0.0,)):
+    scores = ImageScores(0.5, 0.5, 0.5, 0.5, 0.5)
+    return Seen(suggestions.Path(name), scores, quality, thumbnail, np.array(look, np.float32))
+
+
+def draw_thumbnails(count):
+    draw = np.random.default_rng(0)
+    return draw.uniform(0, 255, (count, duplicates.SIDE, duplicates.SIDE)).astype(np.float32)
 
 
 def test_near_copies_are_not_asked_for_twice():
-    draw = np.random.default_rng(0)
-    side = (duplicates.SIDE,) * 2
-    scene, other, masked = draw.uniform(0, 255, (3, *side)).astype(np.float32)
+    scene, other, masked = draw_thumbnails(3)
     copies = [seen(f"copy{i}", 0.1 + i / 100, np.rot90(scene, i) + 0.3) for i in range(4)]
-    known = seen("of a mask", 0.05, masked[:, ::-1] + 0.2)
-    chosen = choose_unlike([*copies, known, seen("other", 0.6, other)], [masked], 10)
+    copy_of_masked = seen("of a mask", 0.05, masked[:, ::-1] + 0.2)
+    known = Known(masked, np.zeros(1, np.float32), is_trained_on=False)
+    chosen = choose_images([*copies, copy_of_masked, seen("other", 0.6, other)], [known], 10)
     assert [one.image.name for one in chosen] == ["copy0", "other"]
+    assert choose_images([], [known], 2) == []
 
 
-def test_of_equally_bad_images_unlike_ones_are_taken():
-    """Two groups of three frames each, of one film: not all from the worse group."""
-    draw = np.random.default_rng(1)
-    groups = draw.uniform(0, 255, (2, duplicates.SIDE, duplicates.SIDE))
-    frames = [
-        seen(f"{g}{i}", 0.2 + g / 100, (groups[g] + draw.normal(0, 8, groups[g].shape)).astype(np.float32))
-        for g in range(2)
-        for i in range(3)
-    ]
-    chosen = choose_unlike(frames, [], 2)
-    assert {one.image.name[0] for one in chosen} == {"0", "1"}
-    assert choose_unlike([], [], 2) == []
+@pytest.mark.parametrize(("is_trained_on", "expected"), [(True, "rare"), (False, "common")])
+def test_looks_that_nets_learn_from_are_not_asked_for_again(is_trained_on, expected):
+    """Three images look alike. One that looks so too covers them only if nets are trained on it."""
+    *thumbnails, masked = draw_thumbnails(5)
+    looks = (0.0, 0.1, -0.1, 5.0)
+    names = ("common", "common1", "common2", "rare")
+    candidates = [seen(n, 0.5, t, (x,)) for n, t, x in zip(names, thumbnails, looks, strict=True)]
+    known = Known(masked, np.zeros(1, np.float32), is_trained_on)
+    assert [one.image.name for one in choose_images(candidates, [known], 1)] == [expected]
+
+
+def test_val_and_test_images_do_not_cover(tmp_path):
+    raw, run = make(tmp_path)
+    records = {f"cell{i}": {"split": s} for i, s in enumerate(("labeled", "val", "test", "labeled"))}
+    text = {name: {**record, "image": "", "truth": ""} for name, record in records.items()}
+    (run / "samples.json").write_text(json.dumps(text))
+    found = suggestions.find_candidates(run, imjax.load(run), None)
+    assert found.held_out == {raw / "images" / "cell1.png", raw / "images" / "cell2.png"}
+    assert len(found.masked) == 4

@@ -117,14 +117,16 @@ def test_packed_volumes_and_new_ones_get_the_same_labels(model):
     labels = model.predict_labels(volumes)
     assert labels.shape == (3, 2, 16, 16, 16) and labels.dtype == np.uint8
     for volume, best in zip(volumes, labels[0], strict=True):
-        prediction = model.predict(volume[..., 0])
+        prediction = model.predict(volume[..., 0], nets=1)
         np.testing.assert_array_equal(prediction.mask, best)
         # The second net stands beside the first, to disagree with it.
         assert prediction.inconsistency.shape == (16, 16, 16)
     disagreement = labels[0] != labels[1]
-    np.testing.assert_array_equal(model.predict(volumes[0]).inconsistency, disagreement[0])
+    np.testing.assert_array_equal(model.predict(volumes[0], nets=1).inconsistency, disagreement[0])
     both = model.predict_ensemble_labels(volumes, 3)
     np.testing.assert_array_equal(both[0, 0], model.predict(volumes[0], nets=3).mask)
+    # All three, as there are no four.
+    np.testing.assert_array_equal(both[0, 0], model.predict(volumes[0]).mask)
 
 
 @pytest.mark.parametrize("shape", [(5, 9, 16), (20, 16, 33)])

@@ -34,7 +34,7 @@ def test_a_run_from_imagenet(quick_command, tiny, tmp_path):
     model = imjax.load(workdir)
     image = np.random.default_rng(0).integers(0, 256, (32, 48, 3), np.uint8)
     prediction = model.predict(image)
-    model.export(tmp_path / "net.stablehlo", 1)
+    model.export(tmp_path / "net.stablehlo")
     exported = jax.export.deserialize(bytearray((tmp_path / "net.stablehlo").read_bytes()))
     found = np.asarray(jax.jit(exported.call)(image[None]))[0]
     np.testing.assert_allclose(found, prediction.probabilities, atol=1e-3)

@@ -34,6 +34,10 @@ def test_the_metric_ranks_and_not_what_picked_the_epoch(on_test, order, demo_con
         ("fit_stage", fitted),
         ("measure", found),
         (
+            "measure_ensemble",
+            {name: Evaluation(e.labels[:1], [{("miou", ""): 0.9}]) for name, e in found.items()},
+        ),
+        (
             "TrainedModel",
             TrainedModel(
                 "train_ldt", scenes.SPEC, demo_config.model, 0, {"w": np.zeros(3)}, (0, 1, 2), Runtime(2)
@@ -53,7 +57,8 @@ def test_the_metric_ranks_and_not_what_picked_the_epoch(on_test, order, demo_con
     train_stage.run(stage, packed, store, Runtime(2), StageLogger.__new__(StageLogger))
     facts, rows = (json.loads((out / name).read_text()) for name in ("train.json", "rows.json"))
     assert facts["ranked"] == order and facts["value"] == [0.1, 0.2, 0.9]
-    ranks = {row["member"]: row["rank"] for row in rows}
+    assert [row["value"] for row in rows if row["method"] == "ldt_ensemble"] == [0.9, 0.9]
+    ranks = {row["member"]: row["rank"] for row in rows if row["method"] == "ldt"}
     assert sorted(ranks, key=ranks.get) == order
 
 

@@ -233,3 +233,23 @@ def test_a_chart_promises_only_what_it_shows(tmp_path, make_run):
         "ranked first. Horizontal lines: methods without generations, their bars left of 0. Faint points: "
         "every candidate. Hollow: published."
     )
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_the_ensemble_of_a_generational_method_is_a_column(seeds, tmp_path, make_run):
+    runs = [
+        read_run(
+            make_run(
+                tmp_path / str(seed),
+                {("ldt", None): [0.40, 0.44], ("ldt_ensemble", None): [0.5 + seed / 100], ("im", 0): [0.6]},
+                method="im", seed=seed, generations=1,
+            )
+        )
+        for seed in range(seeds)
+    ]  # fmt: skip
+    results = aggregate.collect_results(aggregate.disambiguate_runs(runs), {})
+    assert [(entry.method, entry.generation) for entry in results.entries] == [("ldt", None), ("im", 0)]
+    table = tables.tabulate_results(results)
+    column = table.head.index("mIoU, ensemble")
+    assert column == 2 and table.rows[0][column] == ("0.5000" if seeds == 1 else "0.505 ± 0.007 (2)")
+    assert table.rows[1][column] == tables.NONE and "imjax predict" in table.caption
