@@ -204,7 +204,7 @@ def choose_images(seen: Sequence[Seen], known: Sequence[Known], count: int) -> l
     if not seen:
         return []
     ordered = sorted(seen, key=lambda one: (one.quality, one.image.name))
-    arrays = np.stack([one.thumbnail for one in (*known, *ordered)])
+    arrays = np.stack([*(one.thumbnail for one in known), *(one.thumbnail for one in ordered)])
     groups = duplicates.merge_groups(len(arrays), duplicates.find_alike(arrays))
     taken, pool = set(groups[: len(known)]), []
     for one, group in zip(ordered, groups[len(known) :], strict=True):
