@@ -104,6 +104,41 @@ def head_product(name: str) -> Callable | None:
     return lambda x, kernel, *_, **__: split_product(x, kernel)
 
 
+def choose_product(name: str) -> Callable | None:
+    """`dot_general` of a 1×1 convolution for a `choose_convolution` name; None: the default."""
+    on_cpu = name == "auto" and jax.default_backend() == "cpu"
+    return (lambda x, kernel, *_, **__: multiply_pixels(x, kernel)) if on_cpu else None
+
+
+@jax.custom_vjp
+def multiply_pixels(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """`x @ kernel` whose gradient for the kernel is one product of matrices as they lie in memory: for CPUs.
+
+    By automatic differentiation that gradient is a product over several axes and then a transposition. XLA
+    passes the transposition on to whatever makes the output's gradient, which then writes across its rows:
+    batch normalization's of 96 channels, 8 images of 32², took 7.8 ms of a core instead of one
+    (docs/explanation/performance.md).
+
+    Args:
+        x: `[..., c]`.
+        kernel: `[c, f]`.
+
+    Returns:
+        `[..., f]`.
+    """
+    return x @ kernel
+
+
+def _multiply_pixels_backward(saved, grad):
+    x, kernel = saved
+    rows, columns = (a.reshape(-1, a.shape[-1]) for a in (x, grad))
+    x_grad = jax.lax.dot_general(grad, kernel, (((grad.ndim - 1,), (1,)), ((), ())))
+    return x_grad, jax.lax.dot_general(rows, columns, (((0,), (0,)), ((), ())))
+
+
+multiply_pixels.defvjp(lambda x, kernel: (x @ kernel, (x, kernel)), _multiply_pixels_backward)
+
+
 def same_margins(size: int, kernel: int, stride: int) -> tuple[int, int]:
     """Pixels of padding before and behind an axis, so that ⌈size/stride⌉ windows fit: TensorFlow's SAME."""
     total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
@@ -146,6 +181,58 @@ def convolve_by_products(
 
     # The columns are computed again for the gradient: stored, they would take k² times the input's memory.
     return jax.checkpoint(convolve)(x, kernel)
+
+
+UPSAMPLED_FROM = 8
+"""Least side, before upsampling, from which `convolve_upsampled` is faster: at 4² its 6² positions cost more
+than they save."""
+
+
+def choose_upsampled(name: str, sides: Sequence[int]) -> Callable | None:
+    """The function that convolves upsampled features without upsampling them; None: as they come.
+
+    Args:
+        name: as of `choose_convolution`.
+        sides: h and w before upsampling.
+    """
+    on_cpu = name == "auto" and jax.default_backend() == "cpu"
+    return convolve_upsampled if on_cpu and min(sides) >= UPSAMPLED_FROM else None
+
+
+def convolve_upsampled(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Convolution 3×3, SAME, of nearest-neighbor upsampled features, at their own resolution: for CPUs.
+
+    Of the three upsampled pixels that a kernel meets along an axis, two are the same one, so that two
+    entries of the kernel can be added beforehand: 4/9 of the multiplications are left, and four times the
+    filters at a quarter of the pixels, with which XLA's convolution is faster than with few filters (the
+    idea of sub-pixel convolution: Shi et al. 2016, arXiv 1609.05158).
+
+    Args:
+        x: `[b, h, w, c]`.
+        kernel: `[3, 3, c, f]`.
+
+    Returns:
+        `[b, 2h, 2w, f]`.
+    """
+    (b, h, w, c), f = x.shape, kernel.shape[-1]
+    # [2, 2, 3, c, f] → [2, 2, 2, 2, c, f]: tap and phase along h, along w.
+    phases = _split_into_phases(_split_into_phases(kernel, 0), 2)
+    phases = phases.transpose(0, 2, 4, 1, 3, 5).reshape(2, 2, c, 4 * f)
+    # A padded input, and a window that reaches one pixel beyond it: two pixels more per side than needed,
+    # but XLA has no fast path for the gradient of a 2×2 convolution with other margins (177 and 2 ms).
+    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    axes = ("NHWC", "HWIO", "NHWC")
+    cells = jax.lax.conv_general_dilated(padded, phases, (1, 1), ((0, 1), (0, 1)), dimension_numbers=axes)
+    cells = cells.reshape(b, h + 2, w + 2, 2, 2 * f).transpose(0, 1, 3, 2, 4)
+    return cells.reshape(b, 2 * h + 4, 2 * w + 4, f)[:, 1 : 2 * h + 1, 1 : 2 * w + 1]
+
+
+def _split_into_phases(kernel: jax.Array, axis: int) -> jax.Array:
+    """Three entries along an axis → `[tap, phase]`: what two neighbors add to the two pixels between them."""
+    first, middle, last = (jax.lax.index_in_dim(kernel, i, axis, keepdims=False) for i in range(3))
+    # The second pixel of the one neighbor, and the first of the other.
+    taps = jnp.stack([first + middle, first], axis), jnp.stack([last, middle + last], axis)
+    return jnp.stack(taps, axis)
 
 
 def convolve_by_slices(x: jax.Array, kernel: jax.Array, *_: Any, **__: Any) -> jax.Array:

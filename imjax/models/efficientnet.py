@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from imjax.models.convolution import choose_convolution, choose_depthwise
+from imjax.models.convolution import choose_convolution, choose_depthwise, choose_product
 from imjax.models.layers import BatchNorm, he_normal, scale_input
 
 EPSILON = 1e-3
@@ -99,7 +99,10 @@ class MBConv(nn.Module):
 
         def pointwise(x, features, name):
             # As a matrix product, see `layers.Conv`.
-            return nn.Dense(features, use_bias=False, dtype=self.dtype, kernel_init=he_normal, name=name)(x)
+            return nn.Dense(
+                features, use_bias=False, dtype=self.dtype, kernel_init=he_normal, name=name,
+                dot_general=choose_product(self.convolution),
+            )(x)  # fmt: skip
 
         block, inputs = self.block, x
         if block.expansion != 1:

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from imjax.models.convolution import choose_convolution
+from imjax.models.convolution import choose_convolution, choose_upsampled
 from imjax.models.decoders import Features, Hook, run_decoders
 from imjax.models.efficientnet import EPSILON, EfficientNetLite, Scaling
 from imjax.models.layers import BatchNorm, he_normal, upsample
@@ -22,6 +22,40 @@ from imjax.models.unet_dropout import predict
 
 DECODER = (256, 128, 64, 32, 16)
 """Filters of the decoder's stages, coarse to fine, before `width`."""
+
+
+class UpsampledConv(nn.Module):
+    """Upsample, concatenate the skip, convolve 3×3, SAME, without bias.
+
+    Attributes:
+        features: filters.
+        dtype, convolution: as in `EncoderUNet`.
+    """
+
+    features: int
+    dtype: Any
+    convolution: str
+
+    @nn.compact
+    def __call__(self, x: jax.Array, skip: jax.Array | None, size: tuple[int, int]) -> jax.Array:
+        """`[b, ⌈h/2⌉, ⌈w/2⌉, c]`, skip `[b, h, w, d]` or none, size (h, w) → `[b, h, w, features]`."""
+        x, skip = x.astype(self.dtype), None if skip is None else skip.astype(self.dtype)
+        c = x.shape[-1]
+        channels = c if skip is None else c + skip.shape[-1]
+        kernel = self.param("kernel", he_normal, (3, 3, channels, self.features))
+        # Predictions pass weights as numpy arrays.
+        kernel = jnp.asarray(kernel, self.dtype)
+        convolve_upsampled = choose_upsampled(self.convolution, x.shape[1:3])
+        # The encoder rounds odd sides up when it halves them.
+        if convolve_upsampled and size == (2 * x.shape[1], 2 * x.shape[2]):
+            y = convolve_upsampled(x, kernel[:, :, :c])
+            return y if skip is None else y + self._convolve(skip, kernel[:, :, c:])
+        x = upsample(x)[:, : size[0], : size[1]]
+        return self._convolve(x if skip is None else jnp.concatenate([x, skip], -1), kernel)
+
+    def _convolve(self, x: jax.Array, kernel: jax.Array) -> jax.Array:
+        convolve = choose_convolution(self.convolution, 2) or jax.lax.conv_general_dilated
+        return convolve(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
 class DecoderStage(nn.Module):
@@ -41,15 +75,14 @@ class DecoderStage(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, skip: jax.Array | None, size: tuple[int, int], train: bool) -> jax.Array:
         """`[b, ⌈h/2⌉, ⌈w/2⌉, c]`, skip `[b, h, w, d]` or none, size (h, w) → `[b, h, w, features]`."""
-        # The encoder rounds odd sides up when it halves them.
-        x = upsample(x)[:, : size[0], : size[1]]
-        x = x if skip is None else jnp.concatenate([x, skip], -1)
-        for i in (1, 2):
-            x = nn.Conv(
-                self.features, (3, 3), use_bias=False, dtype=self.dtype, kernel_init=he_normal,
-                name=f"conv{i}", conv_general_dilated=choose_convolution(self.convolution, 2),
-            )(x)  # fmt: skip
-            x = nn.relu(BatchNorm(self.momentum, EPSILON, name=f"bn{i}")(x, train))
+        settings = self.features, self.dtype, self.convolution
+        x = UpsampledConv(*settings, name="conv1")(x, skip, size)
+        x = nn.relu(BatchNorm(self.momentum, EPSILON, name="bn1")(x, train))
+        x = nn.Conv(
+            self.features, (3, 3), use_bias=False, dtype=self.dtype, kernel_init=he_normal, name="conv2",
+            conv_general_dilated=choose_convolution(self.convolution, 2),
+        )(x)  # fmt: skip
+        x = nn.relu(BatchNorm(self.momentum, EPSILON, name="bn2")(x, train))
         return nn.Dropout(self.dropout, deterministic=not train)(x)
 
 

@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 from imjax.models import convolution
-from imjax.models.convolution import convolve_by_products, convolve_by_slices, convolve_depthwise
+from imjax.models.convolution import (
+    convolve_by_products,
+    convolve_by_slices,
+    convolve_depthwise,
+    convolve_upsampled,
+    multiply_pixels,
+)
+from imjax.models.layers import upsample
 
 QUICK = {"xla_backend_optimization_level": 0}
 quick = functools.partial(jax.jit, compiler_options=QUICK)
@@ -104,3 +111,43 @@ def test_a_strided_convolution_by_products_is_the_true_one(sides):
     axes = ("NHWC", "HWIO", "NHWC")
     true = jax.lax.conv_general_dilated(x, kernel, (2, 2), "SAME", dimension_numbers=axes)
     np.testing.assert_allclose(convolve_by_products(x, kernel, (2, 2)), true, atol=1e-5)
+
+
+def squares(function):
+    """Gradients of the sum of the results' squares, weighted by position, and the results."""
+
+    def loss(x, kernel):
+        out = function(x, kernel)
+        return (jnp.square(out) * jnp.arange(out.size).reshape(out.shape) / out.size).sum(), out
+
+    return quick(jax.grad(loss, (0, 1), has_aux=True))
+
+
+@pytest.mark.parametrize("sides", [(8, 9), (1, 2)])
+def test_a_convolution_of_upsampled_features_is_the_true_one(sides):
+    rng = np.random.default_rng(0)
+    x, kernel = (jnp.asarray(rng.normal(size=s), jnp.float32) for s in ((2, *sides, 5), (3, 3, 5, 4)))
+    axes = ("NHWC", "HWIO", "NHWC")
+    true = lambda x, k: jax.lax.conv_general_dilated(  # noqa: E731
+        upsample(x), k, (1, 1), "SAME", dimension_numbers=axes
+    )
+    found, wanted = (squares(function)(x, kernel) for function in (convolve_upsampled, true))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), found, wanted)
+
+
+def test_a_product_of_pixels_has_the_gradients_of_the_product():
+    rng = np.random.default_rng(0)
+    x, kernel = (jnp.asarray(rng.normal(size=s), jnp.float32) for s in ((2, 3, 5, 4), (4, 6)))
+    found, wanted = (squares(function)(x, kernel) for function in (multiply_pixels, jnp.matmul))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), found, wanted)
+
+
+def test_a_processor_convolves_before_it_upsamples(monkeypatch):
+    """Where it is faster, unless another way is asked for."""
+    assert convolution.choose_upsampled("auto", (8, 16)) is convolve_upsampled
+    assert convolution.choose_upsampled("auto", (4, 16)) is None
+    assert convolution.choose_product("auto") is not None
+    for name in ("direct", "products", convolution.BY_PLATFORM):
+        assert convolution.choose_upsampled(name, (8, 8)) is convolution.choose_product(name) is None
+    monkeypatch.setattr(convolution.jax, "default_backend", lambda: "gpu")
+    assert convolution.choose_upsampled("auto", (8, 8)) is convolution.choose_product("auto") is None

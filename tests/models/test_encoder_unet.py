@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from imjax.models.efficientnet import VARIANTS
-from imjax.models.encoder_unet import EncoderUNet
+from imjax.models.encoder_unet import EncoderUNet, UpsampledConv
 
 LITE0 = VARIANTS["efficientnet_lite0"]
 NET = EncoderUNet(3, LITE0, 0.25)
@@ -78,3 +78,25 @@ def test_scales_of_the_pyramid_have_the_size_of_the_image():
         lambda v: net.apply(v, images, perturb=(lambda f: f,) * 3), shapes_of(net, images)
     )
     assert [x.shape for x in (logits, *others)] == [(1, 48, 32, 3)] * 4
+
+
+@pytest.mark.parametrize(("size", "skip_channels"), [((16, 16), 0), ((16, 16), 3), ((15, 16), 3)])
+def test_the_decoder_convolves_features_before_or_after_it_upsamples_them(size, skip_channels):
+    """`auto` and `direct` have the same weights, and the same results and gradients up to rounding."""
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.normal(size=(2, 8, 8, 5)), jnp.float32)
+    skip = jnp.asarray(rng.normal(size=(2, *size, skip_channels)), jnp.float32) if skip_channels else None
+    nets = [UpsampledConv(4, jnp.float32, name) for name in ("auto", "direct")]
+    weights = [net.init(jax.random.key(0), x, skip, size) for net in nets]
+    jax.tree.map(np.testing.assert_array_equal, *weights)
+
+    def squares(net):
+        def loss(variables, *inputs):
+            out = net.apply(variables, *inputs, size)
+            return jnp.square(out).sum(), out
+
+        inputs = (0, 1) if skip is None else (0, 1, 2)
+        return jax.jit(jax.grad(loss, inputs, has_aux=True), compiler_options=QUICK)
+
+    found, wanted = (squares(net)(weights[0], x, skip) for net in nets)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-3), found, wanted)
