@@ -72,7 +72,7 @@ def split_product(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
     That gradient is a product of few rows and columns over millions of pixels, which cuBLAS computes in few
     thread blocks: at 256²×32 pixels and four members that of the head took 61 of a step's 134 ms on an H200
-    (docs/explanation/performance.md). One product per block of pixels, then a sum, fills the device.
+    (docs/notes/performance.md). One product per block of pixels, then a sum, fills the device.
 
     Args:
         x: `[..., c]`.
@@ -117,7 +117,7 @@ def multiply_pixels(x: jax.Array, kernel: jax.Array) -> jax.Array:
     By automatic differentiation that gradient is a product over several axes and then a transposition. XLA
     passes the transposition on to whatever makes the output's gradient, which then writes across its rows:
     batch normalization's of 96 channels, 8 images of 32², took 7.8 ms of a core instead of one
-    (docs/explanation/performance.md).
+    (docs/notes/performance.md).
 
     Args:
         x: `[..., c]`.
