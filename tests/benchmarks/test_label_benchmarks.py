@@ -48,8 +48,9 @@ def test_a_round_of_the_loop_without_training(tmp_path, monkeypatch):
         masks = len(list((folder / "masks").iterdir()))
         with (workdir / "results.csv").open("w", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow(["split", "metric", "rank", "class", "value"])
-            writer.writerow(["test", "dice", 1, "", masks / 100])
+            writer.writerow(["method", "split", "metric", "rank", "class", "value"])
+            writer.writerow(["ldt", "test", "dice", 1, "", masks / 100])
+            writer.writerow(["ldt_ensemble", "test", "dice", 1, "", 1])
 
     monkeypatch.setattr(label_loop, "train", pretend)
     found = label_loop.run_arm(tmp_path / "out", "random", 0, samples, 1)
