@@ -132,8 +132,13 @@ def stream_set(folder: str, images: str, batch: int = 32) -> dict[str, Any]:
 
 def _peak_mib() -> int:
     """The most memory that this process has had, pages of files that it has mapped included."""
+    return _convert_peak(resource.getrusage(resource.RUSAGE_SELF))
+
+
+def _convert_peak(usage: resource.struct_rusage) -> int:
+    """MiB of what a process has used; the system counts in bytes on macOS and in KiB elsewhere."""
     unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit >> 20
+    return usage.ru_maxrss * unit >> 20
 
 
 def compare_speeds(folder: str, images: str, rounds: str, batch: int = 16, steps: int = 24) -> dict[str, Any]:
@@ -251,7 +256,7 @@ def _time_command(words: Sequence[str]) -> tuple[float, int]:
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"{' '.join(words[:1])} ended with status {os.waitstatus_to_exitcode(status)}")
-    return time.perf_counter() - start, usage.ru_maxrss >> 10
+    return time.perf_counter() - start, _convert_peak(usage)
 
 
 if __name__ == "__main__":

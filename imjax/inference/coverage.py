@@ -15,7 +15,7 @@ LONGEST_SIDE = 1024
 """Pixels; larger images are described by a smaller copy, as the look does not need every pixel."""
 PERCENTILES = (5, 25, 50, 75, 95, 99)
 BLURS = (1, 2, 4, 8)
-"""Standard deviations of Gaussian blurs in pixels: sizes of structures that are told apart."""
+"""Standard deviations of Gaussian blurs in pixels: sizes of structures that are distinguished."""
 NEIGHBORS = 5
 """Images whose mean distance is the unit in which looks are compared."""
 

@@ -233,7 +233,7 @@ def _look(model: TrainedModel, candidates: Candidates) -> Iterator[Seen]:
             except UserError as error:
                 problems.append(error)
                 continue
-            readable.append((path, duplicates.average_parts(_gray(pixels)), coverage.describe_look(pixels)))
+            readable.append((path, *_describe(pixels)))
             yield pixels
 
     for i, (_, canvas) in enumerate(_probabilities(model, images())):
@@ -285,8 +285,10 @@ def _load(model: TrainedModel, path: Path) -> np.ndarray:
     return pixels
 
 
-def _gray(pixels: np.ndarray) -> np.ndarray:
-    return pixels.mean(-1).astype(np.float32)
+def _describe(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Thumbnail and look of an image, as in `Seen`."""
+    gray = pixels.mean(-1).astype(np.float32)
+    return duplicates.average_parts(gray), coverage.describe_look(pixels)
 
 
 def _describe_masked(model: TrainedModel, candidates: Candidates) -> Iterator[Known]:
@@ -296,8 +298,7 @@ def _describe_masked(model: TrainedModel, candidates: Candidates) -> Iterator[Kn
             pixels = _load(model, path)
         except UserError:
             continue
-        thumbnail = duplicates.average_parts(_gray(pixels))
-        yield Known(thumbnail, coverage.describe_look(pixels), path not in candidates.held_out)
+        yield Known(*_describe(pixels), path not in candidates.held_out)
 
 
 def _read_splits(workdir: Path) -> dict[str, str]:

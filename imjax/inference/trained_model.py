@@ -44,8 +44,8 @@ from imjax.training.checkpoints import load_nets
 from imjax.training.runtime import NetFunction, Runtime
 
 ENSEMBLE_SIZE = 4
-"""Nets that decide together unless said otherwise: with a few masks the mean is better than any one of them
-(docs/how-to/predict.md), and more nets take longer."""
+"""Nets that decide together unless said otherwise: with a few masks their mean is mostly better than the one
+that is best on val (docs/how-to/predict.md), and more nets take longer."""
 
 Image = np.ndarray | str | os.PathLike[str]
 """An array as `image_io.convert_array` takes it, or the path of a file."""

@@ -106,8 +106,11 @@ def head_product(name: str) -> Callable | None:
 
 def choose_product(name: str) -> Callable | None:
     """`dot_general` of a 1×1 convolution for a `choose_convolution` name; None: the default."""
-    on_cpu = name == "auto" and jax.default_backend() == "cpu"
-    return (lambda x, kernel, *_, **__: multiply_pixels(x, kernel)) if on_cpu else None
+    return (lambda x, kernel, *_, **__: multiply_pixels(x, kernel)) if _is_auto_on_cpu(name) else None
+
+
+def _is_auto_on_cpu(name: str) -> bool:
+    return name == "auto" and jax.default_backend() == "cpu"
 
 
 @jax.custom_vjp
@@ -195,8 +198,7 @@ def choose_upsampled(name: str, sides: Sequence[int]) -> Callable | None:
         name: as of `choose_convolution`.
         sides: h and w before upsampling.
     """
-    on_cpu = name == "auto" and jax.default_backend() == "cpu"
-    return convolve_upsampled if on_cpu and min(sides) >= UPSAMPLED_FROM else None
+    return convolve_upsampled if _is_auto_on_cpu(name) and min(sides) >= UPSAMPLED_FROM else None
 
 
 def convolve_upsampled(x: jax.Array, kernel: jax.Array) -> jax.Array:

@@ -10,7 +10,7 @@ from typing import Any
 
 from imjax.data.spec import DatasetSpec
 from imjax.evaluation.image_counts import COUNTS, describe_empty_images, describe_failures
-from imjax.evaluation.result_names import find_single
+from imjax.evaluation.result_names import find_single, split_ensembles
 from imjax.json_io import read_json
 from imjax.methods.registry import GENERATIONAL_METHODS
 from imjax.pipeline.artifacts import ArtifactStore
@@ -51,8 +51,7 @@ def table(rows: list[dict[str, Any]], primary_metric: str, top: int) -> str:
         if row["split"] == "test" and not row["class"]:
             groups.setdefault((row["method"], row["generation"]), []).append(row)
     # Those of joint methods are lines of their own: a system is what such a method trains.
-    singles = {key: (find_single(key[0], GENERATIONAL_METHODS), key[1]) for key in groups}
-    together = {single: groups.pop(key) for key, single in singles.items() if single[0] is not None}
+    groups, together = split_ensembles(groups, lambda name: find_single(name, GENERATIONAL_METHODS))
     # A dict keeps the order of the rows; the order of a set differs from run to run.
     names = dict.fromkeys(
         row["metric"] for group in groups.values() for row in group if row["metric"] not in COUNTS

@@ -18,7 +18,7 @@ from imjax.config.convert import flatten
 from imjax.config.schema import PLACES
 from imjax.data.spec import DatasetSpec
 from imjax.evaluation.image_counts import COUNTS
-from imjax.evaluation.result_names import ENSEMBLE
+from imjax.evaluation.result_names import ENSEMBLE, split_ensembles
 from imjax.report import names
 from imjax.report.load import RunRecord, to_generation
 
@@ -210,10 +210,7 @@ def collect_results(runs: Sequence[RunRecord], published: Published | None = Non
         runs: of one dataset.
         published: values to show next to them; by default those of `read_published`.
     """
-    groups = dict(group_by_entry(_concat_results(runs)))
-    singles = {key: (names.find_single(key[0]), key[1]) for key in groups}
-    ensembles = {single: groups[key] for key, single in singles.items() if single in groups}
-    own = {key: rows for key, rows in groups.items() if singles[key] not in groups}
+    own, ensembles = split_ensembles(dict(group_by_entry(_concat_results(runs))), names.find_single)
     entries = [Entry(*key, rows, ensembles.get(key)) for key, rows in own.items()]
     appearance = list(dict.fromkeys(entry.method for entry in entries))
 

@@ -69,12 +69,11 @@ def tabulate_results(results: DatasetResults) -> Table:
     entries, metrics, published_metric = results.entries, results.metrics, find_published_metric(results)
     head = [names.metric_title(metric) for metric in metrics]
     head.insert(1, f"{results.metric_title}, mean of best {results.report_top_k}")
+    if published_metric:
+        head[2:2] = [f"published {names.metric_title(published_metric)}", "measured − published"]
     has_ensembles = any(entry.ensemble is not None for entry in entries)
     if has_ensembles:
         head.insert(1, f"{results.metric_title}, ensemble")
-    fixed = 2 + has_ensembles
-    if published_metric:
-        head[fixed:fixed] = [f"published {names.metric_title(published_metric)}", "measured − published"]
     extents = {(e.method, e.generation): results.training_extents(e) for e in entries}
     if any(extents.values()):
         head += ["steps", "images seen"]
@@ -82,12 +81,12 @@ def tabulate_results(results: DatasetResults) -> Table:
     for entry in entries:
         cells = [format_metric(entry.best(metric)) for metric in metrics]
         cells.insert(1, _format_top_mean(results, entry))
-        if has_ensembles:
-            cells.insert(1, format_metric(entry.together(results.metric)))
         if published_metric:
             reference = results.published_value(entry.method, entry.generation, published_metric)
             delta = _format_difference(entry.best(published_metric), reference)
-            cells[fixed:fixed] = [format_metric(reference, 3), delta]
+            cells[2:2] = [format_metric(reference, 3), delta]
+        if has_ensembles:
+            cells.insert(1, format_metric(entry.together(results.metric)))
         if any(extents.values()):
             cells += _format_extents(extents[entry.method, entry.generation])
         title = names.entry_title(entry.method, entry.generation)
