@@ -98,7 +98,7 @@ def tabulate_results(results: DatasetResults) -> Table:
         f"{_describe_direction(metrics)}{_describe_seeds(entries)}"
     )
     if has_ensembles:
-        caption += " Ensemble: the mean probability of the best four candidates, as `imjax predict` takes it."
+        caption += " Ensemble: mean probability of the best candidates, at most four, as by imjax predict."
     caption += _describe_metric_rules(results) + _describe_crop_rule(results)
     if published_metric:
         caption += " Published values are from the papers; those of the IM paper are means of 3 runs."
