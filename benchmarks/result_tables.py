@@ -2,6 +2,7 @@
 
   python -m benchmarks.result_tables study --data=data --root=runs/tables
   python -m benchmarks.result_tables start --data=data --root=runs/tables --only=isic2017 --seeds=0
+  python -m benchmarks.result_tables start --data=data --lines="labeled images only,all labels" --steps=600
   python -m benchmarks.result_tables joint --data=data --root=runs/tables --dry_run
 
 Tables: `study` (the paper's methods), `joint` (methods that see all images in every batch) and `start` (what
@@ -35,13 +36,14 @@ FLAGS = flags.FLAGS
 
 PRETRAINED = (
     "recipe=strong", "train.learning_rate=0.001", "model.backbone=efficientnet_lite0",
-    "model.weights=imagenet",
+    "model.weights=imagenet", "model.width=1.0",
 )  # fmt: skip
 SCRATCH = ("recipe=strong", "model.backbone=unet_residual", "model.weights=none", "train.learning_rate=0.003")
 JOINTLY = ("num_nets=1", "report_top_k=1", "ensemble.members=1")
 """One system, as the peer is one net."""
 STEPS, BATCH = 1000, 8
-"""Of each net of `start`, and labeled images of a step."""
+"""Of each net of `start`, unless --steps says another number, and labeled images of a step."""
+STEPS_PER_EPOCH = 40
 
 
 class Row(NamedTuple):
@@ -61,8 +63,8 @@ class Group(NamedTuple):
     rows: tuple[Row, ...]
     settings: tuple[str, ...] = ()
     """Of all lines."""
-    peer: bool = False
-    """Whether the PyTorch U-Net is a line."""
+    peer: Row | None = None
+    """Whose data and number of steps the PyTorch U-Net has; none: it is not a line."""
 
 
 def _study(folder: str, title: str, methods: Sequence[str], budgets: Sequence[str]) -> Iterator[Group]:
@@ -96,36 +98,39 @@ def _joint() -> Iterator[Group]:
         )
 
 
-def _start() -> Iterator[Group]:
+def _start(steps: int) -> Iterator[Group]:
     own = {"isic2017": "ISIC 2017", "dsb2018": "DSB 2018", "cvc_clinicdb": "CVC-ClinicDB", "camvid": "CamVid"}
     for folder, title in own.items():
         dataset = "folder" if folder == "cvc_clinicdb" else folder
         yield _start_group(
-            title, folder, dataset, () if dataset == "folder" else ("data.label_fraction=0.1",)
+            title, folder, dataset, () if dataset == "folder" else ("data.label_fraction=0.1",), steps
         )
     scenes = ("data.label_fraction=0.1", "data.split=scenes")
-    yield _start_group("NEU-Seg by scenes", "neu_seg", "neu_seg", scenes)
-    yield _start_group("ACDC", "acdc", "acdc", ("data.label_fraction=0.1",))
+    yield _start_group("NEU-Seg by scenes", "neu_seg", "neu_seg", scenes, steps)
+    yield _start_group("ACDC", "acdc", "acdc", ("data.label_fraction=0.1",), steps)
 
 
-def _start_group(title: str, folder: str, dataset: str, settings: tuple[str, ...]) -> Group:
+def _start_group(title: str, folder: str, dataset: str, settings: tuple[str, ...], steps: int) -> Group:
     width = 80 if dataset == "camvid" else 64
-    length = (f"train.epochs={STEPS // 40}", "train.steps_per_epoch=40")
+    length = (f"train.epochs={steps // STEPS_PER_EPOCH}", f"train.steps_per_epoch={STEPS_PER_EPOCH}")
     common = (f"data.dataset={dataset}", "data.height=64", f"data.width={width}", *length)
     rows = [
-        Row(f"{name}, {row.title}", row.config, (*start, *common, *row.settings))
+        Row(f"{name}: {row.title}", row.config, (*start, *common, *row.settings))
         for name, start in (("from scratch", SCRATCH), ("pretrained", PRETRAINED))
         for row in _start_rows()
     ]
-    return Group(title, folder, tuple(rows), settings, peer=True)
+    return Group(title, folder, tuple(rows), settings, peer=rows[0]._replace(title=PEER))
 
 
 def _start_rows() -> Iterator[Row]:
     batch = f"train.batch_size={BATCH}"
-    yield Row("labeled images only", "folder_ldt:small", (*JOINTLY, batch, "num_baseline_nets=1"))
+    one_net = (*JOINTLY, batch, "num_baseline_nets=1")
+    yield Row("labeled images only", "folder_ldt:small", one_net)
+    # What the labels of all images would give: more than that, no method can gain by labeling them.
+    yield Row("all labels", "folder_ldt:small", (*one_net, "method=fdt"))
     masks = ("generations=1", "num_baseline_nets=2", "num_nets=2", "report_top_k=1", "ensemble.members=2")
     # Black holes and background under them would be objects to a net that has seen photographs.
-    mean_void = ("model.width_per_generation=(0.5,)", "mask.image_value=mean", "mask.label_value=void")
+    mean_void = ("model.width_per_generation=(1.0,)", "mask.image_value=mean", "mask.label_value=void")
     yield Row("IM", "folder_im:small", (*masks, *mean_void, batch))
     # As many labeled images in a step as the others have.
     joint = (*JOINTLY, f"train.batch_size={2 * BATCH}")
@@ -140,14 +145,16 @@ def _start_rows() -> Iterator[Row]:
 
 
 TABLES = {
-    "study": lambda: (
+    "study": lambda _: (
         *_study("isic2017", "ISIC 2017", STUDY, ("published", "equal")),
         *_study("camvid", "CamVid", STUDY, ("",)),
         *_study("dsb2018", "DSB 2018", ("ldt", "im", "aim_pp"), ("",)),
     ),
-    "joint": lambda: tuple(_joint()),
-    "start": lambda: tuple(_start()),
+    "joint": lambda _: tuple(_joint()),
+    "start": lambda steps: tuple(_start(steps)),
 }
+"""The groups of each table by its name, as a function of the optimizer steps of `start`."""
+PEER = "PyTorch, pretrained: labeled images only"
 
 
 def define_flags() -> None:
@@ -156,26 +163,30 @@ def define_flags() -> None:
     flags.DEFINE_string("root", "runs/tables", "Folder of the runs' folders.")
     flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds of every line.")
     flags.DEFINE_list("only", [], "Datasets, by their folders; none: all of the table.")
+    flags.DEFINE_list("lines", [], "Lines whose titles contain one of these words; none: all.")
+    flags.DEFINE_integer("steps", STEPS, "Optimizer steps of each net of `start`, a multiple of 40.")
     flags.DEFINE_integer("jobs", 0, "Runs at a time, as of launch.sweep.")
     flags.DEFINE_bool("dry_run", False, "Print the runs and stop.")
 
 
 def main(arguments: list[str]) -> None:
     """Run what is not finished and print the table; UserError for what the caller can fix."""
-    groups = select_groups(arguments, FLAGS.only)
+    groups = select_groups(arguments, FLAGS.only, FLAGS.lines, FLAGS.steps)
     (name,) = arguments
     root = Path(FLAGS.root) / name
     data, seeds = Path(FLAGS.data), [int(seed) for seed in FLAGS.seeds]
-    runs = [
-        [(row, [make_run(group, row, seed, data, root) for seed in seeds]) for row in group.rows]
-        for group in groups
-    ]
+
+    def make_runs(group: Group, row: Row) -> list[SweepRun]:
+        return [make_run(group, row, seed, data, root) for seed in seeds]
+
+    runs = [[(row, make_runs(group, row)) for row in group.rows] for group in groups]
     points = [point for rows in runs for _, of_row in rows for point in of_row]
     if FLAGS.dry_run:
         print("\n".join(f"{run_status.describe_state(point):8}  {point.name}" for point in points))
         return
     failed = local.run_sweep(points, FLAGS.jobs)
-    lines = [render_group(group, rows, root) for group, rows in zip(groups, runs, strict=True)]
+    peers = [make_runs(group, group.peer) if group.peer else [] for group in groups]
+    lines = [render_group(*one, root) for one in zip(groups, runs, peers, strict=True)]
     text = "\n".join(line for part in lines for line in part)
     (root / "table.md").write_text(text + "\n", encoding="utf-8")
     print(text)
@@ -183,19 +194,28 @@ def main(arguments: list[str]) -> None:
         raise TrainingError(run_status.summarize_failures(failed, len(points)))
 
 
-def select_groups(arguments: Sequence[str], only: Sequence[str]) -> tuple[Group, ...]:
-    """The groups of the table that is named.
+def select_groups(
+    arguments: Sequence[str], only: Sequence[str], lines: Sequence[str] = (), steps: int = STEPS
+) -> tuple[Group, ...]:
+    """The groups of the table that is named, with the lines whose titles contain one of `lines`.
 
     Raises:
-        UserError: no table or none of that name, or a dataset that it does not have.
+        UserError: no table or none of that name, a dataset or a line that it does not have, or steps that
+            do not fill epochs.
     """
+    if steps < 1 or steps % STEPS_PER_EPOCH:
+        raise UserError(
+            f"--steps={steps}: expected a multiple of {STEPS_PER_EPOCH}, the steps of an epoch",
+            code=ErrorCode.OUT_OF_RANGE,
+            field="--steps",
+        )
     if len(arguments) != 1 or arguments[0] not in TABLES:
         raise UserError(
             f"{' '.join(arguments) or 'no table'}: expected one of {', '.join(TABLES)}",
             code=ErrorCode.UNKNOWN,
             field="table",
         )
-    groups = TABLES[arguments[0]]()
+    groups = TABLES[arguments[0]](steps)
     known = {group.folder for group in groups}
     if unknown := [folder for folder in only if folder not in known]:
         raise UserError(
@@ -203,7 +223,22 @@ def select_groups(arguments: Sequence[str], only: Sequence[str]) -> tuple[Group,
             code=ErrorCode.UNKNOWN,
             field="--only",
         )
-    return tuple(group for group in groups if not only or group.folder in only)
+    chosen = tuple(_select_lines(group, lines) for group in groups if not only or group.folder in only)
+    if not any(group.rows or group.peer for group in chosen):
+        raise UserError(
+            f"--lines={','.join(lines)}: no line of this table has one of these words in its title",
+            code=ErrorCode.UNKNOWN,
+            field="--lines",
+        )
+    return chosen
+
+
+def _select_lines(group: Group, lines: Sequence[str]) -> Group:
+    def is_chosen(row: Row) -> bool:
+        return not lines or any(word in row.title for word in lines)
+
+    peer = group.peer if group.peer and is_chosen(group.peer) else None
+    return group._replace(rows=tuple(filter(is_chosen, group.rows)), peer=peer)
 
 
 def make_run(group: Group, row: Row, seed: int, data: Path, root: Path) -> SweepRun:
@@ -243,18 +278,21 @@ def read_figures(run: RunRecord) -> Figures:
     return Figures(by_split["test"], by_split["val"], extent, minutes)
 
 
-def render_group(group: Group, rows: Sequence[tuple[Row, Sequence[SweepRun]]], root: Path) -> list[str]:
-    """The group's table as lines of Markdown."""
+def render_group(
+    group: Group,
+    rows: Sequence[tuple[Row, Sequence[SweepRun]]],
+    peers: Sequence[SweepRun],
+    root: Path,
+) -> list[str]:
+    """The group's table as lines of Markdown; `peers` are the runs whose data and steps the peer has."""
     cells, left = [], []
     for row, points in rows:
         done = [read_figures(read_run(point.workdir)) for point in points if run_status.is_finished(point)]
         left += [point.name for point in points if not run_status.is_finished(point)]
         if done:
             cells.append((row.title, *_format_figures(done)))
-    if group.peer:
-        done = measure_peer(group, rows[0][1], root)
-        if done:
-            cells.append(("PyTorch U-Net, pretrained, labeled images only", *_format_figures(done)))
+    if measured := measure_peer(group, peers, root):
+        cells.append((PEER, *_format_figures(measured)))
     head = ("", "test", "val", "steps × images", "minutes", "seeds")
     lines = [
         f"### {group.title}",
@@ -273,9 +311,10 @@ def measure_peer(group: Group, points: Sequence[SweepRun], root: Path) -> list[F
     """The PyTorch U-Net with the data and steps of a line's runs; empty where there is no PyTorch."""
     found = []
     for point in points:
-        path = root / f"{_slug(group.title)}-peer-seed={point.config.seed}.json"
+        steps = point.config.train.epochs * point.config.train.steps_per_epoch
+        path = root / f"{point.name}-steps={steps}.json"
         if not path.exists():
-            words = [f"--seeds={point.config.seed}", f"--steps={STEPS}", f"--batch={BATCH}"]
+            words = [f"--seeds={point.config.seed}", f"--steps={steps}", f"--batch={BATCH}"]
             command = [sys.executable, "-m", "benchmarks.pretrained", *point.flags, *words]
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
             if done.returncode:
@@ -283,7 +322,7 @@ def measure_peer(group: Group, points: Sequence[SweepRun], root: Path) -> list[F
                 continue
             path.write_text(done.stdout.splitlines()[-1], encoding="utf-8")
         (row,) = json.loads(path.read_text(encoding="utf-8"))["rows"]
-        found.append(Figures(row["test"], row["val"], (STEPS, STEPS * BATCH), row["seconds"] / 60))
+        found.append(Figures(row["test"], row["val"], (steps, steps * BATCH), row["seconds"] / 60))
     return found
 
 

@@ -16,7 +16,7 @@ from imjax.report.load import RunRecord, StageRecord
 
 @pytest.mark.parametrize("name", TABLES)
 def test_every_line_is_a_run_of_its_own(name, tmp_path):
-    groups = TABLES[name]()
+    groups = TABLES[name](1000)
     runs = [
         result_tables.make_run(group, row, 1, tmp_path / "data", tmp_path)
         for group in groups
@@ -31,11 +31,11 @@ def test_every_line_is_a_run_of_its_own(name, tmp_path):
 def test_lines_of_a_start_have_the_peers_steps_and_labeled_images():
     runs = [
         result_tables.make_run(group, row, 0, Path("data"), Path("runs"))
-        for group in TABLES["start"]()
+        for group in TABLES["start"](1000)
         for row in group.rows
     ]
     for run in runs:
-        train, joint = run.config.train, run.config.method not in ("ldt", "im")
+        train, joint = run.config.train, run.config.method not in ("ldt", "fdt", "im")
         assert train.epochs * train.steps_per_epoch == result_tables.STEPS
         assert train.batch_size == result_tables.BATCH * (1 + joint)
         assert run.config.recipe == "strong"
@@ -53,6 +53,24 @@ def test_datasets_are_chosen_by_their_folders():
     assert group.folder == "camvid"
     with raises_user_error(ErrorCode.UNKNOWN, "--only"):
         result_tables.select_groups(["start"], ["camvid", "suim"])
+
+
+def test_lines_are_chosen_by_words_of_their_titles():
+    (group,) = result_tables.select_groups(["start"], ["camvid"], ["pretrained: all", "from scratch: IM"])
+    assert [row.title for row in group.rows] == ["from scratch: IM", "pretrained: all labels"]
+    assert group.peer is None
+    (group,) = result_tables.select_groups(["start"], ["camvid"], ["PyTorch"])
+    assert not group.rows and group.peer
+    with raises_user_error(ErrorCode.UNKNOWN, "--lines"):
+        result_tables.select_groups(["start"], ["camvid"], ["Keras"])
+
+
+def test_steps_of_a_start_fill_epochs():
+    (group,) = result_tables.select_groups(["start"], ["camvid"], ["IM"], 600)
+    run = result_tables.make_run(group, group.rows[0], 0, Path("data"), Path("runs"))
+    assert run.config.train.epochs * run.config.train.steps_per_epoch == 600
+    with raises_user_error(ErrorCode.OUT_OF_RANGE, "--steps"):
+        result_tables.select_groups(["start"], ["camvid"], [], 610)
 
 
 def run_record(tmp_path, rows, training, seconds):
@@ -78,7 +96,8 @@ def test_a_runs_figure_is_of_its_last_generations_best_candidate(tmp_path):
 
 
 def test_a_table_has_seeds_and_names_what_is_left(tmp_path, monkeypatch):
-    group = Group("Skin", "isic2017", (Row("alone", "isic2017_ldt:small"),), peer=True)
+    row = Row("alone", "isic2017_ldt:small", ("train.epochs=2", "train.steps_per_epoch=5"))
+    group = Group("Skin", "isic2017", (row,), peer=row._replace(title="PyTorch"))
     points = [result_tables.make_run(group, group.rows[0], seed, tmp_path, tmp_path) for seed in range(3)]
     monkeypatch.setattr(result_tables.run_status, "is_finished", lambda point: point.config.seed < 2)
     monkeypatch.setattr(result_tables, "read_run", lambda workdir: workdir)
@@ -90,9 +109,12 @@ def test_a_table_has_seeds_and_names_what_is_left(tmp_path, monkeypatch):
     for seed in range(3):
         # As it lies there after an earlier call.
         text = json.dumps({"rows": [{"val": 0.5, "test": 0.75, "seconds": 60}]})
-        (tmp_path / f"skin-peer-seed={seed}.json").write_text(text)
-    lines = result_tables.render_group(group, [(group.rows[0], points)], tmp_path)
+        (tmp_path / f"skin-pytorch-seed={seed}-steps=10.json").write_text(text)
+    peers = [result_tables.make_run(group, group.peer, seed, tmp_path, tmp_path) for seed in range(3)]
+    lines = result_tables.render_group(group, [(row, points)], peers, tmp_path)
     assert lines[0] == "### Skin"
     assert lines[4] == "| alone | 0.550 ± 0.071 | 0.250 ± 0.000 | 10 × 8 | 3 | 2 |"
-    assert lines[5].startswith("| PyTorch U-Net, pretrained, labeled images only | 0.750 ± 0.000 |")
+    assert lines[5].startswith(
+        "| PyTorch, pretrained: labeled images only | 0.750 ± 0.000 | 0.500 ± 0.000 | 10 × 8 |"
+    )
     assert lines[-2] == "Not finished: skin-alone-seed=2"
