@@ -71,23 +71,28 @@ def main(_: list[str]) -> None:
             code=ErrorCode.MISSING,
             field="--config",
         )
-    config = check(freeze(expand_config(FLAGS.config.to_dict())))
-    from imjax.pipeline import plan
-
-    stages = plan.make_plan(config)
     if FLAGS.measure and not FLAGS.plan:
         raise UserError(
             "--measure is for --plan; expected both, or neither", code=ErrorCode.CONFLICT, field="--measure"
         )
-    if FLAGS.plan:
-        _print_plan(config, stages)
-        return
-    if FLAGS.workdir is None:
+    if FLAGS.workdir is None and not FLAGS.plan:
         raise UserError(
             "--workdir is missing; name the folder that the run may write to",
             code=ErrorCode.MISSING,
             field="--workdir",
         )
+    config = check(freeze(expand_config(FLAGS.config.to_dict())))
+    log.show()
+    if not FLAGS.plan:
+        # Before the imports, which take seconds, so that it is to be seen that something happens.
+        method, dataset = config.method, config.data.dataset
+        log.logger.info("training %s on %s, seed %d: loading libraries", method, dataset, config.seed)
+    from imjax.pipeline import plan
+
+    stages = plan.make_plan(config)
+    if FLAGS.plan:
+        _print_plan(config, stages)
+        return
     reuse = [expand_path(folder, "--reuse") for folder in FLAGS.reuse]
     run(config, stages, expand_path(FLAGS.workdir, "--workdir"), reuse, FLAGS.pod)
 
@@ -96,7 +101,6 @@ def _print_plan(config: Config, stages: tuple) -> None:
     """Stages, numbers of images, and the time that the run takes."""
     from imjax.pipeline import plan, speeds
 
-    log.show()
     if FLAGS.measure:
         from imjax.pipeline.trial import measure_speed
 
@@ -134,8 +138,6 @@ def run(config: Config, stages: tuple, workdir: Path, reuse: Sequence[Path] = ()
 
     Args and errors: see `imjax.api.run_with_report`.
     """
-    # Before the imports, of which some write lines of their own.
-    log.show()
     from imjax import api
     from imjax.training import devices
 

@@ -79,6 +79,7 @@ def main(_: list[str]) -> None:
     """Read the flags, predict and export; UserError for what the caller can fix."""
     log.show()
     _check()
+    logger.info("loading the networks of %s", FLAGS.workdir)
     # What imports JAX comes after the flags, so that --help and mistyped flags take no time.
     from imjax.data import pack
     from imjax.inference.load_run import load_model

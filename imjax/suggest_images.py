@@ -41,6 +41,7 @@ def main(_: list[str]) -> None:
             code=ErrorCode.MISSING,
             field="--workdir",
         )
+    log.logger.info("loading the networks of %s", FLAGS.workdir)
     # What imports JAX comes after the flags, so that --help and mistyped flags take no time.
     from imjax import api
     from imjax.data import pack

@@ -13,19 +13,22 @@ from imjax.methods.generational import inconsistency_masks
 from imjax.methods.registry import GENERATIONAL_METHODS
 
 
-def check_spec(method: str, spec: DatasetSpec) -> None:
-    """Check that a method supports a dataset's labels.
+def check_spec(config: Config, spec: DatasetSpec) -> None:
+    """Check that the run's method supports a dataset's labels.
 
     Raises:
         UserError: inconsistent pixels would need a class of their own, and the dataset has none.
     """
-    if method in inconsistency_masks.METHODS and spec.kind == "multiclass" and not spec.reserved:
+    method = config.method
+    # Void pixels have no class.
+    needs_class = method in inconsistency_masks.METHODS and config.mask.label_value != "void"
+    if needs_class and spec.kind == "multiclass" and not spec.reserved:
         raise UserError(
             f"method {method!r} labels inconsistent pixels with class 0, which {spec.title} has for "
-            f"{spec.classes[0]!r}; expected a method without them, e.g. noisy_student or cps, or "
-            "cps with joint.pixel_weighting=inconsistency",
+            f"{spec.classes[0]!r}; expected mask.label_value=void, by which the loss ignores these pixels, "
+            "or a method without them, e.g. noisy_student or cps",
             code=ErrorCode.UNSUPPORTED,
-            field="method",
+            field="mask.label_value",
         )
 
 

@@ -95,7 +95,7 @@ def run_training(
         logger.info(changes)
     if leaks:
         logger.warning(leaks)
-    check_data.check_spec(config.method, packed.spec)
+    check_data.check_spec(config, packed.spec)
     check_data.check_truth(config, packed)
     initial_weights.check(config.model)
     # Both must precede the first use of a device.

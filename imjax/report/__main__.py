@@ -16,7 +16,7 @@ from pathlib import Path
 
 from absl import flags
 
-from imjax import cli
+from imjax import cli, log
 from imjax.errors import ErrorCode, UserError
 from imjax.user_paths import expand_path
 
@@ -52,6 +52,8 @@ def main(arguments: list[str]) -> None:
     # One run has its page in its folder; one on several belongs to none of them.
     default = workdirs[0] / "report.html" if len(workdirs) == 1 else Path("report.html")
     out = default if FLAGS.out is None else expand_path(FLAGS.out, "--out")
+    log.show()
+    log.logger.info("reading %s", workdirs[0] if len(workdirs) == 1 else f"{len(workdirs)} runs")
     from imjax.report.page import write_report
 
     write_report(workdirs, out)

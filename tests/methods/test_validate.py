@@ -107,12 +107,18 @@ def test_titles_and_starts():
 
 
 def test_inconsistency_masks_need_a_class_for_inconsistent_pixels():
+    def check(method, dataset, **mask):
+        whole = config("suim_aim_pp", method=method)
+        whole = dataclasses.replace(whole, mask=dataclasses.replace(whole.mask, **mask))
+        check_data.check_spec(whole, registry.spec(dataset))
+
     for dataset in ("suim", "isic2018", "hela"):
-        check_data.check_spec("im_pp", registry.spec(dataset))
+        check("im_pp", dataset)
     for method in ("cps", "ldt", "noisy_student"):
-        check_data.check_spec(method, registry.spec("neu_seg"))
-    with raises_user_error(ErrorCode.UNSUPPORTED, "method"):
-        check_data.check_spec("im_pp", registry.spec("neu_seg"))
+        check(method, "neu_seg")
+    check("im_pp", "neu_seg", label_value="void")
+    with raises_user_error(ErrorCode.UNSUPPORTED, "mask.label_value"):
+        check("im_pp", "neu_seg")
 
 
 def packed(*labels, kind="binary"):
