@@ -12,6 +12,9 @@ WEIGHTINGS = ("none", "inconsistency", "csl", "metassl")
 LABELERS = ("student", "teacher")
 """Who may make the pseudo-labels of FixMatch and UniMatch."""
 
+PSEUDO_LABEL_LOSSES = ("cross_entropy", "dice")
+"""Losses against the pseudo-labels of FixMatch and UniMatch."""
+
 TAPS = ("encoder", "decoder", "output")
 """Where a backbone's features can be had."""
 
@@ -130,6 +133,13 @@ class Joint:
         "does not count (methods.md 2.3).",
     )
     rampup: Rampup = group(Rampup())
+    warmup_steps: int = key(
+        0,
+        "Steps on the labeled images alone, before unlabeled ones count; 0, as published. The ramp-up begins "
+        "after them. A net that starts from a pretrained encoder is soon sure of what is background, and "
+        "would learn from that alone.",
+        at_least(0),
+    )
     ema_decay: float = key(0.99, "Largest decay of the teacher's moving average.", CHANCE)
     teacher_noise: float = key(
         0.1,
@@ -144,6 +154,13 @@ class Joint:
         "FixMatch, UniMatch: whose prediction of the weak view is the pseudo-label: `student`, the net that "
         "is trained, as published, or `teacher`, the moving average of its weights (`joint.ema_decay`).",
         one_of(LABELERS),
+    )
+    pseudo_label_loss: str = key(
+        "cross_entropy",
+        "FixMatch, UniMatch: loss against the pseudo-labels: `cross_entropy`, as published, or `dice` over "
+        "the confident pixels, as UniMatch's code has it for ACDC: where objects are small, nearly all "
+        "confident pixels are background, and by their number alone it would win.",
+        one_of(PSEUDO_LABEL_LOSSES),
     )
     cps_labeled: bool = key(False, "CPS: the nets learn each other's class of labeled images as well.")
     cutmix_prob: float = key(0.5, "Chance that an unlabeled strong view has a box of another image.", CHANCE)

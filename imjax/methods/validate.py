@@ -19,7 +19,7 @@ def check_method(config: Config) -> None:
         UserError: unknown method, with the closest names; a method for images only, while the data are
             volumes; fewer trained EvalNets than score, or images too small for them; a pixel weighting for a
             method without pairs; blocked images for a method without two predictions of a view before it
-            trains on one; or a labeler that a method does not have.
+            trains on one; or a labeler or a loss of pseudo-labels that a method does not have.
     """
     name, known = config.method, (*GENERATIONAL_METHODS, *JOINT_METHODS)
     if name not in known:
@@ -63,13 +63,21 @@ def _check_joint_options(config: Config) -> None:
             f"have: {', '.join(blockable)}",
             "joint.block_input",
         )
+    confident = [other for other, method in JOINT_METHODS.items() if method.has_confident_labels]
     if joint.labeler != "student":
-        labeled = [other for other, method in JOINT_METHODS.items() if method.can_choose_labeler]
         _require(
-            name in labeled,
+            name in confident,
             f"config key 'joint.labeler' is {joint.labeler!r}; expected 'student' with method {name!r}; the "
-            f"teacher may label for {', '.join(labeled)}",
+            f"teacher may label for {', '.join(confident)}",
             "joint.labeler",
+        )
+    if joint.pseudo_label_loss != "cross_entropy":
+        _require(
+            name in confident and joint.pixel_weighting != "metassl",
+            f"config key 'joint.pseudo_label_loss' is {joint.pseudo_label_loss!r}; expected 'cross_entropy' "
+            f"with method {name!r} and joint.pixel_weighting={joint.pixel_weighting}: {', '.join(confident)} "
+            "have another one, and MetaSSL has a loss of its own",
+            "joint.pseudo_label_loss",
         )
 
 

@@ -17,6 +17,7 @@ from imjax.methods.joint.base import (
     JointOutputs,
     ce_linear_dice,
     hard_cross_entropy,
+    hard_dice,
     kl_divergence,
     mse_consistency,
 )
@@ -366,7 +367,9 @@ def test_inconsistent_pixels_count_for_nothing():
     )
 
 
-@pytest.mark.parametrize("loss_fn", [hard_cross_entropy, mse_consistency, ce_linear_dice, kl_divergence])
+@pytest.mark.parametrize(
+    "loss_fn", [hard_cross_entropy, hard_dice, mse_consistency, ce_linear_dice, kl_divergence]
+)
 def test_agreement_costs_little_and_zero_weights_cost_nothing(loss_fn):
     sure = 30 * jax.nn.one_hot(jnp.arange(12).reshape(1, 3, 4) % 3, 3)
     reference, ones = jax.nn.softmax(sure, -1), jnp.ones((1, 3, 4))
@@ -374,6 +377,42 @@ def test_agreement_costs_little_and_zero_weights_cost_nothing(loss_fn):
     assert loss_fn(reference, -sure, ones) > 0.2
     if loss_fn is not ce_linear_dice:
         assert loss_fn(reference, -sure, 0 * ones) == 0
+
+
+def test_dice_of_confident_pixels_by_hand():
+    # Four pixels of two classes; the last one is not confident. Probabilities of class 1: 0, ½, 1.
+    reference = jnp.asarray([[[1.0, 0], [0, 1], [0, 1], [0.6, 0.4]]])
+    supervised = jnp.asarray([[[40.0, 0], [0, 0], [0, 40], [0, 40]]])
+    confident = (reference.max(-1) >= 0.95).astype(jnp.float32)
+    # Class 0: 2·1/((1 + ¼) + 1), class 1: 2·(½ + 1)/((¼ + 1) + 2).
+    expected = 1 - (2 / 2.25 + 3 / 3.25) / 2
+    np.testing.assert_allclose(hard_dice(reference, supervised, confident), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["fixmatch", "unimatch"])
+def test_the_loss_of_pseudo_labels_is_chosen(name, views, joint):
+    chosen = dataclasses.replace(joint, pseudo_label_loss="dice")
+    for settings, loss_fn in ((joint, hard_cross_entropy), (chosen, hard_dice)):
+        outputs = run_method(name, logits_of(name), views, settings)
+        assert {pair.loss_fn for pair in outputs.unlabeled_pairs} == {loss_fn}
+    found = compute_loss(name, logits_of(name), views, chosen, step=0)
+    assert np.isfinite(found.loss)
+
+
+@pytest.mark.parametrize("name", ["fixmatch", "mean_teacher"])
+def test_unlabeled_images_count_after_the_warmup(name, views, joint):
+    late = dataclasses.replace(joint, warmup_steps=40)
+
+    def ramp(step, settings):
+        return float(compute_loss(name, logits_of(name), views, settings, step=step).metrics["ramp"])
+
+    assert ramp(39, late) == 0 < ramp(40, late)
+    # The ramp-up begins with the first step that counts.
+    assert ramp(40, late) == ramp(0, joint)
+    assert ramp(10_040, late) == ramp(10_000, joint)
+    before = compute_loss(name, logits_of(name), views, late, step=0)
+    scale = JOINT_METHODS[name].loss_scale
+    np.testing.assert_allclose(before.loss, scale * before.metrics["supervised"], rtol=1e-6)
 
 
 def test_divergence_by_hand():

@@ -53,6 +53,18 @@ def test_a_teacher_labels_where_the_method_has_pseudo_labels_of_one_net():
         validate.check_method(config(f"acdc_{name}", joint=teacher))
 
 
+def test_pseudo_labels_have_a_loss_where_the_method_has_confident_ones():
+    dice = Joint(pseudo_label_loss="dice")
+    for name in ("mean_teacher", "cps"):
+        with raises_user_error(ErrorCode.CONFLICT, "joint.pseudo_label_loss"):
+            validate.check_method(config(f"acdc_{name}", joint=dice))
+    for name in ("fixmatch", "unimatch"):
+        validate.check_method(config(f"acdc_{name}", joint=dice))
+        with raises_user_error(ErrorCode.CONFLICT, "joint.pseudo_label_loss"):
+            weighed = dataclasses.replace(dice, pixel_weighting="metassl")
+            validate.check_method(config(f"acdc_{name}", joint=weighed))
+
+
 @pytest.mark.parametrize("side", ["height", "width"])
 def test_an_evalnet_needs_images_that_it_can_halve(side):
     assert 2 ** (len(evalnet.BLOCKS) + 1) == validate.EVALNET_SMALLEST

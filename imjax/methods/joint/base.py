@@ -76,8 +76,9 @@ class JointMethod:
     can_block_input: bool = False
     """Whether the method reads `joint.block_input`: it needs the predictions of two nets, or of teacher and
     student, before the pass that is trained."""
-    can_choose_labeler: bool = False
-    """Whether the method reads `joint.labeler`."""
+    has_confident_labels: bool = False
+    """Whether confident classes of weak views are its targets, so that it reads `joint.labeler` and
+    `joint.pseudo_label_loss`."""
     auxiliary_decoders: int = 0
     """Auxiliary decoders of each net; with `pyramid` heads on its main decoder's coarser features."""
     pyramid: bool = False
@@ -140,6 +141,11 @@ def hard_cross_entropy(
 ) -> jax.Array:
     """Cross-entropy, in nats, of the supervised prediction against the reference's most probable class."""
     return weighted_mean(losses.pixel_cross_entropy(supervised, most_probable_class(reference)), weights)
+
+
+def hard_dice(reference: Probabilities, supervised: Logits, weights: Float[Array, "b ..."]) -> jax.Array:
+    """Soft Dice of the supervised prediction against the reference's most probable class."""
+    return losses.soft_dice(supervised, most_probable_class(reference), weights)
 
 
 def mse_consistency(

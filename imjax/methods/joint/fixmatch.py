@@ -13,6 +13,7 @@ from imjax.methods.joint.base import (
     JointMethod,
     JointOutputs,
     hard_cross_entropy,
+    hard_dice,
     inconsistency_mask,
 )
 from imjax.methods.joint.forward import StudentForward
@@ -133,7 +134,12 @@ def confident_pair(
 ) -> ConsistencyPair:
     """A pair that counts the pixels whose reference reaches `joint.confidence_threshold`."""
     confident = reference.max(-1) >= joint.confidence_threshold
-    return ConsistencyPair(reference, logits, hard_cross_entropy, confident, inconsistent=inconsistent)
+    loss = LOSSES[joint.pseudo_label_loss]
+    return ConsistencyPair(reference, logits, loss, confident, inconsistent=inconsistent)
+
+
+LOSSES = {"cross_entropy": hard_cross_entropy, "dice": hard_dice}
+"""`joint.pseudo_label_loss` → loss."""
 
 
 METHODS = {
@@ -141,7 +147,7 @@ METHODS = {
         fixmatch,
         has_teacher=has_teacher,
         can_block_input=True,
-        can_choose_labeler=True,
+        has_confident_labels=True,
         uses_rampup=False,
         loss_scale=0.5,
     )

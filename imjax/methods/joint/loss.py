@@ -78,6 +78,8 @@ def joint_loss(
 ) -> LossOutput:
     """`loss_scale` · (supervised + ramp-up · consistency + extra losses); with MetaSSL without the factor.
 
+    Before `joint.warmup_steps` the ramp-up is 0.
+
     Args:
         outputs: of the method's nets for one batch.
         label: ground truth of the labeled images, uint8 `[n, *px]`.
@@ -99,7 +101,9 @@ def joint_loss(
     # MetaSSL ramps up beside every method: its loss is large, and its thresholds still move at first.
     rampup = jnp.float32(1)
     if method.uses_rampup or weighting == "metassl":
-        rampup = sigmoid_rampup(step, joint.rampup.max_weight, joint.rampup.steps, joint.rampup.update_every)
+        begun = jnp.maximum(step - joint.warmup_steps, 0)
+        rampup = sigmoid_rampup(begun, joint.rampup.max_weight, joint.rampup.steps, joint.rampup.update_every)
+    rampup = jnp.where(step < joint.warmup_steps, 0, rampup)
     metrics |= {"consistency": consistency, "ramp": rampup}
     loss = supervised + rampup * consistency + sum(outputs.extra_losses.values())
     scale = 1.0 if weighting == "metassl" else method.loss_scale

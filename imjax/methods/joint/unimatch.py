@@ -60,7 +60,7 @@ METHODS = {
         num_pairs=lambda joint: 3,
         has_teacher=has_teacher,
         can_block_input=True,
-        can_choose_labeler=True,
+        has_confident_labels=True,
         uses_rampup=False,
         loss_scale=0.5,
     ),
