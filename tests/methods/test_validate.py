@@ -44,25 +44,20 @@ def test_blocked_images_need_two_opinions_before_training(method):
         validate.check_method(config(f"acdc_{name}", joint=blocking))
 
 
-def test_a_teacher_labels_where_the_method_has_pseudo_labels_of_one_net():
-    teacher = Joint(labeler="teacher")
+@pytest.mark.parametrize("key, value", [("labeler", "teacher"), ("pseudo_label_loss", "dice")])
+def test_confident_pseudo_labels_are_those_of_fixmatch_and_unimatch(key, value):
+    joint = Joint(**{key: value})
     for name in ("mean_teacher", "cps"):
-        with raises_user_error(ErrorCode.CONFLICT, "joint.labeler"):
-            validate.check_method(config(f"acdc_{name}", joint=teacher))
+        with raises_user_error(ErrorCode.CONFLICT, f"joint.{key}"):
+            validate.check_method(config(f"acdc_{name}", joint=joint))
     for name in ("fixmatch", "unimatch"):
-        validate.check_method(config(f"acdc_{name}", joint=teacher))
+        validate.check_method(config(f"acdc_{name}", joint=joint))
 
 
-def test_pseudo_labels_have_a_loss_where_the_method_has_confident_ones():
-    dice = Joint(pseudo_label_loss="dice")
-    for name in ("mean_teacher", "cps"):
-        with raises_user_error(ErrorCode.CONFLICT, "joint.pseudo_label_loss"):
-            validate.check_method(config(f"acdc_{name}", joint=dice))
-    for name in ("fixmatch", "unimatch"):
-        validate.check_method(config(f"acdc_{name}", joint=dice))
-        with raises_user_error(ErrorCode.CONFLICT, "joint.pseudo_label_loss"):
-            weighed = dataclasses.replace(dice, pixel_weighting="metassl")
-            validate.check_method(config(f"acdc_{name}", joint=weighed))
+def test_metassl_has_a_loss_of_its_own():
+    joint = Joint(pseudo_label_loss="dice", pixel_weighting="metassl")
+    with raises_user_error(ErrorCode.CONFLICT, "joint.pseudo_label_loss"):
+        validate.check_method(config("acdc_fixmatch", joint=joint))
 
 
 @pytest.mark.parametrize("side", ["height", "width"])
