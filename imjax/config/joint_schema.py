@@ -135,9 +135,8 @@ class Joint:
     rampup: Rampup = group(Rampup())
     warmup_steps: int = key(
         0,
-        "Steps on the labeled images alone, before unlabeled ones count; 0, as published. The ramp-up begins "
-        "after them. A net that starts from a pretrained encoder is soon sure of what is background, and "
-        "would learn from that alone.",
+        "Steps before the loss of unlabeled images counts; 0, as published. The ramp-up begins after them. "
+        "The nets see these images from the start, so that batch statistics are of both halves.",
         at_least(0),
     )
     ema_decay: float = key(0.99, "Largest decay of the teacher's moving average.", CHANCE)
@@ -157,9 +156,8 @@ class Joint:
     )
     pseudo_label_loss: str = key(
         "cross_entropy",
-        "FixMatch, UniMatch: loss against the pseudo-labels: `cross_entropy`, as published, or `dice` over "
-        "the confident pixels, as UniMatch's code has it for ACDC: where objects are small, nearly all "
-        "confident pixels are background, and by their number alone it would win.",
+        "FixMatch, UniMatch: loss against the pseudo-labels: `cross_entropy`, as published, or soft `dice` "
+        "over the confident pixels, as UniMatch's code has it for ACDC.",
         one_of(PSEUDO_LABEL_LOSSES),
     )
     cps_labeled: bool = key(False, "CPS: the nets learn each other's class of labeled images as well.")
