@@ -113,12 +113,13 @@ def synthetic(method: str, preset: str | None) -> ConfigDict:
     """Procedural scenes, made on the spot; sized for a demo on two cores."""
     config = common()
     config.method = method
-    config.generations = 2
-    config.num_baseline_nets = config.num_nets = config.report_top_k = 2
+    config.generations = 3
+    config.num_baseline_nets = config.report_top_k = 4
+    config.num_nets = 2
     config.baselines = ("ldt",)
     config.data.update(dataset="synthetic", height=64, width=64)
     config.data.synthetic.num_train = 240
-    config.model.update(width=0.5, width_per_generation=(0.5, 0.625), momentum=0.95)
+    config.model.update(width=0.5, width_per_generation=(0.5, 0.625, 0.75), momentum=0.95)
     presets.equal_steps(config, epochs=10, steps=45, batch=8)
     config.evalnet.update(width=0.5, num_nets=2, min_score=0.6, max_score=0.8)
     config.evalnet.train.update(epochs=8, steps_per_epoch=25, batch_size=8)
