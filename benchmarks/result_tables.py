@@ -44,6 +44,7 @@ JOINTLY = ("num_nets=1", "report_top_k=1", "ensemble.members=1")
 STEPS, BATCH = 1000, 8
 """Of each net of `start`, unless --steps says another number, and labeled images of a step."""
 STEPS_PER_EPOCH = 40
+PEER = "PyTorch, pretrained: labeled images only"
 
 
 class Row(NamedTuple):
@@ -154,7 +155,6 @@ TABLES = {
     "start": lambda steps: tuple(_start(steps)),
 }
 """The groups of each table by its name, as a function of the optimizer steps of `start`."""
-PEER = "PyTorch, pretrained: labeled images only"
 
 
 def define_flags() -> None:
@@ -164,7 +164,7 @@ def define_flags() -> None:
     flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds of every line.")
     flags.DEFINE_list("only", [], "Datasets, by their folders; none: all of the table.")
     flags.DEFINE_list("lines", [], "Lines whose titles contain one of these words; none: all.")
-    flags.DEFINE_integer("steps", STEPS, "Optimizer steps of each net of `start`, a multiple of 40.")
+    flags.DEFINE_integer("steps", STEPS, f"`start`: steps of each net, a multiple of {STEPS_PER_EPOCH}.")
     flags.DEFINE_integer("jobs", 0, "Runs at a time, as of launch.sweep.")
     flags.DEFINE_bool("dry_run", False, "Print the runs and stop.")
 
@@ -201,7 +201,7 @@ def select_groups(
 
     Raises:
         UserError: no table or none of that name, a dataset or a line that it does not have, or steps that
-            do not fill epochs.
+            do not fill epochs or are for a table whose presets have their own.
     """
     if steps < 1 or steps % STEPS_PER_EPOCH:
         raise UserError(
@@ -214,6 +214,12 @@ def select_groups(
             f"{' '.join(arguments) or 'no table'}: expected one of {', '.join(TABLES)}",
             code=ErrorCode.UNKNOWN,
             field="table",
+        )
+    if steps != STEPS and arguments[0] != "start":
+        raise UserError(
+            f"--steps={steps}: {arguments[0]} has the steps of its presets; expected --steps with start only",
+            code=ErrorCode.CONFLICT,
+            field="--steps",
         )
     groups = TABLES[arguments[0]](steps)
     known = {group.folder for group in groups}

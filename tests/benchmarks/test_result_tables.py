@@ -71,6 +71,8 @@ def test_steps_of_a_start_fill_epochs():
     assert run.config.train.epochs * run.config.train.steps_per_epoch == 600
     with raises_user_error(ErrorCode.OUT_OF_RANGE, "--steps"):
         result_tables.select_groups(["start"], ["camvid"], [], 610)
+    with raises_user_error(ErrorCode.CONFLICT, "--steps"):
+        result_tables.select_groups(["study"], [], [], 600)
 
 
 def run_record(tmp_path, rows, training, seconds):

@@ -129,6 +129,10 @@ def strong_view_pairs(
     return unlabeled, [confident_pair(joint, labeled_reference, labeled_logits)]
 
 
+LOSSES = {"cross_entropy": hard_cross_entropy, "dice": hard_dice}
+"""`joint.pseudo_label_loss` → loss."""
+
+
 def confident_pair(
     joint: Joint, reference: jax.Array, logits: jax.Array, inconsistent: jax.Array | None = None
 ) -> ConsistencyPair:
@@ -136,10 +140,6 @@ def confident_pair(
     confident = reference.max(-1) >= joint.confidence_threshold
     loss = LOSSES[joint.pseudo_label_loss]
     return ConsistencyPair(reference, logits, loss, confident, inconsistent=inconsistent)
-
-
-LOSSES = {"cross_entropy": hard_cross_entropy, "dice": hard_dice}
-"""`joint.pseudo_label_loss` → loss."""
 
 
 METHODS = {
